@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod bits;
+mod budget;
+mod call;
+mod config;
+mod detector;
+mod manifest;
+mod time;
+mod verdict;
+
+pub use bits::MicroBits;
+pub use budget::{Budget, BudgetError, Budgets, BudgetsError};
+pub use call::{
+    ARGS_MAX, Attestation, Call, Credential, CredentialKind, EffectiveAttestation, Identity, Kind, Text,
+};
+pub use config::DetectorConfig;
+pub use detector::Detector;
+pub use manifest::Manifest;
+pub use time::{Timestamp, TimestampError};
+pub use verdict::{History, PARTS_MAX, Part, Signal, Verdict, VerdictId, VerdictRecord};

@@ -1,0 +1,248 @@
+//! What the detector says of a call, and why, in numbers that add up.
+
+use std::fmt;
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
+
+use crate::{Call, EffectiveAttestation, Kind, MicroBits, Timestamp};
+
+/// The most parts a verdict has: one for each signal and one for what looking in several places costs.
+pub const PARTS_MAX: usize = 8;
+
+/// What a part of a score is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Signal {
+    /// Calls per window against the agent's own past.
+    Volume,
+    /// Which endpoint was called, against the agent's own and the fleet's.
+    Endpoint,
+    /// The price of looking often and at several signals; negative.
+    LookElsewhere,
+}
+
+impl Signal {
+    /// The name in files and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Volume => "volume",
+            Self::Endpoint => "endpoint",
+            Self::LookElsewhere => "look_elsewhere",
+        }
+    }
+}
+
+/// What an expectation rests on. The three shares are in thousandths and sum to 1,000.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// Observations of this agent behind the expectation (windows for volume, calls for endpoint).
+    pub n: u32,
+    /// Weight of the prior, in thousandths.
+    pub prior: u16,
+    /// Weight of what peers do, in thousandths.
+    pub peers: u16,
+    /// Weight of the agent's own past, in thousandths.
+    pub own: u16,
+}
+
+/// One signal's share of a score.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// Which signal.
+    pub signal: Signal,
+    /// Its share of the level. Zero where another signal's story won.
+    pub bits: MicroBits,
+    /// Its share of what this call added to the level.
+    pub added: MicroBits,
+    /// What was seen: calls in the window for volume; for endpoint, calls to it in the agent's history; for
+    /// look-elsewhere, how many independent looks a day it accounts for.
+    pub observed: f64,
+    /// What was expected, in the unit of `observed`.
+    pub expected: f64,
+    /// Over which window, milliseconds; 0 where the history as a whole is the window.
+    pub window_ms: u64,
+    /// What the expectation rests on.
+    pub history: History,
+    /// The value of `observed` that would have kept the whole verdict under the watch budget; NaN-free: equal to
+    /// `observed` where it was quiet.
+    pub quiet_at: f64,
+}
+
+/// A verdict's identity: 128 bits derived from its cause, so that saying it again after a crash says nothing new.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VerdictId(pub u128);
+
+impl fmt::Display for VerdictId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for VerdictId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VerdictId({self})")
+    }
+}
+
+impl std::str::FromStr for VerdictId {
+    type Err = std::num::ParseIntError;
+    fn from_str(s: &str) -> Result<Self, Self::Err> {
+        u128::from_str_radix(s, 16).map(Self)
+    }
+}
+
+impl Serialize for VerdictId {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for VerdictId {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What the detector says after a call. Plain numbers, no heap: the identity it speaks of stands in the call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Derived from the call's `event_id` and the version.
+    pub id: VerdictId,
+    /// 1; later versions amend it when late calls arrive and never rewrite it.
+    pub version: u16,
+    /// The call's event time.
+    pub ts: Timestamp,
+    /// The agent's level of evidence after the call: −log2 of how often a day it would show the like when normal.
+    pub level: MicroBits,
+    /// What this call added to it.
+    pub added: MicroBits,
+    /// Shares that sum to `level`, and whose `added` sum to `added`, exactly.
+    pub parts: ArrayVec<Part, PARTS_MAX>,
+    /// How many signal families on their own are over the watch budget.
+    pub families: u8,
+    /// Observed over expected volume in the window that stands out most; 1 where nothing does.
+    pub jump: f32,
+    /// What the identity is worth.
+    pub attestation: EffectiveAttestation,
+    /// Version of the fleet's model it was scored with.
+    pub model: u32,
+}
+
+impl Verdict {
+    /// The part of one signal, where the verdict has it.
+    pub fn part(&self, signal: Signal) -> Option<&Part> {
+        self.parts.iter().find(|p| p.signal == signal)
+    }
+
+    /// Whether the parts sum to the score. Always true for what a detector made; checked where one is read back.
+    pub fn is_exact(&self) -> bool {
+        self.parts.iter().map(|p| p.bits).sum::<MicroBits>() == self.level
+            && self.parts.iter().map(|p| p.added).sum::<MicroBits>() == self.added
+    }
+}
+
+/// A verdict together with whom and what it speaks of: what travels on the bus and is stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields are the call's, documented there")]
+pub struct VerdictRecord {
+    pub event_id: String,
+    pub kind: Kind,
+    pub agent_id: String,
+    pub issuer: Option<String>,
+    pub instance_id: Option<String>,
+    pub session_id: Option<String>,
+    pub token_id: Option<String>,
+    pub delegator: Option<String>,
+    pub endpoint: String,
+    pub method: Option<String>,
+    pub resource: Option<String>,
+    pub args_digest: Option<String>,
+    /// The verdict itself.
+    pub verdict: Verdict,
+}
+
+impl VerdictRecord {
+    /// Puts the verdict beside the call it speaks of.
+    pub fn new(call: &Call<'_>, verdict: Verdict) -> Self {
+        let own = |t: &Option<crate::Text<'_>>| t.as_ref().map(ToString::to_string);
+        Self {
+            event_id: call.event_id.to_string(),
+            kind: call.kind,
+            agent_id: call.identity.agent_id.to_string(),
+            issuer: own(&call.identity.issuer),
+            instance_id: own(&call.identity.instance_id),
+            session_id: own(&call.identity.session_id),
+            token_id: own(&call.identity.token_id),
+            delegator: own(&call.identity.delegator),
+            endpoint: call.endpoint.to_string(),
+            method: own(&call.method),
+            resource: own(&call.resource),
+            args_digest: own(&call.args_digest),
+            verdict,
+        }
+    }
+
+    /// The reasons in words, strongest first; one sentence a part that carries evidence or its price.
+    pub fn reasons(&self) -> Vec<String> {
+        let mut parts: Vec<&Part> = self.verdict.parts.iter().filter(|p| p.bits != MicroBits::ZERO).collect();
+        parts.sort_by_key(|p| std::cmp::Reverse(p.bits));
+        parts.into_iter().map(|p| self.reason(p)).collect()
+    }
+
+    fn reason(&self, p: &Part) -> String {
+        let h = p.history;
+        let basis = format!(
+            "{} of history: {} % own, {} % peers, {} % prior",
+            match p.signal {
+                Signal::Volume => format!("{} windows", h.n),
+                _ => format!("{} calls", h.n),
+            },
+            h.own / 10,
+            h.peers / 10,
+            h.prior / 10
+        );
+        match p.signal {
+            Signal::Volume => format!(
+                "{:+.1} bits: {} calls in {} where about {} are expected; up to {} would have been quiet ({basis})",
+                p.bits,
+                number(p.observed),
+                duration(p.window_ms),
+                number(p.expected),
+                number(p.quiet_at),
+            ),
+            Signal::Endpoint => format!(
+                "{:+.1} bits: `{}` was called {} times before where about {} are expected of an intruder's choice \
+                 ({basis})",
+                p.bits,
+                self.endpoint,
+                number(p.observed),
+                number(p.expected),
+            ),
+            Signal::LookElsewhere => {
+                format!("{:+.1} bits: the price of about {} looks a day", p.bits, number(p.observed))
+            }
+        }
+    }
+}
+
+fn number(x: f64) -> String {
+    let digits = match x.abs() {
+        a if a >= 100.0 || x.fract() == 0.0 => 0,
+        a if a >= 1.0 => 1,
+        _ => 3,
+    };
+    format!("{x:.digits$}")
+}
+
+fn duration(ms: u64) -> String {
+    let s = Duration::from_millis(ms).as_secs();
+    match s {
+        0 => format!("{ms} ms"),
+        60 => "a minute".to_owned(),
+        s if s % 3600 == 0 => format!("{} h", s / 3600),
+        s if s % 60 == 0 => format!("{} minutes", s / 60),
+        s => format!("{s} s"),
+    }
+}

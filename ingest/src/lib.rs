@@ -1,0 +1,1 @@
+//! Gets agent calls in: sources, decoders, the durable local log, ClickHouse and the two pipelines.

@@ -1,0 +1,1 @@
+//! Scenario and fault tests against real parts.
