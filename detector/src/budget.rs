@@ -57,6 +57,7 @@ pub struct Budgets {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_field_names, reason = "the keys of the configuration name their unit")]
 struct RawBudgets {
     watch_days: f64,
     step_up_days: f64,

@@ -1,26 +1,234 @@
 //! The detector: calls in event order in, verdicts out.
 
+use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
-use crate::{Call, DetectorConfig, Manifest, Timestamp, Verdict};
+use crate::combine::{self, Score};
+use crate::fleet::Fleet;
+use crate::hash::{hash64, hash128};
+use crate::profile::{Declared, Profile};
+use crate::signal::endpoint::Endpoints;
+use crate::{Call, DetectorConfig, Manifest, MicroBits, Signal, Timestamp, Verdict, VerdictId};
 
-/// Scores every call against its agent's own past and the fleet's. Reads no clock and does no IO.
+/// The version of a verdict that no late call has amended.
+const FIRST_VERSION: u16 = 1;
+const FIRST_VERSION_NAME: &str = "1";
+/// At capacity this share of the profiles, the ones idle longest, is dropped at once, so that the search is rare.
+const EVICT_ONE_IN: usize = 64;
+
+/// Scores every call against its agent's own past and the fleet's.
+///
+/// Reads no clock and does no IO: event time comes with the calls and from [`Self::tick`]. The same calls in the same
+/// order give the same verdicts, bit for bit, also when the detector was serialised and restored in between.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "State", into = "State")]
 pub struct Detector {
+    state: State,
+    index: HashTable<u32>,
+}
+
+/// What a snapshot holds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct State {
+    #[serde(skip)]
     config: DetectorConfig,
+    #[serde(skip)]
+    manifests: Vec<(Option<String>, String, Declared)>,
+    profiles: Vec<Profile>,
+    fleet: Fleet,
+    evicted: u64,
+}
+
+impl From<State> for Detector {
+    fn from(state: State) -> Self {
+        let mut index = HashTable::with_capacity(state.profiles.len());
+        for (i, p) in state.profiles.iter().enumerate() {
+            index.insert_unique(key_hash(p.issuer.as_deref(), &p.agent_id), i as u32, |_| 0);
+        }
+        Self { state, index }
+    }
+}
+
+impl From<Detector> for State {
+    fn from(detector: Detector) -> Self {
+        detector.state
+    }
 }
 
 impl Detector {
-    /// A detector that has seen nothing yet.
-    pub fn new(config: DetectorConfig, _manifests: Vec<Manifest>) -> Self {
-        Self { config }
+    /// A detector that has seen nothing yet. `manifests` are priors from the first call of their agents.
+    pub fn new(config: DetectorConfig, manifests: &[Manifest]) -> Self {
+        let mut detector = Self::from(State::default());
+        detector.reconfigure(config, manifests);
+        detector
     }
 
-    /// Scores one record. `None` for records that are no call.
-    pub fn observe(&mut self, _call: &Call<'_>) -> Option<Verdict> {
-        None
+    /// The operator's settings and manifests of now. A snapshot holds what was learned; what was set is set anew after
+    /// every restore.
+    pub fn reconfigure(&mut self, config: DetectorConfig, manifests: &[Manifest]) {
+        self.state.config = config;
+        self.state.manifests =
+            manifests.iter().map(|m| (m.issuer.clone(), m.agent_id.clone(), Declared::from(m))).collect();
+        for p in &mut self.state.profiles {
+            p.declared = declared(&self.state.manifests, p.issuer.as_deref(), &p.agent_id);
+        }
+        while self.state.profiles.len() > self.state.config.agents_max.max(1) {
+            self.evict();
+        }
     }
 
-    /// Event time has reached `watermark`.
-    pub fn tick(&mut self, _watermark: Timestamp) {}
+    /// Scores one record. `None` for records that are no call: outcomes, ends of tasks, heartbeats.
+    ///
+    /// A call that is older than the agent's last one is scored in the windows that are open now.
+    pub fn observe(&mut self, call: &Call<'_>) -> Option<Verdict> {
+        if !call.kind.is_call() {
+            return None;
+        }
+        let profile = self.profile(call);
+        let State { config, profiles, fleet, .. } = &mut self.state;
+        let p = &mut profiles[profile];
+        let ts = call.ts.max(p.last);
+        p.last = ts;
+        let rate = p.declared.calls_per_hour;
+        p.volume.advance(ts, p.suspect, &fleet.volume, rate, &mut fleet.tally);
+        let reading = p.volume.count(ts, &fleet.volume, rate);
+        let calls_per_day = p.volume.calls_per_day(&fleet.volume, rate);
+        let endpoint = p.endpoints.score(
+            ts,
+            &call.endpoint,
+            &fleet.endpoints,
+            &p.declared.endpoints,
+            calls_per_day,
+            fleet.has_peers(),
+        );
+        let watch = config.budgets.watch();
+        let Score { level, added, mut parts, families } =
+            combine::combine(&reading.evidence, &endpoint, watch);
+        p.suspect = level >= watch;
+        if p.suspect {
+            let allowed = |looks: f64| watch.as_bits() - combine::level(0.0, looks);
+            for part in &mut parts {
+                part.quiet_at = match part.signal {
+                    Signal::Volume => {
+                        let bits = allowed(reading.evidence.looks_per_day);
+                        p.volume.quiet_count(ts, part.window_ms, bits, &fleet.volume, rate).min(part.observed)
+                    }
+                    Signal::Endpoint => {
+                        Endpoints::quiet_share(endpoint.bits_before, allowed(calls_per_day), &fleet.endpoints)
+                    }
+                    Signal::LookElsewhere => part.quiet_at,
+                };
+            }
+        }
+        if p.endpoints.learn(&call.endpoint, p.suspect) && !p.suspect {
+            fleet.sight(hash64(&[&*call.endpoint]));
+        }
+        Some(Verdict {
+            id: VerdictId(hash128(&[&call.event_id, FIRST_VERSION_NAME])),
+            version: FIRST_VERSION,
+            ts: call.ts,
+            level,
+            added,
+            parts,
+            families,
+            jump: reading.jump as f32,
+            attestation: call.attestation,
+            model: fleet.version,
+        })
+    }
+
+    /// Event time has reached `watermark`: no call older than it is expected. Call it in steps of 10 s at most.
+    pub fn tick(&mut self, watermark: Timestamp) {
+        self.state.fleet.tick(watermark);
+    }
+
+    /// A person ruled this agent's present evidence benign. Does nothing for an agent never seen.
+    pub fn accept(&mut self, issuer: Option<&str>, agent_id: &str) {
+        if let Some(i) = self.find(issuer, agent_id) {
+            let p = &mut self.state.profiles[i];
+            p.endpoints.accept();
+            p.suspect = false;
+        }
+    }
+
+    /// The level of an agent's evidence at `ts`, as of the calls seen so far; `None` for an agent never seen.
+    pub fn level_at(&self, issuer: Option<&str>, agent_id: &str, ts: Timestamp) -> Option<MicroBits> {
+        let p = &self.state.profiles[self.find(issuer, agent_id)?];
+        let (bits, looks) = p.volume.level_at(ts);
+        let calls_per_day = p.volume.calls_per_day(&self.state.fleet.volume, p.declared.calls_per_hour);
+        let level = combine::level(bits, looks).max(combine::level(p.endpoints.level_at(ts), calls_per_day));
+        Some(MicroBits::from_bits(level))
+    }
+
+    /// Agents held in memory.
+    pub fn agents(&self) -> usize {
+        self.state.profiles.len()
+    }
+
+    /// Profiles dropped so far because memory was at its limit.
+    pub fn evicted(&self) -> u64 {
+        self.state.evicted
+    }
+
+    /// Bytes of state per agent, names not counted.
+    pub const fn bytes_per_agent() -> usize {
+        size_of::<Profile>()
+    }
+
+    fn find(&self, issuer: Option<&str>, agent_id: &str) -> Option<usize> {
+        let profiles = &self.state.profiles;
+        let found =
+            self.index.find(key_hash(issuer, agent_id), |&i| profiles[i as usize].is(issuer, agent_id));
+        found.map(|&i| i as usize)
+    }
+
+    fn profile(&mut self, call: &Call<'_>) -> usize {
+        let (issuer, agent_id) = (call.identity.issuer.as_deref(), &*call.identity.agent_id);
+        if let Some(i) = self.find(issuer, agent_id) {
+            return i;
+        }
+        if self.state.profiles.len() >= self.state.config.agents_max.max(1) {
+            self.evict();
+        }
+        let State { profiles, manifests, .. } = &mut self.state;
+        let declared = declared(manifests, issuer, agent_id);
+        profiles.push(Profile::new(issuer, agent_id, call.ts, declared));
+        let i = profiles.len() - 1;
+        self.index.insert_unique(key_hash(issuer, agent_id), i as u32, |&i| {
+            let p = &profiles[i as usize];
+            key_hash(p.issuer.as_deref(), &p.agent_id)
+        });
+        i
+    }
+
+    /// Drops the profiles idle longest; ties by place, so that every run drops the same.
+    fn evict(&mut self) {
+        let profiles = &mut self.state.profiles;
+        let drop = (profiles.len() / EVICT_ONE_IN).max(1);
+        let mut by_age: Vec<u32> = (0..profiles.len() as u32).collect();
+        by_age.select_nth_unstable_by_key(drop - 1, |&i| (profiles[i as usize].last, i));
+        let mut gone = vec![false; profiles.len()];
+        by_age[..drop].iter().for_each(|&i| gone[i as usize] = true);
+        let mut place = gone.iter();
+        profiles.retain(|_| !place.next().copied().unwrap_or(false));
+        self.state.evicted += drop as u64;
+        let state = std::mem::take(&mut self.state);
+        *self = state.into();
+    }
+}
+
+/// What a manifest declares of the agent; one without an issuer speaks of the name under any.
+fn declared(
+    manifests: &[(Option<String>, String, Declared)],
+    issuer: Option<&str>,
+    agent_id: &str,
+) -> Declared {
+    let named = |(i, a, _): &&(Option<String>, String, Declared)| {
+        a == agent_id && (i.is_none() || i.as_deref() == issuer)
+    };
+    manifests.iter().find(named).map(|(_, _, d)| d.clone()).unwrap_or_default()
+}
+
+fn key_hash(issuer: Option<&str>, agent_id: &str) -> u64 {
+    hash64(&[issuer.unwrap_or("\u{0}"), agent_id])
 }

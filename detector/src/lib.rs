@@ -3,9 +3,14 @@
 mod bits;
 mod budget;
 mod call;
+mod combine;
 mod config;
 mod detector;
+mod fleet;
+mod hash;
 mod manifest;
+mod profile;
+mod signal;
 mod time;
 mod verdict;
 

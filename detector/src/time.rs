@@ -51,6 +51,7 @@ impl Timestamp {
     /// The start of the window of `width` that holds this instant; windows are aligned to the epoch.
     ///
     /// A zero `width` is treated as one microsecond.
+    #[must_use]
     pub const fn floor_to(self, width: Duration) -> Self {
         let width = width.as_micros() as i64;
         let width = if width < 1 { 1 } else { width };

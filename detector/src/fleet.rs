@@ -1,0 +1,63 @@
+//! What is known of the fleet as a whole: the prior of every agent.
+//!
+//! Agents are scored with a *published* version of it. What they teach goes into the next one, which takes effect at a
+//! boundary of event time, so that a score does not depend on who happened to be read first within it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+use crate::signal::endpoint::EndpointModel;
+use crate::signal::volume::{VolumePrior, VolumeTally};
+
+/// While the fleet is young a version lives a minute, later an hour (design: architecture, "published version").
+const YOUNG_FOR: Duration = Duration::from_hours(1);
+const YOUNG_EVERY: Duration = Duration::from_mins(1);
+const EVERY: Duration = Duration::from_hours(1);
+
+/// First sights that one version can take up; a flood of new agents beyond that teaches nothing more.
+const SIGHTS_MAX: usize = 65_536;
+
+/// The published model and the one being learned.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Fleet {
+    pub(crate) version: u32,
+    pub(crate) volume: VolumePrior,
+    pub(crate) endpoints: EndpointModel,
+    pub(crate) tally: VolumeTally,
+    /// First sights since the last publication.
+    sights: Vec<u64>,
+    first: Option<Timestamp>,
+    next: Option<Timestamp>,
+}
+
+impl Fleet {
+    /// Publishes the next version if event time has reached its boundary.
+    pub(crate) fn tick(&mut self, watermark: Timestamp) {
+        let first = *self.first.get_or_insert(watermark);
+        let every = if watermark.since(first) < YOUNG_FOR { YOUNG_EVERY } else { EVERY };
+        let next = *self.next.get_or_insert(watermark.floor_to(every) + every);
+        if watermark < next {
+            return;
+        }
+        self.version += 1;
+        self.volume = self.tally.prior();
+        for endpoint in self.sights.drain(..) {
+            self.endpoints.add(endpoint);
+        }
+        self.next = Some(watermark.floor_to(every) + every);
+    }
+
+    /// An agent has called this endpoint for the first time.
+    pub(crate) fn sight(&mut self, endpoint: u64) {
+        if self.sights.len() < SIGHTS_MAX {
+            self.sights.push(endpoint);
+        }
+    }
+
+    /// Whether anything is known of peers.
+    pub(crate) fn has_peers(&self) -> bool {
+        self.version > 0
+    }
+}

@@ -1,0 +1,35 @@
+//! Hashing that is the same on every machine, in every run and after every upgrade, so that snapshots, replays and
+//! verdict ids agree.
+
+use std::hash::Hasher;
+
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+/// `SipHash`-1-3 with fixed keys, 128 bits. Names come from logs, so a weaker hash would let an attacker choose
+/// collisions at will. Each text is followed by a byte that no UTF-8 text holds, so no two lists hash alike.
+pub(crate) fn hash128(texts: &[&str]) -> u128 {
+    let mut hasher = SipHasher13::new();
+    for text in texts {
+        hasher.write(text.as_bytes());
+        hasher.write(&[0xff]);
+    }
+    hasher.finish128().as_u128()
+}
+
+/// 64 bits of the same.
+pub(crate) fn hash64(texts: &[&str]) -> u64 {
+    hash128(texts) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_never_changes() {
+        assert_eq!(hash128(&["s-1", "1"]), HASH_OF_S1);
+        assert_ne!(hash64(&["a", "b"]), hash64(&["ab", ""]));
+    }
+
+    const HASH_OF_S1: u128 = 169_602_126_065_738_086_662_248_947_857_657_335_060;
+}

@@ -1,0 +1,55 @@
+//! What the detector remembers of one agent.
+
+use serde::{Deserialize, Serialize};
+
+use crate::hash::hash64;
+use crate::signal::endpoint::Endpoints;
+use crate::signal::volume::Volume;
+use crate::{Manifest, Timestamp};
+
+/// One agent under one issuer: its name, its past, and where its evidence stands. Under 1.5 KiB plus the name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Profile {
+    pub(crate) issuer: Option<Box<str>>,
+    pub(crate) agent_id: Box<str>,
+    pub(crate) last: Timestamp,
+    pub(crate) volume: Volume,
+    pub(crate) endpoints: Endpoints,
+    /// Whether the level was over the watch budget after the last call.
+    pub(crate) suspect: bool,
+    pub(crate) declared: Declared,
+}
+
+/// What of a manifest the signals read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Declared {
+    pub(crate) calls_per_hour: Option<f64>,
+    pub(crate) endpoints: Box<[u64]>,
+}
+
+impl From<&Manifest> for Declared {
+    fn from(manifest: &Manifest) -> Self {
+        Self {
+            calls_per_hour: manifest.calls_per_hour.filter(|r| r.is_finite() && *r > 0.0),
+            endpoints: manifest.endpoints.iter().map(|e| hash64(&[e.as_str()])).collect(),
+        }
+    }
+}
+
+impl Profile {
+    pub(crate) fn new(issuer: Option<&str>, agent_id: &str, ts: Timestamp, declared: Declared) -> Self {
+        Self {
+            issuer: issuer.map(Into::into),
+            agent_id: agent_id.into(),
+            last: ts,
+            volume: Volume::new(ts),
+            endpoints: Endpoints::new(ts),
+            suspect: false,
+            declared,
+        }
+    }
+
+    pub(crate) fn is(&self, issuer: Option<&str>, agent_id: &str) -> bool {
+        self.issuer.as_deref() == issuer && *self.agent_id == *agent_id
+    }
+}

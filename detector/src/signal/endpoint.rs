@@ -1,0 +1,246 @@
+//! Endpoint: does this agent call what it calls?
+//!
+//! Every call is a likelihood ratio between an intruder, who picks any endpoint the fleet knows (or a new one) alike,
+//! and this agent, whose choice is predicted by a Pitman-Yor mixture of its own past with the fleet's. The ratios add
+//! up in a CUSUM: single odd calls of a busy agent are forgiven, several in a row are not. By Lorden (1971) a CUSUM of
+//! likelihood ratios crosses h bits on normal calls at most once in 2^h calls, which is what turns it into a recurrence.
+
+use arrayvec::ArrayVec;
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::{Evidence, history};
+use crate::Timestamp;
+use crate::hash::hash64;
+
+/// Endpoints an agent's past remembers; the least used makes room (endpoint study §7: 32 slots).
+const SLOTS: usize = 32;
+/// Discount and strength of the agent's Pitman-Yor level (study §1 "A role"), and of the fleet's ("Y order").
+const DISCOUNT: f64 = 0.5;
+const STRENGTH: f64 = 2.0;
+const FLEET_STRENGTH: f64 = 1.0;
+/// Share of a declared list in the base distribution, spread evenly over it; what is left is the fleet's.
+const DECLARED_SHARE: f64 = 0.9;
+/// Evidence halves in this time, for a signal without time of its own (volume-timing study §5: 6-24 h).
+const HALF_LIFE_DAYS: f64 = 0.5;
+/// Weight with which a call under suspicion is learned (endpoint study §6, "soft, floor .1").
+const SUSPECT_WEIGHT: f32 = 0.1;
+/// Endpoints of the whole fleet that are told apart; past it a newcomer counts as never seen.
+const FLEET_ENDPOINTS_MAX: usize = 65_536;
+
+/// How many agents have called each endpoint. An agent counts once for each, so none teaches the fleet more than that.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct EndpointModel {
+    #[serde(serialize_with = "in_order")]
+    agents: HashMap<u64, u32, FxBuildHasher>,
+    total: u64,
+}
+
+impl EndpointModel {
+    /// An agent has called this endpoint for the first time.
+    pub(crate) fn add(&mut self, endpoint: u64) {
+        if self.agents.len() < FLEET_ENDPOINTS_MAX || self.agents.contains_key(&endpoint) {
+            *self.agents.entry(endpoint).or_default() += 1;
+            self.total += 1;
+        }
+    }
+
+    fn known(&self) -> f64 {
+        self.agents.len() as f64
+    }
+
+    /// Chance that an agent's next new endpoint is this one; for one nobody has called, that it is any such.
+    fn share(&self, endpoint: u64) -> f64 {
+        let whole = self.total as f64 + FLEET_STRENGTH;
+        match self.agents.get(&endpoint) {
+            Some(&agents) => (f64::from(agents) - DISCOUNT) / whole,
+            None => (FLEET_STRENGTH + DISCOUNT * self.known()) / whole,
+        }
+    }
+
+    /// Chance under an intruder: every endpoint the fleet knows alike, and one that nobody has called.
+    fn intruder(&self) -> f64 {
+        1.0 / (self.known() + 1.0)
+    }
+}
+
+/// The same map is always the same bytes.
+fn in_order<S: Serializer>(map: &HashMap<u64, u32, FxBuildHasher>, s: S) -> Result<S::Ok, S::Error> {
+    let mut sorted: Vec<_> = map.iter().collect();
+    sorted.sort_unstable();
+    s.collect_map(sorted)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Slot {
+    endpoint: u64,
+    calls: f32,
+}
+
+/// One agent's endpoints and the evidence of its latest calls. About 560 bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Endpoints {
+    slots: ArrayVec<Slot, SLOTS>,
+    calls: f64,
+    /// The CUSUM after the last call, in bits, ≥ 0.
+    sum: f64,
+    last: Timestamp,
+    /// When the CUSUM last left zero: where the deviation began.
+    since: Timestamp,
+}
+
+impl Endpoints {
+    /// An agent first seen at `ts`.
+    pub(crate) fn new(ts: Timestamp) -> Self {
+        Self { slots: ArrayVec::new(), calls: 0.0, sum: 0.0, last: ts, since: ts }
+    }
+
+    /// Chance that this agent's next call is to `endpoint`.
+    fn predict(&self, endpoint: u64, model: &EndpointModel, declared: &[u64]) -> f64 {
+        let mut base = model.share(endpoint);
+        if !declared.is_empty() {
+            let hit = if declared.contains(&endpoint) { 1.0 / declared.len() as f64 } else { 0.0 };
+            base = DECLARED_SHARE * hit + (1.0 - DECLARED_SHARE) * base;
+        }
+        let own = self.slot(endpoint).map_or(0.0, |s| (f64::from(s.calls) - DISCOUNT).max(0.0));
+        // What the seen endpoints give up, exactly: those learned at less than the discount give up only what they have.
+        let given: f64 = self.slots.iter().map(|s| f64::from(s.calls).min(DISCOUNT)).sum();
+        let seen: f64 = self.slots.iter().map(|s| f64::from(s.calls)).sum();
+        (own + (STRENGTH + given) * base) / (seen + STRENGTH)
+    }
+
+    fn slot(&self, endpoint: u64) -> Option<&Slot> {
+        self.slots.iter().find(|s| s.endpoint == endpoint)
+    }
+
+    fn faded(&self, ts: Timestamp) -> f64 {
+        self.sum * 0.5_f64.powf(ts.since(self.last).as_secs_f64() / 86_400.0 / HALF_LIFE_DAYS)
+    }
+
+    /// Scores one call before it is learned.
+    pub(crate) fn score(
+        &mut self,
+        ts: Timestamp,
+        endpoint: &str,
+        model: &EndpointModel,
+        declared: &[u64],
+        calls_per_day: f64,
+        has_peers: bool,
+    ) -> Evidence {
+        let endpoint = hash64(&[endpoint]);
+        let share = self.predict(endpoint, model, declared);
+        let before = self.faded(ts);
+        if before <= 0.0 {
+            self.since = ts;
+        }
+        self.sum = (before + (model.intruder() / share).log2()).max(0.0);
+        self.last = self.last.max(ts);
+        Evidence {
+            bits: self.sum,
+            bits_before: before,
+            looks_per_day: calls_per_day,
+            observed: 1.0,
+            expected: share,
+            window_ms: ts.since(self.since).as_millis() as u64,
+            history: history(self.calls, self.calls / (self.calls + STRENGTH), has_peers),
+        }
+    }
+
+    /// The evidence that is left at `ts`.
+    pub(crate) fn level_at(&self, ts: Timestamp) -> f64 {
+        self.faded(ts)
+    }
+
+    /// How likely the call would have had to be for the evidence to end under `bits`, between 0 and 1.
+    pub(crate) fn quiet_share(before: f64, bits: f64, model: &EndpointModel) -> f64 {
+        (model.intruder() * (before - bits).exp2()).clamp(0.0, 1.0)
+    }
+
+    /// Learns one call; a suspect one at a tenth of its weight. True if the agent has not called the endpoint before.
+    pub(crate) fn learn(&mut self, endpoint: &str, suspect: bool) -> bool {
+        let endpoint = hash64(&[endpoint]);
+        let weight = if suspect { SUSPECT_WEIGHT } else { 1.0 };
+        self.calls += 1.0;
+        if let Some(slot) = self.slots.iter_mut().find(|s| s.endpoint == endpoint) {
+            slot.calls += weight;
+            return false;
+        }
+        if self.slots.is_full() {
+            let least = (0..SLOTS).min_by(|&a, &b| self.slots[a].calls.total_cmp(&self.slots[b].calls));
+            self.slots.swap_remove(least.unwrap_or(0));
+        }
+        self.slots.push(Slot { endpoint, calls: weight });
+        true
+    }
+
+    /// A person ruled the present evidence benign: it is dropped, and what was learned under suspicion counts in full.
+    pub(crate) fn accept(&mut self) {
+        self.sum = 0.0;
+        for slot in &mut self.slots {
+            slot.calls = slot.calls.max(1.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settled(endpoints: &[&str], calls: usize) -> (Endpoints, EndpointModel, Timestamp) {
+        let mut ts = Timestamp::from_millis(1_740_000_000_000);
+        let (mut agent, mut model) = (Endpoints::new(ts), EndpointModel::default());
+        for e in ["list", "read", "write", "send", "delete", "grant"] {
+            for _ in 0..5 {
+                model.add(hash64(&[e]));
+            }
+        }
+        for i in 0..calls {
+            ts = ts + std::time::Duration::from_mins(5);
+            let e = endpoints[i % endpoints.len()];
+            agent.score(ts, e, &model, &[], 288.0, true);
+            agent.learn(e, false);
+        }
+        (agent, model, ts)
+    }
+
+    #[test]
+    fn the_prediction_is_a_distribution() {
+        let (mut agent, model, _) = settled(&["list", "read"], 40);
+        agent.learn("grant", true);
+        for declared in [vec![], vec![hash64(&["list"]), hash64(&["undeclared elsewhere"])]] {
+            let mut names = vec!["list", "read", "write", "send", "delete", "grant"];
+            // The declared endpoint that the fleet never saw and the class of all that nobody saw overlap by design:
+            // the class holds it when it is not declared.
+            let mut whole: f64 =
+                names.drain(..).map(|e| agent.predict(hash64(&[e]), &model, &declared)).sum();
+            let novel = agent.predict(hash64(&["never"]), &model, &declared);
+            whole += novel;
+            if !declared.is_empty() {
+                whole += agent.predict(hash64(&["undeclared elsewhere"]), &model, &declared) - novel;
+            }
+            assert!((whole - 1.0).abs() < 1e-9, "{whole}");
+        }
+    }
+
+    #[test]
+    fn habits_are_quiet_and_foreign_calls_add_up() {
+        let (mut agent, model, ts) = settled(&["list", "read"], 400);
+        assert!(agent.sum < 1.0, "{}", agent.sum);
+        let first = agent.score(ts, "send", &model, &[], 288.0, true);
+        agent.learn("send", true);
+        let second = agent.score(ts, "grant", &model, &[], 288.0, true);
+        assert!(first.bits > 3.0 && second.bits > first.bits + 3.0, "{first:?} {second:?}");
+        agent.accept();
+        assert!(agent.score(ts, "send", &model, &[], 288.0, true).bits < first.bits);
+    }
+
+    #[test]
+    fn a_declared_endpoint_is_no_news_to_a_new_agent() {
+        let (_, model, ts) = settled(&["list"], 1);
+        let mut agent = Endpoints::new(ts);
+        let declared = [hash64(&["send"])];
+        assert!(agent.score(ts, "send", &model, &declared, 288.0, true).bits < 1e-9);
+        assert!(agent.score(ts, "grant", &model, &declared, 288.0, true).bits > 1.0);
+    }
+}

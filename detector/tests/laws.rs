@@ -1,0 +1,92 @@
+//! Laws that hold for every stream of calls.
+
+use std::time::Duration;
+
+use detector::{
+    Attestation, Call, Detector, DetectorConfig, EffectiveAttestation, Manifest, Timestamp, Verdict,
+};
+use proptest::prelude::*;
+
+/// Gap to the previous call in milliseconds, agent, endpoint.
+type Step = (u64, u8, u8);
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let gap = prop_oneof![4 => 0..2_000_u64, 2 => 0..600_000_u64, 1 => 0..400_000_000_u64];
+    prop::collection::vec((gap, 0..4_u8, 0..40_u8), 1..300)
+}
+
+fn config(agents_max: usize) -> DetectorConfig {
+    DetectorConfig { agents_max, ..DetectorConfig::default() }
+}
+
+fn manifests() -> Vec<Manifest> {
+    vec![Manifest {
+        agent_id: "agent-1".into(),
+        endpoints: vec!["e1".into(), "e2".into()],
+        calls_per_hour: Some(30.0),
+        ..Manifest::default()
+    }]
+}
+
+fn feed(detector: &mut Detector, steps: &[Step], from: usize, ts: &mut Timestamp) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    for (i, (gap, agent, endpoint)) in steps.iter().enumerate() {
+        *ts = *ts + Duration::from_millis(*gap);
+        let mut call =
+            Call::new(format!("c{}", from + i), *ts, format!("agent-{agent}"), format!("e{endpoint}"));
+        call.attestation = EffectiveAttestation::new(Attestation::Key, Attestation::Token);
+        verdicts.extend(detector.observe(&call));
+        detector.tick(*ts - Duration::from_secs(30));
+    }
+    verdicts
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn parts_sum_exactly_and_every_call_has_a_finite_verdict(steps in steps()) {
+        let mut detector = Detector::new(config(3), &manifests());
+        let mut ts = Timestamp::from_millis(1_740_000_000_000);
+        let verdicts = feed(&mut detector, &steps, 0, &mut ts);
+        prop_assert_eq!(verdicts.len(), steps.len());
+        prop_assert!(detector.agents() <= 3);
+        for v in verdicts {
+            prop_assert!(v.is_exact(), "{:?}", v);
+            for p in &v.parts {
+                prop_assert!(p.observed.is_finite() && p.expected.is_finite() && p.quiet_at.is_finite(), "{:?}", p);
+                prop_assert_eq!(p.history.prior + p.history.peers + p.history.own, 1_000);
+            }
+            prop_assert_eq!(v.attestation.get(), Attestation::Token);
+        }
+    }
+
+    #[test]
+    fn a_snapshot_in_the_middle_changes_no_later_verdict(steps in steps(), cut in 0.0..1.0_f64) {
+        let start = Timestamp::from_millis(1_740_000_000_000);
+        let (mut whole, mut ts) = (Detector::new(config(100), &manifests()), start);
+        let expected = feed(&mut whole, &steps, 0, &mut ts);
+
+        let cut = (steps.len() as f64 * cut) as usize;
+        let (mut first, mut ts) = (Detector::new(config(100), &manifests()), start);
+        let mut got = feed(&mut first, &steps[..cut], 0, &mut ts);
+        let snapshot = postcard::to_stdvec(&first).unwrap();
+        let mut second: Detector = postcard::from_bytes(&snapshot).unwrap();
+        prop_assert!(postcard::to_stdvec(&second).unwrap() == snapshot);
+        second.reconfigure(config(100), &manifests());
+        got.extend(feed(&mut second, &steps[cut..], cut, &mut ts));
+        prop_assert!(got == expected);
+    }
+}
+
+#[test]
+fn settings_come_from_the_operator_not_from_the_snapshot() {
+    let mut ts = Timestamp::from_millis(1_740_000_000_000);
+    let steps: Vec<Step> = (0..20).map(|i| (1_000, i, 1)).collect();
+    let mut detector = Detector::new(config(100), &[]);
+    feed(&mut detector, &steps, 0, &mut ts);
+    let mut restored: Detector = postcard::from_bytes(&postcard::to_stdvec(&detector).unwrap()).unwrap();
+    restored.reconfigure(config(5), &manifests());
+    feed(&mut restored, &[(1_000, 77, 1)], 20, &mut ts);
+    assert!(restored.agents() <= 5, "{}", restored.agents());
+}
