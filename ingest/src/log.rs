@@ -1,0 +1,245 @@
+//! The durable local log: what a topic is to Kafka, in one SQLite file.
+//!
+//! Calls that come by HTTP, file or standard input are appended here first, and both pipelines read them from here by
+//! sequence number, each with its own durable position. Verdicts and alerts wait in logs of their own for ClickHouse.
+//!
+//! Success means committed and on disk. Each entry has a key and a digest, and the index of those seen is written in the
+//! same transaction, so an entry told twice is stored once. One thread writes, everything that waits is one transaction
+//! (group commit), and what may wait is bounded.
+
+mod reader;
+pub(crate) mod table;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use detector::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+
+pub use self::reader::Reader;
+use crate::decode::SourceContext;
+use crate::seen::{Digest, Key, SeenLimits};
+
+/// Groups of entries that may wait for the writer.
+const JOBS_MAX: usize = 1_024;
+/// Payload bytes that may wait for the writer; past it callers are told to come back.
+const WAITING_KIB_MAX: usize = 64 * 1_024;
+
+/// How a log is kept.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// The most bytes of the file. Past it the oldest entries that every reader is past go early; where there are none,
+    /// appending fails with [`LogError::Full`].
+    pub bytes_max: u64,
+    /// How long entries stay once every reader is past them; history to rebuild a lost snapshot from.
+    pub keep: Duration,
+    /// What the index of events seen remembers.
+    pub seen: SeenLimits,
+    /// Who reads this log. Nothing is removed that one of them has not read.
+    pub readers: Vec<String>,
+}
+
+impl LogConfig {
+    /// The defaults (16 GiB, a week) for a log with these readers.
+    pub fn read_by(readers: &[&str]) -> Self {
+        Self {
+            bytes_max: 16 << 30,
+            keep: Duration::from_hours(7 * 24),
+            seen: SeenLimits::default(),
+            readers: readers.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// What an entry holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// One record as its source wrote it.
+    Record,
+    /// What was no record, with the reason: an encoded [`crate::decode::Reject`].
+    Reject,
+    /// An order to the detector, as a [`crate::pipeline::Control`].
+    Control,
+}
+
+/// An entry to append.
+#[derive(Clone, Debug)]
+pub struct NewEntry {
+    /// Its identity; an entry with the same key and digest is stored once.
+    pub key: Key,
+    /// Its content; the same key with another digest is a conflict and not stored.
+    pub digest: Digest,
+    /// What `payload` is.
+    pub kind: EntryKind,
+    /// Where it came from and what that source is worth; kept beside the entry, so that a replay after the
+    /// configuration changed still reads it as it was received. None for entries of our own.
+    pub source: Option<Arc<SourceContext>>,
+    /// When we got it.
+    pub received_at: Timestamp,
+    /// The bytes.
+    pub payload: Vec<u8>,
+}
+
+/// What became of an entry that was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is durable, under this sequence number.
+    Stored {
+        /// Its place in the log.
+        seq: u64,
+    },
+    /// It was durable before.
+    Duplicate,
+    /// Its key is taken by other content; not stored.
+    Conflict,
+}
+
+/// An entry as it is read back.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are NewEntry's")]
+pub struct Entry {
+    /// Its place in the log; grows by one, starting at 1.
+    pub seq: u64,
+    pub kind: EntryKind,
+    pub source: Option<Arc<SourceContext>>,
+    pub received_at: Timestamp,
+    pub payload: Vec<u8>,
+}
+
+/// Why the log could not do it. Nothing of the call was acknowledged, and doing it again is safe.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LogError {
+    /// More is waiting for the disk than may wait: come back in a moment.
+    #[error("{path}: more than {WAITING_KIB_MAX} KiB wait for the disk")]
+    Pressure {
+        /// The log's file.
+        path: PathBuf,
+    },
+    /// The disk, the quota or the log's own limit is used up: come back when there is room.
+    #[error("{path}: no room: {source}")]
+    Full {
+        /// The log's file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: Arc<rusqlite::Error>,
+    },
+    /// The log was closed.
+    #[error("{path}: closed")]
+    Closed {
+        /// The log's file.
+        path: PathBuf,
+    },
+    /// The file is broken or is no log of ours.
+    #[error("{path}: {source}")]
+    Storage {
+        /// The log's file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: Arc<rusqlite::Error>,
+    },
+    /// An entry names a source that the log does not describe, or describes in a way that is not understood.
+    #[error("{path}: source {id} is not described: {reason}")]
+    Source {
+        /// The log's file.
+        path: PathBuf,
+        /// The source's number in the log.
+        id: i64,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl LogError {
+    fn from_sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        let (path, source) = (path.to_owned(), Arc::new(source));
+        if table::is_full(&source) { Self::Full { path, source } } else { Self::Storage { path, source } }
+    }
+}
+
+type Reply<T> = oneshot::Sender<Result<T, LogError>>;
+
+enum Job {
+    Append { entries: Vec<NewEntry>, room: OwnedSemaphorePermit, reply: Reply<Vec<Outcome>> },
+    Advance { reader: String, next: u64, reply: Reply<()> },
+}
+
+/// A log that is open for writing; clones write to the same one. The file is let go when the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct Log {
+    path: Arc<Path>,
+    jobs: mpsc::Sender<Job>,
+    room: Arc<Semaphore>,
+    end: watch::Receiver<u64>,
+}
+
+impl Log {
+    /// Opens or creates the log and starts its writer.
+    pub fn open(path: &Path, config: LogConfig) -> Result<Self, LogError> {
+        let (jobs, queue) = mpsc::channel(JOBS_MAX);
+        let end = writer::start(path, config, queue)?;
+        let room = Arc::new(Semaphore::new(WAITING_KIB_MAX));
+        Ok(Self { path: path.into(), jobs, room, end })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends entries in order, in one transaction, and answers for each in the same order once they are on disk.
+    ///
+    /// Does not wait for room: [`LogError::Pressure`] says that there is none.
+    pub async fn append(&self, entries: Vec<NewEntry>) -> Result<Vec<Outcome>, LogError> {
+        let room = Arc::clone(&self.room).try_acquire_many_owned(kib(&entries));
+        let room = room.map_err(|_| LogError::Pressure { path: self.path.to_path_buf() })?;
+        self.submit(entries, room).await
+    }
+
+    /// Like [`Self::append`], but waits for room.
+    pub async fn append_when_room(&self, entries: Vec<NewEntry>) -> Result<Vec<Outcome>, LogError> {
+        let room = Arc::clone(&self.room).acquire_many_owned(kib(&entries)).await;
+        let room = room.map_err(|_| self.closed())?;
+        self.submit(entries, room).await
+    }
+
+    async fn submit(
+        &self,
+        entries: Vec<NewEntry>,
+        room: OwnedSemaphorePermit,
+    ) -> Result<Vec<Outcome>, LogError> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Append { entries, room, reply }).await.map_err(|_| self.closed())?;
+        answer.await.map_err(|_| self.closed())?
+    }
+
+    /// Says durably that `reader` needs nothing before `next` any more. Never goes back.
+    pub async fn advance(&self, reader: &str, next: u64) -> Result<(), LogError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Advance { reader: reader.to_owned(), next, reply };
+        self.jobs.send(job).await.map_err(|_| self.closed())?;
+        answer.await.map_err(|_| self.closed())?
+    }
+
+    /// The sequence number the next entry will get; changes whenever something was stored.
+    pub fn end(&self) -> watch::Receiver<u64> {
+        self.end.clone()
+    }
+
+    /// Opens the log for reading, on a connection of its own.
+    pub fn reader(&self) -> Result<Reader, LogError> {
+        Reader::open(&self.path)
+    }
+
+    fn closed(&self) -> LogError {
+        LogError::Closed { path: self.path.to_path_buf() }
+    }
+}
+
+fn kib(entries: &[NewEntry]) -> u32 {
+    /// What an entry costs beside its payload, roughly.
+    const OVERHEAD: usize = 128;
+    let bytes: usize = entries.iter().map(|e| e.payload.len() + OVERHEAD).sum();
+    bytes.div_ceil(1_024).min(WAITING_KIB_MAX) as u32
+}

@@ -1,0 +1,175 @@
+//! The log's tables and every statement on them.
+
+use std::time::Duration;
+
+use detector::Timestamp;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
+
+use super::{EntryKind, NewEntry};
+use crate::decode::SourceContext;
+
+/// Entries removed in one transaction, so that a large clean-up never holds appends back for long.
+const TRIM_ROWS: u64 = 10_000;
+
+const SCHEMA: &str = "
+-- AUTOINCREMENT: a sequence number is never given twice, not even after every entry was removed.
+CREATE TABLE IF NOT EXISTS entries (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind INTEGER NOT NULL,
+  source INTEGER,
+  received_at INTEGER NOT NULL,
+  payload BLOB NOT NULL
+);
+-- One row for each description a source ever had, so that old entries keep the one they were received under.
+CREATE TABLE IF NOT EXISTS sources (id INTEGER PRIMARY KEY, description TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS positions (reader TEXT PRIMARY KEY, next INTEGER NOT NULL) WITHOUT ROWID;
+";
+
+/// What makes a commit durable, and a second process wait instead of fail.
+pub(crate) fn configure(db: &Connection) -> rusqlite::Result<()> {
+    db.busy_timeout(Duration::from_secs(10))?;
+    db.set_prepared_statement_cache_capacity(32);
+    db.pragma_update(None, "journal_mode", "wal")?;
+    db.pragma_update(None, "synchronous", "full")?;
+    // A larger write-ahead file means fewer checkpoints, each of which syncs twice; 16 MiB is replayed in no time.
+    db.pragma_update(None, "wal_autocheckpoint", 4_096)?;
+    db.pragma_update(None, "journal_size_limit", 64 << 20)
+}
+
+/// Makes the tables if need be and registers the readers.
+pub(super) fn open(db: &Connection, bytes_max: u64, readers: &[String]) -> rusqlite::Result<()> {
+    configure(db)?;
+    db.execute_batch(SCHEMA)?;
+    let page_bytes: u64 = db.pragma_query_value(None, "page_size", |r| r.get(0))?;
+    let pages_max = (bytes_max / page_bytes.max(1)).clamp(1, u64::from(u32::MAX) - 1);
+    db.pragma_update_and_check(None, "max_page_count", pages_max as i64, |_| Ok(()))?;
+    for reader in readers {
+        db.execute("INSERT OR IGNORE INTO positions VALUES (?1, 1)", [reader])?;
+    }
+    // Who is no reader any more would hold everything for ever.
+    let known = serde_json::to_string(readers).unwrap_or_default();
+    db.execute("DELETE FROM positions WHERE reader NOT IN (SELECT value FROM json_each(?1))", [known])?;
+    Ok(())
+}
+
+/// Whether there is no room for it: the disk, a quota or the log's own limit.
+///
+/// SQLite reports a quota (`EDQUOT`), a file size limit (`EFBIG`) and a disk on which its shared memory cannot grow as
+/// failed writes.
+pub(super) fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|e| {
+        e.code == ErrorCode::DiskFull
+            || matches!(
+                e.extended_code,
+                rusqlite::ffi::SQLITE_IOERR_WRITE
+                    | rusqlite::ffi::SQLITE_IOERR_FSYNC
+                    | rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+            )
+    })
+}
+
+/// The number of the source with this description; it is given one if it has none.
+pub(super) fn source_id(db: &Connection, source: &SourceContext) -> rusqlite::Result<i64> {
+    let description =
+        serde_json::to_string(source).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
+    db.execute("INSERT OR IGNORE INTO sources (description) VALUES (?1)", [&description])?;
+    db.query_row("SELECT id FROM sources WHERE description = ?1", [&description], |r| r.get(0))
+}
+
+/// How the source with this number was described.
+pub(super) fn source(db: &Connection, id: i64) -> rusqlite::Result<String> {
+    db.query_row("SELECT description FROM sources WHERE id = ?1", [id], |r| r.get(0))
+}
+
+/// Writes the entry and returns its sequence number.
+pub(super) fn insert(db: &Connection, entry: &NewEntry, source: Option<i64>) -> rusqlite::Result<u64> {
+    db.prepare_cached("INSERT INTO entries (kind, source, received_at, payload) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![entry.kind as i64, source, entry.received_at.as_micros(), entry.payload])?;
+    Ok(db.last_insert_rowid() as u64)
+}
+
+/// An entry as it lies in the table.
+pub(super) struct RawEntry {
+    pub(super) seq: u64,
+    pub(super) kind: EntryKind,
+    pub(super) source: Option<i64>,
+    pub(super) received_at: Timestamp,
+    pub(super) payload: Vec<u8>,
+}
+
+impl RawEntry {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let kind = match row.get(1)? {
+            0 => EntryKind::Record,
+            1 => EntryKind::Reject,
+            2 => EntryKind::Control,
+            other => return Err(rusqlite::Error::IntegralValueOutOfRange(1, other)),
+        };
+        Ok(Self {
+            seq: row.get(0)?,
+            kind,
+            source: row.get(2)?,
+            received_at: Timestamp::from_micros(row.get(3)?),
+            payload: row.get(4)?,
+        })
+    }
+}
+
+/// Entries from `from` on, in order, until there are `rows_max` or their payloads fill `bytes_max`; at least one if
+/// there is one.
+pub(super) fn read(
+    db: &Connection,
+    from: u64,
+    rows_max: usize,
+    bytes_max: usize,
+) -> rusqlite::Result<Vec<RawEntry>> {
+    let mut select = db.prepare_cached(
+        "SELECT seq, kind, source, received_at, payload FROM entries WHERE seq >= ?1 ORDER BY seq LIMIT ?2",
+    )?;
+    let mut rows = select.query(params![from, rows_max as i64])?;
+    let (mut entries, mut bytes) = (Vec::new(), 0);
+    while bytes < bytes_max
+        && let Some(row) = rows.next()?
+    {
+        let entry = RawEntry::read(row)?;
+        bytes += entry.payload.len();
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+/// The oldest sequence number still there.
+pub(super) fn first(db: &Connection) -> rusqlite::Result<Option<u64>> {
+    db.query_row("SELECT min(seq) FROM entries", [], |r| r.get(0))
+}
+
+/// The sequence number the next entry will get.
+pub(super) fn end(db: &Connection) -> rusqlite::Result<u64> {
+    let last = db.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'entries'", [], |r| r.get::<_, u64>(0));
+    Ok(last.optional()?.unwrap_or(0) + 1)
+}
+
+/// Where a reader stands.
+pub(super) fn position(db: &Connection, reader: &str) -> rusqlite::Result<Option<u64>> {
+    db.query_row("SELECT next FROM positions WHERE reader = ?1", [reader], |r| r.get(0)).optional()
+}
+
+/// Moves a reader forward.
+pub(super) fn advance(db: &Connection, reader: &str, next: u64) -> rusqlite::Result<()> {
+    let mut upsert = db.prepare_cached(
+        "INSERT INTO positions VALUES (?1, ?2) ON CONFLICT DO UPDATE SET next = max(next, excluded.next)",
+    )?;
+    upsert.execute(params![reader, next])?;
+    Ok(())
+}
+
+/// Removes some of the oldest entries that all readers are past and that were received before `before`; returns how
+/// many.
+pub(super) fn trim(db: &Connection, before: Timestamp) -> rusqlite::Result<usize> {
+    let mut delete = db.prepare_cached(
+        "DELETE FROM entries WHERE seq <= (
+           SELECT max(seq) FROM (SELECT seq, received_at FROM entries ORDER BY seq LIMIT ?1)
+           WHERE received_at < ?2 AND seq < (SELECT coalesce(min(next), 0) FROM positions))",
+    )?;
+    delete.execute(params![TRIM_ROWS, before.as_micros()])
+}
