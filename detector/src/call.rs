@@ -29,6 +29,9 @@ pub enum Kind {
     TaskEnd,
     /// The source is alive up to `ts`; speaks of no agent.
     Heartbeat,
+    /// A person ruled the agent's present evidence benign. A control record that Tocsin writes itself after an approval,
+    /// so that a replay of the log learns what the live run learned; from any other source it is a reject.
+    Feedback,
 }
 
 impl Kind {
@@ -45,6 +48,7 @@ impl Kind {
             Self::Outcome => "outcome",
             Self::TaskEnd => "task_end",
             Self::Heartbeat => "heartbeat",
+            Self::Feedback => "feedback",
         }
     }
 }

@@ -8,7 +8,8 @@ use crate::fleet::Fleet;
 use crate::hash::{hash64, hash128};
 use crate::profile::{Declared, Profile};
 use crate::signal::endpoint::Endpoints;
-use crate::{Call, DetectorConfig, Manifest, MicroBits, Signal, Timestamp, Verdict, VerdictId};
+use crate::signal::volume::{Prior, Volume};
+use crate::{Call, DetectorConfig, Kind, Manifest, MicroBits, Signal, Timestamp, Verdict, VerdictId};
 
 /// The version of a verdict that no late call has amended.
 const FIRST_VERSION: u16 = 1;
@@ -77,10 +78,13 @@ impl Detector {
         }
     }
 
-    /// Scores one record. `None` for records that are no call: outcomes, ends of tasks, heartbeats.
+    /// Scores one record. `None` for records that are no call: outcomes, ends of tasks, heartbeats, feedback.
     ///
     /// A call that is older than the agent's last one is scored in the windows that are open now.
     pub fn observe(&mut self, call: &Call<'_>) -> Option<Verdict> {
+        if call.kind == Kind::Feedback {
+            self.accept(call.identity.issuer.as_deref(), &call.identity.agent_id);
+        }
         if !call.kind.is_call() {
             return None;
         }
@@ -89,10 +93,10 @@ impl Detector {
         let p = &mut profiles[profile];
         let ts = call.ts.max(p.last);
         p.last = ts;
-        let rate = p.declared.calls_per_hour;
-        p.volume.advance(ts, p.suspect, &fleet.volume, rate, &mut fleet.tally);
-        let reading = p.volume.count(ts, &fleet.volume, rate);
-        let calls_per_day = p.volume.calls_per_day(&fleet.volume, rate);
+        let prior = Prior { fleet: &fleet.volume, declared_per_hour: p.declared.calls_per_hour };
+        p.volume.advance(ts, p.suspect, prior, &mut fleet.tally);
+        let reading = p.volume.count(ts, prior);
+        let calls_per_day = p.volume.calls_per_day(prior);
         let endpoint = p.endpoints.score(
             ts,
             &call.endpoint,
@@ -111,7 +115,7 @@ impl Detector {
                 part.quiet_at = match part.signal {
                     Signal::Volume => {
                         let bits = allowed(reading.evidence.looks_per_day);
-                        p.volume.quiet_count(ts, part.window_ms, bits, &fleet.volume, rate).min(part.observed)
+                        p.volume.quiet_count(ts, Volume::scale_of(part.window_ms), bits, prior)
                     }
                     Signal::Endpoint => {
                         Endpoints::quiet_share(endpoint.bits_before, allowed(calls_per_day), &fleet.endpoints)
@@ -143,7 +147,7 @@ impl Detector {
     }
 
     /// A person ruled this agent's present evidence benign. Does nothing for an agent never seen.
-    pub fn accept(&mut self, issuer: Option<&str>, agent_id: &str) {
+    fn accept(&mut self, issuer: Option<&str>, agent_id: &str) {
         if let Some(i) = self.find(issuer, agent_id) {
             let p = &mut self.state.profiles[i];
             p.endpoints.accept();
@@ -154,8 +158,9 @@ impl Detector {
     /// The level of an agent's evidence at `ts`, as of the calls seen so far; `None` for an agent never seen.
     pub fn level_at(&self, issuer: Option<&str>, agent_id: &str, ts: Timestamp) -> Option<MicroBits> {
         let p = &self.state.profiles[self.find(issuer, agent_id)?];
+        let prior = Prior { fleet: &self.state.fleet.volume, declared_per_hour: p.declared.calls_per_hour };
         let (bits, looks) = p.volume.level_at(ts);
-        let calls_per_day = p.volume.calls_per_day(&self.state.fleet.volume, p.declared.calls_per_hour);
+        let calls_per_day = p.volume.calls_per_day(prior);
         let level = combine::level(bits, looks).max(combine::level(p.endpoints.level_at(ts), calls_per_day));
         Some(MicroBits::from_bits(level))
     }

@@ -28,9 +28,12 @@ const PRIOR_VARIANCE: f64 = 1.5;
 const PRIOR_VARIANCE_DECLARED: f64 = 0.05;
 /// What going from the overall rate to one hour of the day adds to it (same place).
 const HOUR_VARIANCE: f64 = 0.5;
-/// Dispersion prior: 30 windows' weight; 1/r = 3 and Fano − 1 = 1 where no peer is known (same study, "Dispersion").
+/// Dispersion prior: 30 windows' weight and 1/r = 3 (same study, "Dispersion"). Agents work in sessions, so the Fano
+/// factor starts at that of sessions of 5 calls (the median of the recorded ones, fixtures/agent-traces) and gives way
+/// only to evidence, which comes with calls and not with idle windows: it weighs at least 30 calls.
 const DISPERSION_WINDOWS: f64 = 30.0;
-const DISPERSION_PRIOR: Dispersion = Dispersion { nb2: 3.0, fano: 1.0 };
+const DISPERSION_CALLS: f64 = 30.0;
+const DISPERSION_PRIOR: Dispersion = Dispersion { nb2: 3.0, fano: 4.0 };
 /// Half-life of the hour profile, 6 weeks of daily visits, and of the dispersion, 14 days of windows (same study).
 const HOUR_HALF_LIFE_VISITS: f64 = 42.0;
 const DISPERSION_HALF_LIFE_MIN: f64 = 14.0 * MINUTES_PER_DAY;
@@ -61,6 +64,14 @@ pub(crate) struct VolumePrior {
     calls_per_hour: f64,
     dispersion: [Dispersion; SCALES],
     known: bool,
+}
+
+/// What is expected of one agent before its own past is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prior<'a> {
+    pub(crate) fleet: &'a VolumePrior,
+    /// Calls an hour that the agent's manifest declares, > 0.
+    pub(crate) declared_per_hour: Option<f64>,
 }
 
 impl Default for VolumePrior {
@@ -99,11 +110,13 @@ struct Scatter {
 }
 
 impl Scatter {
-    /// Adds `k` windows that each had `n` calls where `m` were expected. The excess is clipped as in the study, so that
-    /// one wild window cannot excuse the next.
+    /// Adds `k` windows that each had `n` calls where `m` were expected. The excess is clipped at six deviations, as in
+    /// the study, so that one wild window cannot excuse the next; where less than a call is expected the deviation is
+    /// that of the size of one session.
     fn add(&mut self, n: f64, m: f64, k: f64, now: Dispersion) {
         let spread = m + m * m * now.relative(m);
-        let q = ((n - m) * (n - m)).min(36.0 * spread + 4.0) - m;
+        let session = (1.0 + now.fano) * (1.0 + now.fano);
+        let q = ((n - m) * (n - m)).min(36.0 * spread.max(session)) - m;
         self.q += k * q;
         self.m += k * m;
         self.m2 += k * m * m;
@@ -116,10 +129,11 @@ impl Scatter {
         }
     }
 
-    /// Both moments, each with `prior` at the weight of 30 windows like the average one.
+    /// Both moments, each with `prior` at the weight of 30 windows like the average one, or of 30 calls.
     fn dispersion(&self, prior: Dispersion) -> Dispersion {
         let per_window = |sum: f64| if self.windows > 0.0 { sum / self.windows } else { 0.0 };
-        let (m, m2) = (DISPERSION_WINDOWS * per_window(self.m), DISPERSION_WINDOWS * per_window(self.m2));
+        let m = (DISPERSION_WINDOWS * per_window(self.m)).max(DISPERSION_CALLS);
+        let m2 = DISPERSION_WINDOWS * per_window(self.m2);
         let blend = |sum: f64, weight: f64, prior: f64, prior_weight: f64| {
             let weight = weight + prior_weight;
             if weight > 0.0 { ((sum + prior * prior_weight) / weight).max(0.0) } else { prior }
@@ -203,17 +217,16 @@ impl Volume {
     }
 
     /// Calls a day this agent makes on average, ≥ 1.
-    pub(crate) fn calls_per_day(&self, prior: &VolumePrior, declared: Option<f64>) -> f64 {
-        (overall(self.all, prior, declared).0 * 24.0).max(1.0)
+    pub(crate) fn calls_per_day(&self, prior: Prior<'_>) -> f64 {
+        (overall(self.all, prior).0 * 24.0).max(1.0)
     }
 
-    /// Moves on to `ts`: closes the windows that ended and learns from them unless `suspect`.
+    /// Moves on to `ts`: closes the windows that ended and learns from them, from a `suspect` one only its usual part.
     pub(crate) fn advance(
         &mut self,
         ts: Timestamp,
         suspect: bool,
-        prior: &VolumePrior,
-        declared: Option<f64>,
+        prior: Prior<'_>,
         fleet: &mut VolumeTally,
     ) {
         let minute = minute_index(ts);
@@ -222,11 +235,7 @@ impl Volume {
             if new <= old.index {
                 continue;
             }
-            let mut from = old.index;
-            if suspect {
-                from += 1; // What a suspect window held is no example of normal; the idle ones after it are.
-            }
-            from = from.max(new - IDLE_MIN_MAX / width);
+            let mut from = old.index.max(new - IDLE_MIN_MAX / width);
             while from < new {
                 // One step is either the window that was open or a run of empty ones inside one hour.
                 let start_min = from * width;
@@ -236,28 +245,28 @@ impl Volume {
                 } else {
                     (0.0, ((hour_end - start_min + width - 1) / width).min(new - from))
                 };
-                self.learn(scale, start_min, n, k as f64, prior, declared, fleet);
+                let usual = if suspect && from == old.index { self.usual_part(scale, prior) } else { n };
+                self.learn(scale, start_min, (n, usual), k as f64, prior, fleet);
                 from += k;
             }
             self.open[scale] = Window { index: new, n: 0, bits: 0.0 };
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one step of the loop above, split off for reading")]
+    /// `windows` windows from `start_min` on had `n` calls each, of which `usual` count for the rate.
     fn learn(
         &mut self,
         scale: usize,
         start_min: i64,
-        n: f64,
+        (n, usual): (f64, f64),
         windows: f64,
-        prior: &VolumePrior,
-        declared: Option<f64>,
+        prior: Prior<'_>,
         fleet: &mut VolumeTally,
     ) {
         let width = SCALES_MIN[scale] as f64;
         let at = Timestamp::from_micros(start_min * MINUTE.as_micros() as i64);
-        let m = self.expect(at, prior, declared).per_hour * width / 60.0;
-        let now = self.scatter[scale].dispersion(prior.dispersion[scale]);
+        let m = self.expect(at, prior).per_hour * width / 60.0;
+        let now = self.scatter[scale].dispersion(prior.fleet.dispersion[scale]);
         self.scatter[scale].fade(0.5_f64.powf(windows * width / DISPERSION_HALF_LIFE_MIN));
         self.scatter[scale].add(n, m, windows, now);
         fleet.scatter[scale].add(n, m, windows, now);
@@ -268,23 +277,23 @@ impl Volume {
                 self.hours[at.hour_of_day()].fade(0.5_f64.powf(1.0 / HOUR_HALF_LIFE_VISITS));
                 self.all.fade(0.5_f64.powf(1.0 / (24.0 * HOUR_HALF_LIFE_VISITS)));
             }
-            self.hours[at.hour_of_day()].add(n, windows / 60.0);
-            self.all.add(n, windows / 60.0);
+            self.hours[at.hour_of_day()].add(usual, windows / 60.0);
+            self.all.add(usual, windows / 60.0);
             self.windows_seen += windows;
-            fleet.calls += n;
+            fleet.calls += usual;
             fleet.minutes += windows;
         }
     }
 
     /// Counts one call at `ts` (call [`Self::advance`] first) and reads every open window.
-    pub(crate) fn count(&mut self, ts: Timestamp, prior: &VolumePrior, declared: Option<f64>) -> Reading {
-        let expect = self.expect(ts, prior, declared);
+    pub(crate) fn count(&mut self, ts: Timestamp, prior: Prior<'_>) -> Reading {
+        let expect = self.expect(ts, prior);
         let mut best: Option<Reading> = None;
         let mut best_recurrence = f64::INFINITY;
         let mut before = 0.0_f64;
         for (scale, width) in SCALES_MIN.iter().enumerate() {
             let width = *width as f64;
-            let dispersion = self.scatter[scale].dispersion(prior.dispersion[scale]);
+            let dispersion = self.scatter[scale].dispersion(prior.fleet.dispersion[scale]);
             let window = &mut self.open[scale];
             window.n = window.n.saturating_add(1);
             let (m, m_high) = (expect.per_hour * width / 60.0, expect.per_hour_high * width / 60.0);
@@ -303,7 +312,7 @@ impl Volume {
                     observed: f64::from(window.n),
                     expected: m,
                     window_ms: (width * 60_000.0) as u64,
-                    history: history(self.windows_seen, expect.own, prior.known),
+                    history: history(self.windows_seen, expect.own, prior.fleet.known),
                 };
                 best = Some(Reading { evidence, jump: f64::from(window.n) / m.max(1e-9) });
             }
@@ -329,23 +338,26 @@ impl Volume {
         best
     }
 
-    /// The largest count in the window of `window_ms` whose evidence stays under `bits`.
-    pub(crate) fn quiet_count(
-        &self,
-        ts: Timestamp,
-        window_ms: u64,
-        bits: f64,
-        prior: &VolumePrior,
-        declared: Option<f64>,
-    ) -> f64 {
-        let Some(scale) = SCALES_MIN.iter().position(|w| (w * 60_000) as u64 == window_ms) else {
-            return 0.0;
-        };
-        let expect = self.expect(ts, prior, declared);
+    /// What a suspect window teaches: as many of its calls as would have come once a day.
+    fn usual_part(&self, scale: usize, prior: Prior<'_>) -> f64 {
+        let width = SCALES_MIN[scale];
+        let start = Timestamp::from_micros(self.open[scale].index * width * MINUTE.as_micros() as i64);
+        let once_a_day = (MINUTES_PER_DAY / width as f64).log2();
+        self.quiet_count(start, scale, once_a_day, prior).min(f64::from(self.open[scale].n))
+    }
+
+    /// The scale whose windows last `window_ms`.
+    pub(crate) fn scale_of(window_ms: u64) -> usize {
+        SCALES_MIN.iter().position(|w| (w * 60_000) as u64 == window_ms).unwrap_or(0)
+    }
+
+    /// The largest count in the open window of `scale` whose evidence stays under `bits`.
+    pub(crate) fn quiet_count(&self, ts: Timestamp, scale: usize, bits: f64, prior: Prior<'_>) -> f64 {
+        let expect = self.expect(ts, prior);
         let m = expect.per_hour_high * SCALES_MIN[scale] as f64 / 60.0;
-        let dispersion = self.scatter[scale].dispersion(prior.dispersion[scale]);
+        let dispersion = self.scatter[scale].dispersion(prior.fleet.dispersion[scale]);
         let shape = 1.0 / (expect.variance + dispersion.relative(m));
-        let (mut quiet, mut loud) = (0_u32, self.open[scale].n);
+        let (mut quiet, mut loud) = (0_u32, self.open[scale].n.saturating_add(1));
         while quiet + 1 < loud {
             let middle = quiet.midpoint(loud);
             if tail_bits(middle, m, shape) < bits {
@@ -357,9 +369,9 @@ impl Volume {
         f64::from(quiet)
     }
 
-    fn expect(&self, ts: Timestamp, prior: &VolumePrior, declared: Option<f64>) -> Expectation {
-        let (rate, w_all, v_prior, v_hour) = overall(self.all, prior, declared);
-        let scatter = self.scatter[SCALES - 1].dispersion(prior.dispersion[SCALES - 1]);
+    fn expect(&self, ts: Timestamp, prior: Prior<'_>) -> Expectation {
+        let (rate, w_all, v_prior, v_hour) = overall(self.all, prior);
+        let scatter = self.scatter[SCALES - 1].dispersion(prior.fleet.dispersion[SCALES - 1]);
         // Relative variance of an hour's count beyond Poisson, from the ten-minute windows in it.
         let per_hour_scatter = scatter.nb2 / 6.0;
         let own_variance = |p: f64, hours: f64| (1.0 / p.max(1e-9) + per_hour_scatter) / hours.max(1.0);
@@ -389,10 +401,10 @@ impl Volume {
 }
 
 /// Overall rate in calls an hour, the prior's weight in it, the prior's relative variance, and what an hour adds.
-fn overall(all: Exposure, prior: &VolumePrior, declared: Option<f64>) -> (f64, f64, f64, f64) {
-    let (rate, k, v, v_hour) = match declared {
+fn overall(all: Exposure, prior: Prior<'_>) -> (f64, f64, f64, f64) {
+    let (rate, k, v, v_hour) = match prior.declared_per_hour {
         Some(rate) => (rate, PRIOR_HOURS_DECLARED, PRIOR_VARIANCE_DECLARED, 0.0),
-        None => (prior.calls_per_hour, PRIOR_HOURS, PRIOR_VARIANCE, HOUR_VARIANCE),
+        None => (prior.fleet.calls_per_hour, PRIOR_HOURS, PRIOR_VARIANCE, HOUR_VARIANCE),
     };
     let hours = f64::from(all.hours);
     ((f64::from(all.calls) + k * rate) / (hours + k), k / (hours + k), v, v_hour)
@@ -446,31 +458,27 @@ mod tests {
 
     #[test]
     fn a_steady_agent_stays_quiet_and_a_burst_does_not() {
-        let prior = VolumePrior::default();
+        let fleet_prior = VolumePrior::default();
+        let prior = Prior { fleet: &fleet_prior, declared_per_hour: None };
         let mut fleet = VolumeTally::default();
         let start = Timestamp::from_millis(1_740_000_000_000);
         let mut volume = Volume::new(start);
         let mut last = None;
         for second in (0..14 * 86_400).step_by(20) {
             let ts = start + Duration::from_secs(second);
-            volume.advance(ts, false, &prior, None, &mut fleet);
-            last = Some((ts, volume.count(ts, &prior, None)));
+            volume.advance(ts, false, prior, &mut fleet);
+            last = Some((ts, volume.count(ts, prior)));
         }
         let (ts, quiet) = last.unwrap();
         assert!(quiet.evidence.bits < quiet.evidence.looks_per_day.log2(), "{:?}", quiet.evidence);
         let mut loud = quiet;
         for _ in 0..60 {
-            loud = volume.count(ts, &prior, None);
+            loud = volume.count(ts, prior);
         }
         let level = loud.evidence.bits - loud.evidence.looks_per_day.log2();
         assert!(level > 11.8 && loud.jump > 5.0, "{level} {:?}", loud.evidence);
-        let quiet_at = volume.quiet_count(
-            ts,
-            loud.evidence.window_ms,
-            loud.evidence.looks_per_day.log2() + 2.8,
-            &prior,
-            None,
-        );
+        let allowed = loud.evidence.looks_per_day.log2() + 2.8;
+        let quiet_at = volume.quiet_count(ts, Volume::scale_of(loud.evidence.window_ms), allowed, prior);
         assert!((3.0..60.0).contains(&quiet_at), "{quiet_at}");
     }
 }
