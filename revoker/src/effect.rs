@@ -1,0 +1,181 @@
+//! What a change of standing asks of the world. Plain data: decided here, done by the store and the executor.
+
+use detector::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::agent::CaseId;
+use crate::policy::Demand;
+
+/// One thing to do, in the order given.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub enum Effect {
+    /// Put a question to a human.
+    OpenCase {
+        /// The question.
+        case: CaseId,
+        /// How long it stands.
+        until: Timestamp,
+    },
+    /// Take a question back that no human answered.
+    CloseCase {
+        /// The question.
+        case: CaseId,
+        /// Why.
+        how: Closing,
+    },
+    /// Put the agent on the list of revoked subjects.
+    List {
+        /// Tokens issued before are void.
+        not_before: Timestamp,
+    },
+    /// The agent may act again; its `not_before` stays listed until earlier tokens have expired.
+    Unlist,
+    /// Tell the enforcement points.
+    Publish(Event),
+    /// Tell the people who watch.
+    Alert {
+        /// What was done.
+        action: AlertAction,
+        /// What would have been done, were automatic action not paused.
+        would_have: Option<Demand>,
+    },
+}
+
+/// How a question ends that no human answered. Never a denial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Closing {
+    /// Nobody answered in time.
+    Expired,
+    /// Something else decided.
+    Superseded,
+}
+
+/// What an alert says was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertAction {
+    /// The agent is watched.
+    Watch,
+    /// A human is asked.
+    Challenge,
+    /// Access was revoked.
+    Revoke,
+    /// An agent that was revoked or retired still acts.
+    StillActing,
+}
+
+impl AlertAction {
+    /// The name in files and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Watch => "watch",
+            Self::Challenge => "challenge",
+            Self::Revoke => "revoke",
+            Self::StillActing => "still_acting",
+        }
+    }
+}
+
+/// Why access was revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The evidence, without a person.
+    Evidence,
+    /// A human said "this is an attack".
+    Attack,
+    /// Nobody answered a challenge, and policy says revoke.
+    Expired,
+    /// An operator said so.
+    Operator,
+}
+
+/// What enforcement points are told.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The agent must wait for a human.
+    Challenged {
+        /// The question.
+        case: CaseId,
+        /// How long it stands.
+        until: Timestamp,
+    },
+    /// A human let the agent go on.
+    Approved {
+        /// The question.
+        case: CaseId,
+    },
+    /// A human said no.
+    Denied {
+        /// The question.
+        case: CaseId,
+        /// No new question before.
+        until: Timestamp,
+    },
+    /// Nobody answered.
+    Expired {
+        /// The question.
+        case: CaseId,
+    },
+    /// Access ends: refuse every token of the subject, whenever issued, until it is reinstated.
+    Revoked {
+        /// When.
+        not_before: Timestamp,
+        /// Why.
+        cause: Cause,
+    },
+    /// Access ends for a time.
+    Suspended {
+        /// Tokens issued before are void.
+        not_before: Timestamp,
+        /// When it ends.
+        until: Timestamp,
+    },
+    /// The agent may act again; `not_before` of the revocation still holds for older tokens.
+    Reinstated,
+    /// The agent is out of service: every credential is void.
+    Retired {
+        /// When.
+        not_before: Timestamp,
+    },
+    /// An accepted call after access ended.
+    StillActing {
+        /// From the end of access to the call, seconds.
+        exposure_s: u64,
+        /// Such calls so far.
+        calls: u64,
+    },
+}
+
+impl Event {
+    /// The `type` of the webhook. Characters `a-z`, `_` and `.` only.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Challenged { .. } => "agent.challenged",
+            Self::Approved { .. } => "agent.challenge.approved",
+            Self::Denied { .. } => "agent.challenge.denied",
+            Self::Expired { .. } => "agent.challenge.expired",
+            Self::Revoked { .. } => "agent.access.revoked",
+            Self::Suspended { .. } => "agent.access.suspended",
+            Self::Reinstated => "agent.reinstated",
+            Self::Retired { .. } => "agent.retired",
+            Self::StillActing { .. } => "agent.still_acting",
+        }
+    }
+}
+
+/// Every `type` there is; what a target's filter may name.
+pub const EVENT_KINDS: [&str; 9] = [
+    "agent.challenged",
+    "agent.challenge.approved",
+    "agent.challenge.denied",
+    "agent.challenge.expired",
+    "agent.access.revoked",
+    "agent.access.suspended",
+    "agent.reinstated",
+    "agent.retired",
+    "agent.still_acting",
+];

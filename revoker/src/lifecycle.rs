@@ -1,0 +1,166 @@
+//! The lifecycle of an agent's standing: one pure function. Time, randomness and policy are arguments.
+//!
+//! ```text
+//!             watch          step-up                 approved by a human
+//!  Trusted ─────────> Watched ──────> Challenged ─────────────────────────> Probation ──> Trusted
+//!     ^                 │ calm           │ "this is an attack", or expired      │ relapse: Challenged or Revoked
+//!     └─────────────────┘                v where policy says revoke             v
+//!   any ────── revoke ───────────────> Revoked ── reinstated by a person ──> Probation
+//!   Suspended{until} ends in Probation.  Retired is final.
+//! ```
+
+mod person;
+mod verdict;
+
+use detector::{MicroBits, Timestamp};
+
+pub use self::person::{Refusal, permits};
+
+use crate::agent::CaseId;
+use crate::config::OnExpiry;
+use crate::effect::{Cause, Closing, Effect, Event};
+use crate::policy::{Demand, Evidence, Policy};
+use crate::standing::{Acting, Calm, Challenge, Phase, Probation, Revocation, Standing};
+
+/// What may change a standing. Reasons that persons give are for the audit; they decide nothing here.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// The detector has spoken.
+    Verdict {
+        /// What it said.
+        evidence: Evidence,
+        /// The name of the case, should one be opened.
+        fresh: CaseId,
+    },
+    /// Nothing happened, and time passed.
+    TimePassed,
+    /// A human lets the agent go on.
+    Approved {
+        /// The question answered.
+        case: CaseId,
+        /// Who answers.
+        by: String,
+        /// The peak of the evidence as it was shown to them.
+        seen: MicroBits,
+    },
+    /// A human says no.
+    Denied {
+        /// The question answered.
+        case: CaseId,
+        /// Who answers.
+        by: String,
+    },
+    /// A human says "this is an attack". Counts even after the question expired or was denied.
+    Attack {
+        /// The question answered.
+        case: CaseId,
+        /// Who answers.
+        by: String,
+    },
+    /// An operator ends access.
+    Revoke {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// An operator ends access for a time.
+    Suspend {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// An operator takes the agent out of service.
+    Retire {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// A person lets a revoked, suspended or challenged agent act again.
+    Reinstate {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The standing after the input, and what it asks of the world, in order.
+///
+/// An input that [`permits`] refuses changes nothing but what time alone changes.
+pub fn step(standing: &Standing, input: &Input, now: Timestamp, policy: &Policy) -> (Standing, Vec<Effect>) {
+    let mut effects = Vec::new();
+    let settled = settle(standing, now, policy, &mut effects);
+    let next = match input {
+        Input::TimePassed => settled,
+        Input::Verdict { evidence, fresh } => {
+            verdict::Judge { evidence, fresh: *fresh, now, policy, effects: &mut effects }.judge(settled)
+        }
+        _ if permits(&settled, input, now, policy).is_err() => settled,
+        _ => person::obey(settled, input, now, &mut effects),
+    };
+    (next, effects)
+}
+
+/// What time alone changes: a question expires, a suspension ends.
+fn settle(standing: &Standing, now: Timestamp, policy: &Policy, effects: &mut Vec<Effect>) -> Standing {
+    if standing.due().is_none_or(|due| now < due) {
+        return *standing;
+    }
+    match standing {
+        Standing::Challenged(c) => expire(c, now, policy, effects),
+        Standing::Suspended(_) => {
+            effects.extend([Effect::Unlist, Effect::Publish(Event::Reinstated)]);
+            probation(standing, now)
+        }
+        _ => *standing,
+    }
+}
+
+fn expire(c: &Challenge, now: Timestamp, policy: &Policy, effects: &mut Vec<Effect>) -> Standing {
+    effects.push(Effect::CloseCase { case: c.case, how: Closing::Expired });
+    effects.push(Effect::Publish(Event::Expired { case: c.case }));
+    let expired = Challenge { phase: Phase::Expired, ..*c };
+    // Nobody decided this revocation, so it is automatic: it needs an attested identity and stops when paused.
+    let revoke = policy.config().on_expiry == OnExpiry::Revoke && c.attested;
+    match (revoke, policy.paused()) {
+        (false, _) => Standing::Challenged(expired),
+        (true, true) => Standing::Challenged(Challenge { would: Some(Demand::Revoke), ..expired }),
+        (true, false) => revoke_now(&Standing::Challenged(expired), Cause::Expired, now, effects),
+    }
+}
+
+/// Ends access now, whatever the standing was.
+fn revoke_now(from: &Standing, cause: Cause, now: Timestamp, effects: &mut Vec<Effect>) -> Standing {
+    supersede(from, effects);
+    effects.push(Effect::List { not_before: now });
+    effects.push(Effect::Publish(Event::Revoked { not_before: now, cause }));
+    let known = from.known();
+    Standing::Revoked(Revocation {
+        not_before: now,
+        peak: known.level,
+        covers: known.covers,
+        acting: Acting::default(),
+    })
+}
+
+/// Takes back the question of a standing that is left without its answer.
+fn supersede(from: &Standing, effects: &mut Vec<Effect>) {
+    if let Standing::Challenged(c) = from
+        && c.phase == Phase::Pending
+    {
+        effects.push(Effect::CloseCase { case: c.case, how: Closing::Superseded });
+    }
+}
+
+/// Lets the agent go on, with all evidence known so far answered for.
+fn probation(from: &Standing, now: Timestamp) -> Standing {
+    Standing::Probation(Probation { calm: Calm { calls: 0, since: now }, answered: from.known(), would: None })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! What a verdict does to a standing.
+
+use std::time::Duration;
+
+use detector::{Kind, MicroBits, Timestamp};
+
+use super::{Cause, revoke_now, supersede};
+use crate::agent::CaseId;
+use crate::effect::{AlertAction, Effect, Event};
+use crate::policy::{Demand, Evidence, Policy};
+use crate::standing::{
+    Acting, Answered, Calm, Challenge, Phase, Probation, Retirement, Revocation, Standing, Suspension, Watch,
+};
+
+/// An agent that goes on acting is told of once and then once in this time, not once a call: an alert a call would
+/// bury the first one.
+const STILL_ACTING_EVERY: Duration = Duration::from_secs(60);
+
+/// One verdict on its way through a standing.
+pub(super) struct Judge<'a> {
+    pub(super) evidence: &'a Evidence,
+    pub(super) fresh: CaseId,
+    pub(super) now: Timestamp,
+    pub(super) policy: &'a Policy,
+    pub(super) effects: &'a mut Vec<Effect>,
+}
+
+impl Judge<'_> {
+    pub(super) fn judge(mut self, standing: Standing) -> Standing {
+        match standing {
+            Standing::Trusted => self.trusted(),
+            Standing::Watched(w) => self.watched(w),
+            Standing::Challenged(c) => self.challenged(c),
+            Standing::Probation(p) => self.probation(p),
+            Standing::Suspended(s) => self.suspended(s),
+            Standing::Revoked(r) => self.revoked(r),
+            Standing::Retired(r) => self.retired(r),
+        }
+    }
+
+    fn trusted(&mut self) -> Standing {
+        let demand = self.policy.demand(self.evidence, MicroBits::ZERO);
+        let watch = Watch { calm: self.restless(), would: None };
+        match demand {
+            Demand::None => Standing::Trusted,
+            Demand::Watch => {
+                self.alert(AlertAction::Watch, None);
+                Standing::Watched(watch)
+            }
+            _ if self.policy.paused() => {
+                Standing::Watched(Watch { would: self.would_have(None, demand), ..watch })
+            }
+            _ => self.escalate(demand, Standing::Trusted),
+        }
+    }
+
+    fn watched(&mut self, w: Watch) -> Standing {
+        let demand = self.policy.demand(self.evidence, MicroBits::ZERO);
+        let settings = self.policy.config();
+        match demand {
+            Demand::None => {
+                let (calls, time) = (settings.watch_calls.get(), settings.watch_s.duration());
+                match self.calmer(w.calm, calls, time) {
+                    Some(calm) => Standing::Watched(Watch { calm, ..w }),
+                    None => Standing::Trusted,
+                }
+            }
+            Demand::Watch => Standing::Watched(Watch { calm: self.restless(), ..w }),
+            _ if self.policy.paused() => {
+                let would = self.would_have(w.would, demand);
+                Standing::Watched(Watch { calm: self.restless(), would })
+            }
+            _ => self.escalate(demand, Standing::Watched(w)),
+        }
+    }
+
+    fn probation(&mut self, p: Probation) -> Standing {
+        let demand = self.policy.demand(self.evidence, p.answered.bits(self.evidence));
+        // What a human answered for is no relapse, but it is not a normal call either.
+        let normal = self.policy.demand(self.evidence, MicroBits::ZERO) == Demand::None;
+        let settings = self.policy.config();
+        let p = Probation { answered: p.answered.after(self.evidence), ..p };
+        match demand {
+            Demand::None if normal => {
+                let (calls, time) = (settings.probation_calls.get(), settings.probation_s.duration());
+                match self.calmer(p.calm, calls, time) {
+                    Some(calm) => Standing::Probation(Probation { calm, ..p }),
+                    None => Standing::Trusted,
+                }
+            }
+            Demand::None => Standing::Probation(p),
+            Demand::Watch => Standing::Probation(Probation { calm: self.restless(), ..p }),
+            _ if self.policy.paused() => {
+                let would = self.would_have(p.would, demand);
+                Standing::Probation(Probation { calm: self.restless(), would, ..p })
+            }
+            _ => self.escalate(demand, Standing::Probation(p)),
+        }
+    }
+
+    fn challenged(&mut self, c: Challenge) -> Standing {
+        let demand = self.policy.demand(self.evidence, c.answered.bits(self.evidence));
+        let (peak, covers) = self.grown(c.peak, c.covers);
+        let attested = c.attested || self.attests(demand);
+        let c = Challenge { peak, covers, attested, answered: c.answered.after(self.evidence), ..c };
+        if demand == Demand::Revoke {
+            if self.policy.paused() {
+                return Standing::Challenged(Challenge { would: self.would_have(c.would, demand), ..c });
+            }
+            return self.escalate(demand, Standing::Challenged(c));
+        }
+        // An agent whose question was denied or never answered may ask again once that question's time is over;
+        // else it would wait for ever.
+        let asks = self.evidence.kind == Kind::Request || (demand == Demand::StepUp && !self.policy.paused());
+        if asks && c.phase != Phase::Pending && self.now >= c.until {
+            return self.challenge(c.peak, c.covers, c.attested, c.answered);
+        }
+        Standing::Challenged(c)
+    }
+
+    fn suspended(&mut self, s: Suspension) -> Standing {
+        let (peak, covers) = self.grown(s.peak, s.covers);
+        let demand = self.policy.demand(self.evidence, MicroBits::ZERO);
+        let s = Suspension { peak, covers, ..s };
+        if demand == Demand::Revoke && !self.policy.paused() {
+            return self.escalate(demand, Standing::Suspended(s));
+        }
+        Standing::Suspended(s)
+    }
+
+    fn revoked(&mut self, r: Revocation) -> Standing {
+        let (peak, covers) = self.grown(r.peak, r.covers);
+        let acting = self.still_acting(r.not_before, r.acting);
+        Standing::Revoked(Revocation { peak, covers, acting, ..r })
+    }
+
+    fn retired(&mut self, r: Retirement) -> Standing {
+        Standing::Retired(Retirement { acting: self.still_acting(r.since, r.acting), ..r })
+    }
+
+    /// A request is refused at the gate and so is no act; a call that was logged was accepted by somebody.
+    fn still_acting(&mut self, ended: Timestamp, mut acting: Acting) -> Acting {
+        if self.evidence.kind != Kind::Call || self.evidence.ts <= ended {
+            return acting;
+        }
+        acting.calls = acting.calls.saturating_add(1);
+        if acting.told.is_none_or(|told| self.now.since(told) >= STILL_ACTING_EVERY) {
+            acting.told = Some(self.now);
+            let exposure_s = self.evidence.ts.since(ended).as_secs();
+            self.effects.push(Effect::Publish(Event::StillActing { exposure_s, calls: acting.calls }));
+            self.alert(AlertAction::StillActing, None);
+        }
+        acting
+    }
+
+    fn escalate(&mut self, demand: Demand, from: Standing) -> Standing {
+        if demand == Demand::Revoke {
+            let revoked = revoke_now(&from, Cause::Evidence, self.now, self.effects);
+            self.alert(AlertAction::Revoke, None);
+            // The evidence that ends access is known to whoever reinstates.
+            return match revoked {
+                Standing::Revoked(r) => {
+                    let (peak, covers) = self.grown(r.peak, r.covers);
+                    Standing::Revoked(Revocation { peak, covers, ..r })
+                }
+                other => other,
+            };
+        }
+        let answered = match from {
+            Standing::Probation(p) => p.answered,
+            _ => Answered::default(),
+        };
+        supersede(&from, self.effects);
+        self.challenge(self.evidence.level, self.evidence.ts.min(self.now), self.attests(demand), answered)
+    }
+
+    fn challenge(&mut self, peak: MicroBits, covers: Timestamp, attested: bool, answered: Answered) -> Standing {
+        let (case, until) = (self.fresh, self.now + self.policy.config().challenge_s.duration());
+        self.effects.push(Effect::OpenCase { case, until });
+        self.effects.push(Effect::Publish(Event::Challenged { case, until }));
+        self.alert(AlertAction::Challenge, None);
+        let phase = Phase::Pending;
+        Standing::Challenged(Challenge { case, phase, until, peak, covers, attested, answered, would: None })
+    }
+
+    /// Told once for each stronger answer, not once a call.
+    fn would_have(&mut self, before: Option<Demand>, demand: Demand) -> Option<Demand> {
+        if before.is_none_or(|b| b < demand) {
+            self.alert(AlertAction::Watch, Some(demand));
+            return Some(demand);
+        }
+        before
+    }
+
+    fn alert(&mut self, action: AlertAction, would_have: Option<Demand>) {
+        self.effects.push(Effect::Alert { action, would_have });
+    }
+
+    fn attests(&self, demand: Demand) -> bool {
+        demand >= Demand::StepUp && self.evidence.attestation.allows_automatic_revocation()
+    }
+
+    fn grown(&self, peak: MicroBits, covers: Timestamp) -> (MicroBits, Timestamp) {
+        (peak.max(self.evidence.level), covers.max(self.evidence.ts.min(self.now)))
+    }
+
+    fn restless(&self) -> Calm {
+        Calm { calls: 0, since: self.now }
+    }
+
+    /// One normal call more; `None` once both the calls and the time are there.
+    fn calmer(&self, calm: Calm, calls: u32, time: Duration) -> Option<Calm> {
+        let seen = calm.calls.saturating_add(1).min(calls);
+        (seen < calls || self.now.since(calm.since) < time).then_some(Calm { calls: seen, ..calm })
+    }
+}

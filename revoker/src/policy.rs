@@ -1,0 +1,146 @@
+//! How much evidence asks for which answer. Pure: no clock, no store, and nothing is done here.
+
+use detector::{Budgets, EffectiveAttestation, Kind, MicroBits, Timestamp, VerdictId, VerdictRecord};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::config::PolicyConfig;
+
+/// Signal families that must be over the watch budget on their own before a revocation, unless the jump is large
+/// (design: detection, "Combination").
+const FAMILIES_MIN: u8 = 2;
+
+/// Observed over expected volume from which one family is enough to revoke (same source).
+const JUMP_MIN: f32 = 5.0;
+
+/// What a piece of evidence asks for, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Demand {
+    /// Nothing.
+    None,
+    /// Keep an eye on the agent.
+    Watch,
+    /// A human must approve before the agent goes on.
+    StepUp,
+    /// Access must end.
+    Revoke,
+}
+
+/// What policy needs to know of a verdict.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evidence {
+    /// Which verdict this is.
+    pub verdict: VerdictId,
+    /// What happened.
+    pub kind: Kind,
+    /// When the call was made, event time.
+    pub ts: Timestamp,
+    /// The agent's level of evidence after the call.
+    pub level: MicroBits,
+    /// What this call added to it.
+    pub added: MicroBits,
+    /// Signal families over the watch budget on their own.
+    pub families: u8,
+    /// Observed over expected volume where it stands out most.
+    pub jump: f32,
+    /// What the identity is worth.
+    pub attestation: EffectiveAttestation,
+    /// A human approved this very call; what it adds has been answered for.
+    pub admitted: bool,
+}
+
+impl Evidence {
+    /// What the verdict says, for a call that nobody has approved.
+    pub fn of(record: &VerdictRecord) -> Self {
+        let v = &record.verdict;
+        Self {
+            verdict: v.id,
+            kind: record.kind,
+            ts: v.ts,
+            level: v.level,
+            added: v.added,
+            families: v.families,
+            jump: v.jump,
+            attestation: v.attestation,
+            admitted: false,
+        }
+    }
+}
+
+/// The operator's choices, as one immutable value with a name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    budgets: Budgets,
+    config: PolicyConfig,
+    paused: bool,
+    version: String,
+}
+
+impl Policy {
+    /// A policy from the operator's budgets and settings. Automatic action is not paused.
+    pub fn new(budgets: Budgets, config: PolicyConfig) -> Self {
+        Self { budgets, config, paused: false, version: version(budgets, config) }
+    }
+
+    /// The same policy with automatic action paused or not: a paused policy watches and records what it would have
+    /// done. What persons ask for is not automatic.
+    #[must_use]
+    pub fn with_paused(mut self, paused: bool) -> Self {
+        self.paused = paused;
+        self
+    }
+
+    /// Whether automatic action is paused.
+    pub fn paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Names budgets and settings: the same choices have the same name. 12 hexadecimal digits.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The operator's settings.
+    pub fn config(&self) -> &PolicyConfig {
+        &self.config
+    }
+
+    /// The operator's budgets.
+    pub fn budgets(&self) -> Budgets {
+        self.budgets
+    }
+
+    /// What the evidence asks for, where `answered` bits of its level have been answered for by a human.
+    ///
+    /// A revocation needs the level, a second witness (another family, or a jump so large that it needs none) and an
+    /// identity that a log line cannot forge. Without one of them a human is asked instead.
+    pub fn demand(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
+        let level = evidence.level - answered;
+        let witnessed = evidence.families >= FAMILIES_MIN || evidence.jump >= JUMP_MIN;
+        if level >= self.budgets.revoke()
+            && witnessed
+            && evidence.attestation.allows_automatic_revocation()
+        {
+            Demand::Revoke
+        } else if level >= self.budgets.step_up() {
+            Demand::StepUp
+        } else if level >= self.budgets.watch() {
+            Demand::Watch
+        } else {
+            Demand::None
+        }
+    }
+
+    /// Whether evidence that grew from `seen` to `level` is so much more that a human should look again.
+    pub fn outgrown(&self, seen: MicroBits, level: MicroBits) -> bool {
+        level - seen >= self.budgets.step_up()
+    }
+}
+
+fn version(budgets: Budgets, config: PolicyConfig) -> String {
+    // JSON of two plain structs cannot fail; were it ever to, the name would still tell this policy from others.
+    let text = serde_json::to_string(&(budgets, config)).unwrap_or_else(|e| e.to_string());
+    let hash = Sha256::digest(text.as_bytes());
+    hash.iter().take(6).map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,210 @@
+//! Where an agent stands. Plain data: what it may do follows from it, and only [`crate::lifecycle::step`] changes it.
+
+use detector::{MicroBits, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::agent::CaseId;
+use crate::policy::{Demand, Evidence};
+
+/// Where an agent stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "standing", rename_all = "snake_case")]
+pub enum Standing {
+    /// Nothing is held against it; what an agent never seen before is.
+    #[default]
+    Trusted,
+    /// Let go on, and looked at.
+    Watched(Watch),
+    /// Must wait for a human.
+    Challenged(Challenge),
+    /// Let go on by a human; any relapse counts.
+    Probation(Probation),
+    /// Stopped for a time, which ends in probation.
+    Suspended(Suspension),
+    /// Stopped until a person reinstates it.
+    Revoked(Revocation),
+    /// Out of service; any later call is an alert.
+    Retired(Retirement),
+}
+
+/// How long an agent has behaved normally.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calm {
+    /// Normal calls since `since`; stops counting at what policy asks for.
+    pub calls: u32,
+    /// When the last abnormal call was handled.
+    pub since: Timestamp,
+}
+
+/// An agent that is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Watch {
+    /// How calm it has been.
+    pub calm: Calm,
+    /// What would have been done, were automatic action not paused.
+    pub would: Option<Demand>,
+}
+
+/// How far a challenge has come. Five answers in all, told apart everywhere; the other two, approved and superseded,
+/// end the challenge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// A human is being asked.
+    Pending,
+    /// A human said no.
+    Denied,
+    /// Nobody answered in time.
+    Expired,
+}
+
+/// An agent that must wait for a human.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Challenge {
+    /// The question put to the human.
+    pub case: CaseId,
+    /// How far it has come.
+    pub phase: Phase,
+    /// Until then the question stands, and after a denial no new one is asked.
+    pub until: Timestamp,
+    /// The highest level of evidence since it was opened: what a human who approves now answers for.
+    pub peak: MicroBits,
+    /// The newest call (event time) that `peak` covers.
+    pub covers: Timestamp,
+    /// Whether the identity was attested well enough to revoke without a person when nobody answers.
+    pub attested: bool,
+    /// Evidence answered for before this challenge, which does not count against the agent again.
+    pub answered: Answered,
+    /// What would have been done, were automatic action not paused.
+    pub would: Option<Demand>,
+}
+
+/// Evidence that a person has looked at and let go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// The level the person answered for.
+    pub level: MicroBits,
+    /// The newest call (event time) it covers. What is from before it is judged against `level`, however late it
+    /// comes or however often it is repeated.
+    pub covers: Timestamp,
+    /// What is left of it for newer calls: falls with the agent's level and never rises again but by admitted calls.
+    pub left: MicroBits,
+}
+
+impl Answered {
+    /// How much of this evidence's level a person has answered for.
+    pub(crate) fn bits(&self, evidence: &Evidence) -> MicroBits {
+        let base = if evidence.ts <= self.covers { self.level } else { self.left };
+        if evidence.admitted { base + evidence.added.max(MicroBits::ZERO) } else { base }
+    }
+
+    /// What remains answered for after this evidence was judged.
+    pub(crate) fn after(mut self, evidence: &Evidence) -> Self {
+        if evidence.admitted {
+            self.left = self.bits(evidence);
+        }
+        if evidence.ts > self.covers {
+            self.left = self.left.min(evidence.level.max(MicroBits::ZERO));
+        }
+        self
+    }
+}
+
+/// An agent on probation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Probation {
+    /// How calm it has been.
+    pub calm: Calm,
+    /// Evidence that no longer counts.
+    pub answered: Answered,
+    /// What would have been done, were automatic action not paused.
+    pub would: Option<Demand>,
+}
+
+/// An agent stopped for a time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Suspension {
+    /// When it was suspended.
+    pub since: Timestamp,
+    /// When it ends, in probation.
+    pub until: Timestamp,
+    /// Evidence known when it was suspended or seen since.
+    pub peak: MicroBits,
+    /// The newest call (event time) that `peak` covers.
+    pub covers: Timestamp,
+}
+
+/// An agent whose access was revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// Tokens issued and calls made before are void; whatever comes after is "still acting".
+    pub not_before: Timestamp,
+    /// Evidence known when it was revoked or seen since.
+    pub peak: MicroBits,
+    /// The newest call (event time) that `peak` covers.
+    pub covers: Timestamp,
+    /// What it did after.
+    pub acting: Acting,
+}
+
+/// An agent out of service.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Retirement {
+    /// Since when.
+    pub since: Timestamp,
+    /// What it did after.
+    pub acting: Acting,
+}
+
+/// Calls made by an agent that should make none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acting {
+    /// How many.
+    pub calls: u64,
+    /// When that was last told.
+    pub told: Option<Timestamp>,
+}
+
+impl Standing {
+    /// The name in lists, webhooks and answers.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Trusted => "trusted",
+            Self::Watched(_) => "watched",
+            Self::Challenged(_) => "challenged",
+            Self::Probation(_) => "probation",
+            Self::Suspended(_) => "suspended",
+            Self::Revoked(_) => "revoked",
+            Self::Retired(_) => "retired",
+        }
+    }
+
+    /// The case a human may still answer or has answered without ending it.
+    pub fn case(&self) -> Option<CaseId> {
+        match self {
+            Self::Challenged(c) => Some(c.case),
+            _ => None,
+        }
+    }
+
+    /// When this standing changes by time alone, if it does.
+    pub fn due(&self) -> Option<Timestamp> {
+        match self {
+            Self::Challenged(c) if c.phase == Phase::Pending => Some(c.until),
+            Self::Suspended(s) => Some(s.until),
+            _ => None,
+        }
+    }
+
+    /// Evidence a person who lets the agent go on now has before them.
+    pub(crate) fn known(&self) -> Answered {
+        let (level, covers) = match self {
+            Self::Challenged(c) => (c.peak, c.covers),
+            Self::Suspended(s) => (s.peak, s.covers),
+            Self::Revoked(r) => (r.peak, r.covers),
+            Self::Probation(p) => (p.answered.level, p.answered.covers),
+            Self::Trusted | Self::Watched(_) | Self::Retired(_) => return Answered::default(),
+        };
+        Answered { level, covers, left: level }
+    }
+}
