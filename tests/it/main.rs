@@ -1,1 +1,5 @@
-//! Scenario and fault tests against real parts.
+//! Tocsin on real parts: one binary, one scenario a file.
+
+mod borders;
+mod parts;
+mod support;

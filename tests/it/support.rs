@@ -1,0 +1,11 @@
+//! The real parts that scenarios run on. A part that does not start fails the test with what it printed.
+
+pub(crate) mod disk;
+pub(crate) mod http;
+pub(crate) mod kafka;
+pub(crate) mod parts;
+pub(crate) mod port;
+pub(crate) mod process;
+pub(crate) mod receiver;
+pub(crate) mod totp;
+pub(crate) mod wait;
