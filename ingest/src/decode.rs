@@ -27,11 +27,15 @@
 
 mod context;
 mod digest;
+mod fields;
 mod format;
+mod json;
 mod reader;
 mod reject;
 mod secret;
 mod tally;
+mod time;
+mod value;
 
 pub mod cloudtrail;
 pub mod native;
@@ -59,7 +63,7 @@ pub fn decode<'a>(
     receipt: Receipt,
     tally: &mut Tally,
 ) -> Result<Call<'a>, Invalid> {
-    let mut call = decode_claims(record, ctx.format, tally)?;
+    let mut call = decode_claims(record, ctx, tally)?;
     ctx.stamp(&mut call, receipt);
     Ok(call)
 }
@@ -73,18 +77,20 @@ pub fn decode_with_digest<'a>(
     receipt: Receipt,
     tally: &mut Tally,
 ) -> Result<(Call<'a>, ContentDigest), Invalid> {
-    let mut call = decode_claims(record, ctx.format, tally)?;
+    let mut call = decode_claims(record, ctx, tally)?;
     let digest = content_digest(&call);
     ctx.stamp(&mut call, receipt);
     Ok((call, digest))
 }
 
 /// What the record itself says, before anything is known of its source.
-fn decode_claims<'a>(record: &'a [u8], format: Format, tally: &mut Tally) -> Result<Call<'a>, Invalid> {
-    match format.of(record) {
-        Format::CloudTrail => cloudtrail::decode(record, tally),
-        Format::Native | Format::Auto => native::decode(record, tally),
-    }
+fn decode_claims<'a>(record: &'a [u8], ctx: &SourceContext, tally: &mut Tally) -> Result<Call<'a>, Invalid> {
+    let call = match ctx.format.of(record) {
+        Format::CloudTrail => cloudtrail::decode(record, tally)?,
+        Format::Native | Format::Auto => native::decode(record, tally)?,
+    };
+    ctx.allows(call.kind)?;
+    Ok(call)
 }
 
 /// Whether the call claims to be made more than [`FUTURE_MAX`] after it was received.

@@ -8,3 +8,8 @@ use super::{Invalid, Tally};
 pub fn decode<'a>(_record: &'a [u8], _tally: &mut Tally) -> Result<Call<'a>, Invalid> {
     Err(Invalid::line("no decoder yet"))
 }
+
+/// Whether `key` is a field of a CloudTrail record.
+pub(super) fn knows(_key: &str) -> bool {
+    false
+}

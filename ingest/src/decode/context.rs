@@ -1,8 +1,8 @@
 //! What is known of a record from where it came.
 
-use detector::{Attestation, Call, EffectiveAttestation, Text, Timestamp};
+use detector::{Attestation, Call, EffectiveAttestation, Kind, Text, Timestamp};
 
-use super::Format;
+use super::{Format, Invalid};
 
 /// A source, as the operator configured it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,18 +15,33 @@ pub struct SourceContext {
     pub default_issuer: Option<String>,
     /// What the records are written in.
     pub format: Format,
+    /// Whether it is Tocsin's own, which alone may write control records ([`Kind::Feedback`]).
+    pub control: bool,
 }
 
 impl SourceContext {
-    /// A source without a default issuer.
+    /// A source of other people's records, without a default issuer.
     pub fn new(name: impl Into<String>, ceiling: Attestation, format: Format) -> Self {
-        Self { name: name.into(), ceiling, default_issuer: None, format }
+        Self { name: name.into(), ceiling, default_issuer: None, format, control: false }
+    }
+
+    /// The source of Tocsin's own control records.
+    pub fn control(name: impl Into<String>) -> Self {
+        Self { control: true, ..Self::new(name, Attestation::Platform, Format::Native) }
     }
 
     /// The same source with `issuer` for agents whose record names none.
     #[must_use]
     pub fn with_issuer(self, issuer: impl Into<String>) -> Self {
         Self { default_issuer: Some(issuer.into()), ..self }
+    }
+
+    /// Whether a record of this source may be of `kind`.
+    pub(super) fn allows(&self, kind: Kind) -> Result<(), Invalid> {
+        if kind == Kind::Feedback && !self.control {
+            return Err(Invalid::field("kind", "feedback is for Tocsin itself to write"));
+        }
+        Ok(())
     }
 
     /// Stamps a decoded record with what this source is worth.

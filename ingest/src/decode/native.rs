@@ -1,13 +1,190 @@
 //! The native schema: NDJSON, one record a line.
+//!
+//! | field | bound | required for |
+//! | --- | --- | --- |
+//! | `event_id` | | every kind |
+//! | `ts` | RFC 3339, years 1970 to 2299 | every kind |
+//! | `agent_id` | | every kind but `heartbeat` |
+//! | `endpoint` | | `call`, `request` |
+//! | `call_id` | | `outcome` |
+//! | `source` | | `heartbeat` |
+//! | `kind`, `attestation`, `credential_kind` | the names of the schema | |
+//! | `method`, `instance_id`, `session_id`, `parent_agent_id`, `delegator`, `issuer`, `token_id`, `resource`, `scope`, `user_agent`, `model`, `args_digest` | | |
+//! | `token_iat`, `token_exp` | RFC 3339; beyond the years 1970 to 2299 the nearest end ("never expires") | |
+//! | `args` | an object of at most 16 finite numbers, names of 1 to 256 bytes | |
+//! | `status` | 100 to 599 | |
+//! | `latency_ms` | finite, ≥ 0 | |
+//! | `bytes_in`, `bytes_out` | 0 to 2⁶⁴ − 1 | |
+//! | `source_ip` | IPv4 or IPv6 | |
+//!
+//! Texts are at most [`TEXT_BYTES_MAX`] long, and none may be a bearer token. For every field `null` is the same
+//! as absent; for texts so is `""`. A field that comes twice is refused, for its meaning would depend on who reads it.
 
-use detector::Call;
+mod args;
+mod write;
 
+use std::fmt;
+
+use detector::{Call, Kind, Text, Timestamp};
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+
+pub use super::value::TEXT_BYTES_MAX;
+pub use args::ARG_NAME_BYTES_MAX;
+pub use write::write;
+
+use super::fields::fields;
+use super::json::{Key, Place, read_object};
+use super::value::{
+    AttestationName, Bound, Bytes, CredentialName, Instant, Ip, KindName, Millis, Slot, Status, Word,
+};
 use super::{Invalid, Tally};
 
-/// Decodes one native record, as it stands: no issuer, attestation or receipt from the source yet.
-pub fn decode<'a>(_record: &'a [u8], _tally: &mut Tally) -> Result<Call<'a>, Invalid> {
-    Err(Invalid::line("no decoder yet"))
+fields! {
+    /// The fields of the native schema.
+    enum Field {
+        EventId = "event_id",
+        Ts = "ts",
+        AgentId = "agent_id",
+        SessionId = "session_id",
+        TokenId = "token_id",
+        Endpoint = "endpoint",
+        Method = "method",
+        Status = "status",
+        LatencyMs = "latency_ms",
+        BytesIn = "bytes_in",
+        BytesOut = "bytes_out",
+        SourceIp = "source_ip",
+        Scope = "scope",
+        Kind = "kind",
+        CallId = "call_id",
+        Source = "source",
+        InstanceId = "instance_id",
+        ParentAgentId = "parent_agent_id",
+        Delegator = "delegator",
+        Issuer = "issuer",
+        TokenIat = "token_iat",
+        TokenExp = "token_exp",
+        CredentialKind = "credential_kind",
+        Resource = "resource",
+        UserAgent = "user_agent",
+        Model = "model",
+        ArgsDigest = "args_digest",
+        Args = "args",
+        Attestation = "attestation",
+    }
 }
 
-/// Appends `call` as one line of native NDJSON, line end included; leaves out what is absent.
-pub fn write(_call: &Call<'_>, _out: &mut Vec<u8>) {}
+/// Whether `key` is a field of the native schema.
+pub(super) fn knows(key: &str) -> bool {
+    Field::from_name(key).is_some()
+}
+
+/// Decodes one native record, as it stands: no issuer, attestation or receipt from the source yet.
+pub fn decode<'a>(record: &'a [u8], tally: &mut Tally) -> Result<Call<'a>, Invalid> {
+    let mut call = Call::new("", Timestamp::default(), "", "");
+    let mut ts = None;
+    let mut place = Place::default();
+    read_object(record, NativeRecord { call: &mut call, ts: &mut ts, tally, place: &mut place })
+        .map_err(|why| place.blame(why))?;
+    let missing = |field: Field| Invalid::field(field.name(), "required, but absent, null or empty");
+    call.ts = ts.ok_or_else(|| missing(Field::Ts))?;
+    call.received_at = call.ts;
+    match first_missing(&call) {
+        Some(field) => Err(missing(field)),
+        None => Ok(call),
+    }
+}
+
+/// The first field that a record of this kind must have and `call` has not.
+fn first_missing(call: &Call<'_>) -> Option<Field> {
+    let event_id = (Field::EventId, call.event_id.is_empty());
+    let agent_id = (Field::AgentId, call.identity.agent_id.is_empty());
+    let endpoint = (Field::Endpoint, call.endpoint.is_empty());
+    let own = match call.kind {
+        Kind::Call | Kind::Request => [agent_id, endpoint],
+        Kind::Outcome => [agent_id, (Field::CallId, call.call_id.is_none())],
+        Kind::TaskEnd | Kind::Feedback => [agent_id, agent_id],
+        Kind::Heartbeat => [(Field::Source, call.source.is_none()); 2],
+    };
+    std::iter::once(event_id).chain(own).find_map(|(field, missing)| missing.then_some(field))
+}
+
+/// Reads the fields of one record into `call`.
+struct NativeRecord<'r, 'de> {
+    call: &'r mut Call<'de>,
+    ts: &'r mut Option<Timestamp>,
+    tally: &'r mut Tally,
+    place: &'r mut Place<'de>,
+}
+
+impl<'de> Visitor<'de> for NativeRecord<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = 0_u64;
+        while let Some(field) = map.next_key_seed(Key::new(Field::from_name, self.tally))? {
+            let Some(field) = field else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            self.place.field = Some(field.name());
+            if seen & field.bit() != 0 {
+                return Err(A::Error::custom("comes twice"));
+            }
+            seen |= field.bit();
+            self.field(field, &mut map)?;
+            self.place.field = None;
+        }
+        Ok(())
+    }
+}
+
+impl<'de> NativeRecord<'_, 'de> {
+    fn field<A: MapAccess<'de>>(&mut self, field: Field, map: &mut A) -> Result<(), A::Error> {
+        let call = &mut *self.call;
+        match field {
+            Field::EventId => call.event_id = word(map)?.unwrap_or_default(),
+            Field::Ts => *self.ts = map.next_value_seed(Slot::<Instant>::NEW)?,
+            Field::AgentId => call.identity.agent_id = word(map)?.unwrap_or_default(),
+            Field::SessionId => call.identity.session_id = word(map)?,
+            Field::TokenId => call.identity.token_id = word(map)?,
+            Field::Endpoint => call.endpoint = word(map)?.unwrap_or_default(),
+            Field::Method => call.method = word(map)?,
+            Field::Status => call.status = map.next_value_seed(Slot::<Status>::NEW)?,
+            Field::LatencyMs => call.latency_ms = map.next_value_seed(Slot::<Millis>::NEW)?,
+            Field::BytesIn => call.bytes_in = map.next_value_seed(Slot::<Bytes>::NEW)?,
+            Field::BytesOut => call.bytes_out = map.next_value_seed(Slot::<Bytes>::NEW)?,
+            Field::SourceIp => call.source_ip = map.next_value_seed(Slot::<Ip>::NEW)?,
+            Field::Scope => call.scope = word(map)?,
+            Field::Kind => call.kind = map.next_value_seed(Slot::<KindName>::NEW)?.unwrap_or_default(),
+            Field::CallId => call.call_id = word(map)?,
+            Field::Source => call.source = word(map)?,
+            Field::InstanceId => call.identity.instance_id = word(map)?,
+            Field::ParentAgentId => call.identity.parent_agent_id = word(map)?,
+            Field::Delegator => call.identity.delegator = word(map)?,
+            Field::Issuer => call.identity.issuer = word(map)?,
+            Field::TokenIat => call.credential.issued_at = map.next_value_seed(Slot::<Bound>::NEW)?,
+            Field::TokenExp => call.credential.expires_at = map.next_value_seed(Slot::<Bound>::NEW)?,
+            Field::CredentialKind => {
+                call.credential.kind = map.next_value_seed(Slot::<CredentialName>::NEW)?.unwrap_or_default();
+            }
+            Field::Resource => call.resource = word(map)?,
+            Field::UserAgent => call.user_agent = word(map)?,
+            Field::Model => call.model = word(map)?,
+            Field::ArgsDigest => call.args_digest = word(map)?,
+            Field::Args => map.next_value_seed(args::Args { call, place: self.place })?,
+            Field::Attestation => {
+                call.claimed = map.next_value_seed(Slot::<AttestationName>::NEW)?.unwrap_or_default();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn word<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<Text<'de>>, A::Error> {
+    map.next_value_seed(Slot::<Word>::NEW)
+}

@@ -14,8 +14,8 @@ pub const REJECT_BYTES_MAX: usize = 64 * 1024;
 
 /// Why a record is not a call, and which of its fields says so.
 ///
-/// All a caller can do is to reject the record, so this carries words, not cases. The words never repeat a value
-/// of the record: the bytes are kept beside them, and a value may be a secret.
+/// All a caller can do is to reject the record, so this carries words, not cases. The words never repeat a text
+/// of the record: the bytes are kept beside them, and a text may be a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{reason}", .field.as_deref().map(|f| format!("{f}: ")).unwrap_or_default())]
 pub struct Invalid {
