@@ -165,6 +165,11 @@ impl Detector {
         Some(MicroBits::from_bits(level))
     }
 
+    /// Version of the fleet's model that scores now; 0 while nothing is known of peers.
+    pub fn model(&self) -> u32 {
+        self.state.fleet.version
+    }
+
     /// Agents held in memory.
     pub fn agents(&self) -> usize {
         self.state.profiles.len()

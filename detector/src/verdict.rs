@@ -56,17 +56,17 @@ pub struct Part {
     pub bits: MicroBits,
     /// Its share of what this call added to the level.
     pub added: MicroBits,
-    /// What was seen: calls in the window for volume; for endpoint, calls to it in the agent's history; for
-    /// look-elsewhere, how many independent looks a day it accounts for.
+    /// What was seen: calls in the window for volume; for endpoint one, this call; for look-elsewhere, how many
+    /// independent looks a day it accounts for.
     pub observed: f64,
-    /// What was expected, in the unit of `observed`.
+    /// What was expected, in the unit of `observed`: for endpoint the chance that a call of this agent is to it.
     pub expected: f64,
-    /// Over which window, milliseconds; 0 where the history as a whole is the window.
+    /// Over which window, milliseconds: for endpoint the time since the deviation began, 0 with this call.
     pub window_ms: u64,
     /// What the expectation rests on.
     pub history: History,
-    /// The value of `observed` that would have kept the whole verdict under the watch budget; NaN-free: equal to
-    /// `observed` where it was quiet.
+    /// The smallest change that would have kept the verdict under the watch budget: for volume the largest quiet
+    /// `observed`, for endpoint the smallest quiet `expected`. Where the verdict was quiet, `observed`.
     pub quiet_at: f64,
 }
 
@@ -213,12 +213,12 @@ impl VerdictRecord {
                 number(p.quiet_at),
             ),
             Signal::Endpoint => format!(
-                "{:+.1} bits: `{}` was called {} times before where about {} are expected of an intruder's choice \
-                 ({basis})",
+                "{:+.1} bits: `{}` is {} of what this agent calls by its own past and its peers'; {} would have been \
+                 quiet ({basis})",
                 p.bits,
                 self.endpoint,
-                number(p.observed),
-                number(p.expected),
+                percent(p.expected),
+                percent(p.quiet_at),
             ),
             Signal::LookElsewhere => {
                 format!("{:+.1} bits: the price of about {} looks a day", p.bits, number(p.observed))
@@ -227,7 +227,14 @@ impl VerdictRecord {
     }
 }
 
+fn percent(share: f64) -> String {
+    if share < 1e-4 { "under 0.01 %".to_owned() } else { format!("{} %", number(share * 100.0)) }
+}
+
 fn number(x: f64) -> String {
+    if x > 0.0 && x < 5e-4 {
+        return "under 0.001".to_owned();
+    }
     let digits = match x.abs() {
         a if a >= 100.0 || x.fract() == 0.0 => 0,
         a if a >= 1.0 => 1,
