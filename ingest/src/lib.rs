@@ -1,3 +1,6 @@
 //! Gets agent calls in: sources, decoders, the durable local log, ClickHouse and the two pipelines.
 
+mod clock;
 pub mod decode;
+pub mod log;
+pub mod seen;

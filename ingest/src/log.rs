@@ -32,7 +32,7 @@ const WAITING_KIB_MAX: usize = 64 * 1_024;
 pub struct LogConfig {
     /// The most bytes of the file. Past it the oldest entries that every reader is past go early; where there are none,
     /// appending fails with [`LogError::Full`].
-    pub bytes_max: u64,
+    pub bytes_max: i64,
     /// How long entries stay once every reader is past them; history to rebuild a lost snapshot from.
     pub keep: Duration,
     /// What the index of events seen remembers.
@@ -60,8 +60,6 @@ pub enum EntryKind {
     Record,
     /// What was no record, with the reason: an encoded [`crate::decode::Reject`].
     Reject,
-    /// An order to the detector, as a [`crate::pipeline::Control`].
-    Control,
 }
 
 /// An entry to append.
@@ -88,7 +86,7 @@ pub enum Outcome {
     /// It is durable, under this sequence number.
     Stored {
         /// Its place in the log.
-        seq: u64,
+        seq: i64,
     },
     /// It was durable before.
     Duplicate,
@@ -101,7 +99,7 @@ pub enum Outcome {
 #[expect(missing_docs, reason = "the fields are NewEntry's")]
 pub struct Entry {
     /// Its place in the log; grows by one, starting at 1.
-    pub seq: u64,
+    pub seq: i64,
     pub kind: EntryKind,
     pub source: Option<Arc<SourceContext>>,
     pub received_at: Timestamp,
@@ -139,16 +137,6 @@ pub enum LogError {
         /// What SQLite says.
         source: Arc<rusqlite::Error>,
     },
-    /// An entry names a source that the log does not describe, or describes in a way that is not understood.
-    #[error("{path}: source {id} is not described: {reason}")]
-    Source {
-        /// The log's file.
-        path: PathBuf,
-        /// The source's number in the log.
-        id: i64,
-        /// What is wrong with it.
-        reason: String,
-    },
 }
 
 impl LogError {
@@ -161,8 +149,8 @@ impl LogError {
 type Reply<T> = oneshot::Sender<Result<T, LogError>>;
 
 enum Job {
-    Append { entries: Vec<NewEntry>, room: OwnedSemaphorePermit, reply: Reply<Vec<Outcome>> },
-    Advance { reader: String, next: u64, reply: Reply<()> },
+    Append { entries: Arc<[NewEntry]>, room: OwnedSemaphorePermit, reply: Reply<Vec<Outcome>> },
+    Advance { reader: String, next: i64, reply: Reply<()> },
 }
 
 /// A log that is open for writing; clones write to the same one. The file is let go when the last clone is dropped.
@@ -171,7 +159,7 @@ pub struct Log {
     path: Arc<Path>,
     jobs: mpsc::Sender<Job>,
     room: Arc<Semaphore>,
-    end: watch::Receiver<u64>,
+    end: watch::Receiver<i64>,
 }
 
 impl Log {
@@ -191,14 +179,19 @@ impl Log {
     /// Appends entries in order, in one transaction, and answers for each in the same order once they are on disk.
     ///
     /// Does not wait for room: [`LogError::Pressure`] says that there is none.
-    pub async fn append(&self, entries: Vec<NewEntry>) -> Result<Vec<Outcome>, LogError> {
+    pub async fn append(&self, entries: impl Into<Arc<[NewEntry]>>) -> Result<Vec<Outcome>, LogError> {
+        let entries = entries.into();
         let room = Arc::clone(&self.room).try_acquire_many_owned(kib(&entries));
         let room = room.map_err(|_| LogError::Pressure { path: self.path.to_path_buf() })?;
         self.submit(entries, room).await
     }
 
     /// Like [`Self::append`], but waits for room.
-    pub async fn append_when_room(&self, entries: Vec<NewEntry>) -> Result<Vec<Outcome>, LogError> {
+    pub async fn append_when_room(
+        &self,
+        entries: impl Into<Arc<[NewEntry]>>,
+    ) -> Result<Vec<Outcome>, LogError> {
+        let entries = entries.into();
         let room = Arc::clone(&self.room).acquire_many_owned(kib(&entries)).await;
         let room = room.map_err(|_| self.closed())?;
         self.submit(entries, room).await
@@ -206,7 +199,7 @@ impl Log {
 
     async fn submit(
         &self,
-        entries: Vec<NewEntry>,
+        entries: Arc<[NewEntry]>,
         room: OwnedSemaphorePermit,
     ) -> Result<Vec<Outcome>, LogError> {
         let (reply, answer) = oneshot::channel();
@@ -215,7 +208,7 @@ impl Log {
     }
 
     /// Says durably that `reader` needs nothing before `next` any more. Never goes back.
-    pub async fn advance(&self, reader: &str, next: u64) -> Result<(), LogError> {
+    pub async fn advance(&self, reader: &str, next: i64) -> Result<(), LogError> {
         let (reply, answer) = oneshot::channel();
         let job = Job::Advance { reader: reader.to_owned(), next, reply };
         self.jobs.send(job).await.map_err(|_| self.closed())?;
@@ -223,7 +216,7 @@ impl Log {
     }
 
     /// The sequence number the next entry will get; changes whenever something was stored.
-    pub fn end(&self) -> watch::Receiver<u64> {
+    pub fn end(&self) -> watch::Receiver<i64> {
         self.end.clone()
     }
 
@@ -243,3 +236,6 @@ fn kib(entries: &[NewEntry]) -> u32 {
     let bytes: usize = entries.iter().map(|e| e.payload.len() + OVERHEAD).sum();
     bytes.div_ceil(1_024).min(WAITING_KIB_MAX) as u32
 }
+
+#[cfg(test)]
+mod tests;

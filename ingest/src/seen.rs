@@ -21,7 +21,7 @@ pub type Digest = [u8; 16];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeenLimits {
     /// The most events in both generations together, ≥ 2; about 60 bytes of disk each.
-    pub rows_max: u64,
+    pub rows_max: i64,
     /// After this an event may be forgotten.
     pub age_max: Duration,
 }
@@ -77,7 +77,7 @@ CREATE TABLE seen_young (
 #[derive(Debug)]
 pub struct Seen {
     limits: SeenLimits,
-    young_rows: u64,
+    young_rows: i64,
     young_since: Option<Timestamp>,
 }
 
@@ -192,8 +192,14 @@ mod tests {
     fn tells_redelivery_duplicate_and_conflict_apart_over_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("seen.db");
-        let told =
-            [event(1, 1, 10), event(1, 1, 10), event(1, 1, 11), event(1, 2, 12), event(1, 1, 10), event(2, 1, 13)];
+        let told = [
+            event(1, 1, 10),
+            event(1, 1, 10),
+            event(1, 1, 11),
+            event(1, 2, 12),
+            event(1, 1, 10),
+            event(2, 1, 13),
+        ];
         let seen = SeenFile::open(&path, SeenLimits::default()).unwrap();
         insta::assert_debug_snapshot!(seen.admit(&told[..3], minute(0)).unwrap(), @"
         [
@@ -221,11 +227,19 @@ mod tests {
         for id in 0..100 {
             assert_eq!(seen.admit(&[event(id, 0, 0)], minute(0)).unwrap(), [Admission::New]);
             let recent = id.saturating_sub(9);
-            assert_eq!(seen.admit(&[event(recent, 0, 1)], minute(0)).unwrap(), [Admission::Duplicate], "{id}");
+            assert_eq!(
+                seen.admit(&[event(recent, 0, 1)], minute(0)).unwrap(),
+                [Admission::Duplicate],
+                "{id}"
+            );
         }
         let (db, _) = &*seen.0.lock().unwrap();
-        let rows: u64 = db
-            .query_row("SELECT (SELECT count(*) FROM seen_old) + (SELECT count(*) FROM seen_young)", [], |r| r.get(0))
+        let rows: i64 = db
+            .query_row(
+                "SELECT (SELECT count(*) FROM seen_old) + (SELECT count(*) FROM seen_young)",
+                [],
+                |r| r.get(0),
+            )
             .unwrap();
         assert!(rows <= 20, "{rows}");
     }

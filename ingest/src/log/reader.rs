@@ -27,7 +27,7 @@ impl Reader {
     /// Entries from `from` on, in order: at most `rows_max`, and no more after their payloads fill `bytes_max`.
     ///
     /// Starts later than `from` where older entries were removed.
-    pub fn read(&mut self, from: u64, rows_max: usize, bytes_max: usize) -> Result<Vec<Entry>, LogError> {
+    pub fn read(&mut self, from: i64, rows_max: usize, bytes_max: usize) -> Result<Vec<Entry>, LogError> {
         let raw = table::read(&self.db, from, rows_max, bytes_max).map_err(|e| self.error(e))?;
         raw.into_iter()
             .map(|raw| {
@@ -43,12 +43,12 @@ impl Reader {
     }
 
     /// Where `reader` stands: the sequence number it needs next; 1 for one the log does not know.
-    pub fn position(&self, reader: &str) -> Result<u64, LogError> {
+    pub fn position(&self, reader: &str) -> Result<i64, LogError> {
         Ok(table::position(&self.db, reader).map_err(|e| self.error(e))?.unwrap_or(1))
     }
 
     /// The oldest sequence number still there; none in an empty log.
-    pub fn first(&self) -> Result<Option<u64>, LogError> {
+    pub fn first(&self) -> Result<Option<i64>, LogError> {
         table::first(&self.db).map_err(|e| self.error(e))
     }
 
@@ -56,14 +56,7 @@ impl Reader {
         if let Some(source) = self.sources.get(&id) {
             return Ok(Arc::clone(source));
         }
-        let text = table::source(&self.db, id).map_err(|e| self.error(e))?;
-        let source = serde_json::from_str(&text);
-        let source = source.map_err(|e| LogError::Source {
-            path: self.path.clone(),
-            id,
-            reason: format!("{e} in {text}"),
-        })?;
-        let source = Arc::new(source);
+        let source = Arc::new(table::source(&self.db, id).map_err(|e| self.error(e))?);
         self.sources.insert(id, Arc::clone(&source));
         Ok(source)
     }

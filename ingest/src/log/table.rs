@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use detector::Timestamp;
+use detector::{Attestation, Timestamp};
+use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
 
 use super::{EntryKind, NewEntry};
-use crate::decode::SourceContext;
+use crate::decode::{Format, SourceContext};
 
 /// Entries removed in one transaction, so that a large clean-up never holds appends back for long.
-const TRIM_ROWS: u64 = 10_000;
+const TRIM_ROWS: i64 = 10_000;
 
 const SCHEMA: &str = "
 -- AUTOINCREMENT: a sequence number is never given twice, not even after every entry was removed.
@@ -37,12 +39,12 @@ pub(crate) fn configure(db: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Makes the tables if need be and registers the readers.
-pub(super) fn open(db: &Connection, bytes_max: u64, readers: &[String]) -> rusqlite::Result<()> {
+pub(super) fn open(db: &Connection, bytes_max: i64, readers: &[String]) -> rusqlite::Result<()> {
     configure(db)?;
     db.execute_batch(SCHEMA)?;
-    let page_bytes: u64 = db.pragma_query_value(None, "page_size", |r| r.get(0))?;
-    let pages_max = (bytes_max / page_bytes.max(1)).clamp(1, u64::from(u32::MAX) - 1);
-    db.pragma_update_and_check(None, "max_page_count", pages_max as i64, |_| Ok(()))?;
+    let page_bytes: i64 = db.pragma_query_value(None, "page_size", |r| r.get(0))?;
+    let pages_max = (bytes_max / page_bytes.max(1)).clamp(1, i64::from(u32::MAX) - 1);
+    db.pragma_update_and_check(None, "max_page_count", pages_max, |_| Ok(()))?;
     for reader in readers {
         db.execute("INSERT OR IGNORE INTO positions VALUES (?1, 1)", [reader])?;
     }
@@ -70,27 +72,66 @@ pub(super) fn is_full(error: &rusqlite::Error) -> bool {
 
 /// The number of the source with this description; it is given one if it has none.
 pub(super) fn source_id(db: &Connection, source: &SourceContext) -> rusqlite::Result<i64> {
-    let description =
-        serde_json::to_string(source).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
+    let description = Description::from(source);
+    let description = serde_json::to_string(&description)
+        .map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
     db.execute("INSERT OR IGNORE INTO sources (description) VALUES (?1)", [&description])?;
     db.query_row("SELECT id FROM sources WHERE description = ?1", [&description], |r| r.get(0))
 }
 
-/// How the source with this number was described.
-pub(super) fn source(db: &Connection, id: i64) -> rusqlite::Result<String> {
-    db.query_row("SELECT description FROM sources WHERE id = ?1", [id], |r| r.get(0))
+/// The source with this number, as it was described when its entries were received.
+pub(super) fn source(db: &Connection, id: i64) -> rusqlite::Result<SourceContext> {
+    let text: String = db.query_row("SELECT description FROM sources WHERE id = ?1", [id], |r| r.get(0))?;
+    let description = serde_json::from_str::<Description>(&text);
+    description
+        .map(Into::into)
+        .map_err(|e| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(e)))
+}
+
+/// A [`SourceContext`] as the table keeps it.
+#[derive(Serialize, Deserialize)]
+struct Description {
+    name: String,
+    ceiling: Attestation,
+    issuer: Option<String>,
+    format: Format,
+    control: bool,
+}
+
+impl From<&SourceContext> for Description {
+    fn from(s: &SourceContext) -> Self {
+        Self {
+            name: s.name.clone(),
+            ceiling: s.ceiling,
+            issuer: s.default_issuer.clone(),
+            format: s.format,
+            control: s.control,
+        }
+    }
+}
+
+impl From<Description> for SourceContext {
+    fn from(d: Description) -> Self {
+        Self {
+            name: d.name,
+            ceiling: d.ceiling,
+            default_issuer: d.issuer,
+            format: d.format,
+            control: d.control,
+        }
+    }
 }
 
 /// Writes the entry and returns its sequence number.
-pub(super) fn insert(db: &Connection, entry: &NewEntry, source: Option<i64>) -> rusqlite::Result<u64> {
+pub(super) fn insert(db: &Connection, entry: &NewEntry, source: Option<i64>) -> rusqlite::Result<i64> {
     db.prepare_cached("INSERT INTO entries (kind, source, received_at, payload) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![entry.kind as i64, source, entry.received_at.as_micros(), entry.payload])?;
-    Ok(db.last_insert_rowid() as u64)
+    Ok(db.last_insert_rowid() as i64)
 }
 
 /// An entry as it lies in the table.
 pub(super) struct RawEntry {
-    pub(super) seq: u64,
+    pub(super) seq: i64,
     pub(super) kind: EntryKind,
     pub(super) source: Option<i64>,
     pub(super) received_at: Timestamp,
@@ -102,7 +143,6 @@ impl RawEntry {
         let kind = match row.get(1)? {
             0 => EntryKind::Record,
             1 => EntryKind::Reject,
-            2 => EntryKind::Control,
             other => return Err(rusqlite::Error::IntegralValueOutOfRange(1, other)),
         };
         Ok(Self {
@@ -119,7 +159,7 @@ impl RawEntry {
 /// there is one.
 pub(super) fn read(
     db: &Connection,
-    from: u64,
+    from: i64,
     rows_max: usize,
     bytes_max: usize,
 ) -> rusqlite::Result<Vec<RawEntry>> {
@@ -139,23 +179,24 @@ pub(super) fn read(
 }
 
 /// The oldest sequence number still there.
-pub(super) fn first(db: &Connection) -> rusqlite::Result<Option<u64>> {
+pub(super) fn first(db: &Connection) -> rusqlite::Result<Option<i64>> {
     db.query_row("SELECT min(seq) FROM entries", [], |r| r.get(0))
 }
 
 /// The sequence number the next entry will get.
-pub(super) fn end(db: &Connection) -> rusqlite::Result<u64> {
-    let last = db.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'entries'", [], |r| r.get::<_, u64>(0));
+pub(super) fn end(db: &Connection) -> rusqlite::Result<i64> {
+    let last =
+        db.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'entries'", [], |r| r.get::<_, i64>(0));
     Ok(last.optional()?.unwrap_or(0) + 1)
 }
 
 /// Where a reader stands.
-pub(super) fn position(db: &Connection, reader: &str) -> rusqlite::Result<Option<u64>> {
+pub(super) fn position(db: &Connection, reader: &str) -> rusqlite::Result<Option<i64>> {
     db.query_row("SELECT next FROM positions WHERE reader = ?1", [reader], |r| r.get(0)).optional()
 }
 
 /// Moves a reader forward.
-pub(super) fn advance(db: &Connection, reader: &str, next: u64) -> rusqlite::Result<()> {
+pub(super) fn advance(db: &Connection, reader: &str, next: i64) -> rusqlite::Result<()> {
     let mut upsert = db.prepare_cached(
         "INSERT INTO positions VALUES (?1, ?2) ON CONFLICT DO UPDATE SET next = max(next, excluded.next)",
     )?;

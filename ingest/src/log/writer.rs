@@ -26,7 +26,7 @@ pub(super) fn start(
     path: &Path,
     config: LogConfig,
     queue: mpsc::Receiver<Job>,
-) -> Result<watch::Receiver<u64>, LogError> {
+) -> Result<watch::Receiver<i64>, LogError> {
     let error = |e| LogError::from_sqlite(path, e);
     let db = Connection::open(path).map_err(error)?;
     table::open(&db, config.bytes_max, &config.readers).map_err(error)?;
@@ -48,7 +48,7 @@ struct Writer {
     db: Connection,
     seen: Seen,
     config: LogConfig,
-    end: watch::Sender<u64>,
+    end: watch::Sender<i64>,
     sources: Vec<(Arc<SourceContext>, i64)>,
     tidied: Instant,
 }
@@ -112,9 +112,7 @@ impl Writer {
         for job in group {
             let outcomes = match job {
                 Job::Append { entries, .. } => append(&tx, seen, sources, entries),
-                Job::Advance { reader, next, .. } => {
-                    table::advance(&tx, reader, *next).map(|()| Vec::new())
-                }
+                Job::Advance { reader, next, .. } => table::advance(&tx, reader, *next).map(|()| Vec::new()),
             };
             // Numbers given in a transaction that is taken back are worth nothing.
             let outcomes = outcomes.inspect_err(|_| sources.clear())?;
