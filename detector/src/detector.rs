@@ -97,9 +97,10 @@ impl Detector {
         p.volume.advance(ts, p.suspect, prior, &mut fleet.tally);
         let reading = p.volume.count(ts, prior);
         let calls_per_day = p.volume.calls_per_day(prior);
+        let name = hash64(&[&*call.endpoint]);
         let endpoint = p.endpoints.score(
             ts,
-            &call.endpoint,
+            name,
             &fleet.endpoints,
             &p.declared.endpoints,
             calls_per_day,
@@ -124,8 +125,8 @@ impl Detector {
                 };
             }
         }
-        if p.endpoints.learn(&call.endpoint, p.suspect) && !p.suspect {
-            fleet.sight(hash64(&[&*call.endpoint]));
+        if p.endpoints.learn(name, p.suspect) && !p.suspect {
+            fleet.sight(name);
         }
         Some(Verdict {
             id: VerdictId(hash128(&[&call.event_id, FIRST_VERSION_NAME])),

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Evidence, history};
 use crate::Timestamp;
-use crate::hash::hash64;
 
 /// Endpoints an agent's past remembers; the least used makes room (endpoint study §7: 32 slots).
 const SLOTS: usize = 32;
@@ -115,6 +114,9 @@ impl Endpoints {
     }
 
     fn faded(&self, ts: Timestamp) -> f64 {
+        if self.sum <= 0.0 {
+            return 0.0;
+        }
         self.sum * 0.5_f64.powf(ts.since(self.last).as_secs_f64() / 86_400.0 / HALF_LIFE_DAYS)
     }
 
@@ -122,13 +124,12 @@ impl Endpoints {
     pub(crate) fn score(
         &mut self,
         ts: Timestamp,
-        endpoint: &str,
+        endpoint: u64,
         model: &EndpointModel,
         declared: &[u64],
         calls_per_day: f64,
         has_peers: bool,
     ) -> Evidence {
-        let endpoint = hash64(&[endpoint]);
         let share = self.predict(endpoint, model, declared);
         let before = self.faded(ts);
         if before <= 0.0 {
@@ -158,8 +159,7 @@ impl Endpoints {
     }
 
     /// Learns one call; a suspect one at a tenth of its weight. True if the agent has not called the endpoint before.
-    pub(crate) fn learn(&mut self, endpoint: &str, suspect: bool) -> bool {
-        let endpoint = hash64(&[endpoint]);
+    pub(crate) fn learn(&mut self, endpoint: u64, suspect: bool) -> bool {
         let weight = if suspect { SUSPECT_WEIGHT } else { 1.0 };
         self.calls += 1.0;
         if let Some(slot) = self.slots.iter_mut().find(|s| s.endpoint == endpoint) {
@@ -186,6 +186,7 @@ impl Endpoints {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hash::hash64;
 
     fn settled(endpoints: &[&str], calls: usize) -> (Endpoints, EndpointModel, Timestamp) {
         let mut ts = Timestamp::from_millis(1_740_000_000_000);
@@ -198,8 +199,8 @@ mod tests {
         for i in 0..calls {
             ts = ts + std::time::Duration::from_mins(5);
             let e = endpoints[i % endpoints.len()];
-            agent.score(ts, e, &model, &[], 288.0, true);
-            agent.learn(e, false);
+            agent.score(ts, hash64(&[e]), &model, &[], 288.0, true);
+            agent.learn(hash64(&[e]), false);
         }
         (agent, model, ts)
     }
@@ -207,7 +208,7 @@ mod tests {
     #[test]
     fn the_prediction_is_a_distribution() {
         let (mut agent, model, _) = settled(&["list", "read"], 40);
-        agent.learn("grant", true);
+        agent.learn(hash64(&["grant"]), true);
         for declared in [vec![], vec![hash64(&["list"]), hash64(&["undeclared elsewhere"])]] {
             let mut names = vec!["list", "read", "write", "send", "delete", "grant"];
             // The declared endpoint that the fleet never saw and the class of all that nobody saw overlap by design:
@@ -227,12 +228,12 @@ mod tests {
     fn habits_are_quiet_and_foreign_calls_add_up() {
         let (mut agent, model, ts) = settled(&["list", "read"], 400);
         assert!(agent.sum < 1.0, "{}", agent.sum);
-        let first = agent.score(ts, "send", &model, &[], 288.0, true);
-        agent.learn("send", true);
-        let second = agent.score(ts, "grant", &model, &[], 288.0, true);
+        let first = agent.score(ts, hash64(&["send"]), &model, &[], 288.0, true);
+        agent.learn(hash64(&["send"]), true);
+        let second = agent.score(ts, hash64(&["grant"]), &model, &[], 288.0, true);
         assert!(first.bits > 3.0 && second.bits > first.bits + 3.0, "{first:?} {second:?}");
         agent.accept();
-        assert!(agent.score(ts, "send", &model, &[], 288.0, true).bits < first.bits);
+        assert!(agent.score(ts, hash64(&["send"]), &model, &[], 288.0, true).bits < first.bits);
     }
 
     #[test]
@@ -240,7 +241,7 @@ mod tests {
         let (_, model, ts) = settled(&["list"], 1);
         let mut agent = Endpoints::new(ts);
         let declared = [hash64(&["send"])];
-        assert!(agent.score(ts, "send", &model, &declared, 288.0, true).bits < 1e-9);
-        assert!(agent.score(ts, "grant", &model, &declared, 288.0, true).bits > 1.0);
+        assert!(agent.score(ts, hash64(&["send"]), &model, &declared, 288.0, true).bits < 1e-9);
+        assert!(agent.score(ts, hash64(&["grant"]), &model, &declared, 288.0, true).bits > 1.0);
     }
 }

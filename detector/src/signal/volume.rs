@@ -41,6 +41,10 @@ const DISPERSION_HALF_LIFE_MIN: f64 = 14.0 * MINUTES_PER_DAY;
 const RATE_PRIOR: f64 = 10.0;
 /// An idle spell longer than a week teaches no more than a week would.
 const IDLE_MIN_MAX: i64 = 7 * 1_440;
+/// Counts up to which the tail is one minus a sum, several times faster than the general function, and the tail above
+/// which that difference keeps nine digits.
+const SUM_MAX: u32 = 16;
+const SUM_TAIL_MIN: f64 = 1e-6;
 /// The rarest tail told apart; far beyond any budget.
 const TAIL_MIN: f64 = 1e-300;
 
@@ -267,15 +271,15 @@ impl Volume {
         let at = Timestamp::from_micros(start_min * MINUTE.as_micros() as i64);
         let m = self.expect(at, prior).per_hour * width / 60.0;
         let now = self.scatter[scale].dispersion(prior.fleet.dispersion[scale]);
-        self.scatter[scale].fade(0.5_f64.powf(windows * width / DISPERSION_HALF_LIFE_MIN));
+        self.scatter[scale].fade(halved(windows * width / DISPERSION_HALF_LIFE_MIN));
         self.scatter[scale].add(n, m, windows, now);
         fleet.scatter[scale].add(n, m, windows, now);
         if scale == 0 {
             let hour = start_min.div_euclid(60);
             if hour != self.hour_index {
                 self.hour_index = hour;
-                self.hours[at.hour_of_day()].fade(0.5_f64.powf(1.0 / HOUR_HALF_LIFE_VISITS));
-                self.all.fade(0.5_f64.powf(1.0 / (24.0 * HOUR_HALF_LIFE_VISITS)));
+                self.hours[at.hour_of_day()].fade(halved(1.0 / HOUR_HALF_LIFE_VISITS));
+                self.all.fade(halved(1.0 / (24.0 * HOUR_HALF_LIFE_VISITS)));
             }
             self.hours[at.hour_of_day()].add(usual, windows / 60.0);
             self.all.add(usual, windows / 60.0);
@@ -419,7 +423,23 @@ fn tail_bits(n: u32, m: f64, r: f64) -> f64 {
         return 0.0;
     }
     let q = (m / (r + m)).clamp(0.0, 1.0);
+    if n <= SUM_MAX {
+        // P(N = k+1) = P(N = k)·q·(r+k)/(k+1), from P(N = 0) = (1−q)^r.
+        let (mut term, mut below) = ((r * (-q).ln_1p()).exp(), 0.0);
+        for k in 0..n {
+            below += term;
+            term *= q * (r + f64::from(k)) / f64::from(k + 1);
+        }
+        if 1.0 - below > SUM_TAIL_MIN {
+            return -(1.0 - below).log2();
+        }
+    }
     -beta_reg(f64::from(n), r, q).clamp(TAIL_MIN, 1.0).log2()
+}
+
+/// What is left after so many half-lives.
+fn halved(half_lives: f64) -> f64 {
+    (-std::f64::consts::LN_2 * half_lives).exp()
 }
 
 fn minute_index(ts: Timestamp) -> i64 {
