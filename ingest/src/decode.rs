@@ -30,6 +30,7 @@ mod digest;
 mod fields;
 mod format;
 mod json;
+mod names;
 mod reader;
 mod reject;
 mod secret;
@@ -52,7 +53,7 @@ pub use reject::{Invalid, REJECT_BYTES_MAX, Reject};
 pub use tally::{Tally, UNKNOWN_NAMES_MAX};
 
 /// How far past its receipt a call's `ts` may lie before it counts as false.
-pub const FUTURE_MAX: Duration = Duration::from_secs(5 * 60);
+pub const FUTURE_MAX: Duration = Duration::from_mins(5);
 
 /// Decodes one record and stamps it with what its source is worth: effective attestation, default issuer, receipt.
 ///

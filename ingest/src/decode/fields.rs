@@ -1,25 +1,34 @@
-//! The closed set of a format's field names, as a type.
+//! The closed set of an object's field names, as a type.
 
-/// Declares the fields of one JSON object: an enum with `name()` and `from_name()`.
+/// The fields of one JSON object.
+pub(super) trait Fields: Copy {
+    /// The name in the source's format.
+    fn name(self) -> &'static str;
+
+    /// The field of that name.
+    fn from_name(name: &str) -> Option<Self>;
+
+    /// A set of one, for telling a field that comes twice. At most 64 fields.
+    fn bit(self) -> u64;
+}
+
+/// Declares an enum of [`Fields`].
 macro_rules! fields {
     ($(#[$meta:meta])* enum $Fields:ident { $($Variant:ident = $name:literal,)+ }) => {
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy)]
         pub(super) enum $Fields { $($Variant,)+ }
 
-        impl $Fields {
-            /// The name in the source's format.
-            pub(super) const fn name(self) -> &'static str {
+        impl $crate::decode::fields::Fields for $Fields {
+            fn name(self) -> &'static str {
                 match self { $(Self::$Variant => $name,)+ }
             }
 
-            /// The field of that name.
-            pub(super) fn from_name(name: &str) -> Option<Self> {
+            fn from_name(name: &str) -> Option<Self> {
                 match name { $($name => Some(Self::$Variant),)+ _ => None }
             }
 
-            /// A set of one, for telling a field that comes twice.
-            pub(super) const fn bit(self) -> u64 {
+            fn bit(self) -> u64 {
                 1 << self as u8
             }
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 use super::{cloudtrail, native};
@@ -36,6 +37,7 @@ impl Format {
     }
 
     /// The format of `record` in a source of this format: never `Auto`.
+    #[must_use]
     pub fn of(self, record: &[u8]) -> Self {
         match self {
             Self::Auto => Self::detect(record),
@@ -50,7 +52,9 @@ impl Format {
     pub fn detect(record: &[u8]) -> Self {
         match first_key(record) {
             Some(key) if native::knows(key) => Self::Native,
-            Some(key) if cloudtrail::knows(key) || contains(record, b"\"eventVersion\"") => Self::CloudTrail,
+            Some(key) if cloudtrail::knows(key) || memmem::find(record, b"\"eventVersion\"").is_some() => {
+                Self::CloudTrail
+            }
             _ => Self::Native,
         }
     }
@@ -63,10 +67,6 @@ fn first_key(record: &[u8]) -> Option<&str> {
     // No field of either format has a name as long as this.
     let end = key.iter().take(64).position(|&b| b == b'"')?;
     std::str::from_utf8(&key[..end]).ok()
-}
-
-fn contains(record: &[u8], needle: &[u8]) -> bool {
-    record.windows(needle.len()).any(|window| window == needle)
 }
 
 impl fmt::Display for Format {

@@ -23,17 +23,15 @@
 mod args;
 mod write;
 
-use std::fmt;
-
 use detector::{Call, Kind, Text, Timestamp};
-use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::MapAccess;
 
 pub use super::value::TEXT_BYTES_MAX;
 pub use args::ARG_NAME_BYTES_MAX;
 pub use write::write;
 
-use super::fields::fields;
-use super::json::{Key, Place, read_object};
+use super::fields::{Fields, fields};
+use super::json::{Fill, Place, read_record};
 use super::value::{
     AttestationName, Bound, Bytes, CredentialName, Instant, Ip, KindName, Millis, Slot, Status, Word,
 };
@@ -81,11 +79,9 @@ pub(super) fn knows(key: &str) -> bool {
 
 /// Decodes one native record, as it stands: no issuer, attestation or receipt from the source yet.
 pub fn decode<'a>(record: &'a [u8], tally: &mut Tally) -> Result<Call<'a>, Invalid> {
-    let mut call = Call::new("", Timestamp::default(), "", "");
-    let mut ts = None;
-    let mut place = Place::default();
-    read_object(record, NativeRecord { call: &mut call, ts: &mut ts, tally, place: &mut place })
-        .map_err(|why| place.blame(why))?;
+    let mut draft = Draft { call: Call::new("", Timestamp::default(), "", ""), ts: None };
+    read_record(record, &mut draft, tally)?;
+    let Draft { mut call, ts } = draft;
     let missing = |field: Field| Invalid::field(field.name(), "required, but absent, null or empty");
     call.ts = ts.ok_or_else(|| missing(Field::Ts))?;
     call.received_at = call.ts;
@@ -109,46 +105,25 @@ fn first_missing(call: &Call<'_>) -> Option<Field> {
     std::iter::once(event_id).chain(own).find_map(|(field, missing)| missing.then_some(field))
 }
 
-/// Reads the fields of one record into `call`.
-struct NativeRecord<'r, 'de> {
-    call: &'r mut Call<'de>,
-    ts: &'r mut Option<Timestamp>,
-    tally: &'r mut Tally,
-    place: &'r mut Place<'de>,
+/// A record in the making.
+struct Draft<'de> {
+    call: Call<'de>,
+    ts: Option<Timestamp>,
 }
 
-impl<'de> Visitor<'de> for NativeRecord<'_, 'de> {
-    type Value = ();
+impl<'de> Fill<'de> for Draft<'de> {
+    type Fields = Field;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        let mut seen = 0_u64;
-        while let Some(field) = map.next_key_seed(Key::new(Field::from_name, self.tally))? {
-            let Some(field) = field else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            self.place.field = Some(field.name());
-            if seen & field.bit() != 0 {
-                return Err(A::Error::custom("comes twice"));
-            }
-            seen |= field.bit();
-            self.field(field, &mut map)?;
-            self.place.field = None;
-        }
-        Ok(())
-    }
-}
-
-impl<'de> NativeRecord<'_, 'de> {
-    fn field<A: MapAccess<'de>>(&mut self, field: Field, map: &mut A) -> Result<(), A::Error> {
-        let call = &mut *self.call;
+    fn fill<A: MapAccess<'de>>(
+        &mut self,
+        field: Field,
+        map: &mut A,
+        place: &mut Place<'de>,
+    ) -> Result<(), A::Error> {
+        let call = &mut self.call;
         match field {
             Field::EventId => call.event_id = word(map)?.unwrap_or_default(),
-            Field::Ts => *self.ts = map.next_value_seed(Slot::<Instant>::NEW)?,
+            Field::Ts => self.ts = map.next_value_seed(Slot::<Instant>::NEW)?,
             Field::AgentId => call.identity.agent_id = word(map)?.unwrap_or_default(),
             Field::SessionId => call.identity.session_id = word(map)?,
             Field::TokenId => call.identity.token_id = word(map)?,
@@ -176,7 +151,7 @@ impl<'de> NativeRecord<'_, 'de> {
             Field::UserAgent => call.user_agent = word(map)?,
             Field::Model => call.model = word(map)?,
             Field::ArgsDigest => call.args_digest = word(map)?,
-            Field::Args => map.next_value_seed(args::Args { call, place: self.place })?,
+            Field::Args => map.next_value_seed(args::Args { call, place })?,
             Field::Attestation => {
                 call.claimed = map.next_value_seed(Slot::<AttestationName>::NEW)?.unwrap_or_default();
             }
