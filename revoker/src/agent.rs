@@ -18,8 +18,9 @@ pub struct AgentKey {
 }
 
 impl AgentKey {
-    /// The agent with this name under this issuer.
+    /// The agent with this name under this issuer; an empty issuer is none.
     pub fn new(issuer: Option<&str>, agent_id: &str) -> Self {
+        let issuer = issuer.filter(|issuer| !issuer.is_empty());
         Self { issuer: issuer.map(str::to_owned), agent_id: agent_id.to_owned() }
     }
 }

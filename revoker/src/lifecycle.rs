@@ -13,6 +13,7 @@ mod person;
 mod verdict;
 
 use detector::{MicroBits, Timestamp};
+use serde::Serialize;
 
 pub use self::person::{Refusal, permits};
 
@@ -23,7 +24,8 @@ use crate::policy::{Demand, Evidence, Policy};
 use crate::standing::{Acting, Calm, Challenge, Phase, Probation, Revocation, Standing};
 
 /// What may change a standing. Reasons that persons give are for the audit; they decide nothing here.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "input", rename_all = "snake_case")]
 pub enum Input {
     /// The detector has spoken.
     Verdict {
@@ -127,7 +129,7 @@ fn expire(c: &Challenge, now: Timestamp, policy: &Policy, effects: &mut Vec<Effe
     let expired = Challenge { phase: Phase::Expired, ..*c };
     // Nobody decided this revocation, so it is automatic: it needs an attested identity and stops when paused.
     let revoke = policy.config().on_expiry == OnExpiry::Revoke && c.attested;
-    match (revoke, policy.paused()) {
+    match (revoke, policy.withholds(Demand::Revoke)) {
         (false, _) => Standing::Challenged(expired),
         (true, true) => Standing::Challenged(Challenge { would: Some(Demand::Revoke), ..expired }),
         (true, false) => revoke_now(&Standing::Challenged(expired), Cause::Expired, now, effects),
@@ -159,7 +161,11 @@ fn supersede(from: &Standing, effects: &mut Vec<Effect>) {
 
 /// Lets the agent go on, with all evidence known so far answered for.
 fn probation(from: &Standing, now: Timestamp) -> Standing {
-    Standing::Probation(Probation { calm: Calm { calls: 0, since: now }, answered: from.known(), would: None })
+    Standing::Probation(Probation {
+        calm: Calm { calls: 0, since: now },
+        answered: from.known(),
+        would: None,
+    })
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub enum Demand {
 }
 
 /// What policy needs to know of a verdict.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Evidence {
     /// Which verdict this is.
     pub verdict: VerdictId,
@@ -58,8 +58,8 @@ impl Evidence {
             verdict: v.id,
             kind: record.kind,
             ts: v.ts,
-            level: v.level,
-            added: v.added,
+            level: within(v.level),
+            added: within(v.added),
             families: v.families,
             jump: v.jump,
             attestation: v.attestation,
@@ -74,13 +74,14 @@ pub struct Policy {
     budgets: Budgets,
     config: PolicyConfig,
     paused: bool,
+    full: bool,
     version: String,
 }
 
 impl Policy {
     /// A policy from the operator's budgets and settings. Automatic action is not paused.
     pub fn new(budgets: Budgets, config: PolicyConfig) -> Self {
-        Self { budgets, config, paused: false, version: version(budgets, config) }
+        Self { budgets, config, paused: false, full: false, version: version(budgets, config) }
     }
 
     /// The same policy with automatic action paused or not: a paused policy watches and records what it would have
@@ -91,9 +92,26 @@ impl Policy {
         self
     }
 
+    /// The same policy while as many questions are open as there may be: no new ones are asked, and what would have
+    /// been asked is recorded. Revocations go on.
+    #[must_use]
+    pub fn with_full(mut self, full: bool) -> Self {
+        self.full = full;
+        self
+    }
+
     /// Whether automatic action is paused.
     pub fn paused(&self) -> bool {
         self.paused
+    }
+
+    /// Whether this answer may only be recorded as "would have".
+    pub fn withholds(&self, demand: Demand) -> bool {
+        match demand {
+            Demand::None | Demand::Watch => false,
+            Demand::StepUp => self.paused || self.full,
+            Demand::Revoke => self.paused,
+        }
     }
 
     /// Names budgets and settings: the same choices have the same name. 12 hexadecimal digits.
@@ -118,10 +136,7 @@ impl Policy {
     pub fn demand(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
         let level = evidence.level - answered;
         let witnessed = evidence.families >= FAMILIES_MIN || evidence.jump >= JUMP_MIN;
-        if level >= self.budgets.revoke()
-            && witnessed
-            && evidence.attestation.allows_automatic_revocation()
-        {
+        if level >= self.budgets.revoke() && witnessed && evidence.attestation.allows_automatic_revocation() {
             Demand::Revoke
         } else if level >= self.budgets.step_up() {
             Demand::StepUp
@@ -136,6 +151,11 @@ impl Policy {
     pub fn outgrown(&self, seen: MicroBits, level: MicroBits) -> bool {
         level - seen >= self.budgets.step_up()
     }
+}
+
+/// Within what reads back from JSON (±1,000 bits): a verdict that says more says no more than that here.
+pub(crate) fn within(bits: MicroBits) -> MicroBits {
+    MicroBits::from_bits(bits.as_bits())
 }
 
 fn version(budgets: Budgets, config: PolicyConfig) -> String {

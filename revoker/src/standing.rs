@@ -4,7 +4,7 @@ use detector::{MicroBits, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::CaseId;
-use crate::policy::{Demand, Evidence};
+use crate::policy::{Demand, Evidence, within};
 
 /// Where an agent stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -95,7 +95,7 @@ impl Answered {
     /// How much of this evidence's level a person has answered for.
     pub(crate) fn bits(&self, evidence: &Evidence) -> MicroBits {
         let base = if evidence.ts <= self.covers { self.level } else { self.left };
-        if evidence.admitted { base + evidence.added.max(MicroBits::ZERO) } else { base }
+        if evidence.admitted { within(base + evidence.added.max(MicroBits::ZERO)) } else { base }
     }
 
     /// What remains answered for after this evidence was judged.

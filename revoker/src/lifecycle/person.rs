@@ -38,10 +38,12 @@ pub fn permits(standing: &Standing, input: &Input, now: Timestamp, policy: &Poli
     let not_from = Err(Refusal::NotFrom { from: standing.name() });
     match input {
         Input::Verdict { .. } | Input::TimePassed => Ok(()),
-        Input::Approved { case, .. } | Input::Denied { case, .. } | Input::Attack { case, .. } => match standing {
-            Standing::Challenged(c) if c.case == *case => answerable(c, input, now, policy),
-            _ => Err(Refusal::NotThisCase),
-        },
+        Input::Approved { case, .. } | Input::Denied { case, .. } | Input::Attack { case, .. } => {
+            match standing {
+                Standing::Challenged(c) if c.case == *case => answerable(c, input, now, policy),
+                _ => Err(Refusal::NotThisCase),
+            }
+        }
         Input::Revoke { .. } | Input::Retire { .. } => match standing {
             Standing::Revoked(_) | Standing::Retired(_) => not_from,
             _ => Ok(()),

@@ -47,7 +47,7 @@ impl Judge<'_> {
                 self.alert(AlertAction::Watch, None);
                 Standing::Watched(watch)
             }
-            _ if self.policy.paused() => {
+            _ if self.policy.withholds(demand) => {
                 Standing::Watched(Watch { would: self.would_have(None, demand), ..watch })
             }
             _ => self.escalate(demand, Standing::Trusted),
@@ -66,7 +66,7 @@ impl Judge<'_> {
                 }
             }
             Demand::Watch => Standing::Watched(Watch { calm: self.restless(), ..w }),
-            _ if self.policy.paused() => {
+            _ if self.policy.withholds(demand) => {
                 let would = self.would_have(w.would, demand);
                 Standing::Watched(Watch { calm: self.restless(), would })
             }
@@ -90,7 +90,7 @@ impl Judge<'_> {
             }
             Demand::None => Standing::Probation(p),
             Demand::Watch => Standing::Probation(Probation { calm: self.restless(), ..p }),
-            _ if self.policy.paused() => {
+            _ if self.policy.withholds(demand) => {
                 let would = self.would_have(p.would, demand);
                 Standing::Probation(Probation { calm: self.restless(), would, ..p })
             }
@@ -104,14 +104,15 @@ impl Judge<'_> {
         let attested = c.attested || self.attests(demand);
         let c = Challenge { peak, covers, attested, answered: c.answered.after(self.evidence), ..c };
         if demand == Demand::Revoke {
-            if self.policy.paused() {
+            if self.policy.withholds(demand) {
                 return Standing::Challenged(Challenge { would: self.would_have(c.would, demand), ..c });
             }
             return self.escalate(demand, Standing::Challenged(c));
         }
         // An agent whose question was denied or never answered may ask again once that question's time is over;
         // else it would wait for ever.
-        let asks = self.evidence.kind == Kind::Request || (demand == Demand::StepUp && !self.policy.paused());
+        let asks = self.evidence.kind == Kind::Request
+            || (demand == Demand::StepUp && !self.policy.withholds(demand));
         if asks && c.phase != Phase::Pending && self.now >= c.until {
             return self.challenge(c.peak, c.covers, c.attested, c.answered);
         }
@@ -122,7 +123,7 @@ impl Judge<'_> {
         let (peak, covers) = self.grown(s.peak, s.covers);
         let demand = self.policy.demand(self.evidence, MicroBits::ZERO);
         let s = Suspension { peak, covers, ..s };
-        if demand == Demand::Revoke && !self.policy.paused() {
+        if demand == Demand::Revoke && !self.policy.withholds(demand) {
             return self.escalate(demand, Standing::Suspended(s));
         }
         Standing::Suspended(s)
@@ -174,7 +175,13 @@ impl Judge<'_> {
         self.challenge(self.evidence.level, self.evidence.ts.min(self.now), self.attests(demand), answered)
     }
 
-    fn challenge(&mut self, peak: MicroBits, covers: Timestamp, attested: bool, answered: Answered) -> Standing {
+    fn challenge(
+        &mut self,
+        peak: MicroBits,
+        covers: Timestamp,
+        attested: bool,
+        answered: Answered,
+    ) -> Standing {
         let (case, until) = (self.fresh, self.now + self.policy.config().challenge_s.duration());
         self.effects.push(Effect::OpenCase { case, until });
         self.effects.push(Effect::Publish(Event::Challenged { case, until }));

@@ -1,0 +1,95 @@
+//! Alerts: what people who watch are told, with the reasons and the numbers.
+
+use detector::{MicroBits, Timestamp, VerdictId, VerdictRecord};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::agent::{AgentKey, CaseId, Txn};
+use crate::effect::{AlertAction, Effect};
+use crate::policy::{Demand, Policy, within};
+use crate::standing::Standing;
+
+/// One alert. Made once for its verdict; the same verdict makes the same alert id again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Derived from the verdict's id; 32 hexadecimal digits.
+    pub alert_id: String,
+    /// The verdict it rests on.
+    pub verdict_id: VerdictId,
+    /// When the call was made, event time.
+    pub ts: Timestamp,
+    /// When the alert was made.
+    pub at: Timestamp,
+    /// Under which issuer the agent is named.
+    pub issuer: Option<String>,
+    /// Which agent.
+    pub agent_id: String,
+    /// The call that did it.
+    pub event_id: String,
+    /// What it called.
+    pub endpoint: String,
+    /// The agent's level of evidence after the call.
+    pub score: MicroBits,
+    /// What was done.
+    pub action: AlertAction,
+    /// The agent's standing after it.
+    pub standing: String,
+    /// Whether something else would have been done, were automatic action not paused.
+    pub shadow: bool,
+    /// What that is.
+    pub would_have: Option<Demand>,
+    /// The reasons in words, strongest first.
+    pub reasons: Vec<String>,
+    /// Version of the policy in force.
+    pub policy: String,
+    /// The story it belongs to.
+    pub txn: Txn,
+    /// The question put to a human, where one was.
+    pub case: Option<CaseId>,
+}
+
+impl Alert {
+    /// Whom it speaks of.
+    pub fn agent(&self) -> AgentKey {
+        AgentKey::new(self.issuer.as_deref(), &self.agent_id)
+    }
+
+    /// The alert among the effects of a verdict, if there is one.
+    pub fn of(
+        record: &VerdictRecord,
+        (standing, effects): (&Standing, &[Effect]),
+        txn: &Txn,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let (action, would_have) = effects.iter().find_map(|effect| match effect {
+            Effect::Alert { action, would_have } => Some((*action, *would_have)),
+            _ => None,
+        })?;
+        Some(Self {
+            alert_id: alert_id(record.verdict.id),
+            verdict_id: record.verdict.id,
+            ts: record.verdict.ts,
+            at: now,
+            issuer: record.issuer.clone(),
+            agent_id: record.agent_id.clone(),
+            event_id: record.event_id.clone(),
+            endpoint: record.endpoint.clone(),
+            score: within(record.verdict.level),
+            action,
+            standing: standing.name().to_owned(),
+            shadow: would_have.is_some(),
+            would_have,
+            reasons: record.reasons(),
+            policy: policy.version().to_owned(),
+            txn: txn.clone(),
+            case: standing.case(),
+        })
+    }
+}
+
+/// The id of the alert that a verdict makes, if it makes one.
+pub fn alert_id(verdict: VerdictId) -> String {
+    let hash = Sha256::new().chain_update(b"tocsin alert 1").chain_update(verdict.0.to_be_bytes()).finalize();
+    hash.iter().take(16).map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,150 @@
+//! Webhooks to Standard Webhooks 1.0 (<https://www.standardwebhooks.com>).
+//!
+//! Only 2xx is success; a redirect is a failure and never followed; 410 means never again.
+
+mod config;
+mod retry_after;
+mod signature;
+
+use std::time::Duration;
+
+use detector::Timestamp;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode, redirect};
+use rustls::{ClientConfig, RootCertStore};
+
+pub use self::config::{SecretText, WebhookConfig, WebhookError};
+pub use self::signature::{Secrets, SecretsError};
+use super::target::{PublicOnly, Target};
+use super::{Attempt, Connector, Outcome, Route};
+use crate::message::{Message, clip};
+
+/// From the first byte sent to the last byte read (Standard Webhooks: 15 to 30 s).
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A target that cannot be reached is known sooner.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is read of an answer, so that the connection can be used again; the content means nothing to us.
+const BODY_BYTES_MAX: usize = 4 * 1024;
+
+/// No detail in a receipt is longer.
+const DETAIL_CHARS_MAX: usize = 300;
+
+/// One webhook target.
+pub struct Webhook {
+    route: Route,
+    target: Target,
+    secrets: Secrets,
+    client: Client,
+}
+
+impl Webhook {
+    /// A target with its own connections.
+    pub fn new(route: Route, target: Target, secrets: Secrets) -> Result<Self, WebhookError> {
+        let client = client(&target).map_err(WebhookError::Client)?;
+        Ok(Self { route, target, secrets, client })
+    }
+
+    /// Which events it wants.
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    async fn send(&self, message: &Message, now: Timestamp) -> Outcome {
+        let seconds = now.as_micros().div_euclid(1_000_000);
+        let signature = self.secrets.sign(&message.id, seconds, &message.body);
+        let headers = headers(&message.id, seconds, &signature);
+        let sent = self.client.post(self.target.url().clone()).headers(headers).body(message.body.clone());
+        match sent.send().await {
+            Ok(response) => answered(response, now).await,
+            Err(e) => Outcome::Failed { status: None, detail: detail(e), wait: None },
+        }
+    }
+}
+
+impl Connector for Webhook {
+    fn name(&self) -> &str {
+        &self.route.name
+    }
+
+    fn deliver<'a>(&'a self, message: &'a Message, now: Timestamp) -> Attempt<'a> {
+        Box::pin(self.send(message, now))
+    }
+}
+
+fn client(target: &Target) -> Result<Client, String> {
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let builder = Client::builder()
+        .tls_backend_preconfigured(tls)
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .timeout(TIMEOUT)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .user_agent(concat!("tocsin/", env!("CARGO_PKG_VERSION")));
+    let builder =
+        if target.is_insecure() { builder } else { builder.dns_resolver(PublicOnly).https_only(true) };
+    builder.build().map_err(|e| e.to_string())
+}
+
+fn headers(id: &str, seconds: i64, signature: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert("webhook-timestamp", HeaderValue::from(seconds));
+    // Ids and signatures are ASCII that we made; one that were not would be refused by every receiver anyway.
+    for (name, value) in [("webhook-id", id), ("webhook-signature", signature)] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
+    headers
+}
+
+async fn answered(response: Response, now: Timestamp) -> Outcome {
+    let status = response.status();
+    let wait = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| retry_after::parse(value, now));
+    drain(response).await;
+    if status.is_success() {
+        return Outcome::Acknowledged { status: status.as_u16() };
+    }
+    if status == StatusCode::GONE {
+        return Outcome::Gone { status: status.as_u16() };
+    }
+    let detail = if status.is_redirection() { "a redirect, which is not followed" } else { "refused" };
+    Outcome::Failed { status: Some(status.as_u16()), detail: detail.to_owned(), wait }
+}
+
+/// Reads a short answer to its end; a longer one costs the connection. The status has been said: no failure here
+/// unsays it.
+async fn drain(mut response: Response) {
+    let mut read = 0;
+    while let Ok(Some(chunk)) = response.chunk().await {
+        read += chunk.len();
+        if read > BODY_BYTES_MAX {
+            return;
+        }
+    }
+}
+
+/// The error and what is behind it, without the address: a path may hold a secret.
+fn detail(error: reqwest::Error) -> String {
+    let kind = if error.is_timeout() { "timed out: " } else { "" };
+    let error = error.without_url();
+    let mut text = format!("{kind}{error}");
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    clip(&text, DETAIL_CHARS_MAX)
+}

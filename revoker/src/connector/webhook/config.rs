@@ -1,0 +1,152 @@
+//! One entry of `[[webhooks]]`.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::signature::{Secrets, SecretsError};
+use super::{Route, Webhook};
+use crate::connector::target::{Target, TargetError};
+use crate::effect::EVENT_KINDS;
+
+/// The longest name of a target.
+const NAME_CHARS_MAX: usize = 64;
+
+/// A secret as written in a configuration. Not printed and not written out again.
+#[derive(Clone, Default, Deserialize, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct SecretText(String);
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText(…)")
+    }
+}
+
+/// One entry of `[[webhooks]]`. Exactly one of `secret`, `secret_env` and `secret_file` says the secrets.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookConfig {
+    /// The target's name, the same for ever: receipts know the target by it. Letters, digits, `-` and `_`.
+    pub name: String,
+    /// Where it listens; `https`.
+    pub url: String,
+    /// The secrets themselves: `whsec_…`, several separated by spaces while one is being replaced.
+    #[serde(default)]
+    pub secret: Option<SecretText>,
+    /// The environment variable that holds them.
+    #[serde(default)]
+    pub secret_env: Option<String>,
+    /// The file that holds them.
+    #[serde(default)]
+    pub secret_file: Option<PathBuf>,
+    /// The event types it wants; empty means all.
+    #[serde(default)]
+    pub events: Vec<String>,
+    /// Allows `http` and addresses that are not public. For tests.
+    #[serde(default)]
+    pub allow_insecure_target: bool,
+}
+
+/// Why an entry is no webhook.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookError {
+    /// The name.
+    #[error("`name` must be 1 to {NAME_CHARS_MAX} letters, digits, `-` and `_`")]
+    Name,
+    /// The address.
+    #[error("`url`: {0}")]
+    Target(#[from] TargetError),
+    /// Which of the three.
+    #[error("exactly one of `secret`, `secret_env` and `secret_file` is needed")]
+    OneSecret,
+    /// The variable.
+    #[error("`secret_env`: the environment variable {0} is not set")]
+    NotSet(String),
+    /// The file.
+    #[error("`secret_file`: {path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The secrets.
+    #[error("secret: {0}")]
+    Secrets(#[from] SecretsError),
+    /// The filter.
+    #[error("`events`: `{0}` is no event type; there are: {known}", known = EVENT_KINDS.join(", "))]
+    Event(String),
+    /// The HTTP client does not start.
+    #[error("the HTTP client does not start: {0}")]
+    Client(String),
+}
+
+impl WebhookConfig {
+    /// The webhook it describes. `environment` looks a variable up.
+    pub fn build(&self, environment: impl Fn(&str) -> Option<String>) -> Result<Webhook, WebhookError> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if !(1..=NAME_CHARS_MAX).contains(&self.name.len()) || !self.name.chars().all(fits) {
+            return Err(WebhookError::Name);
+        }
+        if let Some(unknown) = self.events.iter().find(|event| !EVENT_KINDS.contains(&event.as_str())) {
+            return Err(WebhookError::Event(unknown.clone()));
+        }
+        let target = Target::new(&self.url, self.allow_insecure_target)?;
+        let secrets = Secrets::parse(&self.secrets(environment)?)?;
+        Webhook::new(Route { name: self.name.clone(), events: self.events.clone() }, target, secrets)
+    }
+
+    fn secrets(&self, environment: impl Fn(&str) -> Option<String>) -> Result<String, WebhookError> {
+        match (&self.secret, &self.secret_env, &self.secret_file) {
+            (Some(secret), None, None) => Ok(secret.0.clone()),
+            (None, Some(name), None) => environment(name).ok_or_else(|| WebhookError::NotSet(name.clone())),
+            (None, None, Some(path)) => std::fs::read_to_string(path)
+                .map_err(|source| WebhookError::File { path: path.clone(), source }),
+            _ => Err(WebhookError::OneSecret),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+    fn config() -> WebhookConfig {
+        WebhookConfig {
+            name: "idp".to_owned(),
+            url: "https://idp.example/hook".to_owned(),
+            secret: Some(SecretText(SECRET.to_owned())),
+            ..WebhookConfig::default()
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong_and_never_the_secret() {
+        let none = |_: &str| None;
+        assert!(config().build(none).is_ok());
+        let wrong = [
+            WebhookConfig { name: "a b".to_owned(), ..config() },
+            WebhookConfig { url: "http://idp.example".to_owned(), ..config() },
+            WebhookConfig { secret: None, ..config() },
+            WebhookConfig { secret_env: Some("HOOK".to_owned()), ..config() },
+            WebhookConfig { secret: None, secret_env: Some("HOOK".to_owned()), ..config() },
+            WebhookConfig { secret: None, secret_file: Some("/nowhere".into()), ..config() },
+            WebhookConfig { secret: Some(SecretText("hunter2".to_owned())), ..config() },
+            WebhookConfig { events: vec!["agent.revoked".to_owned()], ..config() },
+        ];
+        let said: Vec<String> =
+            wrong.iter().map(|c| c.build(none).err().map_or_else(String::new, |e| e.to_string())).collect();
+        insta::assert_debug_snapshot!(said, @"");
+        assert!(!format!("{:?}", config()).contains(SECRET));
+    }
+
+    #[test]
+    fn a_variable_may_hold_two_secrets() {
+        let config = WebhookConfig { secret: None, secret_env: Some("HOOK".to_owned()), ..config() };
+        assert!(config.build(|name| (name == "HOOK").then(|| format!("{SECRET} {SECRET}\n"))).is_ok());
+    }
+}

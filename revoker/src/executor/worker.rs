@@ -1,0 +1,201 @@
+//! One target's deliveries.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use detector::Timestamp;
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Clock, Executor, Jitter, Ladder};
+use crate::agent::AgentKey;
+use crate::connector::{Connector, Outcome};
+use crate::revoker::Revoker;
+use crate::store::StoreError;
+use crate::store::outbox::{self, Due};
+use crate::store::receipts::{self, DisabledTarget, Next, Receipt};
+
+/// Messages under way to one target at once, each of another subject.
+const IN_FLIGHT_MAX: usize = 16;
+
+/// The longest sleep: the clock may be set while we sleep.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+
+/// After a record that could not be read or written.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
+
+/// Attempts under way at the end may take this long to finish.
+const GRACE: Duration = Duration::from_secs(2);
+
+struct Done {
+    due: Due,
+    sent_at: Timestamp,
+    took: Duration,
+    outcome: Outcome,
+}
+
+pub(super) struct Worker {
+    revoker: Revoker,
+    connector: Arc<dyn Connector>,
+    clock: Clock,
+    jitter: Jitter,
+    ladder: Ladder,
+    under_way: JoinSet<Done>,
+    subjects: HashSet<AgentKey>,
+    /// The target asked everybody to wait until then.
+    waits_until: Timestamp,
+}
+
+impl Worker {
+    pub(super) fn new(executor: &Executor, connector: Arc<dyn Connector>) -> Self {
+        Self {
+            revoker: executor.revoker.clone(),
+            connector,
+            clock: Arc::clone(&executor.clock),
+            jitter: Arc::clone(&executor.jitter),
+            ladder: executor.ladder.clone(),
+            under_way: JoinSet::new(),
+            subjects: HashSet::new(),
+            waits_until: Timestamp::default(),
+        }
+    }
+
+    pub(super) async fn run(mut self, shutdown: CancellationToken) {
+        let mut changes = self.revoker.changes();
+        loop {
+            // Marked as seen before the outbox is read: what is committed after the read wakes us again.
+            changes.mark_unchanged();
+            let sleep = self.start_due().await.unwrap_or_else(|e| self.failed(&e));
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(ended) = self.under_way.join_next() => self.ended(ended).await,
+                changed = changes.changed() => if changed.is_err() { break },
+                () = tokio::time::sleep(sleep) => {}
+            }
+        }
+        let finish = async {
+            while let Some(ended) = self.under_way.join_next().await {
+                self.ended(ended).await;
+            }
+        };
+        if tokio::time::timeout(GRACE, finish).await.is_err() {
+            tracing::info!("attempts cut short at the end are made again at the next start");
+        }
+    }
+
+    fn failed(&self, error: &StoreError) -> Duration {
+        tracing::error!(target_name = self.connector.name(), error = %error, "the outbox cannot be read or written");
+        AFTER_ERROR
+    }
+
+    /// Starts what is due, and says how long there is nothing more to start.
+    async fn start_due(&mut self) -> Result<Duration, StoreError> {
+        let now = (self.clock)();
+        if now < self.waits_until {
+            return Ok(self.waits_until.since(now).min(SLEEP_MAX));
+        }
+        let free = IN_FLIGHT_MAX - self.subjects.len().min(IN_FLIGHT_MAX);
+        if free == 0 {
+            return Ok(SLEEP_MAX);
+        }
+        let (name, limit) = (self.connector.name().to_owned(), free + self.subjects.len());
+        let found = self.revoker.read(move |db| {
+            if receipts::is_disabled(db, &name)? {
+                return Ok::<_, StoreError>((Vec::new(), None));
+            }
+            Ok((outbox::due(db, &name, now, limit)?, outbox::next_due(db, &name, now)?))
+        });
+        let (due, next) = found.await?;
+        for due in due {
+            if self.subjects.len() < IN_FLIGHT_MAX && self.subjects.insert(due.agent.clone()) {
+                self.start(due, now);
+            }
+        }
+        Ok(next.map_or(SLEEP_MAX, |next| next.since((self.clock)())).min(SLEEP_MAX))
+    }
+
+    fn start(&mut self, due: Due, sent_at: Timestamp) {
+        let connector = Arc::clone(&self.connector);
+        self.under_way.spawn(async move {
+            let started = Instant::now();
+            let outcome = connector.deliver(&due.message, sent_at).await;
+            Done { due, sent_at, took: started.elapsed(), outcome }
+        });
+    }
+
+    async fn ended(&mut self, ended: Result<Done, tokio::task::JoinError>) {
+        match ended {
+            Ok(done) => {
+                self.subjects.remove(&done.due.agent);
+                if let Err(e) = self.record(done).await {
+                    // It stays pending and is sent again, under the same id; not at once.
+                    let pause = self.failed(&e);
+                    self.waits_until = self.waits_until.max((self.clock)() + pause);
+                }
+            }
+            Err(e) => {
+                // Whose attempt it was is gone with it; its subject would wait for ever.
+                tracing::error!(error = %e, "an attempt ended without an outcome");
+                self.subjects.clear();
+            }
+        }
+    }
+
+    async fn record(&mut self, done: Done) -> Result<(), StoreError> {
+        let now = (self.clock)();
+        let attempt = done.due.attempts + 1;
+        let target = self.connector.name().to_owned();
+        let (outcome, status, detail, next) = self.next(&done.outcome, attempt, now);
+        metrics::counter!("tocsin_delivery_attempts_total", "target" => target.clone(), "outcome" => outcome)
+            .increment(1);
+        metrics::histogram!("tocsin_delivery_seconds", "target" => target.clone()).record(done.took);
+        tracing::info!(target_name = %target, id = %done.due.message.id, kind = %done.due.message.kind, attempt,
+            outcome, status, detail = %detail, "delivery");
+        let receipt = Receipt { attempt, at: done.sent_at, outcome: outcome.to_owned(), status, detail };
+        let due = done.due;
+        self.revoker
+            .write(move |w| {
+                receipts::record(w.tx(), due.delivery, &receipt, next, now)?;
+                let kind = match (next, outcome) {
+                    (_, GONE) => "target.disabled",
+                    (Next::Done, _) => "delivery.acknowledged",
+                    (Next::Dead, _) => "delivery.dead",
+                    (Next::Again(_), _) => return Ok(()),
+                };
+                if outcome == GONE {
+                    let reason = format!("answered {}", status.unwrap_or_default());
+                    receipts::disable(w.tx(), &DisabledTarget { target: target.clone(), at: now, reason })?;
+                }
+                let body = json!({ "id": due.message.id, "type": due.message.kind, "target": target, "receipt": receipt });
+                w.audit_in(&due.txn, Some(&due.agent), kind, &body, now).map(drop)
+            })
+            .await
+    }
+
+    fn next(
+        &mut self,
+        outcome: &Outcome,
+        attempt: u32,
+        now: Timestamp,
+    ) -> (&'static str, Option<u16>, String, Next) {
+        match outcome {
+            Outcome::Acknowledged { status } => ("acknowledged", Some(*status), String::new(), Next::Done),
+            // It stays pending behind the disabled target, for whoever enables the target again.
+            Outcome::Gone { status } => {
+                (GONE, Some(*status), "wants no more messages".to_owned(), Next::Again(now))
+            }
+            Outcome::Failed { status, detail, wait } => {
+                if let Some(wait) = wait {
+                    self.waits_until = self.waits_until.max(now + *wait);
+                }
+                let delay = self.ladder.after(attempt, (self.jitter)());
+                let next = delay.map_or(Next::Dead, |d| Next::Again(now + d.max(wait.unwrap_or_default())));
+                ("failed", *status, detail.clone(), next)
+            }
+        }
+    }
+}
+
+const GONE: &str = "gone";

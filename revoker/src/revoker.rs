@@ -1,0 +1,170 @@
+//! The revoker: decides on verdicts and on what persons say, and writes down what is to be done before anything is.
+//!
+//! A standing, its effects and its audit entry are one transaction. Standings are also held in memory, so that a verdict
+//! that changes nothing costs a look-up: the memory follows a commit and never runs ahead of one, but for what a
+//! standing only remembers (see [`memory`](self)). One process owns the file; a command beside it may write approvers,
+//! never standings.
+
+mod apply;
+mod decision;
+mod handle;
+mod lists;
+mod memory;
+mod operate;
+mod tick;
+mod write;
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use detector::Timestamp;
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+pub use self::apply::{Applied, ApplyError};
+pub use self::decision::{Admission, Decision};
+use self::memory::Memory;
+pub use self::operate::RedeliverError;
+pub use self::write::Write;
+use crate::connector::Route;
+use crate::keys::Keys;
+use crate::policy::Policy;
+use crate::standing::Standing;
+use crate::store::open::OpenError;
+use crate::store::settings::Pause;
+use crate::store::{Store, StoreError, agents, handled, settings};
+
+/// What a revoker is made of.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The operator's choices.
+    pub policy: Policy,
+    /// Where people reach this installation, without a `/` at the end: the start of the address of an approval's page.
+    pub public_url: String,
+    /// Who is told what.
+    pub routes: Vec<Route>,
+}
+
+/// The handle. Cloning it is cheap and shares everything.
+#[derive(Clone)]
+pub struct Revoker {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    memory: RwLock<Memory>,
+    keys: Arc<Keys>,
+    routes: Vec<Route>,
+    public_url: String,
+    changes: watch::Sender<u64>,
+}
+
+impl Inner {
+    // A panic between two writes to the memory leaves it behind the store for one agent at most, and the next change of
+    // that agent puts it right; refusing all answers from then on would be worse.
+    fn memory(&self) -> RwLockReadGuard<'_, Memory> {
+        self.memory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn memory_mut(&self) -> RwLockWriteGuard<'_, Memory> {
+        self.memory.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Revoker {
+    /// Opens or makes the record `revoker.db` and the key file `revoker.key` in `data_dir`.
+    pub fn open(data_dir: &Path, setup: Setup) -> Result<Self, OpenError> {
+        for (i, route) in setup.routes.iter().enumerate() {
+            if setup.routes[..i].iter().any(|other| other.name == route.name) {
+                return Err(OpenError::TwoTargets(route.name.clone()));
+            }
+        }
+        let store = Store::open(&data_dir.join("revoker.db"))?;
+        let keys = Arc::new(Keys::open(&data_dir.join("revoker.key"))?);
+        let memory = {
+            let db = store.reader();
+            let recent = handled::newest(&db, memory::RECENT_MAX)?;
+            Memory::new(agents::all(&db)?, recent, setup.policy, settings::pause(&db)?)
+        };
+        let inner = Inner {
+            store,
+            memory: RwLock::new(memory),
+            keys,
+            routes: setup.routes,
+            public_url: setup.public_url,
+            changes: watch::Sender::new(0),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Where the agent stands, from memory.
+    pub fn standing(&self, issuer: Option<&str>, agent_id: &str) -> Standing {
+        self.inner.memory().get(issuer, agent_id).map_or(Standing::Trusted, |held| held.live)
+    }
+
+    /// What the agent may do by its standing alone, from memory: the answer where a verdict did not arrive in time.
+    pub fn admission(&self, issuer: Option<&str>, agent_id: &str) -> Admission {
+        Admission::of(&self.standing(issuer, agent_id))
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(self.inner.memory().policy())
+    }
+
+    /// Who paused automatic action, if it is paused.
+    pub fn paused(&self) -> Option<Pause> {
+        self.inner.memory().pause().cloned()
+    }
+
+    /// The installation's keys.
+    pub fn keys(&self) -> &Arc<Keys> {
+        &self.inner.keys
+    }
+
+    /// Moves after every commit that changed something.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes.subscribe()
+    }
+
+    /// Runs `f` in one transaction on a thread that may block. An error rolls everything back.
+    pub async fn write<T, E>(
+        &self,
+        f: impl FnOnce(&mut Write<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        let done = tokio::task::spawn_blocking(move || inner.write(f)).await;
+        done.unwrap_or_else(|_| Err(StoreError::Stopped.into()))
+    }
+
+    /// Runs `f` on the reading connection, on a thread that may block. It sees what was committed before it began.
+    pub async fn read<T, E>(
+        &self,
+        f: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        let done = tokio::task::spawn_blocking(move || f(&inner.store.reader())).await;
+        done.unwrap_or_else(|_| Err(StoreError::Stopped.into()))
+    }
+
+    /// Takes a verdict: decides, writes down what is to be done, and answers. Blocks, mostly for no longer than a
+    /// look-up.
+    ///
+    /// The same verdict again gets the same answer and does nothing more. After an error nothing has changed: give the
+    /// same verdict again.
+    pub fn handle(&self, record: &detector::VerdictRecord, now: Timestamp) -> Result<Decision, StoreError> {
+        self.inner.handle(record, now)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,257 @@
+//! An input to an agent's standing, and everything that follows from it, in one transaction.
+
+use detector::{MicroBits, Timestamp, VerdictRecord};
+use serde::Serialize;
+
+use super::memory::{Held, worth_keeping};
+use super::write::Write;
+use crate::agent::{AgentKey, Txn};
+use crate::alert::Alert;
+use crate::effect::{Cause, Closing, Effect, Event};
+use crate::lifecycle::{Input, Refusal, permits, step};
+use crate::message::Facts;
+use crate::policy::Policy;
+use crate::standing::Standing;
+use crate::store::{StoreError, agents, alerts, approvals, outbox};
+
+/// How long the list of revoked subjects remembers one that was reinstated: longer than access tokens live.
+const TOKEN_LIFE_MAX: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
+
+/// What an input did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Applied {
+    /// Where the agent stands now.
+    pub standing: Standing,
+    /// Whether that is new.
+    pub changed: bool,
+}
+
+/// Why an input was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The question was answered, has expired, or is no longer the agent's.
+    #[error("this question no longer stands; the agent is {standing}")]
+    NotThisCase {
+        /// Where the agent stands.
+        standing: &'static str,
+    },
+    /// More evidence came in since it was shown.
+    #[error("the evidence has grown to {peak} bits since it was shown")]
+    EvidenceGrew {
+        /// The level it has reached.
+        peak: MicroBits,
+    },
+    /// The standing does not allow it.
+    #[error("not possible for an agent that is {standing}")]
+    NotAllowed {
+        /// Where the agent stands.
+        standing: &'static str,
+    },
+    /// An end in the past.
+    #[error("the end of a suspension must lie in the future")]
+    Past,
+    /// Nobody, or for no reason.
+    #[error("who and why must be said, in at most {REASON_CHARS_MAX} characters each")]
+    NoReason,
+    /// The record.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The longest name or reason a person may give.
+pub(super) const REASON_CHARS_MAX: usize = 1_000;
+
+/// What the audit says of a change.
+#[derive(Serialize)]
+struct Changed<'a> {
+    from: &'static str,
+    to: &'a Standing,
+    input: &'a Input,
+    effects: &'a [Effect],
+    policy: &'a str,
+}
+
+/// One input on its way through a transaction.
+pub(super) struct Case<'a> {
+    pub(super) agent: &'a AgentKey,
+    pub(super) input: &'a Input,
+    /// What the input rests on, if it is a verdict.
+    pub(super) record: Option<&'a VerdictRecord>,
+    pub(super) policy: &'a Policy,
+    pub(super) now: Timestamp,
+}
+
+impl Write<'_> {
+    /// Gives an input to the agent's standing: the new standing, its effects and the audit entry join this transaction.
+    ///
+    /// Not for verdicts, which go through [`crate::Revoker::handle`].
+    pub fn apply(&mut self, agent: &AgentKey, input: Input, now: Timestamp) -> Result<Applied, ApplyError> {
+        let policy = std::sync::Arc::clone(&self.policy);
+        // What time has changed by now is its own entry, told apart from what the person does.
+        self.settle(agent, &policy, now)?;
+        let before = self.standing(agent);
+        permits(&before, &input, now, &policy).map_err(|refusal| refused(refusal, &before))?;
+        self.run(&Case { agent, input: &input, record: None, policy: &policy, now })?;
+        let standing = self.standing(agent);
+        Ok(Applied { standing, changed: standing != before })
+    }
+
+    /// Lets time pass for the agent.
+    pub(super) fn settle(
+        &mut self,
+        agent: &AgentKey,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if self.standing(agent).due().is_some_and(|due| due <= now) {
+            self.run(&Case { agent, input: &Input::TimePassed, record: None, policy, now })?;
+        }
+        Ok(())
+    }
+
+    /// Steps, and carries out what follows. True if the change is more than a standing's memory.
+    pub(super) fn run(&mut self, case: &Case<'_>) -> Result<(bool, Option<Alert>), StoreError> {
+        let held = self.held(case.agent);
+        let from = held.as_ref().map_or(Standing::Trusted, |held| held.live);
+        let (to, effects) = step(&from, case.input, case.now, case.policy);
+        if effects.is_empty() && from.name() == to.name() {
+            self.note(case.agent, held, to)?;
+            return Ok((false, None));
+        }
+        let txn = match (held, case.record) {
+            (Some(held), _) => held.txn,
+            (None, Some(record)) => Txn::of_verdict(record.verdict.id),
+            (None, None) => Txn::random(),
+        };
+        let alert = self.carry_out(case, (&from, &to), &effects, &txn)?;
+        let held = (to != Standing::Trusted).then(|| Held { live: to, kept: to, txn });
+        self.changed.insert(case.agent.clone(), held);
+        metrics::counter!("tocsin_standing_changes_total", "to" => to.name()).increment(1);
+        Ok((true, alert))
+    }
+
+    fn note(&mut self, agent: &AgentKey, held: Option<Held>, live: Standing) -> Result<(), StoreError> {
+        let Some(held) = held.filter(|held| held.live != live) else { return Ok(()) };
+        let keep = worth_keeping(&held.kept, &live);
+        if keep {
+            agents::note(&self.tx, agent, &live)?;
+        }
+        let kept = if keep { live } else { held.kept };
+        self.changed.insert(agent.clone(), Some(Held { live, kept, ..held }));
+        Ok(())
+    }
+
+    fn carry_out(
+        &mut self,
+        case: &Case<'_>,
+        (from, to): (&Standing, &Standing),
+        effects: &[Effect],
+        txn: &Txn,
+    ) -> Result<Option<Alert>, StoreError> {
+        let policy = case.policy.version();
+        let body = Changed { from: from.name(), to, input: case.input, effects, policy };
+        let seq = self.audit_in(txn, Some(case.agent), "standing.changed", &body, case.now)?;
+        agents::put(&self.tx, case.agent, to, txn, (case.now, seq))?;
+        let mut approval_url = None;
+        for effect in effects {
+            match effect {
+                Effect::OpenCase { case: id, until } => {
+                    let Some(record) = case.record else { continue };
+                    let page = self.open_case(&id.to_string(), record, *until, case)?;
+                    approval_url = Some(format!("{}{page}", self.inner.public_url));
+                }
+                Effect::CloseCase { case: id, how } => {
+                    approvals::close(&self.tx, &id.to_string(), closing(*how), case.now)?;
+                }
+                Effect::List { not_before } => agents::revoke(&self.tx, case.agent, *not_before, txn)?,
+                Effect::Unlist => agents::unrevoke(&self.tx, case.agent, case.now + TOKEN_LIFE_MAX)?,
+                Effect::Publish(event) => {
+                    self.publish(case, to.name(), event, approval_url.as_deref(), txn)?;
+                }
+                Effect::Alert { action, .. } => {
+                    metrics::counter!("tocsin_alerts_total", "action" => action.as_str()).increment(1);
+                }
+            }
+        }
+        let alert = case.record.and_then(|r| Alert::of(r, (to, effects), txn, case.policy, case.now));
+        if let Some(alert) = &alert {
+            alerts::put(&self.tx, alert)?;
+        }
+        Ok(alert)
+    }
+
+    fn open_case(
+        &self,
+        id: &str,
+        record: &VerdictRecord,
+        expires_at: Timestamp,
+        case: &Case<'_>,
+    ) -> Result<String, StoreError> {
+        let alert_id = crate::alert::alert_id(record.verdict.id);
+        let policy = case.policy.version();
+        let ask = approvals::Ask { case: id, alert_id: &alert_id, record, expires_at, policy };
+        Ok(approvals::open(&self.tx, &ask, case.now)?.page)
+    }
+
+    fn publish(
+        &self,
+        case: &Case<'_>,
+        standing: &'static str,
+        event: &Event,
+        approval_url: Option<&str>,
+        txn: &Txn,
+    ) -> Result<(), StoreError> {
+        let facts = Facts {
+            event,
+            agent: case.agent,
+            txn,
+            standing,
+            record: case.record,
+            reasons: &reasons(event, case),
+            approval_url,
+            policy: case.policy.version(),
+            at: case.now,
+        };
+        let event_id = format!("evt_{:032x}", rand::random::<u128>());
+        outbox::publish(&self.tx, &self.inner.routes, &event_id, &facts)
+    }
+}
+
+fn closing(how: Closing) -> approvals::Closing {
+    match how {
+        Closing::Expired => approvals::Closing::Expired,
+        Closing::Superseded => approvals::Closing::Superseded,
+    }
+}
+
+/// Why, in words, as enforcement points are told. Names of persons stay in the audit.
+fn reasons(event: &Event, case: &Case<'_>) -> Vec<String> {
+    let evidence = || case.record.map(VerdictRecord::reasons).unwrap_or_default();
+    match (event, case.input) {
+        (Event::Revoked { cause: Cause::Attack, .. }, _) => vec!["a human says this is an attack".to_owned()],
+        (Event::Revoked { cause: Cause::Expired, .. } | Event::Expired { .. }, _) => {
+            vec!["nobody answered the challenge in time".to_owned()]
+        }
+        (Event::Approved { .. }, _) => vec!["a human approved".to_owned()],
+        (Event::Denied { .. }, _) => vec!["a human denied".to_owned()],
+        (Event::Reinstated, Input::TimePassed) => vec!["the suspension has ended".to_owned()],
+        (
+            _,
+            Input::Revoke { reason, .. }
+            | Input::Suspend { reason, .. }
+            | Input::Retire { reason, .. }
+            | Input::Reinstate { reason, .. },
+        ) => vec![reason.clone()],
+        _ => evidence(),
+    }
+}
+
+fn refused(refusal: Refusal, standing: &Standing) -> ApplyError {
+    let standing = standing.name();
+    match refusal {
+        Refusal::NotThisCase | Refusal::NotPending => ApplyError::NotThisCase { standing },
+        Refusal::EvidenceGrew { peak } => ApplyError::EvidenceGrew { peak },
+        Refusal::NotFrom { .. } => ApplyError::NotAllowed { standing },
+        Refusal::Past => ApplyError::Past,
+    }
+}

@@ -1,0 +1,119 @@
+//! A verdict's way through: from memory where nothing changes, through a transaction where something does.
+
+use std::sync::Arc;
+
+use detector::{Kind, MicroBits, Timestamp, VerdictRecord};
+
+use super::Inner;
+use super::apply::Case;
+use super::decision::{Admission, Decision};
+use super::memory::{CHALLENGED_MAX, WATCHED_MAX, worth_keeping};
+use super::write::Write;
+use crate::agent::{AgentKey, CaseId};
+use crate::lifecycle::{Input, step};
+use crate::policy::{Demand, Evidence, Policy};
+use crate::standing::Standing;
+use crate::store::{StoreError, agents, approvals, handled};
+
+impl Inner {
+    pub(super) fn handle(&self, record: &VerdictRecord, now: Timestamp) -> Result<Decision, StoreError> {
+        let evidence = Evidence::of(record);
+        if let Some(decision) = self.trusted(record, &evidence) {
+            return Ok(decision);
+        }
+        if let Some(decision) = self.quietly(record, &evidence, now) {
+            return Ok(decision);
+        }
+        self.write(|w| w.handle(record, evidence, now))
+    }
+
+    /// Nothing is held against the agent and nothing is to be: the way of nearly every call.
+    fn trusted(&self, record: &VerdictRecord, evidence: &Evidence) -> Option<Decision> {
+        let memory = self.memory();
+        let nothing = memory.get(record.issuer.as_deref(), &record.agent_id).is_none()
+            && memory.policy().demand(evidence, MicroBits::ZERO) == Demand::None
+            && !memory.is_recent(evidence.verdict);
+        nothing.then(|| decision(record, &Standing::Trusted))
+    }
+
+    /// A standing that only remembers a little more than before.
+    fn quietly(&self, record: &VerdictRecord, evidence: &Evidence, now: Timestamp) -> Option<Decision> {
+        // Writers are kept out, so that none changes the standing between the look and the note.
+        let _writer = self.store.writer();
+        let mut memory = self.memory_mut();
+        let held = memory.get(record.issuer.as_deref(), &record.agent_id)?;
+        // A request on probation may be one that a human approved, which only the store knows.
+        let asks = evidence.kind == Kind::Request && matches!(held.live, Standing::Probation(_));
+        if asks || memory.is_recent(evidence.verdict) || held.live.due().is_some_and(|due| due <= now) {
+            return None;
+        }
+        let input = Input::Verdict { evidence: *evidence, fresh: CaseId::random() };
+        let (live, effects) = step(&held.live, &input, now, memory.policy());
+        if !effects.is_empty() || live.name() != held.live.name() || worth_keeping(&held.kept, &live) {
+            return None;
+        }
+        memory.recall(record.issuer.as_deref(), &record.agent_id, live);
+        Some(decision(record, &live))
+    }
+}
+
+impl Write<'_> {
+    fn handle(
+        &mut self,
+        record: &VerdictRecord,
+        mut evidence: Evidence,
+        now: Timestamp,
+    ) -> Result<Decision, StoreError> {
+        if let Some(decision) = handled::get(&self.tx, evidence.verdict)? {
+            return Ok(decision);
+        }
+        let agent = AgentKey::new(record.issuer.as_deref(), &record.agent_id);
+        let policy = self.policy_for(&agent);
+        self.settle(&agent, &policy, now)?;
+        if matches!(self.standing(&agent), Standing::Probation(_)) {
+            evidence.admitted = approvals::admitted(&self.tx, &record.event_id)?.is_some();
+        }
+        let input = Input::Verdict { evidence, fresh: CaseId::random() };
+        let case = Case { agent: &agent, input: &input, record: Some(record), policy: &policy, now };
+        let (changed, alert) = self.run(&case)?;
+        let decision = Decision { alert, ..decision(record, &self.standing(&agent)) };
+        if changed {
+            handled::put(&self.tx, &decision, now)?;
+            self.handled = Some(evidence.verdict);
+            self.make_room(now)?;
+        }
+        Ok(decision)
+    }
+
+    /// Where as many questions are open as there may be, new ones are not asked: as if paused, for agents that are not
+    /// being asked about yet.
+    fn policy_for(&self, agent: &AgentKey) -> Arc<Policy> {
+        let full = self.inner.memory().challenged() >= CHALLENGED_MAX;
+        if full && !matches!(self.standing(agent), Standing::Challenged(_)) {
+            metrics::counter!("tocsin_challenges_full_total").increment(1);
+            return Arc::new(Policy::clone(&self.policy).with_full(true));
+        }
+        Arc::clone(&self.policy)
+    }
+
+    fn make_room(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        if self.inner.memory().watched() < WATCHED_MAX {
+            return Ok(());
+        }
+        let dropped = agents::drop_watched(&self.tx, WATCHED_MAX / 10)?;
+        self.audit(None, "watch.dropped", &serde_json::json!({ "agents": dropped.len() }), now)?;
+        for agent in dropped {
+            self.changed.insert(agent, None);
+        }
+        Ok(())
+    }
+}
+
+fn decision(record: &VerdictRecord, standing: &Standing) -> Decision {
+    Decision {
+        verdict: record.verdict.id,
+        agent: AgentKey::new(record.issuer.as_deref(), &record.agent_id),
+        admission: Admission::of(standing),
+        alert: None,
+    }
+}

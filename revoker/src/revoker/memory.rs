@@ -1,0 +1,182 @@
+//! Standings in memory, and when what they remember must be written down.
+//!
+//! A standing itself changes in the store first. What it only remembers (how many normal calls, how high the evidence
+//! rose) changes in memory with every call and is written when it has changed by enough, so that a watched agent costs a
+//! transaction now and then and not one a call. A crash loses at most that much, and each loss errs on the safe side or
+//! within its bound: normal calls are counted again; a calm that was broken is at most [`CALM_LAG`] too old; a human's
+//! answer covers at most [`BITS_LAG`] more or less than it did.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use detector::{MicroBits, VerdictId};
+
+use crate::agent::{AgentKey, Txn};
+use crate::policy::Policy;
+use crate::standing::{Calm, Standing};
+use crate::store::agents::StandingRow;
+use crate::store::settings::Pause;
+
+/// Verdicts that changed something, remembered so that one said again is noticed without asking the store.
+pub(super) const RECENT_MAX: usize = 65_536;
+
+/// Watched agents held at most. Watching restrains nobody, so past it those unchanged for longest are let go; nothing
+/// that restrains an agent is ever dropped.
+pub(super) const WATCHED_MAX: usize = 100_000;
+
+/// Questions open at most; past it evidence that asks for a human is watched and recorded as "would have". No team
+/// answers this many, and whoever can forge names must not fill the disk with them.
+pub(super) const CHALLENGED_MAX: usize = 10_000;
+
+const CALLS_LAG: u32 = 10;
+const CALM_LAG: Duration = Duration::from_secs(60);
+const BITS_LAG: MicroBits = MicroBits::from_micros(2_000_000);
+
+/// One agent that is not plainly trusted.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Held {
+    /// Where it stands now.
+    pub(super) live: Standing,
+    /// What the store holds.
+    pub(super) kept: Standing,
+    /// The story it is in.
+    pub(super) txn: Txn,
+}
+
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// By name first, so that a look-up borrows the call's text; few names exist under several issuers.
+    agents: HashMap<String, Vec<(Option<String>, Held)>>,
+    watched: usize,
+    challenged: usize,
+    recent: HashSet<VerdictId>,
+    recent_order: VecDeque<VerdictId>,
+    policy: Arc<Policy>,
+    pause: Option<Pause>,
+}
+
+impl Memory {
+    pub(super) fn new(
+        rows: Vec<StandingRow>,
+        recent: Vec<VerdictId>,
+        policy: Policy,
+        pause: Option<Pause>,
+    ) -> Self {
+        let mut memory = Self {
+            agents: HashMap::new(),
+            watched: 0,
+            challenged: 0,
+            recent: HashSet::new(),
+            recent_order: VecDeque::new(),
+            policy: Arc::new(policy.with_paused(pause.is_some())),
+            pause,
+        };
+        for row in rows {
+            memory.set(&row.agent, Some(Held { live: row.standing, kept: row.standing, txn: row.txn }));
+        }
+        for verdict in recent {
+            memory.remember(verdict);
+        }
+        memory
+    }
+
+    pub(super) fn get(&self, issuer: Option<&str>, agent_id: &str) -> Option<&Held> {
+        let issuer = issuer.filter(|issuer| !issuer.is_empty());
+        self.agents.get(agent_id)?.iter().find(|(i, _)| i.as_deref() == issuer).map(|(_, held)| held)
+    }
+
+    /// The agent's standing now stands in the store like this; none is trusted.
+    pub(super) fn set(&mut self, agent: &AgentKey, held: Option<Held>) {
+        let agents = self.agents.entry(agent.agent_id.clone()).or_default();
+        let before =
+            agents.iter().position(|(issuer, _)| *issuer == agent.issuer).map(|i| agents.swap_remove(i));
+        if let Some((_, before)) = before {
+            self.watched -= usize::from(matches!(before.live, Standing::Watched(_)));
+            self.challenged -= usize::from(matches!(before.live, Standing::Challenged(_)));
+        }
+        if let Some(held) = held {
+            self.watched += usize::from(matches!(held.live, Standing::Watched(_)));
+            self.challenged += usize::from(matches!(held.live, Standing::Challenged(_)));
+            agents.push((agent.issuer.clone(), held));
+        } else if agents.is_empty() {
+            self.agents.remove(&agent.agent_id);
+        }
+    }
+
+    /// What a standing remembers has changed; the standing is the same.
+    pub(super) fn recall(&mut self, issuer: Option<&str>, agent_id: &str, live: Standing) {
+        let issuer = issuer.filter(|issuer| !issuer.is_empty());
+        let agents = self.agents.get_mut(agent_id);
+        if let Some((_, held)) = agents.and_then(|a| a.iter_mut().find(|(i, _)| i.as_deref() == issuer)) {
+            held.live = live;
+        }
+    }
+
+    pub(super) fn remember(&mut self, verdict: VerdictId) {
+        if self.recent.insert(verdict) {
+            self.recent_order.push_back(verdict);
+        }
+        while self.recent_order.len() > RECENT_MAX {
+            if let Some(oldest) = self.recent_order.pop_front() {
+                self.recent.remove(&oldest);
+            }
+        }
+    }
+
+    pub(super) fn is_recent(&self, verdict: VerdictId) -> bool {
+        self.recent.contains(&verdict)
+    }
+
+    pub(super) fn watched(&self) -> usize {
+        self.watched
+    }
+
+    pub(super) fn challenged(&self) -> usize {
+        self.challenged
+    }
+
+    pub(super) fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    pub(super) fn pause(&self) -> Option<&Pause> {
+        self.pause.as_ref()
+    }
+
+    pub(super) fn set_pause(&mut self, pause: Option<Pause>) {
+        self.policy = Arc::new(Policy::clone(&self.policy).with_paused(pause.is_some()));
+        self.pause = pause;
+    }
+}
+
+/// Whether a standing remembers so much more (or less) than the store does that it should be written down.
+pub(super) fn worth_keeping(kept: &Standing, live: &Standing) -> bool {
+    match (kept, live) {
+        (Standing::Watched(k), Standing::Watched(l)) => calm_moved(k.calm, l.calm) || k.would != l.would,
+        (Standing::Probation(k), Standing::Probation(l)) => {
+            calm_moved(k.calm, l.calm) || k.would != l.would || bits_moved(k.answered.left, l.answered.left)
+        }
+        (Standing::Challenged(k), Standing::Challenged(l)) => {
+            bits_moved(k.peak, l.peak)
+                || (k.attested, k.would, k.phase, k.case, k.until)
+                    != (l.attested, l.would, l.phase, l.case, l.until)
+        }
+        (Standing::Suspended(k), Standing::Suspended(l)) => bits_moved(k.peak, l.peak) || k.until != l.until,
+        (Standing::Revoked(k), Standing::Revoked(l)) => {
+            bits_moved(k.peak, l.peak) || k.acting.told != l.acting.told || k.not_before != l.not_before
+        }
+        (Standing::Retired(k), Standing::Retired(l)) => k.acting.told != l.acting.told,
+        (kept, live) => kept != live,
+    }
+}
+
+fn calm_moved(kept: Calm, live: Calm) -> bool {
+    live.calls < kept.calls
+        || live.calls - kept.calls >= CALLS_LAG
+        || live.since.since(kept.since) >= CALM_LAG
+}
+
+fn bits_moved(kept: MicroBits, live: MicroBits) -> bool {
+    (live - kept).max(kept - live) >= BITS_LAG
+}

@@ -1,0 +1,135 @@
+//! What operators do: standings by hand, the pause, redelivery. Each takes a person and a reason, and leaves an entry.
+
+use detector::Timestamp;
+use serde_json::json;
+
+use super::apply::{ApplyError, REASON_CHARS_MAX};
+use super::{Pause, Revoker};
+use crate::agent::AgentKey;
+use crate::lifecycle::Input;
+use crate::standing::Standing;
+use crate::store::{StoreError, receipts};
+
+/// Why a delivery cannot be sent again.
+#[derive(Debug, thiserror::Error)]
+pub enum RedeliverError {
+    /// There is none of this name.
+    #[error("there is no delivery {0}")]
+    NotFound(i64),
+    /// The record.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Revoker {
+    /// Ends the agent's access.
+    pub async fn revoke(
+        &self,
+        agent: AgentKey,
+        by: String,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<Standing, ApplyError> {
+        self.command(agent, Input::Revoke { by, reason }, now).await
+    }
+
+    /// Ends the agent's access until `until`; then it is on probation.
+    pub async fn suspend(
+        &self,
+        agent: AgentKey,
+        by: String,
+        reason: String,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Standing, ApplyError> {
+        self.command(agent, Input::Suspend { by, reason, until }, now).await
+    }
+
+    /// Takes the agent out of service.
+    pub async fn retire(
+        &self,
+        agent: AgentKey,
+        by: String,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<Standing, ApplyError> {
+        self.command(agent, Input::Retire { by, reason }, now).await
+    }
+
+    /// Lets a revoked, suspended or challenged agent act again, on probation.
+    pub async fn reinstate(
+        &self,
+        agent: AgentKey,
+        by: String,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<Standing, ApplyError> {
+        self.command(agent, Input::Reinstate { by, reason }, now).await
+    }
+
+    async fn command(&self, agent: AgentKey, input: Input, now: Timestamp) -> Result<Standing, ApplyError> {
+        match &input {
+            Input::Revoke { by, reason }
+            | Input::Suspend { by, reason, .. }
+            | Input::Retire { by, reason }
+            | Input::Reinstate { by, reason } => said(by, reason)?,
+            _ => {}
+        }
+        self.write(move |w| Ok(w.apply(&agent, input, now)?.standing)).await
+    }
+
+    /// Pauses all automatic action: verdicts are still taken, agents still watched, and what would have been done is
+    /// recorded. What stands, stands; what persons ask for is done.
+    pub async fn pause(&self, by: String, reason: String, now: Timestamp) -> Result<(), ApplyError> {
+        said(&by, &reason)?;
+        self.write(move |w| {
+            w.audit(None, "automation.paused", &json!({ "by": by, "reason": reason }), now)?;
+            Ok(w.set_pause(Some(Pause { by, reason, since: now }))?)
+        })
+        .await
+    }
+
+    /// Lets automatic action go on.
+    pub async fn unpause(&self, by: String, reason: String, now: Timestamp) -> Result<(), ApplyError> {
+        said(&by, &reason)?;
+        self.write(move |w| {
+            w.audit(None, "automation.resumed", &json!({ "by": by, "reason": reason }), now)?;
+            Ok(w.set_pause(None)?)
+        })
+        .await
+    }
+
+    /// Sends a delivery again, with the same id and bytes.
+    pub async fn redeliver(&self, delivery: i64, by: String, now: Timestamp) -> Result<(), RedeliverError> {
+        self.write(move |w| {
+            if !receipts::redeliver(w.tx(), delivery, now)? {
+                return Err(RedeliverError::NotFound(delivery));
+            }
+            let body = json!({ "delivery": delivery, "by": by });
+            Ok(w.audit(None, "delivery.redelivered", &body, now)?)
+        })
+        .await
+    }
+
+    /// Uses a target again that said it is gone. False if it was not disabled.
+    pub async fn enable_target(
+        &self,
+        target: String,
+        by: String,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.write(move |w| {
+            let enabled = receipts::enable(w.tx(), &target, now)?;
+            if enabled {
+                w.audit(None, "target.enabled", &json!({ "target": target, "by": by }), now)?;
+            }
+            Ok(enabled)
+        })
+        .await
+    }
+}
+
+fn said(by: &str, reason: &str) -> Result<(), ApplyError> {
+    let fits = |text: &str| !text.trim().is_empty() && text.chars().count() <= REASON_CHARS_MAX;
+    if fits(by) && fits(reason) { Ok(()) } else { Err(ApplyError::NoReason) }
+}

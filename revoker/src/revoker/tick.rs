@@ -1,0 +1,52 @@
+//! What time alone does.
+
+use detector::Timestamp;
+use serde_json::json;
+
+use super::Revoker;
+use crate::store::{StoreError, agents, outbox, retention};
+
+/// Agents settled in one transaction, so that none is held for long.
+const BATCH: u32 = 100;
+
+impl Revoker {
+    /// Settles what is due: questions that nobody answered, suspensions that ended. Call it about once a second; each
+    /// call does a bounded amount of work and says whether there is more.
+    pub async fn tick(&self, now: Timestamp) -> Result<bool, StoreError> {
+        let due = self.read(move |db| agents::due(db, now, BATCH)).await?;
+        if due.is_empty() {
+            return Ok(false);
+        }
+        let more = due.len() >= BATCH as usize;
+        self.write(move |w| {
+            let policy = std::sync::Arc::clone(&w.policy);
+            due.iter().try_for_each(|agent| w.settle(agent, &policy, now))
+        })
+        .await?;
+        Ok(more)
+    }
+
+    /// Removes what is too old to keep. Call it about once an hour; says whether there is more.
+    pub async fn sweep(&self, now: Timestamp) -> Result<bool, StoreError> {
+        let keys = std::sync::Arc::clone(self.keys());
+        self.write(move |w| {
+            let swept = retention::sweep(w.tx(), &keys, now)?;
+            if swept.given_up > 0 {
+                w.audit(None, "deliveries.given_up", &json!({ "deliveries": swept.given_up }), now)?;
+            }
+            Ok(swept.more)
+        })
+        .await
+    }
+
+    /// Publishes how much is held and how much waits.
+    pub async fn gauge(&self) -> Result<(), StoreError> {
+        let (pending, dead) = self.read(outbox::backlog).await?;
+        metrics::gauge!("tocsin_deliveries", "state" => "pending").set(pending as f64);
+        metrics::gauge!("tocsin_deliveries", "state" => "dead").set(dead as f64);
+        let memory = self.inner.memory();
+        metrics::gauge!("tocsin_agents", "standing" => "watched").set(memory.watched() as f64);
+        metrics::gauge!("tocsin_agents", "standing" => "challenged").set(memory.challenged() as f64);
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! One transaction, and the memory that follows it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use detector::{Timestamp, VerdictId};
+use rusqlite::{Transaction, TransactionBehavior};
+use serde::Serialize;
+
+use super::Inner;
+use super::memory::Held;
+use crate::agent::{AgentKey, Txn};
+use crate::audit::{self, NewEntry};
+use crate::policy::Policy;
+use crate::standing::Standing;
+use crate::store::settings::{self, Pause};
+use crate::store::{StoreError, to_json};
+
+/// A transaction under way. What is done with it happens whole or not at all.
+pub struct Write<'c> {
+    pub(super) tx: Transaction<'c>,
+    pub(super) inner: &'c Inner,
+    pub(super) policy: Arc<Policy>,
+    pub(super) changed: HashMap<AgentKey, Option<Held>>,
+    pub(super) handled: Option<VerdictId>,
+    pause: Option<Option<Pause>>,
+}
+
+impl Inner {
+    /// Runs `f` in one transaction. An error rolls everything back.
+    pub(super) fn write<T, E: From<StoreError>>(
+        &self,
+        f: impl FnOnce(&mut Write<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        // Held until the memory has followed, so that changes reach it in the order of their commits.
+        let mut db = self.store.writer();
+        let before = db.total_changes();
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
+        let policy = Arc::clone(self.memory().policy());
+        let mut write =
+            Write { tx, inner: self, policy, changed: HashMap::new(), handled: None, pause: None };
+        let answer = f(&mut write)?;
+        let Write { tx, changed, handled, pause, .. } = write;
+        let wrote = tx.total_changes() != before;
+        tx.commit().map_err(StoreError::from)?;
+        self.follow(changed, handled, pause);
+        if wrote {
+            self.changes.send_modify(|commits| *commits = commits.wrapping_add(1));
+        }
+        Ok(answer)
+    }
+
+    fn follow(
+        &self,
+        changed: HashMap<AgentKey, Option<Held>>,
+        handled: Option<VerdictId>,
+        pause: Option<Option<Pause>>,
+    ) {
+        let mut memory = self.memory_mut();
+        for (agent, held) in changed {
+            memory.set(&agent, held);
+        }
+        if let Some(verdict) = handled {
+            memory.remember(verdict);
+        }
+        if let Some(pause) = pause {
+            memory.set_pause(pause);
+        }
+    }
+}
+
+impl Write<'_> {
+    /// The transaction itself, for what this type has no verb for.
+    pub fn tx(&self) -> &Transaction<'_> {
+        &self.tx
+    }
+
+    /// Where the agent stands, as this transaction sees it.
+    pub fn standing(&self, agent: &AgentKey) -> Standing {
+        self.held(agent).map_or(Standing::Trusted, |held| held.live)
+    }
+
+    pub(super) fn held(&self, agent: &AgentKey) -> Option<Held> {
+        match self.changed.get(agent) {
+            Some(held) => held.clone(),
+            None => self.inner.memory().get(agent.issuer.as_deref(), &agent.agent_id).cloned(),
+        }
+    }
+
+    /// Writes an entry into the audit, in the story the agent is in or one of its own.
+    pub fn audit(
+        &mut self,
+        agent: Option<&AgentKey>,
+        kind: &str,
+        body: &impl Serialize,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let txn = agent.and_then(|agent| self.held(agent)).map_or_else(Txn::random, |held| held.txn);
+        self.audit_in(&txn, agent, kind, body, now).map(drop)
+    }
+
+    pub(crate) fn audit_in(
+        &mut self,
+        txn: &Txn,
+        agent: Option<&AgentKey>,
+        kind: &str,
+        body: &impl Serialize,
+        now: Timestamp,
+    ) -> Result<i64, StoreError> {
+        let body = to_json(body)?;
+        audit::append(&self.tx, &self.inner.keys, &NewEntry { at: now, txn, agent, kind, body: &body })
+    }
+
+    pub(super) fn set_pause(&mut self, pause: Option<Pause>) -> Result<(), StoreError> {
+        settings::set_pause(&self.tx, pause.as_ref())?;
+        self.pause = Some(pause);
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+//! The system of record: one SQLite file, one writer, one reader beside it.
+//!
+//! WAL with `synchronous = FULL`: a transaction that was answered has been synced, so nothing acknowledged is lost to a
+//! crash or a power cut. A full disk is an error of its own and rolls the transaction back; nothing leaves without it.
+
+pub(crate) mod agents;
+pub(crate) mod alerts;
+pub mod approvals;
+pub mod approvers;
+pub(crate) mod handled;
+pub(crate) mod open;
+pub(crate) mod outbox;
+pub(crate) mod receipts;
+pub(crate) mod retention;
+pub(crate) mod settings;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, ErrorCode};
+
+use crate::agent::AgentKey;
+
+/// Why the system of record did not do as asked. Nothing of the transaction remains.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No room: free some, then the caller may try again.
+    #[error("no room left for the revoker's record")]
+    Full,
+    /// Another process held the file too long: the caller may try again.
+    #[error("the revoker's record is held by another process")]
+    Busy,
+    /// The disk failed.
+    #[error("the disk under the revoker's record failed: {0}")]
+    Disk(rusqlite::Error),
+    /// A row does not hold what this program writes.
+    #[error("the revoker's record is damaged: {what}")]
+    Damaged {
+        /// Where and how.
+        what: String,
+    },
+    /// The worker that does the writing was stopped.
+    #[error("the revoker is shutting down")]
+    Stopped,
+    /// Anything else that SQLite says.
+    #[error("the revoker's record: {0}")]
+    Sqlite(rusqlite::Error),
+}
+
+impl StoreError {
+    /// Whether the same may succeed later without anybody changing the program or the record.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Full | Self::Busy | Self::Disk(_))
+    }
+
+    pub(crate) fn damaged(what: impl Into<String>) -> Self {
+        Self::Damaged { what: what.into() }
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(e: rusqlite::Error) -> Self {
+        match e.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => Self::Disk(e),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::damaged(e.to_string()),
+            _ => Self::Sqlite(e),
+        }
+    }
+}
+
+/// The two connections. Writers queue on one, readers on the other, and readers never wait for a sync.
+pub(crate) struct Store {
+    writer: Mutex<Connection>,
+    reader: Mutex<Connection>,
+}
+
+impl Store {
+    /// A transaction that ended in a panic was rolled back, so the connection behind a poisoned lock is sound.
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Connection> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn reader(&self) -> MutexGuard<'_, Connection> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A page of a list, newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    limit: u32,
+    before: i64,
+}
+
+impl Page {
+    /// The longest page.
+    pub const LIMIT_MAX: u32 = 1_000;
+
+    /// At most `limit` rows (clamped to 1 to 1,000) older than the row with the cursor `before`, or the newest.
+    pub fn new(limit: u32, before: Option<i64>) -> Self {
+        Self { limit: limit.clamp(1, Self::LIMIT_MAX), before: before.unwrap_or(i64::MAX) }
+    }
+
+    pub(crate) fn limit(self) -> u32 {
+        self.limit
+    }
+
+    pub(crate) fn before(self) -> i64 {
+        self.before
+    }
+}
+
+/// An issuer as a key column holds it.
+pub(crate) fn issuer_column(agent: &AgentKey) -> &str {
+    agent.issuer.as_deref().unwrap_or_default()
+}
+
+pub(crate) fn agent_of(issuer: &str, agent_id: &str) -> AgentKey {
+    AgentKey::new(Some(issuer), agent_id)
+}
+
+/// A column of JSON that this program wrote.
+pub(crate) fn from_json<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|e| StoreError::damaged(format!("{what}: {e}")))
+}
+
+/// JSON of a value of ours. What the record holds is plain data; were it ever not writable, nothing is written at all.
+pub(crate) fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|e| StoreError::damaged(format!("not writable as JSON: {e}")))
+}

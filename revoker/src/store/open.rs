@@ -1,0 +1,124 @@
+//! Opening the file: permissions, pragmas, migrations.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{Store, StoreError, approvals};
+
+/// In order, each once. `user_version` counts how many have run.
+const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_record.sql")];
+
+/// A command beside the server (enrolling an approver) holds the file for milliseconds; longer than this is a fault.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the revoker cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder or file cannot be made.
+    #[error("cannot create {path}: {source}")]
+    Create {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file was written by a newer program.
+    #[error("{path} is of version {found}; this program knows versions up to {known}")]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// The file's version.
+        found: i64,
+        /// The newest version known.
+        known: usize,
+    },
+    /// The key file cannot be used.
+    #[error(transparent)]
+    Key(#[from] crate::keys::KeyError),
+    /// Two targets have the same name, and receipts could not be told apart.
+    #[error("two targets are named `{0}`")]
+    TwoTargets(String),
+    /// The record cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<rusqlite::Error> for OpenError {
+    fn from(e: rusqlite::Error) -> Self {
+        Self::Store(e.into())
+    }
+}
+
+impl Store {
+    /// Opens or makes the file; runs the migrations that are missing.
+    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+        create_private(path).map_err(|source| OpenError::Create { path: path.to_owned(), source })?;
+        let mut writer = Connection::open(path)?;
+        writer.busy_timeout(BUSY_TIMEOUT)?;
+        writer.set_prepared_statement_cache_capacity(64);
+        writer.pragma_update(None, "journal_mode", "WAL")?;
+        writer.pragma_update(None, "synchronous", "FULL")?;
+        writer.pragma_update(None, "foreign_keys", true)?;
+        migrate(&mut writer, path)?;
+        let reader = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        reader.busy_timeout(BUSY_TIMEOUT)?;
+        Ok(Self { writer: Mutex::new(writer), reader: Mutex::new(reader) })
+    }
+}
+
+fn migrate(db: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let found: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let known = MIGRATIONS.len();
+    let done = usize::try_from(found).ok().filter(|done| *done <= known);
+    let Some(done) = done else { return Err(OpenError::Newer { path: path.to_owned(), found, known }) };
+    for migration in &MIGRATIONS[done..] {
+        tx.execute_batch(migration)?;
+    }
+    tx.execute_batch(approvals::SCHEMA)?;
+    tx.pragma_update(None, "user_version", known as i64)?;
+    tx.commit()?;
+    Ok(())
+}
+
+/// The file is made before SQLite opens it, so that it is never readable by others; its WAL takes its mode.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_newer_program_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("revoker.db");
+        Store::open(&path).unwrap().writer().pragma_update(None, "user_version", 99).unwrap();
+        assert!(matches!(Store::open(&path), Err(OpenError::Newer { found: 99, .. })));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn only_this_user_may_read_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/revoker.db");
+        let store = Store::open(&path).unwrap();
+        store.writer().execute("INSERT INTO settings VALUES ('a', 'b')", []).unwrap();
+        for name in ["revoker.db", "revoker.db-wal"] {
+            let mode = std::fs::metadata(path.with_file_name(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{name} has mode {mode:o}");
+        }
+    }
+}

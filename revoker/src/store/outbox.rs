@@ -1,0 +1,226 @@
+//! The outbox: events, and their deliveries to each target. Written in the transaction that decides; read by the executor.
+
+use detector::Timestamp;
+use rusqlite::{Connection, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use super::{Page, StoreError, agent_of, issuer_column};
+use crate::agent::{AgentKey, Txn};
+use crate::connector::Route;
+use crate::message::{Facts, Message};
+
+/// How far a delivery has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// To be sent, or sent without an answer that counts.
+    Pending,
+    /// The target answered 2xx.
+    Acknowledged,
+    /// Every retry was used up: an open item for a person.
+    Dead,
+}
+
+impl DeliveryState {
+    /// The name in lists.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Acknowledged => "acknowledged",
+            Self::Dead => "dead",
+        }
+    }
+
+    pub(crate) fn from_stored(text: &str) -> Result<Self, StoreError> {
+        [Self::Pending, Self::Acknowledged, Self::Dead]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| StoreError::damaged(format!("`{text}` is no state of a delivery")))
+    }
+}
+
+/// `next_at` of a delivery that waits behind an older one of its subject.
+pub(crate) const WAITS: i64 = i64::MAX;
+
+/// A delivery whose turn it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Due {
+    pub(crate) delivery: i64,
+    pub(crate) agent: AgentKey,
+    pub(crate) txn: Txn,
+    /// Attempts made so far.
+    pub(crate) attempts: u32,
+    pub(crate) message: Message,
+}
+
+/// Writes an event and one delivery for each route that wants it.
+pub(crate) fn publish(
+    tx: &Transaction<'_>,
+    routes: &[Route],
+    event_id: &str,
+    facts: &Facts<'_>,
+) -> Result<(), StoreError> {
+    let (agent, kind, at) = (facts.agent, facts.event.kind(), facts.at.as_micros());
+    tx.prepare_cached(
+        "INSERT INTO events (event_id, kind, issuer, agent_id, txn, at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, x'')",
+    )?
+    .execute(params![event_id, kind, issuer_column(agent), agent.agent_id, facts.txn.as_str(), at])?;
+    // The body names the event's own number, which exists only now.
+    let seq = tx.last_insert_rowid();
+    tx.prepare_cached("UPDATE events SET body = ?2 WHERE seq = ?1")?
+        .execute(params![seq, facts.body(seq)?])?;
+    for route in routes.iter().filter(|route| route.wants(kind)) {
+        tx.prepare_cached(
+            "INSERT INTO deliveries (event_seq, target, issuer, agent_id, next_at) VALUES (?1, ?2, ?3, ?4,
+                 CASE WHEN EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_head WHERE target = ?2
+                     AND issuer = ?3 AND agent_id = ?4 AND state = 'pending') THEN ?6 ELSE ?5 END)",
+        )?
+        .execute(params![seq, route.name, issuer_column(agent), agent.agent_id, at, WAITS])?;
+    }
+    Ok(())
+}
+
+/// After a delivery was settled: the turn of the next event of the same subject.
+pub(crate) fn advance(tx: &Transaction<'_>, delivery: i64, now: Timestamp) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "UPDATE deliveries SET next_at = ?2 WHERE next_at = ?3 AND id = (
+             SELECT n.id FROM deliveries n INDEXED BY deliveries_head, deliveries s WHERE s.id = ?1
+                 AND n.target = s.target AND n.issuer = s.issuer AND n.agent_id = s.agent_id
+                 AND n.state = 'pending' ORDER BY n.event_seq LIMIT 1)",
+    )?
+    .execute(params![delivery, now.as_micros(), WAITS])?;
+    Ok(())
+}
+
+/// Deliveries to `target` whose turn it is, earliest first. Those behind an older one of their subject wait without a
+/// time, so that the events of a subject arrive in order and a long queue costs nothing to look at.
+pub(crate) fn due(
+    db: &Connection,
+    target: &str,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<Due>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT d.id, d.issuer, d.agent_id, d.attempts, e.txn, e.event_id, e.kind, e.body
+         FROM deliveries d INDEXED BY deliveries_due JOIN events e ON e.seq = d.event_seq
+         WHERE d.target = ?1 AND d.state = 'pending' AND d.next_at <= ?2 ORDER BY d.next_at, d.id LIMIT ?3",
+    )?;
+    let rows = statement.query_map(params![target, now.as_micros(), limit as i64], |row| {
+        Ok(Due {
+            delivery: row.get(0)?,
+            agent: agent_of(&row.get::<_, String>(1)?, &row.get::<_, String>(2)?),
+            attempts: row.get(3)?,
+            txn: Txn::from_stored(row.get(4)?),
+            message: Message { id: row.get(5)?, kind: row.get(6)?, body: row.get(7)? },
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// When the next delivery to `target` after `now` is due.
+pub(crate) fn next_due(
+    db: &Connection,
+    target: &str,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, StoreError> {
+    let next: Option<i64> = db
+        .prepare_cached(
+            "SELECT min(next_at) FROM deliveries INDEXED BY deliveries_due
+             WHERE target = ?1 AND state = 'pending' AND next_at > ?2 AND next_at < ?3",
+        )?
+        .query_row(params![target, now.as_micros(), WAITS], |row| row.get(0))?;
+    Ok(next.map(Timestamp::from_micros))
+}
+
+/// How many deliveries are pending, and how many are dead.
+pub(crate) fn backlog(db: &Connection) -> Result<(u64, u64), StoreError> {
+    let count = |state| -> rusqlite::Result<i64> {
+        db.prepare_cached("SELECT count(*) FROM deliveries WHERE state = ?1")?
+            .query_row([state], |row| row.get(0))
+    };
+    Ok((count("pending")? as u64, count("dead")? as u64))
+}
+
+/// One delivery in the list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryRow {
+    /// The `webhook-id`.
+    pub event_id: String,
+    /// The event's type.
+    pub kind: String,
+    /// Whom it speaks of.
+    pub agent: AgentKey,
+    /// The story it belongs to.
+    pub txn: Txn,
+    /// Which target.
+    pub target: String,
+    /// How far it has come.
+    pub state: DeliveryState,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// When it first left.
+    pub sent_at: Option<Timestamp>,
+    /// When it was acknowledged, or given up.
+    pub settled_at: Option<Timestamp>,
+    /// When it is tried next; none once it is settled, or while it waits behind an older one of its subject.
+    pub next_at: Option<Timestamp>,
+    /// What came of the last attempt.
+    pub last: Option<String>,
+    /// For the next page, and the name to redeliver it by.
+    pub cursor: i64,
+}
+
+/// Which deliveries to list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Which<'a> {
+    All,
+    State(DeliveryState),
+    Txn(&'a str),
+}
+
+/// A page of deliveries, newest first.
+pub(crate) fn list(db: &Connection, which: Which<'_>, page: Page) -> Result<Vec<DeliveryRow>, StoreError> {
+    let (filter, value) = match which {
+        Which::All => ("?3 = ''", ""),
+        Which::State(state) => ("d.state = ?3", state.as_str()),
+        Which::Txn(txn) => ("e.txn = ?3", txn),
+    };
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT e.event_id, e.kind, d.issuer, d.agent_id, e.txn, d.target, d.state, d.attempts, e.at, d.sent_at,
+                d.settled_at, d.next_at, d.id,
+                (SELECT r.outcome || coalesce(' ' || r.status, '') || ': ' || r.detail FROM receipts r
+                 WHERE r.delivery = d.id ORDER BY r.seq DESC LIMIT 1)
+         FROM deliveries d JOIN events e ON e.seq = d.event_seq
+         WHERE {filter} AND d.id < ?1 ORDER BY d.id DESC LIMIT ?2"
+    ))?;
+    let mut rows = statement.query(params![page.before(), page.limit(), value])?;
+    let mut list = Vec::new();
+    while let Some(row) = rows.next()? {
+        list.push(delivery(row)?);
+    }
+    Ok(list)
+}
+
+fn delivery(row: &rusqlite::Row<'_>) -> Result<DeliveryRow, StoreError> {
+    let time = |i| -> rusqlite::Result<Option<Timestamp>> {
+        Ok(row.get::<_, Option<i64>>(i)?.map(Timestamp::from_micros))
+    };
+    let state = DeliveryState::from_stored(&row.get::<_, String>(6)?)?;
+    Ok(DeliveryRow {
+        event_id: row.get(0)?,
+        kind: row.get(1)?,
+        agent: agent_of(&row.get::<_, String>(2)?, &row.get::<_, String>(3)?),
+        txn: Txn::from_stored(row.get(4)?),
+        target: row.get(5)?,
+        state,
+        attempts: row.get(7)?,
+        at: Timestamp::from_micros(row.get(8)?),
+        sent_at: time(9)?,
+        settled_at: time(10)?,
+        next_at: time(11)?.filter(|at| state == DeliveryState::Pending && at.as_micros() != WAITS),
+        cursor: row.get(12)?,
+        last: row.get(13)?,
+    })
+}

@@ -1,0 +1,149 @@
+//! What came of each attempt, and what that makes of the delivery.
+
+use detector::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use super::outbox::{self, DeliveryState, WAITS};
+
+/// One attempt and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// From 1.
+    pub attempt: u32,
+    /// When it was sent.
+    pub at: Timestamp,
+    /// `acknowledged`, `failed` or `gone`.
+    pub outcome: String,
+    /// The HTTP status, where there was an answer.
+    pub status: Option<u16>,
+    /// What went wrong, or nothing.
+    pub detail: String,
+}
+
+/// What becomes of a delivery after an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// It arrived.
+    Done,
+    /// Again at this time.
+    Again(Timestamp),
+    /// No more.
+    Dead,
+}
+
+/// Writes the receipt, and what becomes of the delivery.
+pub(crate) fn record(
+    tx: &Transaction<'_>,
+    delivery: i64,
+    receipt: &Receipt,
+    next: Next,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO receipts (delivery, attempt, at, outcome, status, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        delivery,
+        receipt.attempt,
+        receipt.at.as_micros(),
+        receipt.outcome,
+        receipt.status,
+        receipt.detail
+    ])?;
+    let (state, next_at, settled_at) = match next {
+        Next::Done => (DeliveryState::Acknowledged, None, Some(now.as_micros())),
+        Next::Again(at) => (DeliveryState::Pending, Some(at.as_micros()), None),
+        Next::Dead => (DeliveryState::Dead, None, Some(now.as_micros())),
+    };
+    tx.prepare_cached(
+        "UPDATE deliveries SET state = ?2, attempts = ?3, next_at = coalesce(?4, next_at),
+             sent_at = coalesce(sent_at, ?5), settled_at = ?6 WHERE id = ?1",
+    )?
+    .execute(params![
+        delivery,
+        state.as_str(),
+        receipt.attempt,
+        next_at,
+        receipt.at.as_micros(),
+        settled_at
+    ])?;
+    if settled_at.is_some() {
+        outbox::advance(tx, delivery, now)?;
+    }
+    Ok(())
+}
+
+/// The receipts of one delivery, oldest first.
+pub(crate) fn of_delivery(db: &Connection, delivery: i64) -> Result<Vec<Receipt>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT attempt, at, outcome, status, detail FROM receipts WHERE delivery = ?1 ORDER BY seq LIMIT 1000",
+    )?;
+    let rows = statement.query_map([delivery], |row| {
+        Ok(Receipt {
+            attempt: row.get(0)?,
+            at: Timestamp::from_micros(row.get(1)?),
+            outcome: row.get(2)?,
+            status: row.get(3)?,
+            detail: row.get(4)?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Puts a settled delivery on the way again, from the first retry on. False if there is none of this name.
+pub(crate) fn redeliver(tx: &Transaction<'_>, delivery: i64, now: Timestamp) -> Result<bool, StoreError> {
+    let changed = tx.execute(
+        "UPDATE deliveries SET state = 'pending', attempts = 0, next_at = ?2, settled_at = NULL WHERE id = ?1",
+        params![delivery, now.as_micros()],
+    )?;
+    Ok(changed == 1)
+}
+
+/// A target that said it is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisabledTarget {
+    /// Which.
+    pub target: String,
+    /// Since when.
+    pub at: Timestamp,
+    /// What it said.
+    pub reason: String,
+}
+
+pub(crate) fn disable(tx: &Transaction<'_>, target: &DisabledTarget) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO disabled_targets (target, at, reason) VALUES (?1, ?2, ?3) ON CONFLICT (target) DO NOTHING",
+        params![target.target, target.at.as_micros(), target.reason],
+    )?;
+    Ok(())
+}
+
+/// Uses a target again, and tries what waits for it at once. False if it was not disabled.
+pub(crate) fn enable(tx: &Transaction<'_>, target: &str, now: Timestamp) -> Result<bool, StoreError> {
+    let changed = tx.execute("DELETE FROM disabled_targets WHERE target = ?1", [target])?;
+    tx.execute(
+        "UPDATE deliveries SET next_at = ?2, attempts = 0 WHERE target = ?1 AND state = 'pending' AND next_at < ?3",
+        params![target, now.as_micros(), WAITS],
+    )?;
+    Ok(changed == 1)
+}
+
+pub(crate) fn is_disabled(db: &Connection, target: &str) -> Result<bool, StoreError> {
+    let mut statement = db.prepare_cached("SELECT 1 FROM disabled_targets WHERE target = ?1")?;
+    Ok(statement.query_row([target], |_| Ok(())).optional()?.is_some())
+}
+
+pub(crate) fn disabled(db: &Connection) -> Result<Vec<DisabledTarget>, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT target, at, reason FROM disabled_targets ORDER BY target LIMIT 1000")?;
+    let rows = statement.query_map([], |row| {
+        Ok(DisabledTarget {
+            target: row.get(0)?,
+            at: Timestamp::from_micros(row.get(1)?),
+            reason: row.get(2)?,
+        })
+    })?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}

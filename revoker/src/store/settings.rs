@@ -1,0 +1,47 @@
+//! Settings that outlive a restart.
+
+use detector::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use super::{StoreError, from_json, to_json};
+
+const PAUSE: &str = "pause";
+
+/// Automatic action is paused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Who paused it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+pub(crate) fn get(db: &Connection, name: &str) -> Result<Option<String>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT value FROM settings WHERE name = ?1")?;
+    Ok(statement.query_row([name], |row| row.get(0)).optional()?)
+}
+
+pub(crate) fn set(tx: &Transaction<'_>, name: &str, value: &str) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )?
+    .execute(params![name, value])?;
+    Ok(())
+}
+
+pub(crate) fn pause(db: &Connection) -> Result<Option<Pause>, StoreError> {
+    get(db, PAUSE)?.map(|text| from_json("the pause", &text)).transpose()
+}
+
+pub(crate) fn set_pause(tx: &Transaction<'_>, pause: Option<&Pause>) -> Result<(), StoreError> {
+    match pause {
+        Some(pause) => set(tx, PAUSE, &to_json(pause)?),
+        None => {
+            tx.execute("DELETE FROM settings WHERE name = ?1", [PAUSE])?;
+            Ok(())
+        }
+    }
+}
