@@ -1,0 +1,95 @@
+//! The HTTP interface: the agents' gate, the humans' page, the operators' lists and commands.
+//!
+//! | who | routes | role |
+//! | --- | --- | --- |
+//! | agents and their gateways | `POST /v1/gate`, `GET /v1/approvals/{id}` | `gate` |
+//! | humans | `GET` and `POST /approve/{page}` | none: the address, a one-time code, and for a yes the number |
+//! | operators | `GET /v1/alerts`, `/v1/agents`, `/v1/agent`, `/v1/effects`, `/v1/status`, `/v1/approvers`; `POST /v1/agents/{command}`, `/v1/effects/redeliver`, `/v1/pause`, `/v1/resume` | `operator` |
+//!
+//! Agents are named in queries and bodies and never in paths: their names hold slashes, colons and whatever else an ARN
+//! or a SPIFFE id may hold, and proxies disagree on what an escaped slash in a path means.
+//!
+//! Every error is `application/problem+json`. Whatever is not an explicit "go on" is a no.
+
+mod agents;
+mod alerts;
+mod approvals;
+mod approve;
+mod caller;
+mod control;
+mod effects;
+mod gate;
+mod input;
+mod person;
+mod problem;
+mod waiters;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use detector::Timestamp;
+
+pub use caller::{Caller, Role};
+pub use gate::{Gate, GateError, Scored, Scorer};
+pub use problem::Problem;
+
+use crate::revoker::Revoker;
+use waiters::Waiters;
+
+/// Reads the wall clock; a test turns it by hand.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Bytes of a form or of an operator's command, at most.
+const SMALL_BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// What every route needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    revoker: Revoker,
+    clock: Clock,
+    public_url: Arc<str>,
+    waiters: Waiters,
+}
+
+impl Api {
+    /// `public_url` is where people and agents reach this server: scheme and authority, perhaps a path; a slash at the
+    /// end is dropped.
+    pub fn new(revoker: Revoker, public_url: &str, clock: Clock) -> Self {
+        Self {
+            revoker,
+            clock,
+            public_url: public_url.trim_end_matches('/').into(),
+            waiters: Waiters::default(),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// How long a yes is good for.
+    fn grant(&self) -> std::time::Duration {
+        self.revoker.policy().config().grant_s.duration()
+    }
+}
+
+/// All routes. The gate's body is limited to `record_bytes_max`.
+pub fn router<S: Scorer>(api: Api, scorer: S, record_bytes_max: usize) -> Router {
+    gate::router(Gate::new(api.clone(), scorer), record_bytes_max).merge(console(api))
+}
+
+/// All routes but the gate; for a process that scores nothing.
+pub fn console(api: Api) -> Router {
+    approvals::router()
+        .merge(approve::router())
+        .merge(agents::router())
+        .merge(alerts::router())
+        .merge(effects::router())
+        .merge(control::router())
+        .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
+        .with_state(api)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! `/v1/agents`, `/v1/agent`: where agents stand, and what operators do about it.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use detector::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Api;
+use super::caller::{AsOperator, Caller};
+use super::input::{Asked, Body, Part, Rows, Which};
+use super::person::Signed;
+use super::problem::Problem;
+use crate::agent::AgentKey;
+use crate::approval::Status;
+use crate::audit;
+use crate::revoker::ApplyError;
+use crate::standing::Standing;
+use crate::store::agents::StandingRow;
+use crate::store::{Page, StoreError, approvals};
+
+/// Audit entries shown with one agent.
+const HISTORY: u32 = 50;
+
+pub(super) fn router() -> Router<Api> {
+    Router::new()
+        .route("/v1/agents", get(list))
+        .route("/v1/agent", get(one))
+        .route("/v1/agents/{command}", post(command))
+}
+
+/// `GET /v1/agents?limit=&cursor=`: role `operator`. Agents that are not plainly trusted, last changed first.
+async fn list(
+    State(api): State<Api>,
+    AsOperator(_caller): AsOperator,
+    Asked(part): Asked<Part>,
+) -> Result<Json<Rows<StandingRow>>, Problem> {
+    let rows = api.revoker.standings(part.page()).await?;
+    Ok(part.answer(rows, |row| row.cursor))
+}
+
+#[derive(Serialize)]
+struct One {
+    agent: AgentKey,
+    #[serde(flatten)]
+    standing: Standing,
+    /// The question that is open, if one is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<Question>,
+    /// What was done with it, newest first.
+    history: Vec<audit::Entry>,
+}
+
+/// `GET /v1/agent?agent_id=&issuer=`: role `operator`. One agent, known or not: a name never seen is trusted.
+async fn one(
+    State(api): State<Api>,
+    AsOperator(_caller): AsOperator,
+    Asked(which): Asked<Which>,
+) -> Result<Json<One>, Problem> {
+    let agent = which.key();
+    let standing = api.revoker.standing(agent.issuer.as_deref(), &agent.agent_id);
+    let approval = match standing.case() {
+        Some(case) => question(&api, case.to_string()).await?,
+        None => None,
+    };
+    let history = api.revoker.audit_of(agent.clone(), Page::new(HISTORY, None)).await?;
+    Ok(Json(One { agent, standing, approval, history }))
+}
+
+/// A question as operators see it: with the number, for the alert's place is where it is shown.
+#[derive(Serialize)]
+pub(super) struct Question {
+    approval_id: String,
+    status: Status,
+    opened_at: Timestamp,
+    expires_at: Timestamp,
+    /// What the human types on the page. Only while it is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binding_code: Option<String>,
+    /// Where the human answers.
+    page_url: String,
+}
+
+/// The question of this case.
+pub(super) async fn question(api: &Api, case: String) -> Result<Option<Question>, StoreError> {
+    let approval =
+        api.revoker.read(move |db| approvals::by_case(db, &case).map_err(StoreError::from)).await?;
+    Ok(approval.map(|approval| {
+        let status = approval.status(api.now());
+        Question {
+            status,
+            opened_at: approval.opened_at,
+            expires_at: approval.expires_at,
+            binding_code: (status == Status::Pending).then(|| approval.binding_code.as_str().to_owned()),
+            page_url: format!("{}{}", api.public_url, approval.page.path()),
+            approval_id: approval.id.to_string(),
+        }
+    }))
+}
+
+/// What an operator asks for.
+#[derive(Deserialize)]
+struct Command {
+    #[serde(flatten)]
+    which: Which,
+    #[serde(flatten)]
+    signed: Signed,
+    /// When a suspension ends.
+    until: Option<Timestamp>,
+}
+
+/// `POST /v1/agents/revoke | suspend | retire | reinstate`: role `operator`.
+/// Body `{agent_id, issuer?, person, reason, until?}`; answers with the new standing.
+async fn command(
+    State(api): State<Api>,
+    AsOperator(caller): AsOperator,
+    Path(verb): Path<String>,
+    Body(command): Body<Command>,
+) -> Result<Json<Standing>, Problem> {
+    let agent = command.which.key();
+    obey(&api, &caller, &verb, agent, command).await.map(Json)
+}
+
+async fn obey(
+    api: &Api,
+    caller: &Caller,
+    verb: &str,
+    agent: AgentKey,
+    command: Command,
+) -> Result<Standing, Problem> {
+    let until = command.until;
+    let (by, reason) = command.signed.checked(caller)?;
+    let (revoker, now) = (&api.revoker, api.now());
+    let standing = match verb {
+        "revoke" => revoker.revoke(agent, by, reason, now).await,
+        "retire" => revoker.retire(agent, by, reason, now).await,
+        "reinstate" => revoker.reinstate(agent, by, reason, now).await,
+        "suspend" => {
+            let until = until.ok_or_else(|| {
+                Problem::new(StatusCode::BAD_REQUEST, "bad_field", "The command is incomplete")
+                    .detail("`until` must say when the suspension ends, as RFC 3339.")
+                    .fact("field", "until")
+            })?;
+            revoker.suspend(agent, by, reason, until, now).await
+        }
+        _ => {
+            return Err(Problem::new(StatusCode::NOT_FOUND, "command_unknown", "There is no such command")
+                .detail("The commands are `revoke`, `suspend`, `retire` and `reinstate`."));
+        }
+    };
+    standing.map_err(refused)
+}
+
+/// Why a command was not obeyed.
+pub(super) fn refused(e: ApplyError) -> Problem {
+    match e {
+        ApplyError::Store(e) => e.into(),
+        e => Problem::new(StatusCode::CONFLICT, "not_possible", "The agent's standing does not allow that")
+            .detail(format!("{e}.")),
+    }
+}

@@ -1,0 +1,183 @@
+//! `GET /v1/approvals/{id}`: how far the human is, for the agent that waits.
+
+use std::time::Duration;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use detector::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::Api;
+use super::caller::{AsGate, text_header};
+use super::problem::Problem;
+use super::waiters::Waiter;
+use crate::approval::{ACR, AMR, Approval, ApprovalId, Grant, State as Answered, Status};
+use crate::store::{StoreError, approvals};
+
+/// Seconds between two questions of an agent that does not wait.
+pub(super) const INTERVAL_S: u64 = 5;
+
+/// The longest wait, seconds: under the minute after which proxies like to close.
+const WAIT_S_MAX: u64 = 55;
+
+/// How often a waiter looks for what rings no bell: a question taken back or lapsed.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+pub(super) fn router() -> Router<Api> {
+    Router::new().route("/v1/approvals/{id}", get(status))
+}
+
+#[derive(Deserialize)]
+struct Wait {
+    wait: Option<u64>,
+}
+
+/// What the agent is told. Who approved is not among it: a hijacked agent need not know whom to work on.
+#[derive(Serialize)]
+struct Answer<'a> {
+    approval_id: &'a ApprovalId,
+    status: Status,
+    /// When the question lapses or lapsed.
+    expires_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settled_at: Option<Timestamp>,
+    /// Seconds to leave between two questions while pending.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interval: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant: Option<GrantAnswer>,
+}
+
+/// The grant of an approved question. `token` is left out once it is no longer good.
+#[derive(Serialize)]
+struct GrantAnswer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+    expires_at: Timestamp,
+    /// The resumption that it belongs to, once used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resume_id: Option<String>,
+    acr: &'static str,
+    amr: [&'static str; 2],
+    auth_time: Timestamp,
+}
+
+/// Role `gate`. Answers at once, or after at most `?wait=` (or `Prefer: wait=`) seconds while the question is pending.
+///
+/// The id alone is not enough: it cannot be guessed, but addresses end up in logs, and a grant is of use at the gate only,
+/// which takes the same role.
+async fn status(
+    State(api): State<Api>,
+    AsGate(_caller): AsGate,
+    Path(id): Path<String>,
+    Query(query): Query<Wait>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let id: ApprovalId = id.parse().map_err(|_| unknown())?;
+    let preferred = preferred_wait(&headers);
+    let wait = query.wait.or(preferred).unwrap_or(0).min(WAIT_S_MAX);
+    let approval = waited(&api, &id, Duration::from_secs(wait)).await?.ok_or_else(unknown)?;
+    let now = api.now();
+    let mut response = Json(answer(&api, &approval, now)).into_response();
+    let out = response.headers_mut();
+    out.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    if approval.status(now) == Status::Pending {
+        out.insert(header::RETRY_AFTER, INTERVAL_S.into());
+    }
+    if query.wait.is_none()
+        && preferred.is_some()
+        && let Ok(applied) = format!("wait={wait}").parse()
+    {
+        out.insert(PREFERENCE_APPLIED, applied);
+    }
+    Ok(response)
+}
+
+fn unknown() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "approval_unknown", "There is no such approval").detail(
+        "Send the request to the gate again; if it still needs a human, the answer names an approval.",
+    )
+}
+
+/// `wait` of `Prefer: respond-async, wait=30` (RFC 7240).
+fn preferred_wait(headers: &HeaderMap) -> Option<u64> {
+    text_header(headers, &PREFER)?
+        .split([',', ';'])
+        .find_map(|preference| preference.trim().strip_prefix("wait="))
+        .and_then(|seconds| seconds.trim_matches('"').parse().ok())
+}
+
+/// The approval as soon as it is no longer pending, or as it is when the wait is over.
+async fn waited(api: &Api, id: &ApprovalId, wait: Duration) -> Result<Option<Approval>, StoreError> {
+    let end = Instant::now() + wait;
+    let mut waiter = if wait.is_zero() { None } else { api.waiters.enter() };
+    loop {
+        // Listening began before looking, so an answer in between is heard.
+        let approval = load(api, id).await?;
+        let pending = approval.as_ref().is_some_and(|a| a.status(api.now()) == Status::Pending);
+        match waiter.as_mut() {
+            Some(waiter) if pending && Instant::now() < end => nap(waiter, id, end).await,
+            _ => return Ok(approval),
+        }
+    }
+}
+
+async fn nap(waiter: &mut Waiter, id: &ApprovalId, end: Instant) {
+    let until = end.min(Instant::now() + LOOK_AGAIN);
+    // An elapsed nap is what it is for.
+    let _rung: Result<(), tokio::time::error::Elapsed> =
+        tokio::time::timeout_at(until, waiter.rung(id)).await;
+}
+
+async fn load(api: &Api, id: &ApprovalId) -> Result<Option<Approval>, StoreError> {
+    let id = id.clone();
+    api.revoker.read(move |db| approvals::by_id(db, &id).map_err(StoreError::from)).await
+}
+
+fn answer<'a>(api: &Api, approval: &'a Approval, now: Timestamp) -> Answer<'a> {
+    let status = approval.status(now);
+    let settled_at = match approval.state {
+        Answered::Answered { at, .. } | Answered::Superseded { at } => Some(at),
+        Answered::Pending | Answered::Expired => None,
+    };
+    let grant = approval.grant.as_ref().map(|grant| GrantAnswer {
+        token: (now < grant.expires_at).then(|| Grant::of(api.revoker.keys(), approval).expose().to_owned()),
+        expires_at: grant.expires_at,
+        resume_id: grant.used.as_ref().map(|(resume, _)| resume.as_str().to_owned()),
+        acr: ACR,
+        amr: AMR,
+        auth_time: settled_at.unwrap_or(approval.opened_at),
+    });
+    Answer {
+        approval_id: &approval.id,
+        status,
+        expires_at: approval.expires_at,
+        settled_at,
+        interval: (status == Status::Pending).then_some(INTERVAL_S),
+        grant,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preferred_wait_is_read_and_nonsense_is_not() {
+        let read = |value: &'static str| {
+            preferred_wait(&HeaderMap::from_iter([(PREFER, header::HeaderValue::from_static(value))]))
+        };
+        assert_eq!(read("wait=30"), Some(30));
+        assert_eq!(read("respond-async, wait=7"), Some(7));
+        for nonsense in ["", "wait", "wait=", "wait=-1", "wait=soon", "await=3"] {
+            assert_eq!(read(nonsense), None, "{nonsense}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Where a form was posted from, as far as the browser says.
+
+use axum::http::{HeaderMap, HeaderName, header};
+
+use crate::api::caller::text_header;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Whether nothing says that the form was posted from elsewhere.
+///
+/// A browser sends at least one of the two headers with a form, and no page can forge them; programs that walk the page
+/// without a browser may send neither, and are not what a forged request comes from. `Origin` must be this server: by the
+/// name in the configuration, or by the name the browser itself asked for.
+pub(super) fn is_own(headers: &HeaderMap, public_url: &str) -> bool {
+    let site = match headers.contains_key(&SEC_FETCH_SITE) {
+        true => text_header(headers, &SEC_FETCH_SITE) == Some("same-origin"),
+        false => true,
+    };
+    let origin = match headers.contains_key(header::ORIGIN) {
+        true => text_header(headers, &header::ORIGIN).is_some_and(|origin| {
+            origin == origin_of(public_url) || authority_of(origin) == text_header(headers, &header::HOST)
+        }),
+        false => true,
+    };
+    site && origin
+}
+
+/// Scheme and authority of an address.
+fn origin_of(url: &str) -> &str {
+    let authority = url.find("://").map_or(0, |at| at + 3);
+    let end = url[authority..].find('/').map_or(url.len(), |at| authority + at);
+    &url[..end]
+}
+
+fn authority_of(origin: &str) -> Option<&str> {
+    origin.split_once("://").map(|(_, authority)| authority)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(pairs: &[(&'static str, &'static str)]) -> bool {
+        let headers = pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), header::HeaderValue::from_static(value)))
+            .collect();
+        is_own(&headers, "https://tocsin.example/base")
+    }
+
+    #[test]
+    fn a_form_from_elsewhere_is_told() {
+        let host = ("host", "10.0.0.7:7700");
+        assert!(own(&[host]), "no browser");
+        assert!(own(&[host, ("sec-fetch-site", "same-origin"), ("origin", "https://tocsin.example")]));
+        assert!(own(&[host, ("origin", "http://10.0.0.7:7700")]), "reached by another name of this server");
+        for (name, value) in [
+            ("origin", "https://evil.example"),
+            ("origin", "null"),
+            ("origin", "https://tocsin.example.evil.example"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+        ] {
+            assert!(!own(&[host, (name, value)]), "{name}: {value}");
+        }
+        assert!(!own(&[host, ("origin", "https://tocsin.example"), ("origin", "https://evil.example")]));
+    }
+}

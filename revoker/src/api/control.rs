@@ -1,0 +1,78 @@
+//! `/v1/status`, `/v1/pause`, `/v1/resume`, `/v1/approvers`: the installation as a whole.
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Serialize;
+
+use super::Api;
+use super::agents::refused;
+use super::caller::AsOperator;
+use super::input::Body;
+use super::person::Signed;
+use super::problem::Problem;
+use crate::approval::{self, ApproverRow};
+use crate::store::settings::Pause;
+
+pub(super) fn router() -> Router<Api> {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/pause", post(pause))
+        .route("/v1/resume", post(resume))
+        .route("/v1/approvers", get(approvers))
+}
+
+#[derive(Serialize)]
+struct Status {
+    /// Who paused all automatic action, when and why; null while it is not paused.
+    paused: Option<Pause>,
+    /// Name of the policy in force.
+    policy: String,
+    /// Approvers who may answer. None: every challenge will lapse.
+    approvers: usize,
+}
+
+/// Role `operator`.
+async fn status(State(api): State<Api>, AsOperator(_caller): AsOperator) -> Result<Json<Status>, Problem> {
+    now(&api).await.map(Json)
+}
+
+async fn now(api: &Api) -> Result<Status, Problem> {
+    let approvers = approval::list(&api.revoker).await?;
+    Ok(Status {
+        paused: api.revoker.paused(),
+        policy: api.revoker.policy().version().to_owned(),
+        approvers: approvers.iter().filter(|approver| approver.disabled_at.is_none()).count(),
+    })
+}
+
+/// Role `operator`. Body `{person, reason}`. Verdicts go on and say what would have been done; persons' commands and
+/// approvals go on too.
+async fn pause(
+    State(api): State<Api>,
+    AsOperator(caller): AsOperator,
+    Body(signed): Body<Signed>,
+) -> Result<Json<Status>, Problem> {
+    let (by, reason) = signed.checked(&caller)?;
+    api.revoker.pause(by, reason, api.now()).await.map_err(refused)?;
+    now(&api).await.map(Json)
+}
+
+/// Role `operator`. Body `{person, reason}`.
+async fn resume(
+    State(api): State<Api>,
+    AsOperator(caller): AsOperator,
+    Body(signed): Body<Signed>,
+) -> Result<Json<Status>, Problem> {
+    let (by, reason) = signed.checked(&caller)?;
+    api.revoker.unpause(by, reason, api.now()).await.map_err(refused)?;
+    now(&api).await.map(Json)
+}
+
+/// Role `operator`. All approvers, by name; no secrets. They are enrolled on the server itself.
+async fn approvers(
+    State(api): State<Api>,
+    AsOperator(_caller): AsOperator,
+) -> Result<Json<Vec<ApproverRow>>, Problem> {
+    Ok(Json(approval::list(&api.revoker).await?))
+}

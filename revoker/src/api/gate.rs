@@ -1,0 +1,177 @@
+//! `POST /v1/gate`: may this agent do this now?
+//!
+//! The record is scored before the answer, and the answer is the agent's standing after that. Where the score does not
+//! come in time the answer is the last standing, and says so (`scored: false`). Anything but 200 is a no: a gate that
+//! cannot decide refuses.
+//!
+//! | answer | means | body |
+//! | --- | --- | --- |
+//! | 200 | go on | `decision`, `scored`, `event_id`, `level`, `standing`, `resumed` |
+//! | 401 `challenged` | a human must approve (RFC 9470) | `approval_id`, `status_url`, `expires_at`, `interval`, `binding_code` |
+//! | 401 `grant_refused` | the grant does not admit this act | `reason` |
+//! | 403 `revoked`, `suspended`, `retired` | access has ended | `not_before`, `until`, `since` |
+//! | 400, 409, 413 | the record is not one | `field` |
+//! | 429, 503 | no decision was possible | `Retry-After` |
+//!
+//! An agent that was approved sends the same act again with `Tocsin-Grant` (from `GET /v1/approvals/{id}`) and
+//! `Tocsin-Resume-Id` (its own choice). The first resume id that comes with a grant owns it: the same id is admitted again
+//! until the grant expires (`resumed.repeated` says so, for whoever must not carry the act out twice), any other is refused.
+
+mod answer;
+mod scorer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::Response;
+use axum::routing::post;
+use detector::Kind;
+use tokio::sync::Semaphore;
+
+pub use scorer::{GateError, Scored, Scorer};
+
+use super::Api;
+use super::caller::{AsGate, text_header};
+use super::problem::Problem;
+use crate::agent::AgentKey;
+use crate::approval::{Action, Admittance, Grant, GrantRefused, ResumeId, admit};
+use crate::revoker::Admission;
+use crate::store::StoreError;
+
+/// Requests waiting for their score at most; more are told to come back.
+const IN_FLIGHT_MAX: usize = 2_048;
+
+/// The longest a score is waited for whatever the scorer does; it has a shorter limit of its own.
+const SCORE_WAIT_MAX: Duration = Duration::from_secs(30);
+
+const GRANT: HeaderName = HeaderName::from_static("tocsin-grant");
+const RESUME_ID: HeaderName = HeaderName::from_static("tocsin-resume-id");
+
+/// What the gate needs besides the rest.
+pub struct Gate<S> {
+    api: Api,
+    scorer: Arc<S>,
+    places: Arc<Semaphore>,
+}
+
+impl<S> Clone for Gate<S> {
+    fn clone(&self) -> Self {
+        Self { api: self.api.clone(), scorer: Arc::clone(&self.scorer), places: Arc::clone(&self.places) }
+    }
+}
+
+impl<S: Scorer> Gate<S> {
+    /// A gate that asks `scorer`.
+    pub fn new(api: Api, scorer: S) -> Self {
+        Self { api, scorer: Arc::new(scorer), places: Arc::new(Semaphore::new(IN_FLIGHT_MAX)) }
+    }
+}
+
+/// The gate's one route. A record longer than `record_bytes_max` is refused.
+pub(super) fn router<S: Scorer>(gate: Gate<S>, record_bytes_max: usize) -> Router {
+    Router::new()
+        .route("/v1/gate", post(decide::<S>))
+        .layer(DefaultBodyLimit::max(record_bytes_max))
+        .with_state(gate)
+}
+
+/// What is asked: the act a request record announces.
+struct Asked {
+    event_id: String,
+    action: Action,
+}
+
+/// Role `gate`.
+async fn decide<S: Scorer>(
+    State(gate): State<Gate<S>>,
+    AsGate(caller): AsGate,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let _place = gate.places.try_acquire().map_err(|_| answer::no_room())?;
+    let body = body.map_err(answer::unreadable)?;
+    let resume = resumption(&headers)?;
+    let asked = asked(gate.scorer.decode(&body, &caller)?)?;
+    let agent = AgentKey::new(asked.action.issuer.as_deref(), &asked.action.agent_id);
+    // An agent that may not act at all consumes no grant by trying.
+    let stands = gate.api.revoker.admission(agent.issuer.as_deref(), &agent.agent_id);
+    let admitted = match resume {
+        Some(resume) if stands == Admission::Go => Some(admitted(&gate, resume, &asked).await?),
+        _ => None,
+    };
+    let scored = match tokio::time::timeout(SCORE_WAIT_MAX, gate.scorer.score(body, &caller)).await {
+        Ok(scored) => scored?,
+        Err(_) => Scored::default(),
+    };
+    // The standing now, not the one the verdict found: between the two a human may have answered.
+    let said = answer::Said {
+        standing: gate.api.revoker.standing(agent.issuer.as_deref(), &agent.agent_id),
+        event_id: &asked.event_id,
+        scored,
+        now: gate.api.now(),
+    };
+    match gate.api.revoker.admission(agent.issuer.as_deref(), &agent.agent_id) {
+        Admission::Go => Ok(answer::go_on(&said, admitted.as_ref())),
+        Admission::Challenged { case, phase, until } => {
+            Err(answer::challenged(&gate.api, &said, &case, phase, until).await?)
+        }
+        Admission::Suspended { until } => Err(answer::suspended(&said, until)),
+        Admission::Revoked { not_before } => Err(answer::revoked(&said, not_before)),
+        Admission::Retired { since } => Err(answer::retired(&said, since)),
+    }
+}
+
+fn asked(call: detector::Call<'_>) -> Result<Asked, Problem> {
+    if call.kind != Kind::Request {
+        return Err(answer::bad_record(
+            Some("kind"),
+            &format!(
+                "must be `request`, not `{}`: the gate judges what has not happened yet",
+                call.kind.as_str()
+            ),
+        ));
+    }
+    Ok(Asked { event_id: call.event_id.to_string(), action: Action::of_call(&call) })
+}
+
+/// The grant and the resume id, both or neither.
+fn resumption(headers: &HeaderMap) -> Result<Option<(Grant, ResumeId)>, Problem> {
+    let bad = |name: &HeaderName, why: &str| {
+        Problem::new(StatusCode::BAD_REQUEST, "bad_resumption", "The resumption is incomplete")
+            .detail(format!(
+                "The header `{name}` is {why}. Send it once, together with the other of the two."
+            ))
+            .fact("header", name.as_str())
+    };
+    if !headers.contains_key(&GRANT) && !headers.contains_key(&RESUME_ID) {
+        return Ok(None);
+    }
+    let grant = text_header(headers, &GRANT).ok_or_else(|| bad(&GRANT, "missing"))?;
+    let resume = text_header(headers, &RESUME_ID).ok_or_else(|| bad(&RESUME_ID, "missing"))?;
+    let grant = grant.parse().map_err(|e: crate::approval::IdError| bad(&GRANT, &e.to_string()))?;
+    let resume = resume.parse().map_err(|e: crate::approval::IdError| bad(&RESUME_ID, &e.to_string()))?;
+    Ok(Some((grant, resume)))
+}
+
+/// Admits the act before it is scored, so that its own evidence, which a human has answered, does not stop it again.
+async fn admitted<S>(
+    gate: &Gate<S>,
+    (grant, resume): (Grant, ResumeId),
+    asked: &Asked,
+) -> Result<Admittance, Problem> {
+    let (action, event_id) = (asked.action.clone(), asked.event_id.clone());
+    let (keys, now) = (Arc::clone(gate.api.revoker.keys()), gate.api.now());
+    let admitted: Result<Admittance, GrantRefused> = gate
+        .api
+        .revoker
+        .write(move |w| {
+            admit(w.tx(), &keys, (&grant, &resume), (&action, &event_id), now).map_err(StoreError::from)
+        })
+        .await?;
+    admitted.map_err(|refused| answer::grant_refused(&asked.event_id, refused))
+}

@@ -1,0 +1,222 @@
+//! The gate's answers in words and fields.
+
+use axum::Json;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use detector::{MicroBits, Timestamp, VerdictId};
+use serde::Serialize;
+
+use super::scorer::Scored;
+use crate::agent::CaseId;
+use crate::api::Api;
+use crate::api::approvals::INTERVAL_S;
+use crate::api::problem::Problem;
+use crate::approval::{ACR, Admittance, Approval, GrantRefused};
+use crate::standing::{Phase, Standing};
+use crate::store::{StoreError, approvals};
+
+/// What every answer says.
+pub(super) struct Said<'a> {
+    pub(super) event_id: &'a str,
+    pub(super) scored: Scored,
+    pub(super) standing: Standing,
+    pub(super) now: Timestamp,
+}
+
+#[derive(Serialize)]
+struct GoOn<'a> {
+    decision: &'static str,
+    /// False: the score did not come in time, and this is the last standing's answer.
+    scored: bool,
+    event_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict_id: Option<VerdictId>,
+    /// Bits of evidence after the call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<MicroBits>,
+    standing: &'static str,
+    /// The same record was asked about before.
+    duplicate: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resumed: Option<Resumed<'a>>,
+}
+
+#[derive(Serialize)]
+struct Resumed<'a> {
+    approval_id: &'a str,
+    /// Admitted before under the same resume id: the act may have been carried out already.
+    repeated: bool,
+    first_admitted_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+pub(super) fn go_on(said: &Said<'_>, admitted: Option<&Admittance>) -> Response {
+    count("go_on");
+    let (verdict_id, level) = said.scored.verdict.unzip();
+    Json(GoOn {
+        decision: "go_on",
+        scored: verdict_id.is_some(),
+        event_id: said.event_id,
+        verdict_id,
+        level,
+        standing: said.standing.name(),
+        duplicate: said.scored.duplicate,
+        resumed: admitted.map(|admitted| Resumed {
+            approval_id: admitted.approval.id.as_str(),
+            repeated: admitted.repeated,
+            first_admitted_at: admitted.first,
+            expires_at: admitted.until,
+        }),
+    })
+    .into_response()
+}
+
+/// RFC 9470 on the outside, and within what the agent needs to wait and to come back.
+pub(super) async fn challenged(
+    api: &Api,
+    said: &Said<'_>,
+    case: &CaseId,
+    phase: Phase,
+    until: Timestamp,
+) -> Result<Problem, StoreError> {
+    count("challenged");
+    let case = case.to_string();
+    let approval =
+        api.revoker.read(move |db| approvals::by_case(db, &case).map_err(StoreError::from)).await?;
+    let (title, detail) = match phase {
+        Phase::Pending => (
+            "A human must approve this",
+            "A human is being asked. Show them the number in `binding_code`, wait at `status_url`, and once it is approved \
+             send the same act again with the grant."
+                .to_owned(),
+        ),
+        Phase::Denied => {
+            ("A human said no", format!("A human denied it. Nobody is asked again before {until}."))
+        }
+        Phase::Expired => (
+            "Nobody answered in time",
+            "Nobody answered, which is not a no. Send the request again and a human is asked anew.".to_owned(),
+        ),
+    };
+    let problem = refusal(StatusCode::UNAUTHORIZED, "challenged", title, said)
+        .detail(detail)
+        .fact("decision", "challenged")
+        .header(header::WWW_AUTHENTICATE, step_up(title, api.grant().as_secs()));
+    let problem = match phase {
+        Phase::Denied => problem.retry_after(until.since(said.now).as_secs() + 1),
+        Phase::Pending | Phase::Expired => problem,
+    };
+    Ok(match approval {
+        Some(approval) => with_approval(problem, api, &approval, phase, said.now),
+        None => problem,
+    })
+}
+
+fn with_approval(problem: Problem, api: &Api, approval: &Approval, phase: Phase, now: Timestamp) -> Problem {
+    let problem = problem
+        .fact("approval_id", &approval.id)
+        .fact("status", approval.status(now))
+        .fact("status_url", format!("{}/v1/approvals/{}", api.public_url, approval.id))
+        .fact("expires_at", approval.expires_at)
+        // The act that the human is asked about; another act of the same agent waits for the same answer.
+        .fact("asked_for", &approval.record.event_id);
+    match phase {
+        Phase::Pending => problem.fact("interval", INTERVAL_S).fact("binding_code", &approval.binding_code),
+        Phase::Denied | Phase::Expired => problem,
+    }
+}
+
+fn step_up(description: &str, max_age_s: u64) -> String {
+    format!(
+        "Bearer error=\"insufficient_user_authentication\", error_description=\"{description}\", acr_values=\"{ACR}\", \
+         max_age=\"{max_age_s}\""
+    )
+}
+
+pub(super) fn revoked(said: &Said<'_>, not_before: Timestamp) -> Problem {
+    count("revoked");
+    refusal(StatusCode::FORBIDDEN, "revoked", "Access is revoked", said)
+        .detail("Only an operator can reinstate this agent. A new token does not help.")
+        .fact("decision", "revoked")
+        .fact("not_before", not_before)
+}
+
+pub(super) fn suspended(said: &Said<'_>, until: Timestamp) -> Problem {
+    count("suspended");
+    refusal(StatusCode::FORBIDDEN, "suspended", "Access is suspended", said)
+        .detail(format!("Access comes back at {until}, on probation, or earlier by an operator."))
+        .fact("decision", "suspended")
+        .fact("until", until)
+        .retry_after(until.since(said.now).as_secs() + 1)
+}
+
+pub(super) fn retired(said: &Said<'_>, since: Timestamp) -> Problem {
+    count("retired");
+    refusal(StatusCode::FORBIDDEN, "retired", "This agent is out of service", said)
+        .detail("It was taken out of service for good.")
+        .fact("decision", "retired")
+        .fact("since", since)
+}
+
+pub(super) fn grant_refused(event_id: &str, refused: GrantRefused) -> Problem {
+    count("grant_refused");
+    tracing::warn!(event_id, %refused, "a grant was refused");
+    let reason = match refused {
+        GrantRefused::Unknown => "unknown",
+        GrantRefused::Expired => "expired",
+        GrantRefused::OtherAct => "other_act",
+        GrantRefused::Used => "used",
+        GrantRefused::Retries => "retries",
+    };
+    Problem::new(StatusCode::UNAUTHORIZED, "grant_refused", "The grant does not admit this")
+        .detail(format!("{refused}."))
+        .fact("decision", "grant_refused")
+        .fact("event_id", event_id)
+        .fact("reason", reason)
+        .header(header::WWW_AUTHENTICATE, step_up("The grant does not admit this", 0))
+}
+
+pub(super) fn bad_record(field: Option<&str>, reason: &str) -> Problem {
+    count("bad_record");
+    let problem = Problem::new(StatusCode::BAD_REQUEST, "bad_record", "The record cannot be read").detail(
+        match field {
+            Some(field) => format!("`{field}` {reason}. Nothing was stored, and the answer is no."),
+            None => format!("{reason}. Nothing was stored, and the answer is no."),
+        },
+    );
+    match field {
+        Some(field) => problem.fact("field", field),
+        None => problem,
+    }
+}
+
+pub(super) fn unreadable(rejection: BytesRejection) -> Problem {
+    count("bad_record");
+    let (status, title) = match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => (StatusCode::PAYLOAD_TOO_LARGE, "The record is too long"),
+        _ => (StatusCode::BAD_REQUEST, "The record did not arrive"),
+    };
+    Problem::new(status, "bad_record", title).detail("Send one native request record as JSON.")
+}
+
+pub(super) fn no_room() -> Problem {
+    count("no_room");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "Too many requests wait for their score")
+        .detail("No decision was made, so the answer is no. Send the same record again.")
+        .retry_after(1)
+}
+
+fn refusal(status: StatusCode, kind: &'static str, title: &'static str, said: &Said<'_>) -> Problem {
+    let problem = Problem::new(status, kind, title)
+        .fact("event_id", said.event_id)
+        .fact("scored", said.scored.verdict.is_some());
+    match said.scored.verdict {
+        Some((_, level)) => problem.fact("level", level),
+        None => problem,
+    }
+}
+
+fn count(answer: &'static str) {
+    metrics::counter!("tocsin_gate_answers_total", "answer" => answer).increment(1);
+}

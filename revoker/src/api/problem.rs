@@ -1,0 +1,111 @@
+//! Errors as `application/problem+json` (RFC 9457): a type to branch on, a sentence for people, and the facts.
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::store::StoreError;
+
+/// What types of problem begin with. A name, not an address: it need not be fetched, now or ever.
+const TYPE_PREFIX: &str = "urn:tocsin:problem:";
+
+/// A refusal or a failure, as the caller sees it.
+#[derive(Debug)]
+pub struct Problem(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    status: StatusCode,
+    kind: &'static str,
+    title: &'static str,
+    detail: Option<String>,
+    facts: Map<String, Value>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    /// A problem of type `urn:tocsin:problem:{kind}`.
+    pub fn new(status: StatusCode, kind: &'static str, title: &'static str) -> Self {
+        Self(Box::new(Inner { status, kind, title, detail: None, facts: Map::new(), headers: Vec::new() }))
+    }
+
+    /// What is the matter this time, and what to do.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.0.detail = Some(detail.into());
+        self
+    }
+
+    /// A member of its own. What cannot be written as JSON is left out.
+    #[must_use]
+    pub fn fact(mut self, name: &'static str, value: impl Serialize) -> Self {
+        if let Ok(value) = serde_json::to_value(value) {
+            self.0.facts.insert(name.to_owned(), value);
+        }
+        self
+    }
+
+    /// A header besides. A value that no header may hold is left out.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: impl AsRef<str>) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
+            self.0.headers.push((name, value));
+        }
+        self
+    }
+
+    /// When to try again.
+    #[must_use]
+    pub fn retry_after(self, seconds: u64) -> Self {
+        self.header(header::RETRY_AFTER, seconds.to_string())
+    }
+}
+
+/// The members that RFC 9457 defines, then ours.
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    #[serde(flatten)]
+    facts: &'a Map<String, Value>,
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let problem = &self.0;
+        let body = Body {
+            r#type: format!("{TYPE_PREFIX}{}", problem.kind),
+            title: problem.title,
+            status: problem.status.as_u16(),
+            detail: problem.detail.as_deref(),
+            facts: &problem.facts,
+        };
+        // Texts and JSON values can always be written as JSON; were it otherwise, the status still tells.
+        let bytes = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = (problem.status, bytes).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        for (name, value) in self.0.headers {
+            headers.append(name, value);
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(e: StoreError) -> Self {
+        tracing::error!(error = %e, "a request could not be answered");
+        let problem = if e.may_pass() {
+            Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "The record cannot be reached")
+                .retry_after(2)
+        } else {
+            Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The record cannot be used")
+        };
+        problem.detail("Nothing was changed. Take this as a no; the server's log says more.")
+    }
+}

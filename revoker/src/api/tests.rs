@@ -1,0 +1,9 @@
+//! The interface over a real socket and a real record. Only the scorer is a stand-in: it says what the record asks it to,
+//! and fails when told.
+
+mod answers;
+mod gate;
+mod operators;
+mod page;
+mod support;
+mod walk;

@@ -1,0 +1,438 @@
+//! A server on a free port, an HTTP client that shares no code with it, and hands for the clock.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
+use detector::{
+    Attestation, Budgets, Call, EffectiveAttestation, Kind, MicroBits, Timestamp, Verdict, VerdictId,
+    VerdictRecord,
+};
+use serde::Deserialize;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use totp_rs::Totp;
+
+use crate::api::{Api, Caller, GateError, Role, Scored, Scorer, router};
+use crate::approval::{ApproverName, enrol};
+use crate::config::PolicyConfig;
+use crate::connector::Route;
+use crate::policy::Policy;
+use crate::revoker::{Revoker, Setup};
+
+/// Where every test begins: not on the border of a time step.
+const START: &str = "2026-11-22T03:00:10Z";
+
+/// A longer record is refused.
+pub(super) const RECORD_BYTES_MAX: usize = 4_096;
+
+/// A record as these tests write it: the native fields they need, and the level that the stand-in shall find.
+#[derive(Deserialize)]
+struct Line {
+    event_id: String,
+    #[serde(default)]
+    kind: Option<Kind>,
+    agent_id: String,
+    endpoint: String,
+    instance_id: Option<String>,
+    delegator: Option<String>,
+    args_digest: Option<String>,
+    #[serde(default)]
+    level: f64,
+    families: Option<u8>,
+}
+
+/// Finds in a record the level it names, and has the revoker handle it.
+struct StandIn {
+    revoker: Revoker,
+    clock: Arc<AtomicI64>,
+    trouble: Arc<Mutex<Option<Trouble>>>,
+    seen: Mutex<HashMap<String, VerdictId>>,
+}
+
+/// What may go wrong behind the gate.
+#[derive(Clone)]
+pub(super) enum Trouble {
+    Late,
+    Fails(GateError),
+}
+
+fn parse(raw: &[u8]) -> Result<Line, GateError> {
+    serde_json::from_slice(raw).map_err(|e| GateError::BadRecord {
+        field: e.to_string().split('`').nth(1).map(str::to_owned),
+        reason: "is missing or wrong".to_owned(),
+    })
+}
+
+fn call(line: Line) -> Call<'static> {
+    let mut call = Call::new(line.event_id, Timestamp::default(), line.agent_id, line.endpoint);
+    call.kind = line.kind.unwrap_or(Kind::Call);
+    call.identity.instance_id = line.instance_id.map(Into::into);
+    call.identity.delegator = line.delegator.map(Into::into);
+    call.args_digest = line.args_digest.map(Into::into);
+    call
+}
+
+impl Scorer for StandIn {
+    fn decode<'a>(&self, raw: &'a [u8], _caller: &Caller) -> Result<Call<'a>, GateError> {
+        parse(raw).map(call)
+    }
+
+    async fn score(&self, raw: Bytes, _caller: &Caller) -> Result<Scored, GateError> {
+        match self.trouble.lock().unwrap().clone() {
+            Some(Trouble::Late) => return Ok(Scored::default()),
+            Some(Trouble::Fails(e)) => return Err(e),
+            None => {}
+        }
+        let line = parse(&raw)?;
+        let level = MicroBits::from_bits(line.level);
+        let record = record(line, level, Timestamp::from_micros(self.clock.load(Ordering::SeqCst)));
+        let verdict = Some((record.verdict.id, level));
+        if self.seen.lock().unwrap().insert(record.event_id.clone(), record.verdict.id).is_some() {
+            return Ok(Scored { verdict, duplicate: true });
+        }
+        let (revoker, now) = (self.revoker.clone(), record.verdict.ts);
+        tokio::task::spawn_blocking(move || revoker.handle(&record, now)).await.unwrap().unwrap();
+        Ok(Scored { verdict, duplicate: false })
+    }
+}
+
+fn record(line: Line, level: MicroBits, ts: Timestamp) -> VerdictRecord {
+    let id = line.event_id.bytes().fold(7_u128, |id, b| id.wrapping_mul(257) ^ u128::from(b));
+    let verdict = Verdict {
+        id: VerdictId(id),
+        version: 1,
+        ts,
+        level,
+        added: level,
+        parts: std::iter::empty().collect(),
+        families: line.families.unwrap_or(2),
+        jump: 1.0,
+        attestation: EffectiveAttestation::new(Attestation::Token, Attestation::Token),
+        model: 0,
+    };
+    VerdictRecord::new(&call(line), verdict)
+}
+
+struct Server {
+    revoker: Revoker,
+    addr: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+/// One installation.
+pub(super) struct World {
+    folder: TempDir,
+    clock: Arc<AtomicI64>,
+    trouble: Arc<Mutex<Option<Trouble>>>,
+    server: Option<Server>,
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        let start: Timestamp = START.parse().unwrap();
+        let mut world = Self {
+            folder: tempfile::tempdir().unwrap(),
+            clock: Arc::new(AtomicI64::new(start.as_micros())),
+            trouble: Arc::default(),
+            server: None,
+        };
+        world.start().await;
+        world
+    }
+
+    async fn start(&mut self) {
+        let routes = vec![Route { name: "idp".to_owned(), events: Vec::new() }];
+        let policy = Policy::new(Budgets::default(), PolicyConfig::default());
+        let setup = Setup { policy, public_url: "http://tocsin.test".to_owned(), routes };
+        let revoker = Revoker::open(self.folder.path(), setup).unwrap();
+        let clock = Arc::clone(&self.clock);
+        let api = Api::new(
+            revoker.clone(),
+            "http://tocsin.test/",
+            Arc::new(move || Timestamp::from_micros(clock.load(Ordering::SeqCst))),
+        );
+        let scorer = StandIn {
+            revoker: revoker.clone(),
+            clock: Arc::clone(&self.clock),
+            trouble: Arc::clone(&self.trouble),
+            seen: Mutex::default(),
+        };
+        let app = router(api, scorer, RECORD_BYTES_MAX).layer(from_fn(credentials));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        self.server = Some(Server { revoker, addr, task });
+    }
+
+    /// The process ends without notice, and another begins on what is on the disk.
+    pub(super) async fn restart(&mut self) {
+        let server = self.server.take().unwrap();
+        server.task.abort();
+        assert!(server.task.await.unwrap_err().is_cancelled());
+        drop(server.revoker);
+        self.start().await;
+    }
+
+    pub(super) fn revoker(&self) -> &Revoker {
+        &self.server.as_ref().unwrap().revoker
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.clock.load(Ordering::SeqCst))
+    }
+
+    pub(super) fn pass(&self, seconds: u64) {
+        let later = self.now() + Duration::from_secs(seconds);
+        self.clock.store(later.as_micros(), Ordering::SeqCst);
+    }
+
+    pub(super) fn trouble(&self, trouble: Option<Trouble>) {
+        *self.trouble.lock().unwrap() = trouble;
+    }
+
+    /// A person with an authenticator app.
+    pub(super) async fn approver(&self, name: &str, also: &[&str]) -> Person {
+        let also = also.iter().map(ToString::to_string).collect();
+        let name = ApproverName::new(name).unwrap();
+        let enrolled = enrol(self.revoker(), name, also, "test".to_owned(), self.now()).await.unwrap();
+        let app = Totp::from_url(enrolled.expose_address()).unwrap();
+        Person { name: enrolled.name.to_string(), app }
+    }
+
+    pub(super) async fn send(&self, request: Ask) -> Reply {
+        request.send(self.server.as_ref().unwrap().addr).await
+    }
+
+    /// Asks the gate about an act that the detector finds `level` bits of evidence in.
+    pub(super) async fn gate(&self, event_id: &str, agent: &str, level: f64) -> Reply {
+        self.send(Ask::gate(&line(event_id, agent, level))).await
+    }
+
+    /// The address of the page of the newest question, from the operators' list, as people get it.
+    pub(super) async fn newest_page(&self) -> (String, Value) {
+        let alerts = self.send(Ask::get("/v1/alerts?limit=1").bearer("soc")).await.json();
+        let question = alerts["rows"][0]["approval"].clone();
+        let url = question["page_url"].as_str().unwrap();
+        (url.strip_prefix("http://tocsin.test").unwrap().to_owned(), question)
+    }
+}
+
+/// The record of one act.
+pub(super) fn line(event_id: &str, agent: &str, level: f64) -> Value {
+    serde_json::json!({
+        "event_id": event_id, "kind": "request", "agent_id": agent, "endpoint": "send_money",
+        "instance_id": "pod-1", "delegator": "dana@example.com", "args_digest": "sha256:01", "level": level,
+    })
+}
+
+pub(super) struct Person {
+    pub(super) name: String,
+    app: Totp,
+}
+
+impl Person {
+    pub(super) fn code(&self, world: &World) -> String {
+        self.app.generate(world.now().as_millis() as u64 / 1_000).to_string()
+    }
+}
+
+/// The middleware that the executable brings: a credential's name is its token here.
+async fn credentials(mut request: Request, next: Next) -> axum::response::Response {
+    let header = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    let caller = header.and_then(|value| value.strip_prefix("Bearer ")).map(|name| Caller {
+        name: name.to_owned(),
+        roles: if name == "soc" { vec![Role::Operator] } else { vec![Role::Gate] },
+    });
+    if let Some(caller) = caller {
+        request.extensions_mut().insert(caller);
+    }
+    next.run(request).await
+}
+
+/// A request, written by hand.
+#[derive(Clone)]
+pub(super) struct Ask {
+    method: &'static str,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Ask {
+    pub(super) fn get(path: &str) -> Self {
+        Self { method: "GET", path: path.to_owned(), headers: Vec::new(), body: String::new() }
+    }
+
+    pub(super) fn post(path: &str, body: &Value) -> Self {
+        let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
+        Self { method: "POST", path: path.to_owned(), headers, body: body.to_string() }
+    }
+
+    pub(super) fn gate(body: &Value) -> Self {
+        Self::post("/v1/gate", body).bearer("gateway")
+    }
+
+    pub(super) fn form(path: &str, fields: &[(&str, &str)]) -> Self {
+        let headers = vec![("Content-Type".to_owned(), "application/x-www-form-urlencoded".to_owned())];
+        let pairs: Vec<String> = fields.iter().map(|(k, v)| format!("{k}={}", escaped(v))).collect();
+        Self { method: "POST", path: path.to_owned(), headers, body: pairs.join("&") }
+    }
+
+    /// The same to another address.
+    pub(super) fn to(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.path);
+        self
+    }
+
+    pub(super) fn bearer(self, token: &str) -> Self {
+        self.header("Authorization", &format!("Bearer {token}"))
+    }
+
+    /// A header; one of that name that was there before is replaced.
+    pub(super) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.retain(|(known, _)| known != name);
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// As one that was approved comes back.
+    pub(super) fn resuming(self, grant: &str, resume_id: &str) -> Self {
+        self.header("Tocsin-Grant", grant).header("Tocsin-Resume-Id", resume_id)
+    }
+
+    async fn send(self, addr: SocketAddr) -> Reply {
+        let mut text =
+            format!("{} {} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n", self.method, self.path);
+        for (name, value) in &self.headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str(&format!("Content-Length: {}\r\n\r\n{}", self.body.len(), self.body));
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        Reply::parse(&String::from_utf8(answer).unwrap())
+    }
+}
+
+fn escaped(value: &str) -> String {
+    value
+        .bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
+}
+
+/// An answer, read by hand.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    headers: Vec<(String, String)>,
+    pub(super) body: String,
+}
+
+impl Reply {
+    fn parse(text: &str) -> Self {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers = lines.map(|line| {
+            let (name, value) = line.split_once(": ").unwrap();
+            (name.to_ascii_lowercase(), value.to_owned())
+        });
+        Self { status, headers: headers.collect(), body: body.to_owned() }
+    }
+
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
+    }
+
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// The value of a hidden field.
+    pub(super) fn field(&self, name: &str) -> &str {
+        let start = format!("name=\"{name}\" value=\"");
+        self.body.split_once(&start).and_then(|(_, rest)| rest.split('"').next()).unwrap_or_default()
+    }
+
+    /// `name=value` of the cookie it sets.
+    pub(super) fn cookie(&self) -> &str {
+        self.header("set-cookie").split(';').next().unwrap_or_default()
+    }
+
+    /// Status, the headers that matter, and the body with what differs from run to run replaced by its name.
+    pub(super) fn told(&self, names: &[(&str, &str)]) -> String {
+        let shown = ["content-type", "www-authenticate", "retry-after", "cache-control"];
+        let headers = self.headers.iter().filter(|(name, _)| shown.contains(&name.as_str()));
+        let mut text = format!("{}\n", self.status);
+        for (name, value) in headers {
+            text.push_str(&format!("{name}: {value}\n"));
+        }
+        text.push_str(&serde_json::to_string_pretty(&self.json()).unwrap());
+        names.iter().fold(text, |text, (name, value)| text.replace(value, name))
+    }
+}
+
+/// One browser at one page: it opens it, keeps the cookie, and posts forms.
+pub(super) struct Browser<'w> {
+    world: &'w World,
+    path: String,
+    shown: Reply,
+    cookie: String,
+}
+
+impl<'w> Browser<'w> {
+    pub(super) async fn open(world: &'w World, path: &str) -> Self {
+        let shown = world.send(Ask::get(path)).await;
+        let cookie = shown.cookie().to_owned();
+        Self { world, path: path.to_owned(), shown, cookie }
+    }
+
+    /// What it shows.
+    pub(super) fn sees(&self, text: &str) -> bool {
+        self.shown.body.contains(text)
+    }
+
+    pub(super) fn status(&self) -> u16 {
+        self.shown.status
+    }
+
+    /// The form as it would be posted.
+    pub(super) fn filled(&self, choice: &str, who: (&str, &str), number: &str) -> Ask {
+        let fields = [
+            ("token", self.shown.field("token")),
+            ("seen", self.shown.field("seen")),
+            ("choice", choice),
+            ("name", who.0),
+            ("code", who.1),
+            ("number", number),
+        ];
+        Ask::form(&self.path, &fields)
+            .header("Cookie", &self.cookie)
+            .header("Origin", "http://tocsin.test")
+            .header("Sec-Fetch-Site", "same-origin")
+    }
+
+    /// Posts it, and follows the redirect if there is one.
+    pub(super) async fn post(&mut self, choice: &str, who: (&str, &str), number: &str) -> u16 {
+        let reply = self.world.send(self.filled(choice, who, number)).await;
+        let status = reply.status;
+        self.shown = if status == 303 {
+            let path = reply.header("location").to_owned();
+            self.world.send(Ask::get(&path).header("Cookie", &self.cookie)).await
+        } else {
+            reply
+        };
+        status
+    }
+}

@@ -1,0 +1,173 @@
+//! The whole way: challenged, approved, resumed; and each other end of it.
+
+use super::support::{Ask, Browser, World, line};
+
+/// Challenges `agent`; gives the 401's body.
+async fn challenged(world: &World, event_id: &str, agent: &str) -> serde_json::Value {
+    let reply = world.gate(event_id, agent, 8.0).await;
+    assert_eq!(reply.status, 401, "{reply:?}");
+    reply.json()
+}
+
+async fn status(world: &World, approval_id: &str) -> serde_json::Value {
+    world.send(Ask::get(&format!("/v1/approvals/{approval_id}")).bearer("gateway")).await.json()
+}
+
+fn text<'v>(value: &'v serde_json::Value, name: &str) -> &'v str {
+    value[name].as_str().unwrap_or_else(|| panic!("no `{name}` in {value}"))
+}
+
+#[tokio::test]
+async fn challenged_approved_resumed_once() {
+    let mut world = World::new().await;
+    let alice = world.approver("alice", &[]).await;
+    assert_eq!(world.gate("e0", "billing", 0.0).await.json()["decision"], "go_on");
+
+    let asked = challenged(&world, "e1", "billing").await;
+    let (id, number) = (text(&asked, "approval_id").to_owned(), text(&asked, "binding_code").to_owned());
+    assert_eq!(text(&asked, "status_url"), format!("http://tocsin.test/v1/approvals/{id}"));
+    assert_eq!(status(&world, &id).await["status"], "pending");
+
+    // The agent waits, twice over; the human reads, slips twice, and approves; the process restarts in between.
+    world.restart().await;
+    let (path, question) = world.newest_page().await;
+    assert_eq!(question["binding_code"], number, "the alert shows the number too");
+    let mut browser = Browser::open(&world, &path).await;
+    assert!(browser.sees("May ") && browser.sees("send_money") && browser.sees("dana@example.com"));
+    let wrong_number = if number == "0000" { "0001" } else { "0000" };
+    assert_eq!(browser.post("approve", (&alice.name, &alice.code(&world)), wrong_number).await, 422);
+    assert!(browser.sees("That is not the number."));
+    assert_eq!(browser.post("approve", (&alice.name, "000000"), &number).await, 422);
+    assert!(browser.sees("Name and code do not go together."));
+    let wait = || world.send(Ask::get(&format!("/v1/approvals/{id}?wait=30")).bearer("gateway"));
+    let approve = async {
+        let posted = browser.post("approve", (&alice.name, &alice.code(&world)), &number).await;
+        (posted, browser.sees("<h1>Approved</h1>"))
+    };
+    let (first, second, posted) = tokio::join!(wait(), wait(), approve);
+    assert_eq!(posted, (303, true));
+    let (first, second) = (first.json(), second.json());
+    assert_eq!(first["status"], "approved");
+    assert_eq!(first["grant"], second["grant"], "every waiter gets the same grant");
+    let grant = text(&first["grant"], "token").to_owned();
+
+    // The approval survives, and the same act goes on; the answer is lost, so the agent comes back.
+    world.restart().await;
+    assert_eq!(status(&world, &id).await["grant"]["token"], grant);
+    let again = |event: &str| Ask::gate(&line(event, "billing", 9.0)).resuming(&grant, "r-1");
+    let resumed = world.send(again("e2")).await;
+    assert_eq!(resumed.status, 200, "{resumed:?}");
+    insta::assert_snapshot!(resumed.told(&[("<approval>", &id)]));
+    world.restart().await;
+    let repeated = world.send(again("e3")).await.json();
+    assert_eq!((&repeated["decision"], &repeated["resumed"]["repeated"]), (&"go_on".into(), &true.into()));
+
+    // Nobody else's, nothing else, never again.
+    let other = world.send(Ask::gate(&line("e4", "billing", 9.0)).resuming(&grant, "r-2")).await;
+    assert_eq!((other.status, text(&other.json(), "reason")), (401, "used"));
+    let mut act = line("e5", "billing", 9.0);
+    act["args_digest"] = "sha256:02".into();
+    let other = world.send(Ask::gate(&act).resuming(&grant, "r-1")).await;
+    assert_eq!((other.status, text(&other.json(), "reason")), (401, "other_act"));
+    let mut act = line("e6", "billing", 9.0);
+    act["instance_id"] = "pod-2".into();
+    assert_eq!(world.send(Ask::gate(&act).resuming(&grant, "r-1")).await.json()["reason"], "other_act");
+    world.pass(301);
+    let late = world.send(again("e7")).await;
+    assert_eq!((late.status, text(&late.json(), "reason")), (401, "expired"));
+    assert_eq!(status(&world, &id).await["grant"]["token"], serde_json::Value::Null);
+    // Its own evidence was answered for, so all of this left it on probation; what comes on top stops it again.
+    assert_eq!(world.gate("e8", "billing", 0.0).await.json()["standing"], "probation");
+    assert_eq!(world.gate("e9", "billing", 30.0).await.json()["decision"], "revoked");
+    assert_eq!(world.send(again("e10")).await.status, 403, "and no grant helps against that");
+}
+
+#[tokio::test]
+async fn denied_is_not_expired_and_an_attack_may_follow() {
+    let mut world = World::new().await;
+    let alice = world.approver("alice", &[]).await;
+    let asked = challenged(&world, "e1", "billing").await;
+    let id = text(&asked, "approval_id");
+    let (path, _) = world.newest_page().await;
+    let mut browser = Browser::open(&world, &path).await;
+    assert_eq!(browser.post("deny", (&alice.name, &alice.code(&world)), "").await, 303, "no number for a no");
+    assert!(browser.sees("<h1>Denied</h1>") && !browser.sees("value=\"approve\""));
+    let told = status(&world, id).await;
+    assert_eq!((&told["status"], &told["grant"]), (&"denied".into(), &serde_json::Value::Null));
+
+    // It stays stopped, and nobody is asked again before the question's end.
+    world.pass(30);
+    let stopped = world.gate("e2", "billing", 8.0).await;
+    assert_eq!((stopped.status, text(&stopped.json(), "status")), (401, "denied"));
+    assert_eq!(stopped.json()["binding_code"], serde_json::Value::Null);
+    assert_eq!(stopped.header("retry-after"), "871");
+    world.restart().await;
+
+    let mut browser = Browser::open(&world, &path).await;
+    assert_eq!(browser.post("approve", (&alice.name, &alice.code(&world)), "").await, 409, "a no stays a no");
+    assert_eq!(browser.post("attack", (&alice.name, &alice.code(&world)), "").await, 303);
+    assert!(browser.sees("Reported as an attack"));
+    assert_eq!(world.gate("e3", "billing", 0.0).await.status, 403);
+    assert_eq!(status(&world, id).await["status"], "denied");
+}
+
+#[tokio::test]
+async fn an_attack_ends_access_until_an_operator_says_otherwise() {
+    let mut world = World::new().await;
+    let alice = world.approver("alice", &[]).await;
+    challenged(&world, "e1", "billing").await;
+    let (path, _) = world.newest_page().await;
+    let mut browser = Browser::open(&world, &path).await;
+    assert_eq!(browser.post("attack", (&alice.name, &alice.code(&world)), "").await, 303);
+    world.restart().await;
+    let refused = world.gate("e2", "billing", 0.0).await;
+    assert_eq!((refused.status, text(&refused.json(), "type")), (403, "urn:tocsin:problem:revoked"));
+    assert_eq!(text(&refused.json(), "not_before"), world.now().to_string());
+
+    let command =
+        serde_json::json!({ "agent_id": "billing", "person": "Omar", "reason": "false alarm, see 42" });
+    let back = world.send(Ask::post("/v1/agents/reinstate", &command).bearer("soc")).await;
+    assert_eq!((back.status, text(&back.json(), "standing")), (200, "probation"));
+    assert_eq!(world.gate("e3", "billing", 0.0).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_question_that_lapses_is_no_denial_and_may_be_asked_again() {
+    let world = World::new().await;
+    let alice = world.approver("alice", &[]).await;
+    let asked = challenged(&world, "e1", "billing").await;
+    let (path, _) = world.newest_page().await;
+    let mut browser = Browser::open(&world, &path).await;
+    world.pass(900);
+    let told = status(&world, text(&asked, "approval_id")).await;
+    assert_eq!((&told["status"], &told["settled_at"]), (&"expired".into(), &serde_json::Value::Null));
+    let number = text(&asked, "binding_code");
+    assert_eq!(browser.post("approve", (&alice.name, &alice.code(&world)), number).await, 409);
+    assert!(browser.sees("This question has lapsed"));
+
+    let anew = challenged(&world, "e2", "billing").await;
+    assert_eq!(anew["status"], "pending");
+    assert_ne!(anew["approval_id"], asked["approval_id"]);
+    assert_eq!(
+        status(&world, text(&asked, "approval_id")).await["status"],
+        "expired",
+        "the old one stays what it was"
+    );
+}
+
+#[tokio::test]
+async fn a_question_that_something_else_settles_is_superseded() {
+    let world = World::new().await;
+    let asked = challenged(&world, "e1", "billing").await;
+    let command = serde_json::json!({ "agent_id": "billing", "person": "Omar", "reason": "we know" });
+    assert_eq!(world.send(Ask::post("/v1/agents/revoke", &command).bearer("soc")).await.status, 200);
+    assert_eq!(status(&world, text(&asked, "approval_id")).await["status"], "superseded");
+    let approvals: Vec<_> = world.send(Ask::get("/v1/alerts").bearer("soc")).await.json()["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|row| row["approval"]["page_url"].as_str().map(str::to_owned))
+        .collect();
+    let path = approvals[0].strip_prefix("http://tocsin.test").unwrap();
+    assert!(Browser::open(&world, path).await.sees("Settled elsewhere"));
+}

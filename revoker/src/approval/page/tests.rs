@@ -1,0 +1,251 @@
+//! The page in all its states, as snapshots: what is not in them, nobody has looked at.
+
+use std::time::Duration;
+
+use detector::{
+    Attestation, EffectiveAttestation, History, Kind, MicroBits, Part, Signal, Timestamp, Verdict,
+};
+use detector::{VerdictId, VerdictRecord};
+
+use super::{Past, Refused, STYLE, View, notice, render, unknown};
+use crate::approval::lockout::Attempts;
+use crate::approval::{Approval, Choice, FormToken, GrantState, Refusal, State};
+use crate::keys::Keys;
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn asked() -> Timestamp {
+    at("2026-11-22T03:02:10.5Z")
+}
+
+fn parts() -> [Part; 3] {
+    let history = |n, own, peers, prior| History { n, own, peers, prior };
+    let part = |signal, bits, observed, expected, window_ms, history| Part {
+        signal,
+        bits: MicroBits::from_bits(bits),
+        added: MicroBits::from_bits(bits / 2.0),
+        observed,
+        expected,
+        window_ms,
+        history,
+        quiet_at: 31.0,
+    };
+    [
+        part(Signal::Volume, 9.25, 212.0, 3.8, 60_000, history(4_310, 900, 80, 20)),
+        part(Signal::Endpoint, 6.5, 0.0, 0.4, 0, history(18_204, 640, 300, 60)),
+        part(Signal::LookElsewhere, -4.25, 19.0, 0.0, 0, History::default()),
+    ]
+}
+
+fn record() -> VerdictRecord {
+    VerdictRecord {
+        event_id: "evt-7c1f".into(),
+        kind: Kind::Request,
+        agent_id: "arn:aws:sts::123456789012:assumed-role/billing-agent".into(),
+        issuer: Some("https://idp.example".into()),
+        instance_id: Some("pod/billing-7f9c".into()),
+        session_id: Some("s-2210".into()),
+        token_id: None,
+        delegator: Some("dana@example.com".into()),
+        endpoint: "send_money".into(),
+        method: Some("CALL".into()),
+        resource: Some("accounts/4410".into()),
+        args_digest: Some("sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b".into()),
+        verdict: Verdict {
+            id: VerdictId(0x5a),
+            version: 1,
+            ts: asked(),
+            level: MicroBits::from_bits(11.5),
+            added: MicroBits::from_bits(5.75),
+            parts: parts().into_iter().collect(),
+            families: 2,
+            jump: 56.0,
+            attestation: EffectiveAttestation::new(Attestation::Token, Attestation::Token),
+            model: 0,
+        },
+    }
+}
+
+fn approval(state: State) -> Approval {
+    Approval {
+        id: "apr_000102030405060708090a0b0c0d0e0f".parse().unwrap(),
+        page: "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff".parse().unwrap(),
+        case: "0000000000000000000000000000ca5e".into(),
+        alert_id: "0000000000000000000000000000a1e7".into(),
+        record: record(),
+        binding_code: "4711".parse().unwrap(),
+        policy: "3f2a9c01d4e5".into(),
+        opened_at: asked(),
+        expires_at: asked() + Duration::from_secs(900),
+        state,
+        attempts: Attempts::default(),
+        grant: None,
+    }
+}
+
+/// The page's HTML, one element a line and without the stylesheet, at this time.
+fn shown(approval: &Approval, refused: Option<Refusal>, now: &str) -> String {
+    let keys = Keys::from_secret(&[7; 32]).unwrap();
+    let token = FormToken::new(&keys, &approval.page, &"0".repeat(32), approval.record.verdict.level);
+    let view = View {
+        approval,
+        past: Past { approved: 2, expired: 1, ..Past::default() },
+        peak: approval.record.verdict.level,
+        grant: Duration::from_secs(300),
+        token: &token,
+        refused: refused.map(|why| Refused { why, choice: Choice::Approve, name: "alice" }),
+        now: at(now),
+    };
+    lines(&render(&view).into_string())
+}
+
+fn lines(html: &str) -> String {
+    html.replace(STYLE, "…").replace("><", ">\n<")
+}
+
+fn answered(choice: Choice) -> State {
+    State::Answered { choice, by: "alice".into(), at: at("2026-11-22T03:05:44Z") }
+}
+
+#[test]
+fn an_open_question() {
+    insta::assert_snapshot!(shown(&approval(State::Pending), None, "2026-11-22T03:04:00Z"));
+}
+
+#[test]
+fn the_number_is_never_on_the_page() {
+    let states = [State::Pending, State::Expired, answered(Choice::Approve), answered(Choice::Deny)];
+    for state in states {
+        let html = shown(&approval(state), None, "2026-11-22T03:04:00Z");
+        assert!(!html.contains("4711"));
+        assert!(!html.contains("apr_"), "nor is the agent's name for the question");
+    }
+}
+
+#[test]
+fn outcomes() {
+    let mut approved = approval(answered(Choice::Approve));
+    approved.grant = Some(GrantState { expires_at: at("2026-11-22T03:10:44Z"), used: None });
+    let mut resumed = approved.clone();
+    let used = Some(("r-1".parse().unwrap(), at("2026-11-22T03:06:01Z")));
+    resumed.grant = Some(GrantState { expires_at: at("2026-11-22T03:10:44Z"), used });
+    let pages = [
+        ("approved", approved, "2026-11-22T03:06:00Z"),
+        ("resumed", resumed, "2026-11-22T03:20:00Z"),
+        ("denied", approval(answered(Choice::Deny)), "2026-11-22T03:06:00Z"),
+        ("attack", approval(answered(Choice::Attack)), "2026-11-22T03:06:00Z"),
+        ("expired", approval(State::Expired), "2026-11-22T04:00:00Z"),
+        (
+            "superseded",
+            approval(State::Superseded { at: at("2026-11-22T03:05:00Z") }),
+            "2026-11-22T03:06:00Z",
+        ),
+    ];
+    let first_and_form = pages.map(|(name, approval, now)| {
+        let html = shown(&approval, None, now);
+        let card: Vec<&str> = html.lines().skip_while(|l| !l.contains("card state")).take(12).collect();
+        let buttons: Vec<&str> = html.lines().filter(|l| l.contains("name=\"choice\"")).collect();
+        format!("== {name}\n{}\n-- {}", card.join("\n"), buttons.join(" "))
+    });
+    insta::assert_snapshot!(first_and_form.join("\n"));
+}
+
+#[test]
+fn every_refusal_says_what_to_do() {
+    let next = at("2026-11-22T03:04:30Z");
+    let refusals = [
+        Refusal::Locked { until: at("2026-11-22T03:19:00Z") },
+        Refusal::WrongNumber { left: 9 },
+        Refusal::WrongNumber { left: 1 },
+        Refusal::WrongCode,
+        Refusal::Spent { next },
+        Refusal::OwnRequest,
+        Refusal::EvidenceGrew,
+        Refusal::Over,
+        Refusal::Stale,
+    ];
+    let said = refusals.map(|why| {
+        let html = shown(&approval(State::Pending), Some(why), "2026-11-22T03:04:12Z");
+        assert!(html.contains("<title>Not accepted: "));
+        let alert: Vec<&str> =
+            html.lines().skip_while(|l| !l.contains("role=\"alert\"")).skip(1).take(5).collect();
+        alert.join("\n").split("</div>").next().unwrap_or_default().to_owned()
+    });
+    insta::assert_snapshot!(said.join("\n--\n"));
+}
+
+#[test]
+fn a_locked_question_shows_no_form() {
+    let mut locked = approval(State::Pending);
+    locked.attempts = Attempts { failures: 10, locked_until: Some(at("2026-11-22T03:09:00Z")) };
+    let html = shown(&locked, None, "2026-11-22T03:04:00Z");
+    assert!(!html.contains("<form"));
+    assert!(html.contains("Too many wrong answers."));
+    assert!(shown(&locked, None, "2026-11-22T03:09:00Z").contains("<form"));
+}
+
+#[test]
+fn a_late_look_at_an_open_question_finds_it_lapsed() {
+    let html = shown(&approval(State::Pending), None, "2026-11-22T03:17:10.5Z");
+    assert!(html.contains("This question has lapsed"));
+    assert!(!html.contains("value=\"approve\""));
+}
+
+#[test]
+fn weak_identities_missing_arguments_and_grown_evidence_stand_out() {
+    let mut weak = approval(State::Pending);
+    weak.record.verdict.attestation = EffectiveAttestation::default();
+    weak.record.args_digest = None;
+    let html = shown(&weak, None, "2026-11-22T03:04:00Z");
+    assert!(html.contains(r#"<dd class="warn">Not proven: a name somebody wrote down</dd>"#));
+    assert!(
+        html.contains(
+            r#"<dd class="warn">Not in the request. A yes covers this call with any arguments.</dd>"#
+        )
+    );
+}
+
+#[test]
+fn foreign_text_is_shown_and_never_obeyed() {
+    let nasty = "<script>alert(1)</script>\"'&\u{202e}";
+    let mut hostile = approval(answered(Choice::Deny));
+    hostile.state = State::Answered { choice: Choice::Deny, by: nasty.into(), at: asked() };
+    let r = &mut hostile.record;
+    for field in [
+        &mut r.issuer,
+        &mut r.instance_id,
+        &mut r.session_id,
+        &mut r.delegator,
+        &mut r.method,
+        &mut r.resource,
+        &mut r.args_digest,
+    ] {
+        *field = Some(nasty.into());
+    }
+    r.agent_id = nasty.into();
+    r.endpoint = nasty.into();
+    r.event_id = nasty.into();
+    hostile.alert_id = nasty.into();
+    for state in [hostile.state.clone(), State::Pending] {
+        hostile.state = state;
+        let html = shown(&hostile, Some(Refusal::WrongCode), "2026-11-22T03:04:00Z");
+        assert!(!html.contains("<script"));
+        assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+        assert!(!html.contains('\u{202e}'));
+        assert!(html.contains("\\u{202e}"));
+    }
+}
+
+#[test]
+fn pages_without_a_question() {
+    insta::assert_snapshot!(lines(&unknown().into_string()));
+    assert!(lines(&notice("<b>", "&").into_string()).contains("<h1>&lt;b&gt;</h1>"));
+}
+
+#[test]
+fn the_policy_lets_the_page_load_nothing() {
+    assert!(super::CONTENT_SECURITY_POLICY.starts_with("default-src 'none'; style-src 'sha256-"));
+    assert!(!STYLE.contains("url(") && !STYLE.contains("@import"));
+}

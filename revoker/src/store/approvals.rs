@@ -1,0 +1,326 @@
+//! Approvals in the system of record. Everything here runs inside a caller's transaction.
+//!
+//! Times are microseconds since the epoch. The evidence is kept as the JSON that travelled on the bus: it is shown and
+//! hashed, never searched.
+
+use std::time::Duration;
+
+use detector::{Timestamp, VerdictRecord};
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
+
+use crate::approval::lockout::Attempts;
+use crate::approval::page::Past;
+use crate::approval::{
+    Approval, ApprovalId, BindingCode, Choice, Digest, GrantState, PageKey, ResumeId, State,
+};
+pub use crate::effect::Closing;
+
+/// Tables of approvals, approvers and admissions. Made where they are missing.
+pub const SCHEMA: &str = include_str!("approvals.sql");
+
+/// How long a question is kept after its end. The audit keeps what was decided for ever.
+const KEPT: Duration = Duration::from_secs(400 * 86_400);
+
+/// Resumed events that one approval may admit: retries of the same resumption, each with an event of its own.
+pub const ADMISSIONS_MAX: u32 = 16;
+
+/// A question to put to a human.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The case in the agent's standing; one approval each.
+    pub case: &'a str,
+    /// The alert that goes with it.
+    pub alert_id: &'a str,
+    /// The act and the evidence.
+    pub record: &'a VerdictRecord,
+    /// No answer counts from this instant on.
+    pub expires_at: Timestamp,
+    /// Version of the policy in force.
+    pub policy: &'a str,
+}
+
+/// A question that was put.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The agent's name for it.
+    pub approval_id: String,
+    /// The page's path, `/approve/…`: for people only, never for the agent.
+    pub page: String,
+    /// For the agent and for operators' eyes; never sent along with `page`.
+    pub binding_code: String,
+    /// When the question lapses.
+    pub expires_at: Timestamp,
+}
+
+/// Puts a question, in the transaction in which the agent becomes challenged.
+pub fn open(tx: &Transaction<'_>, ask: &Ask<'_>, now: Timestamp) -> rusqlite::Result<Opened> {
+    let approval = Approval {
+        id: ApprovalId::random(),
+        page: PageKey::random(),
+        case: ask.case.to_owned(),
+        alert_id: ask.alert_id.to_owned(),
+        record: ask.record.clone(),
+        binding_code: BindingCode::random(),
+        policy: ask.policy.to_owned(),
+        opened_at: now,
+        expires_at: ask.expires_at,
+        state: State::Pending,
+        attempts: Attempts::default(),
+        grant: None,
+    };
+    prune(tx, now - KEPT)?;
+    insert(tx, &approval)?;
+    Ok(Opened {
+        approval_id: approval.id.to_string(),
+        page: approval.page.path(),
+        binding_code: approval.binding_code.as_str().to_owned(),
+        expires_at: approval.expires_at,
+    })
+}
+
+/// Forgets questions that ended before `end`, so that the table has a limit: what is asked in [`KEPT`].
+fn prune(tx: &Transaction<'_>, end: Timestamp) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "DELETE FROM admissions WHERE approval_id IN (SELECT id FROM approvals WHERE expires_at < ?1)",
+    )?
+    .execute([end.as_micros()])?;
+    tx.prepare_cached("DELETE FROM approvals WHERE expires_at < ?1")?.execute([end.as_micros()])?;
+    Ok(())
+}
+
+fn insert(tx: &Transaction<'_>, a: &Approval) -> rusqlite::Result<()> {
+    let record =
+        serde_json::to_string(&a.record).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
+    let agent = a.agent();
+    tx.prepare_cached(
+        "INSERT INTO approvals (id, page, case_id, alert_id, issuer, agent_id, record, action_digest, binding_code, \
+         policy, opened_at, expires_at) VALUES (:id, :page, :case, :alert, :issuer, :agent, :record, :action, :code, \
+         :policy, :opened, :expires)",
+    )?
+    .execute(named_params! {
+        ":id": a.id.as_str(),
+        ":page": a.page.as_str(),
+        ":case": a.case,
+        ":alert": a.alert_id,
+        ":issuer": agent.issuer,
+        ":agent": agent.agent_id,
+        ":record": record,
+        ":action": a.action().digest().as_bytes(),
+        ":code": a.binding_code.as_str(),
+        ":policy": a.policy,
+        ":opened": a.opened_at.as_micros(),
+        ":expires": a.expires_at.as_micros(),
+    })?;
+    Ok(())
+}
+
+/// Ends the question of `case`, if it is still pending, without an answer.
+pub fn close(tx: &Transaction<'_>, case: &str, how: Closing, now: Timestamp) -> rusqlite::Result<()> {
+    let state = match how {
+        Closing::Expired => EXPIRED,
+        Closing::Superseded => SUPERSEDED,
+    };
+    tx.prepare_cached(
+        "UPDATE approvals SET state = ?2, settled_at = ?3 WHERE case_id = ?1 AND state = 'pending'",
+    )?
+    .execute(params![case, state, now.as_micros()])?;
+    Ok(())
+}
+
+/// Writes down a human's answer; the grant's digest and end go with a yes. False if the question is settled already.
+///
+/// "This is an attack" may also be said when nobody answered in time or somebody merely said no.
+pub(crate) fn settle(
+    tx: &Transaction<'_>,
+    approval: &ApprovalId,
+    (choice, by): (Choice, &str),
+    grant: Option<(Digest, Timestamp)>,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    let changed = tx
+        .prepare_cached(
+            "UPDATE approvals SET state = ?2, settled_by = ?3, settled_at = ?4, grant_digest = ?5, \
+             grant_expires_at = ?6 \
+             WHERE id = ?1 AND (state = 'pending' OR (?2 = 'attack' AND state IN ('expired', 'deny')))",
+        )?
+        .execute(params![
+            approval.as_str(),
+            choice.as_str(),
+            by,
+            now.as_micros(),
+            grant.map(|(digest, _)| *digest.as_bytes()),
+            grant.map(|(_, until)| until.as_micros()),
+        ])?;
+    Ok(changed == 1)
+}
+
+/// Keeps the count of wrong answers.
+pub(crate) fn set_attempts(
+    tx: &Transaction<'_>,
+    approval: &ApprovalId,
+    attempts: Attempts,
+) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE approvals SET failures = ?2, locked_until = ?3 WHERE id = ?1")?.execute(
+        params![approval.as_str(), attempts.failures, attempts.locked_until.map(Timestamp::as_micros)],
+    )?;
+    Ok(())
+}
+
+/// Gives the grant to one resumption, for good.
+pub(crate) fn set_resumed(
+    tx: &Transaction<'_>,
+    approval: &ApprovalId,
+    resume: &ResumeId,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "UPDATE approvals SET resume_id = ?2, resumed_at = ?3 WHERE id = ?1 AND resume_id IS NULL",
+    )?
+    .execute(params![approval.as_str(), resume.as_str(), now.as_micros()])?;
+    Ok(())
+}
+
+/// Marks an event as the resumed act of an approval. False if the approval has admitted as many as it may, or if the
+/// event is another approval's.
+pub(crate) fn add_admission(
+    tx: &Transaction<'_>,
+    approval: &ApprovalId,
+    event_id: &str,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    if let Some(holder) = admitted(tx, event_id)? {
+        return Ok(holder == approval.as_str());
+    }
+    let count: u32 = tx
+        .prepare_cached("SELECT count(*) FROM admissions WHERE approval_id = ?1")?
+        .query_row([approval.as_str()], |row| row.get(0))?;
+    if count >= ADMISSIONS_MAX {
+        return Ok(false);
+    }
+    tx.prepare_cached("INSERT INTO admissions (event_id, approval_id, admitted_at) VALUES (?1, ?2, ?3)")?
+        .execute(params![event_id, approval.as_str(), now.as_micros()])?;
+    Ok(true)
+}
+
+/// The approval under which this event resumes, if a human let it: its own evidence is answered already.
+pub fn admitted(tx: &Connection, event_id: &str) -> rusqlite::Result<Option<String>> {
+    tx.prepare_cached("SELECT approval_id FROM admissions WHERE event_id = ?1")?
+        .query_row([event_id], |row| row.get(0))
+        .optional()
+}
+
+/// By the agent's name for it.
+pub fn by_id(db: &Connection, id: &ApprovalId) -> rusqlite::Result<Option<Approval>> {
+    one(db, "id = ?1", id.as_str())
+}
+
+/// By the human's address.
+pub fn by_page(db: &Connection, page: &PageKey) -> rusqlite::Result<Option<Approval>> {
+    one(db, "page = ?1", page.as_str())
+}
+
+/// By the case in the agent's standing.
+pub fn by_case(db: &Connection, case: &str) -> rusqlite::Result<Option<Approval>> {
+    one(db, "case_id = ?1", case)
+}
+
+/// How other questions about the same agent ended, put at or after `since`.
+pub(crate) fn past(db: &Connection, approval: &Approval, since: Timestamp) -> rusqlite::Result<Past> {
+    let mut statement = db.prepare_cached(
+        "SELECT state, count(*) FROM approvals WHERE agent_id = ?1 AND issuer IS ?2 AND opened_at >= ?3 AND id <> ?4 \
+         GROUP BY state",
+    )?;
+    let agent = approval.agent();
+    let key = params![agent.agent_id, agent.issuer, since.as_micros(), approval.id.as_str()];
+    let mut past = Past::default();
+    for row in statement.query_map(key, |row| Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?)))? {
+        let (state, n) = row?;
+        match (Choice::from_stored(&state), state.as_str()) {
+            (Some(Choice::Approve), _) => past.approved = n,
+            (Some(Choice::Deny), _) => past.denied = n,
+            (Some(Choice::Attack), _) => past.attacks = n,
+            (None, EXPIRED) => past.expired = n,
+            (None, _) => {}
+        }
+    }
+    Ok(past)
+}
+
+/// By the digest of its grant.
+pub(crate) fn by_grant(db: &Connection, grant: &Digest) -> rusqlite::Result<Option<Approval>> {
+    one(db, "grant_digest = ?1", *grant.as_bytes())
+}
+
+fn one(db: &Connection, by: &str, key: impl rusqlite::ToSql) -> rusqlite::Result<Option<Approval>> {
+    db.prepare_cached(&format!("SELECT * FROM approvals WHERE {by}"))?.query_row([key], read).optional()
+}
+
+const EXPIRED: &str = "expired";
+const SUPERSEDED: &str = "superseded";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Approval> {
+    let record: String = row.get("record")?;
+    let approval = Approval {
+        id: parsed(row, "id")?,
+        page: parsed(row, "page")?,
+        case: row.get("case_id")?,
+        alert_id: row.get("alert_id")?,
+        record: serde_json::from_str(&record).map_err(|e| unreadable("record", e))?,
+        binding_code: parsed(row, "binding_code")?,
+        policy: row.get("policy")?,
+        opened_at: Timestamp::from_micros(row.get("opened_at")?),
+        expires_at: Timestamp::from_micros(row.get("expires_at")?),
+        state: state(row)?,
+        attempts: Attempts { failures: row.get("failures")?, locked_until: time(row, "locked_until")? },
+        grant: grant(row)?,
+    };
+    let kept: [u8; 32] = row.get("action_digest")?;
+    if Digest::from(kept) == approval.action().digest() {
+        Ok(approval)
+    } else {
+        Err(unreadable("action_digest", "the act it was opened for and the act it holds differ"))
+    }
+}
+
+fn state(row: &Row<'_>) -> rusqlite::Result<State> {
+    let name: String = row.get("state")?;
+    let at = || time(row, "settled_at").map(Option::unwrap_or_default);
+    Ok(match name.as_str() {
+        "pending" => State::Pending,
+        EXPIRED => State::Expired,
+        SUPERSEDED => State::Superseded { at: at()? },
+        other => State::Answered {
+            choice: Choice::from_stored(other)
+                .ok_or_else(|| unreadable("state", "no state of an approval"))?,
+            by: row.get("settled_by")?,
+            at: at()?,
+        },
+    })
+}
+
+fn grant(row: &Row<'_>) -> rusqlite::Result<Option<GrantState>> {
+    let Some(expires_at) = time(row, "grant_expires_at")? else { return Ok(None) };
+    let resume: Option<String> = row.get("resume_id")?;
+    let used = match (resume, time(row, "resumed_at")?) {
+        (Some(resume), Some(at)) => Some((resume.parse().map_err(|e| unreadable("resume_id", e))?, at)),
+        _ => None,
+    };
+    Ok(Some(GrantState { expires_at, used }))
+}
+
+fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_micros))
+}
+
+fn parsed<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+    row: &Row<'_>,
+    column: &str,
+) -> rusqlite::Result<T> {
+    row.get::<_, String>(column)?.parse().map_err(|e| unreadable(column, e))
+}
+
+fn unreadable(column: &str, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
+    let why = format!("approvals.{column}: {}", why.into());
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, why.into())
+}

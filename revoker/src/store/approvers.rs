@@ -1,0 +1,92 @@
+//! Approvers in the system of record. Everything here runs inside a caller's transaction; the table is in
+//! `approvals.sql`.
+
+use detector::Timestamp;
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+use crate::approval::lockout::Attempts;
+use crate::approval::{ApproverName, ApproverRow};
+
+/// An approver with what it takes to check a code.
+pub(crate) struct Stored {
+    pub(crate) row: ApproverRow,
+    pub(crate) sealed: Vec<u8>,
+    pub(crate) last_step: Option<u64>,
+    pub(crate) attempts: Attempts,
+}
+
+/// Adds an approver, or gives a disabled one of that name a new secret.
+pub(crate) fn put(tx: &Transaction<'_>, row: &ApproverRow, sealed: &[u8]) -> rusqlite::Result<()> {
+    let also =
+        serde_json::to_string(&row.also).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
+    tx.execute("DELETE FROM approvers WHERE name = ?1", [row.name.as_str()])?;
+    tx.execute(
+        "INSERT INTO approvers (name, also, secret, enrolled_at, enrolled_by) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![row.name.as_str(), also, sealed, row.enrolled_at.as_micros(), row.enrolled_by],
+    )?;
+    Ok(())
+}
+
+/// By name, in any case of letters.
+pub(crate) fn by_name(db: &Connection, name: &str) -> rusqlite::Result<Option<Stored>> {
+    db.prepare_cached("SELECT * FROM approvers WHERE name = ?1")?.query_row([name], read).optional()
+}
+
+/// All of them, by name.
+pub(crate) fn all(db: &Connection) -> rusqlite::Result<Vec<ApproverRow>> {
+    let mut statement = db.prepare_cached("SELECT * FROM approvers ORDER BY name")?;
+    statement.query_map([], |row| read(row).map(|stored| stored.row))?.collect()
+}
+
+/// From now on no code of theirs counts. False if there is no such approver or they were disabled before.
+pub(crate) fn disable(tx: &Transaction<'_>, name: &str, now: Timestamp) -> rusqlite::Result<bool> {
+    let changed = tx.execute(
+        "UPDATE approvers SET disabled_at = ?2 WHERE name = ?1 AND disabled_at IS NULL",
+        params![name, now.as_micros()],
+    )?;
+    Ok(changed == 1)
+}
+
+/// A right code: its step is spent, and earlier failures are forgotten.
+pub(crate) fn accept(tx: &Transaction<'_>, name: &str, step: u64) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "UPDATE approvers SET last_step = ?2, failures = 0, locked_until = NULL WHERE name = ?1",
+    )?
+    .execute(params![name, step as i64])?;
+    Ok(())
+}
+
+/// Keeps the count of wrong codes.
+pub(crate) fn set_attempts(tx: &Transaction<'_>, name: &str, attempts: Attempts) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE approvers SET failures = ?2, locked_until = ?3 WHERE name = ?1")?
+        .execute(params![name, attempts.failures, attempts.locked_until.map(Timestamp::as_micros)])?;
+    Ok(())
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Stored> {
+    let name: String = row.get("name")?;
+    let also: String = row.get("also")?;
+    let time = |column: &str| -> rusqlite::Result<Option<Timestamp>> {
+        Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_micros))
+    };
+    let locked_until = time("locked_until")?;
+    let row_of = ApproverRow {
+        name: ApproverName::new(&name).map_err(unreadable)?,
+        also: serde_json::from_str(&also).map_err(unreadable)?,
+        enrolled_at: Timestamp::from_micros(row.get("enrolled_at")?),
+        enrolled_by: row.get("enrolled_by")?,
+        disabled_at: time("disabled_at")?,
+        locked_until,
+    };
+    Ok(Stored {
+        row: row_of,
+        sealed: row.get("secret")?,
+        last_step: row.get::<_, Option<i64>>("last_step")?.map(|step| step.max(0) as u64),
+        attempts: Attempts { failures: row.get("failures")?, locked_until },
+    })
+}
+
+fn unreadable(why: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(why))
+}
