@@ -1,14 +1,19 @@
 //! The real parts that scenarios run on. A part that does not start fails the test with what it printed.
 
+pub(crate) mod chance;
 pub(crate) mod disk;
 pub(crate) mod engine;
+pub(crate) mod fleet;
+pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod kafka;
+pub(crate) mod page;
 pub(crate) mod parts;
 pub(crate) mod port;
 pub(crate) mod process;
 pub(crate) mod prove;
 pub(crate) mod receiver;
+pub(crate) mod stage;
 pub(crate) mod tocsin;
 pub(crate) mod totp;
 pub(crate) mod wait;

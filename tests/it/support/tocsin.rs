@@ -23,6 +23,9 @@ pub(crate) const OPERATOR: &str = "operator-of-a-test-0123456789abcdef";
 /// The secret that webhooks are signed with.
 pub(crate) const SECRET: &str = "whsec_dGhlIHNlY3JldCBvZiBhIHRlc3QsIDMyIGJ5dGVz";
 
+/// The default issuer of what the gateway appends.
+pub(crate) const ISSUER: &str = "https://idp.example";
+
 const BASE: &str = r#"
 [[http.credentials]]
 name = "gateway"
@@ -91,7 +94,8 @@ impl Tocsin {
     pub(crate) fn await_ready(&mut self) {
         let url = self.url("/readyz");
         let process = self.process.as_mut().expect("it was launched");
-        process.ready("readiness", START_LIMIT, || http::get(&url).ok().filter(|answer| answer.status == 200));
+        process
+            .ready("readiness", START_LIMIT, || http::get(&url).ok().filter(|answer| answer.status == 200));
     }
 
     /// Ends it as a power cut would.
