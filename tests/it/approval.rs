@@ -1,0 +1,105 @@
+//! A human is asked, answers on the page with a one-time code of a foreign library, and the agent learns of it: walked
+//! without a browser, over restarts.
+
+use serde_json::Value;
+
+use crate::support::gate::{Agent, Human, ask, page_of, reinstate, status};
+use crate::support::page::Page;
+use crate::support::stage::Stage;
+use crate::support::tocsin::{ISSUER, Tocsin};
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_else(|| panic!("`{field}` in {value}"))
+}
+
+#[test]
+fn a_human_approves_and_exactly_that_act_goes_on_once() {
+    let stage = Stage::new();
+    let mut tocsin = Tocsin::start(stage.path(), &stage.settings(""));
+    let dana = Human::enrol(&tocsin, "Dana");
+    let mut agent = Agent::with_history(&tocsin, "mail-agent");
+    let (act, challenge) = agent.until_challenged(&tocsin);
+    assert_eq!(status(&challenge, 0)["status"], "pending");
+
+    tocsin.kill();
+    tocsin.restart();
+    let page = Page::open(&page_of(&tocsin, &challenge));
+    for shown in ["mail-agent", "wire_money", "account/4711", "bits"] {
+        assert!(page.shows(shown), "{shown} is not on the page: {}", page.html);
+    }
+    assert!(
+        !page.shows(text(&challenge, "binding_code")),
+        "the page tells the number that only the agent shows"
+    );
+    let fields = |number: &str, code: &str| {
+        page.answer("approve", &[("name", dana.name), ("number", number), ("code", code)])
+    };
+    fields("0000 0", &dana.code()).expect(422);
+    fields(text(&challenge, "binding_code"), "000000").expect(422);
+    let (waited, pressed) = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| status(&challenge, 30));
+        let pressed = fields(text(&challenge, "binding_code"), &dana.code());
+        (waiting.join().expect("the agent waited"), pressed)
+    });
+    assert_eq!(pressed.status, 303, "{pressed:?}");
+    assert_eq!(waited["status"], "approved", "{waited}");
+    assert!(Page::open(&page_of(&tocsin, &challenge)).shows("Approved"));
+
+    tocsin.kill();
+    tocsin.restart();
+    let grant = status(&challenge, 0)["grant"]["token"].as_str().expect("a grant").to_owned();
+    let mut other = act.clone();
+    other["event_id"] = "mail-agent-other".into();
+    other["resource"] = "account/0815".into();
+    assert_eq!(ask(&tocsin, &other, Some((&grant, "first"))).expect(401).json()["reason"], "other_act");
+    let resumed = ask(&tocsin, &act, Some((&grant, "first"))).expect(200).json();
+    assert_eq!(
+        (&resumed["decision"], &resumed["resumed"]["repeated"]),
+        (&"go_on".into(), &false.into()),
+        "{resumed}"
+    );
+    tocsin.kill();
+    tocsin.restart();
+    let again = ask(&tocsin, &act, Some((&grant, "first"))).expect(200).json();
+    assert_eq!(again["resumed"]["repeated"], true, "{again}");
+    assert_eq!(ask(&tocsin, &act, Some((&grant, "second"))).expect(401).json()["reason"], "used");
+    stage.check_effects(&tocsin, &[("mail-agent", &["agent.challenged", "agent.challenge.approved"])]);
+}
+
+#[test]
+fn a_no_is_no_lapse_and_an_attack_ends_access_until_a_person_restores_it() {
+    let stage = Stage::new();
+    let tocsin = Tocsin::start(stage.path(), &stage.settings("[policy]\nchallenge_s = 20\n"));
+    let (dana, kim) = (Human::enrol(&tocsin, "Dana"), Human::enrol(&tocsin, "Kim"));
+    let challenged = |name| Agent::with_history(&tocsin, name).until_challenged(&tocsin);
+    let answer = |human: &Human, choice, challenge| {
+        let page = Page::open(&page_of(&tocsin, challenge));
+        page.answer(choice, &[("name", human.name), ("code", &human.code())])
+    };
+
+    let (act, lapses) = challenged("left-alone");
+    let (_, denied) = challenged("denied");
+    assert_eq!(answer(&dana, "deny", &denied).status, 303);
+    let (attack_act, attacked) = challenged("hijacked");
+    assert_eq!(answer(&kim, "attack", &attacked).status, 303);
+
+    assert_eq!(status(&denied, 0)["status"], "denied");
+    assert_eq!(
+        status(&attacked, 0)["status"],
+        "denied",
+        "an agent need not know that its human called it an attack"
+    );
+    assert_eq!(ask(&tocsin, &attack_act, None).expect(403).json()["decision"], "revoked");
+    assert_eq!(status(&lapses, 50)["status"], "expired");
+    assert_eq!(ask(&tocsin, &act, None).status, 401, "silence restores nothing");
+
+    assert_eq!(reinstate(&tocsin, "hijacked", ISSUER).status / 100, 2);
+    assert_eq!(ask(&tocsin, &attack_act, None).json()["standing"], "probation");
+    stage.check_effects(
+        &tocsin,
+        &[
+            ("denied", &["agent.challenged", "agent.challenge.denied"]),
+            ("hijacked", &["agent.challenged", "agent.access.revoked", "agent.reinstated"]),
+        ],
+    );
+}

@@ -1,0 +1,101 @@
+//! `kill -9` at random points: readers see every call once and every verdict once, a receiver that takes each `webhook-id`
+//! once sees every effect once.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::support::chance::Chance;
+use crate::support::fleet::Fleet;
+use crate::support::http::{self, Answer};
+use crate::support::kafka::Kafka;
+use crate::support::prove;
+use crate::support::stage::Stage;
+use crate::support::tocsin::{GATEWAY, Tocsin};
+
+/// Calls in one request or one flush.
+const CHUNK: usize = 100;
+
+/// How often the program is killed.
+fn kills() -> u32 {
+    prove::scaled(4, 60)
+}
+
+fn fleet(stage: &Stage) -> Fleet {
+    Fleet::simulate(stage.path(), prove::scaled(4, 12), prove::scaled(3, 7), 5)
+}
+
+#[test]
+fn what_arrives_by_http_survives_kills() {
+    let stage = Stage::new();
+    let fleet = fleet(&stage);
+    let truth = fleet.replay(stage.path());
+    let mut tocsin = Tocsin::start(stage.path(), &stage.settings(""));
+    let url = tocsin.url("/v1/calls");
+    through_kills(&mut tocsin, |chunk| post_until_taken(&url, chunk), &fleet);
+    stage.check_readers(&fleet, &truth);
+}
+
+#[test]
+fn what_arrives_by_kafka_survives_kills() {
+    let stage = Stage::new();
+    let kafka = Kafka::start(stage.path());
+    kafka.create_topic("calls", 1, &[]);
+    let fleet = fleet(&stage);
+    let truth = fleet.replay(stage.path());
+    let source = format!(
+        "[kafka]\nbrokers = \"{}\"\ntopic = \"calls\"\nattestation_max = \"token\"\nissuer = \"https://idp.example\"\n",
+        kafka.brokers()
+    );
+    let mut tocsin = Tocsin::start(stage.path(), &stage.settings(&source));
+    through_kills(
+        &mut tocsin,
+        |chunk| kafka.produce("calls", chunk.iter().map(|line| (agent(line), line.as_bytes()))),
+        &fleet,
+    );
+    stage.check_readers(&fleet, &truth);
+}
+
+/// Feeds the fleet at a pace that lasts over all kills, which come at random times, some before it is ready again.
+fn through_kills(tocsin: &mut Tocsin, feed: impl Fn(&[String]) + Sync, fleet: &Fleet) {
+    let mut chance = Chance::new();
+    let chunks = fleet.lines.len().div_ceil(CHUNK) as u32;
+    let pause = Duration::from_millis(1200) * kills() / chunks;
+    let fed = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for chunk in fleet.lines.chunks(CHUNK) {
+                feed(chunk);
+                std::thread::sleep(pause);
+            }
+            fed.store(true, Ordering::Release);
+        });
+        for _ in 0..kills() {
+            std::thread::sleep(chance.between(Duration::from_millis(50), Duration::from_millis(1500)));
+            tocsin.launch();
+            if !chance.once_in(3) {
+                tocsin.await_ready();
+            }
+        }
+        tocsin.await_ready();
+    });
+    assert!(fed.load(Ordering::Acquire));
+}
+
+/// Posts the same lines until an answer says that they are durable. A connection that a kill cut says nothing.
+fn post_until_taken(url: &str, chunk: &[String]) {
+    let body = chunk.join("\n") + "\n";
+    for _ in 0..3_000 {
+        let request = http::request(reqwest::Method::POST, url).bearer_auth(GATEWAY).body(body.clone());
+        match http::send(request) {
+            Ok(Answer { status: 200, .. }) => return,
+            Ok(Answer { status: 429 | 503, .. }) | Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            Ok(other) => panic!("neither taken nor told to wait: {other:?}"),
+        }
+    }
+    panic!("{url} has not taken a request for a minute");
+}
+
+fn agent(line: &str) -> &str {
+    let rest = line.split_once("\"agent_id\":\"").map(|(_, rest)| rest);
+    rest.and_then(|rest| rest.split_once('"')).map(|(agent, _)| agent).expect("every line names its agent")
+}

@@ -1,0 +1,84 @@
+//! Calls of a simulated fleet with attacks in it, and what a plain replay says of them: the truth that a scenario with
+//! crashes is held against.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::tocsin::ISSUER;
+
+/// Native lines in order of time.
+pub(crate) struct Fleet {
+    path: PathBuf,
+    pub(crate) lines: Vec<String>,
+}
+
+/// What `replay` says.
+pub(crate) struct Truth {
+    /// Millionths of a bit after each event.
+    pub(crate) levels: BTreeMap<String, i64>,
+    /// What was done, by alert.
+    pub(crate) actions: BTreeMap<String, (String, String)>,
+}
+
+impl Fleet {
+    /// `agents` agents for `days` days, two attacks among them.
+    pub(crate) fn simulate(folder: &Path, agents: u32, days: u32, seed: u64) -> Self {
+        let out = folder.join("fleet");
+        run(
+            &[
+                "simulate",
+                "--seed",
+                &seed.to_string(),
+                "--agents",
+                &agents.to_string(),
+                "--days",
+                &days.to_string(),
+            ],
+            &out,
+        );
+        let path = out.join("calls.ndjson");
+        let text = std::fs::read_to_string(&path).expect("the simulated calls");
+        Self { path, lines: text.lines().map(ToOwned::to_owned).collect() }
+    }
+
+    /// Scores the same lines without any disturbance.
+    pub(crate) fn replay(&self, folder: &Path) -> Truth {
+        let out = folder.join("replayed");
+        let path = self.path.to_str().expect("UTF-8");
+        run(&["replay", path, "--attestation", "token", "--issuer", ISSUER], &out);
+        let levels = read(&out.join("calls.ndjson"))
+            .into_iter()
+            .map(|row| (text(&row, "event_id"), micros(&row["bits"])));
+        let actions = read(&out.join("alerts.ndjson"))
+            .into_iter()
+            .map(|row| (text(&row, "alert_id"), (text(&row, "agent_id"), text(&row, "action"))));
+        Truth { levels: levels.collect(), actions: actions.collect() }
+    }
+}
+
+/// A text field of a row.
+pub(crate) fn text(row: &Value, field: &str) -> String {
+    row[field].as_str().unwrap_or_else(|| panic!("`{field}` is a text in {row}")).to_owned()
+}
+
+fn micros(bits: &Value) -> i64 {
+    (bits.as_f64().expect("bits are a number") * 1e6).round() as i64
+}
+
+fn read(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).expect("a file of the replay");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON a line")).collect()
+}
+
+fn run(arguments: &[&str], out: &Path) {
+    let output = Command::new(env!("CARGO_BIN_EXE_tocsin"))
+        .args(arguments)
+        .arg("--out")
+        .arg(out)
+        .output()
+        .expect("the executable starts");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}

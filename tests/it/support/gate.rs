@@ -1,0 +1,137 @@
+//! An agent behind the gate, and the human who answers for it.
+
+use std::time::Duration;
+
+use detector::Timestamp;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::http::{self, Answer};
+use super::tocsin::{GATEWAY, OPERATOR, Tocsin};
+use super::totp;
+
+/// How often a stranger act is tried before it must have been noticed.
+const TRIES_MAX: u32 = 40;
+
+/// An agent that reads and summarises all day, every day.
+pub(crate) struct Agent {
+    name: &'static str,
+    now: Timestamp,
+    acts: u32,
+}
+
+impl Agent {
+    /// Gives `tocsin` three weeks of its ordinary calls, which end now.
+    pub(crate) fn with_history(tocsin: &Tocsin, name: &'static str) -> Self {
+        const CALLS: u64 = 2_000;
+        let now = now();
+        let step = Duration::from_secs(21 * 86_400 / CALLS);
+        let lines: Vec<String> = (0..CALLS)
+            .map(|i| {
+                let endpoint = ["read_mail", "search", "summarize"][usize::try_from(i % 3).expect("below 3")];
+                let at = now - step * u32::try_from(CALLS - i).expect("few calls");
+                json!({ "event_id": format!("{name}-{i}"), "ts": at, "agent_id": name, "endpoint": endpoint,
+                        "attestation": "token" })
+                .to_string()
+            })
+            .collect();
+        tocsin.append(&(lines.join("\n") + "\n")).expect("an answer").expect(200);
+        Self { name, now, acts: 0 }
+    }
+
+    /// The record of an act that it never did before.
+    pub(crate) fn strange_act(&mut self) -> Value {
+        self.acts += 1;
+        json!({ "event_id": format!("{}-act-{}", self.name, self.acts), "kind": "request",
+                "ts": self.now + Duration::from_secs(self.acts.into()), "agent_id": self.name,
+                "endpoint": "wire_money", "resource": "account/4711", "args_digest": "sha256:0f", "args": { "amount": 9_000 },
+                "attestation": "token" })
+    }
+
+    /// Tries to wire money until the gate asks for a human; gives the act and the challenge.
+    pub(crate) fn until_challenged(&mut self, tocsin: &Tocsin) -> (Value, Value) {
+        for _ in 0..TRIES_MAX {
+            let act = self.strange_act();
+            let answer = ask(tocsin, &act, None);
+            if answer.status == 401 {
+                return (act, challenge(&answer));
+            }
+            assert_eq!(answer.expect(200).json()["decision"], "go_on");
+        }
+        panic!("{TRIES_MAX} payments by an agent that only reads, and nobody is asked");
+    }
+}
+
+/// Asks the gate whether the act may be done; `resumption` is a grant and the id of this resumption.
+pub(crate) fn ask(tocsin: &Tocsin, act: &Value, resumption: Option<(&str, &str)>) -> Answer {
+    let mut request = tocsin.request(Method::POST, "/v1/gate", GATEWAY).body(act.to_string());
+    if let Some((grant, resume)) = resumption {
+        request = request.header("tocsin-grant", grant).header("tocsin-resume-id", resume);
+    }
+    http::send(request).expect("the gate answers")
+}
+
+/// Reads a challenge as an agent must be able to: RFC 9470 outside, problem+json inside.
+fn challenge(answer: &Answer) -> Value {
+    assert!(
+        answer.header("www-authenticate").contains("error=\"insufficient_user_authentication\""),
+        "{answer:?}"
+    );
+    assert!(answer.header("content-type").starts_with("application/problem+json"), "{answer:?}");
+    let body = answer.json();
+    for field in ["approval_id", "status_url", "expires_at", "binding_code"] {
+        assert!(body[field].is_string(), "{field}: {body}");
+    }
+    body
+}
+
+/// How the agent's question stands, after at most `wait_s` seconds.
+pub(crate) fn status(challenge: &Value, wait_s: u32) -> Value {
+    let url = format!("{}?wait={wait_s}", challenge["status_url"].as_str().expect("an address"));
+    http::send(http::request(Method::GET, &url).bearer_auth(GATEWAY)).expect("it answers").expect(200).json()
+}
+
+/// Somebody who was enrolled, with an authenticator application.
+pub(crate) struct Human {
+    pub(crate) name: &'static str,
+    address: String,
+}
+
+impl Human {
+    /// Enrols somebody by the command, and reads the address that it prints.
+    pub(crate) fn enrol(tocsin: &Tocsin, name: &'static str) -> Self {
+        let output = tocsin.command(&["approver", "add", name]);
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+        let address = printed.split_whitespace().find(|word| word.starts_with("otpauth://totp/"));
+        Self { name, address: address.unwrap_or_else(|| panic!("no address in {printed}")).to_owned() }
+    }
+
+    /// The code on the screen of their phone.
+    pub(crate) fn code(&self) -> String {
+        totp::code(&self.address, now().as_millis() as u64 / 1_000)
+    }
+}
+
+/// The page of a question, as the operator's list of alerts names it.
+pub(crate) fn page_of(tocsin: &Tocsin, challenge: &Value) -> String {
+    let alerts = tocsin.look("/v1/alerts?limit=100");
+    let rows = alerts["rows"].as_array().expect("rows");
+    let question =
+        rows.iter().map(|row| &row["approval"]).find(|q| q["approval_id"] == challenge["approval_id"]);
+    let url = question.and_then(|q| q["page_url"].as_str());
+    url.unwrap_or_else(|| panic!("no alert names {challenge}: {alerts}")).to_owned()
+}
+
+/// Reinstates an agent as an operator does.
+pub(crate) fn reinstate(tocsin: &Tocsin, agent: &str, issuer: &str) -> Answer {
+    let body =
+        json!({ "agent_id": agent, "issuer": issuer, "person": "Olga", "reason": "checked with its owner" });
+    http::send(tocsin.request(Method::POST, "/v1/agents/reinstate", OPERATOR).json(&body))
+        .expect("it answers")
+}
+
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    Timestamp::from_millis(i64::try_from(since.as_millis()).expect("before the year 292 million"))
+}

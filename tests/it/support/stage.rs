@@ -1,0 +1,127 @@
+//! What most scenarios stand on: an engine and a receiver that outlive the program, and readers' eyes on both.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use super::engine::Engine;
+use super::fleet::{Fleet, Truth, text};
+use super::receiver::Receiver;
+use super::tocsin::{SECRET, Tocsin};
+use super::wait;
+
+/// How long readers may wait for the last row after the last crash, on two busy cores and a debug build.
+const SETTLE_LIMIT: Duration = Duration::from_secs(240);
+
+/// Peers in a scratch folder.
+pub(crate) struct Stage {
+    pub(crate) engine: Engine,
+    pub(crate) receiver: Receiver,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Stage {
+    /// Starts both.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let engine = Engine::start(folder.path());
+        let receiver = Receiver::start(folder.path(), SECRET);
+        Self { engine, receiver, folder }
+    }
+
+    /// Where everything of this scenario lies.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Settings that store into this engine and deliver to this receiver, and `more`.
+    pub(crate) fn settings(&self, more: &str) -> String {
+        format!(
+            "{}\n[[webhooks]]\nname = \"idp\"\nurl = \"{}\"\nsecret_env = \"WEBHOOK_SECRET\"\nallow_insecure_target = true\n\n{more}",
+            self.engine.store(),
+            self.receiver.url()
+        )
+    }
+
+    /// Waits until readers see as many calls and verdicts as there are, then checks that they see each exactly once, and
+    /// every verdict as an undisturbed replay gives it.
+    pub(crate) fn check_readers(&self, fleet: &Fleet, truth: &Truth) {
+        let wanted = fleet.lines.len() as u64;
+        wait::until_eq("calls that readers see", SETTLE_LIMIT, &wanted, || self.count("calls_once"));
+        wait::until_eq("verdicts that readers see", SETTLE_LIMIT, &(truth.levels.len() as u64), || {
+            self.count("verdicts_once")
+        });
+        let calls = self.engine.rows("SELECT event_id FROM tocsin.calls_once");
+        let once: BTreeSet<String> = calls.iter().map(|row| text(row, "event_id")).collect();
+        assert_eq!(once.len(), calls.len(), "a call that readers see twice");
+        let verdicts =
+            self.engine.rows("SELECT event_id, toString(level_microbits) AS level FROM tocsin.verdicts_once");
+        let levels: BTreeMap<String, i64> = verdicts
+            .iter()
+            .map(|row| (text(row, "event_id"), text(row, "level").parse().expect("a whole number")))
+            .collect();
+        assert_eq!(levels.len(), verdicts.len(), "an event that readers see two verdicts of");
+        let other: Vec<_> =
+            truth.levels.iter().filter(|(id, level)| levels.get(*id) != Some(level)).take(5).collect();
+        assert!(other.is_empty(), "replay says otherwise of {other:?}");
+    }
+
+    /// Waits until nothing is left to deliver, then checks that the receiver saw exactly the effects that the program
+    /// decided, each once, in the order of its subject; and for these subjects, that they are of these types.
+    pub(crate) fn check_effects(&self, tocsin: &Tocsin, wanted: &[(&str, &[&str])]) {
+        let pending =
+            || tocsin.look("/v1/effects?state=pending&limit=1")["rows"].as_array().map_or(1, Vec::len);
+        wait::until_eq("deliveries left", SETTLE_LIMIT, &0, pending);
+        let seen = self.receiver.effects();
+        let decided = decided(tocsin);
+        assert_eq!(
+            seen.keys().collect::<BTreeSet<_>>(),
+            decided.iter().collect(),
+            "effects seen and effects decided"
+        );
+        let mut stories: BTreeMap<&str, BTreeMap<u64, &str>> = BTreeMap::new();
+        for effect in seen.values() {
+            let data = &effect["data"];
+            let subject = data["subject"].as_str().expect("a subject");
+            let sequence = data["sequence"].as_u64().expect("a sequence");
+            let doubled = stories
+                .entry(subject)
+                .or_default()
+                .insert(sequence, effect["type"].as_str().expect("a type"));
+            assert!(doubled.is_none(), "two effects of {subject} are number {sequence}");
+        }
+        for (subject, story) in &stories {
+            assert!(
+                story.keys().copied().eq(1..=story.len() as u64),
+                "a gap in what was told of {subject}: {story:?}"
+            );
+        }
+        for (subject, types) in wanted {
+            let story: Vec<&str> =
+                stories.get(subject).map(|story| story.values().copied().collect()).unwrap_or_default();
+            assert_eq!(story, *types, "what was told of {subject}");
+        }
+    }
+
+    /// Rows of one of the views that readers use; none while the engine is away or the view is not there yet.
+    fn count(&self, view: &str) -> u64 {
+        self.engine.try_number(&format!("SELECT count() FROM tocsin.{view}")).unwrap_or(0)
+    }
+}
+
+/// The `webhook-id` of every effect that the program decided.
+fn decided(tocsin: &Tocsin) -> BTreeSet<String> {
+    let mut ids = BTreeSet::new();
+    let mut path = "/v1/effects?limit=1000".to_owned();
+    loop {
+        let part = tocsin.look(&path);
+        for row in part["rows"].as_array().expect("rows") {
+            assert_eq!(row["state"], "acknowledged", "{row}");
+            assert!(ids.insert(text(row, "event_id")), "one effect, two deliveries to one target: {row}");
+        }
+        match part["next"].as_i64() {
+            Some(next) => path = format!("/v1/effects?limit=1000&cursor={next}"),
+            None => return ids,
+        }
+    }
+}
