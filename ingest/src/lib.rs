@@ -2,5 +2,7 @@
 
 mod clock;
 pub mod decode;
+pub mod engine;
 pub mod log;
 pub mod seen;
+pub mod store;
