@@ -1,0 +1,120 @@
+use clickhouse::Row;
+use detector::{MicroBits, Part, Timestamp, VerdictRecord};
+use serde::{Serialize, Serializer};
+
+use super::Identity;
+use crate::store::migrate::hex_digit;
+
+/// A row of `verdicts`.
+#[derive(Clone, Debug, Row, Serialize)]
+pub struct VerdictRow<'a> {
+    id: [u8; 32],
+    version: u16,
+    event_id: &'a str,
+    kind: &'static str,
+    ts: Timestamp,
+    agent_id: &'a str,
+    issuer: Option<&'a str>,
+    instance_id: Option<&'a str>,
+    session_id: Option<&'a str>,
+    endpoint: &'a str,
+    level_microbits: MicroBits,
+    added_microbits: MicroBits,
+    #[serde(rename = "parts.signal")]
+    part_signal: Column<'a, &'static str>,
+    #[serde(rename = "parts.microbits")]
+    part_microbits: Column<'a, MicroBits>,
+    #[serde(rename = "parts.added_microbits")]
+    part_added_microbits: Column<'a, MicroBits>,
+    #[serde(rename = "parts.observed")]
+    part_observed: Column<'a, f64>,
+    #[serde(rename = "parts.expected")]
+    part_expected: Column<'a, f64>,
+    #[serde(rename = "parts.window_ms")]
+    part_window_ms: Column<'a, u64>,
+    #[serde(rename = "parts.quiet_at")]
+    part_quiet_at: Column<'a, f64>,
+    #[serde(rename = "parts.history_n")]
+    part_history_n: Column<'a, u32>,
+    #[serde(rename = "parts.history_prior")]
+    part_history_prior: Column<'a, u16>,
+    #[serde(rename = "parts.history_peers")]
+    part_history_peers: Column<'a, u16>,
+    #[serde(rename = "parts.history_own")]
+    part_history_own: Column<'a, u16>,
+    families: u8,
+    jump: f32,
+    attestation: &'static str,
+    model: u32,
+}
+
+impl<'a> From<&'a VerdictRecord> for VerdictRow<'a> {
+    fn from(record: &'a VerdictRecord) -> Self {
+        let verdict = &record.verdict;
+        Self {
+            id: hex(verdict.id.0),
+            version: verdict.version,
+            event_id: &record.event_id,
+            kind: record.kind.as_str(),
+            ts: verdict.ts,
+            agent_id: &record.agent_id,
+            issuer: record.issuer.as_deref(),
+            instance_id: record.instance_id.as_deref(),
+            session_id: record.session_id.as_deref(),
+            endpoint: &record.endpoint,
+            level_microbits: verdict.level,
+            added_microbits: verdict.added,
+            part_signal: Column(&verdict.parts, |p| p.signal.as_str()),
+            part_microbits: Column(&verdict.parts, |p| p.bits),
+            part_added_microbits: Column(&verdict.parts, |p| p.added),
+            part_observed: Column(&verdict.parts, |p| p.observed),
+            part_expected: Column(&verdict.parts, |p| p.expected),
+            part_window_ms: Column(&verdict.parts, |p| p.window_ms),
+            part_quiet_at: Column(&verdict.parts, |p| p.quiet_at),
+            part_history_n: Column(&verdict.parts, |p| p.history.n),
+            part_history_prior: Column(&verdict.parts, |p| p.history.prior),
+            part_history_peers: Column(&verdict.parts, |p| p.history.peers),
+            part_history_own: Column(&verdict.parts, |p| p.history.own),
+            families: verdict.families,
+            jump: verdict.jump,
+            attestation: verdict.attestation.get().as_str(),
+            model: verdict.model,
+        }
+    }
+}
+
+impl VerdictRow<'_> {
+    /// What makes it this verdict: its id, which stands for event and version, and what it says.
+    pub(in crate::store) fn identify(&self, identity: &mut Identity) {
+        identity.bytes(&self.id);
+        identity.number(self.level_microbits.as_micros() as u64);
+    }
+}
+
+/// One field of every part, as an array.
+#[derive(Clone, Debug)]
+struct Column<'a, T>(&'a [Part], fn(&Part) -> T);
+
+impl<T: Serialize> Serialize for Column<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(self.1))
+    }
+}
+
+/// The 32 lower-case hex digits by which the id is known everywhere else.
+fn hex(id: u128) -> [u8; 32] {
+    std::array::from_fn(|i| hex_digit((id >> (124 - 4 * i)) as u8 & 0xf))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn an_id_reads_as_it_does_everywhere_else(id: u128) {
+            let printed = detector::VerdictId(id).to_string();
+            proptest::prop_assert_eq!(printed.as_bytes(), hex(id));
+        }
+    }
+}

@@ -1,0 +1,358 @@
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use detector::{
+    Attestation, Call, Credential, CredentialKind, EffectiveAttestation, History, Identity, Kind, MicroBits,
+    Part, Signal, Timestamp, Verdict, VerdictId, VerdictRecord,
+};
+use ingest::decode::{Invalid, Reject};
+use ingest::store::{AlertRow, CallRow, Place, RejectRow, Store, VerdictRow};
+
+use crate::support::{now, number, shared};
+
+/// The rows a query answers, as text.
+async fn read(store: &Store, sql: &str) -> String {
+    serde_json::to_string_pretty(&store.query_json(sql).await.unwrap()).unwrap()
+}
+
+fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// A record that has every field, each at an edge.
+fn full() -> Call<'static> {
+    let text = |text: &'static str| Some(text.into());
+    Call {
+        kind: Kind::Request,
+        received_at: now(),
+        identity: Identity {
+            agent_id: "агент\0\n'\\`".into(),
+            issuer: text("https://idp.example"),
+            instance_id: text(""),
+            session_id: text("🦀"),
+            parent_agent_id: text("parent"),
+            delegator: text("ann@example.org"),
+            token_id: text("jti-1"),
+        },
+        method: text("POST"),
+        call_id: text("call-1"),
+        source: text("gateway"),
+        credential: Credential {
+            issued_at: Some(time("1969-12-31T23:59:59.999999Z")),
+            expires_at: Some(time("9999-12-30T22:00:00.999999Z")),
+            kind: CredentialKind::StaticKey,
+        },
+        resource: text("/v1/items/1?a=b"),
+        scope: text("read write"),
+        user_agent: text("agent/1.0"),
+        model: text("m"),
+        args_digest: text("sha256:00"),
+        args: [("amount".into(), -0.1), ("rows".into(), f64::MAX), ("tiny".into(), f64::MIN_POSITIVE)]
+            .into_iter()
+            .collect(),
+        status: Some(u16::MAX),
+        latency_ms: Some(0.25),
+        bytes_in: Some(u64::MAX),
+        bytes_out: Some(0),
+        source_ip: Some(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()),
+        claimed: Attestation::Platform,
+        attestation: EffectiveAttestation::new(Attestation::Platform, Attestation::Token),
+        ..Call::new("full", time("0001-01-01T00:00:00Z"), "", "send_money")
+    }
+}
+
+#[tokio::test]
+async fn every_field_of_a_call() {
+    let store = shared().await.store("every_call").await;
+    let bare =
+        Call { received_at: now(), ..Call::new("bare", time("9999-12-30T22:00:00.999999Z"), "a", "e") };
+    let v4 = Call { source_ip: Some(Ipv4Addr::new(192, 0, 2, 1).into()), ..bare.clone() };
+    let v4 = Call { event_id: "v4".into(), ..v4 };
+    let digest = *b"\0\xff23456789abcdef";
+    let place = Place { origin: "topic/3", position: u64::MAX };
+    let calls = [full(), bare, v4];
+    store.insert_calls(&calls.each_ref().map(|call| CallRow::new(call, digest, place))).await.unwrap();
+
+    let all =
+        "SELECT * EXCEPT (received_at, digest), hex(digest) AS digest FROM calls_once WHERE event_id = ";
+    insta::assert_snapshot!(read(&store, &format!("{all}'full'")).await, @r#"
+    [
+      {
+        "agent_id": "агент\u0000\n'\\`",
+        "args": {
+          "amount": -0.1,
+          "rows": 1.7976931348623157e+308,
+          "tiny": 2.2250738585072014e-308
+        },
+        "args_digest": "sha256:00",
+        "attestation": "token",
+        "bytes_in": 18446744073709551615,
+        "bytes_out": 0,
+        "call_id": "call-1",
+        "claimed_attestation": "platform",
+        "credential_kind": "static_key",
+        "delegator": "ann@example.org",
+        "digest": "00FF3233343536373839616263646566",
+        "endpoint": "send_money",
+        "event_id": "full",
+        "instance_id": "",
+        "issuer": "https://idp.example",
+        "kind": "request",
+        "latency_ms": 0.25,
+        "method": "POST",
+        "model": "m",
+        "origin": "topic/3",
+        "parent_agent_id": "parent",
+        "position": 18446744073709551615,
+        "resource": "/v1/items/1?a=b",
+        "scope": "read write",
+        "session_id": "🦀",
+        "source": "gateway",
+        "source_ip": "2001:db8::1",
+        "status": 65535,
+        "token_exp": "9999-12-30 22:00:00.999999",
+        "token_iat": "1969-12-31 23:59:59.999999",
+        "token_id": "jti-1",
+        "ts": "0001-01-01 00:00:00.000000",
+        "user_agent": "agent/1.0"
+      }
+    ]
+    "#);
+    insta::assert_snapshot!(read(&store, &format!("{all}'bare'")).await, @r#"
+    [
+      {
+        "agent_id": "a",
+        "args": {},
+        "args_digest": null,
+        "attestation": "none",
+        "bytes_in": null,
+        "bytes_out": null,
+        "call_id": null,
+        "claimed_attestation": "none",
+        "credential_kind": "unknown",
+        "delegator": null,
+        "digest": "00FF3233343536373839616263646566",
+        "endpoint": "e",
+        "event_id": "bare",
+        "instance_id": null,
+        "issuer": null,
+        "kind": "call",
+        "latency_ms": null,
+        "method": null,
+        "model": null,
+        "origin": "topic/3",
+        "parent_agent_id": null,
+        "position": 18446744073709551615,
+        "resource": null,
+        "scope": null,
+        "session_id": null,
+        "source": null,
+        "source_ip": null,
+        "status": null,
+        "token_exp": null,
+        "token_iat": null,
+        "token_id": null,
+        "ts": "9999-12-30 22:00:00.999999",
+        "user_agent": null
+      }
+    ]
+    "#);
+    let addresses =
+        "SELECT event_id, source_ip FROM calls_once WHERE source_ip IS NOT NULL ORDER BY event_id";
+    insta::assert_snapshot!(read(&store, addresses).await, @r#"
+    [
+      {
+        "event_id": "full",
+        "source_ip": "2001:db8::1"
+      },
+      {
+        "event_id": "v4",
+        "source_ip": "::ffff:192.0.2.1"
+      }
+    ]
+    "#);
+    let received = format!(
+        "SELECT count() FROM calls_once WHERE toUnixTimestamp64Micro(received_at) IN ({})",
+        calls.each_ref().map(|call| call.received_at.as_micros().to_string()).join(", ")
+    );
+    assert_eq!(number(&store, &received).await, 3);
+    let minutes = "SELECT minute, calls FROM calls_per_minute ORDER BY minute";
+    insta::assert_snapshot!(read(&store, minutes).await, @r#"
+    [
+      {
+        "calls": 1,
+        "minute": "0001-01-01 00:00:00.000000"
+      },
+      {
+        "calls": 2,
+        "minute": "9999-12-30 22:00:00.000000"
+      }
+    ]
+    "#);
+}
+
+#[tokio::test]
+async fn every_field_of_a_verdict() {
+    let store = shared().await.store("every_verdict").await;
+    let part = |signal, bits, window_ms| Part {
+        signal,
+        bits: MicroBits::from_micros(bits),
+        added: MicroBits::from_micros(-bits),
+        observed: 12.0,
+        expected: 0.5,
+        window_ms,
+        history: History { n: u32::MAX, prior: 100, peers: 200, own: 700 },
+        quiet_at: 3.0,
+    };
+    let verdict = Verdict {
+        id: VerdictId(0x0123_4567_89ab_cdef_0011_2233_4455_6677),
+        version: 2,
+        ts: full().ts,
+        level: MicroBits::from_micros(7_000_001),
+        added: MicroBits::from_micros(-7_000_001),
+        parts: [part(Signal::Volume, 8_000_001, 60_000), part(Signal::LookElsewhere, -1_000_000, 0)]
+            .into_iter()
+            .collect(),
+        families: 1,
+        jump: 24.0,
+        attestation: full().attestation,
+        model: u32::MAX,
+    };
+    let record = VerdictRecord::new(&full(), verdict);
+    store.insert_verdicts(&[VerdictRow::from(&record)]).await.unwrap();
+    insta::assert_snapshot!(read(&store, "SELECT * EXCEPT stored_at FROM verdicts_once").await, @r#"
+    [
+      {
+        "added": -7.000001,
+        "added_microbits": -7000001,
+        "agent_id": "агент\u0000\n'\\`",
+        "attestation": "token",
+        "endpoint": "send_money",
+        "event_id": "full",
+        "families": 1,
+        "id": "0123456789abcdef0011223344556677",
+        "instance_id": "",
+        "issuer": "https://idp.example",
+        "jump": 24,
+        "kind": "request",
+        "level": 7.000001,
+        "level_microbits": 7000001,
+        "model": 4294967295,
+        "parts.added_microbits": [
+          -8000001,
+          1000000
+        ],
+        "parts.expected": [
+          0.5,
+          0.5
+        ],
+        "parts.history_n": [
+          4294967295,
+          4294967295
+        ],
+        "parts.history_own": [
+          700,
+          700
+        ],
+        "parts.history_peers": [
+          200,
+          200
+        ],
+        "parts.history_prior": [
+          100,
+          100
+        ],
+        "parts.microbits": [
+          8000001,
+          -1000000
+        ],
+        "parts.observed": [
+          12,
+          12
+        ],
+        "parts.quiet_at": [
+          3,
+          3
+        ],
+        "parts.signal": [
+          "volume",
+          "look_elsewhere"
+        ],
+        "parts.window_ms": [
+          60000,
+          0
+        ],
+        "session_id": "🦀",
+        "ts": "0001-01-01 00:00:00.000000",
+        "version": 2
+      }
+    ]
+    "#);
+    let exact = "SELECT arraySum(parts.microbits) = level_microbits AS sums FROM verdicts_once";
+    insta::assert_snapshot!(read(&store, exact).await, @r#"
+    [
+      {
+        "sums": 1
+      }
+    ]
+    "#);
+}
+
+#[tokio::test]
+async fn every_field_of_alerts_and_rejects() {
+    let store = shared().await.store("every_other").await;
+    let reasons = ["+8.0 bits: 12 calls where 0.5 are expected".to_owned(), "ünïcode 'quoted'".to_owned()];
+    let alert = AlertRow {
+        alert_id: "alert-1",
+        ts: time("2025-03-03T09:18:18.5Z"),
+        agent_id: "agent",
+        issuer: Some("https://idp.example"),
+        event_id: "event-1",
+        score: MicroBits::from_micros(12_345_678),
+        action: "revoke",
+        reasons: &reasons,
+        approval_id: Some("approval-1"),
+        policy: "v1",
+    };
+    store.insert_alerts(&[alert]).await.unwrap();
+    insta::assert_snapshot!(read(&store, "SELECT * EXCEPT stored_at FROM alerts_once").await, @r#"
+    [
+      {
+        "action": "revoke",
+        "agent_id": "agent",
+        "alert_id": "alert-1",
+        "approval_id": "approval-1",
+        "event_id": "event-1",
+        "issuer": "https://idp.example",
+        "policy": "v1",
+        "reasons": [
+          "+8.0 bits: 12 calls where 0.5 are expected",
+          "ünïcode 'quoted'"
+        ],
+        "score": 12.345678,
+        "score_microbits": 12345678,
+        "ts": "2025-03-03 09:18:18.500000"
+      }
+    ]
+    "#);
+
+    let all_bytes: Vec<u8> = (0..=255).collect();
+    let reject = Reject::cut("files", 7, &all_bytes, 10_000_000, &Invalid::line("not UTF-8"));
+    let row = RejectRow::new(&reject, now(), Place { origin: "log", position: 3 });
+    store.insert_rejects(&[row]).await.unwrap();
+    let same = "bytes = arrayStringConcat(arrayMap(b -> char(b), range(256))) AS same";
+    let sql = format!("SELECT * EXCEPT (received_at, bytes), {same} FROM rejects_once");
+    insta::assert_snapshot!(read(&store, &sql).await, @r#"
+    [
+      {
+        "field": null,
+        "len": 10000000,
+        "line": 7,
+        "origin": "log",
+        "position": 3,
+        "reason": "not UTF-8",
+        "same": 1,
+        "source": "files"
+      }
+    ]
+    "#);
+}
