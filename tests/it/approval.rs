@@ -3,10 +3,10 @@
 
 use serde_json::Value;
 
-use crate::support::gate::{Agent, Human, ask, page_of, reinstate, status};
+use crate::support::gate::{Agent, Human, ask, operate, page_of, status};
 use crate::support::page::Page;
 use crate::support::stage::Stage;
-use crate::support::tocsin::{ISSUER, Tocsin};
+use crate::support::tocsin::Tocsin;
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_else(|| panic!("`{field}` in {value}"))
@@ -93,7 +93,7 @@ fn a_no_is_no_lapse_and_an_attack_ends_access_until_a_person_restores_it() {
     assert_eq!(status(&lapses, 50)["status"], "expired");
     assert_eq!(ask(&tocsin, &act, None).status, 401, "silence restores nothing");
 
-    assert_eq!(reinstate(&tocsin, "hijacked", ISSUER).status / 100, 2);
+    operate(&tocsin, "reinstate", "hijacked");
     assert_eq!(ask(&tocsin, &attack_act, None).json()["standing"], "probation");
     stage.check_effects(
         &tocsin,

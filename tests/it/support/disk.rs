@@ -70,11 +70,13 @@ impl SmallDisk {
         }
     }
 
-    /// Gives the space back.
-    pub(crate) fn relieve(&self, program: &Process) {
-        match self.kind {
-            Kind::Mount { .. } => std::fs::remove_file(self.ballast()).expect("to remove the ballast"),
-            Kind::Limit => limit(program, "unlimited"),
+    /// Gives the space back; `program` where it still runs.
+    pub(crate) fn relieve(&self, program: Option<&Process>) {
+        match (&self.kind, program) {
+            (Kind::Mount { .. }, _) => std::fs::remove_file(self.ballast()).expect("to remove the ballast"),
+            (Kind::Limit, Some(program)) => limit(program, "unlimited"),
+            // The limit ended with the program it was set on.
+            (Kind::Limit, None) => {}
         }
     }
 
@@ -116,11 +118,12 @@ fn mount(folder: &Path, bytes: u64, user_namespace: bool) -> Option<Child> {
         .spawn()
         .expect("unshare starts (Debian package util-linux)");
     let mut word = String::new();
-    BufReader::new(holder.stdout.take()?).read_line(&mut word).ok()?;
+    let said = holder.stdout.take().expect("piped");
+    BufReader::new(said).read_line(&mut word).expect("to read what a child of ours says");
     if word == "mounted\n" {
         return Some(holder);
     }
-    holder.wait().ok();
+    holder.wait().expect("to reap a child of ours");
     None
 }
 

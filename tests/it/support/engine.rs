@@ -13,7 +13,7 @@ use super::process::Process;
 use super::{http, port};
 
 /// Loading half a gigabyte of library from a cold disk takes seconds.
-const START_LIMIT: Duration = Duration::from_secs(120);
+const START_LIMIT: Duration = Duration::from_mins(2);
 /// What the engine and its clients know each other by.
 pub(crate) const USER: &str = "tocsin";
 /// A random word would prove no more on a loopback port that lives for one test.

@@ -7,11 +7,14 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::http::{self, Answer};
-use super::tocsin::{GATEWAY, OPERATOR, Tocsin};
+use super::tocsin::{GATEWAY, ISSUER, OPERATOR, Tocsin};
 use super::totp;
 
 /// How often a stranger act is tried before it must have been noticed.
 const TRIES_MAX: u32 = 40;
+
+/// Calls in an agent's history.
+pub(crate) const HISTORY: usize = 2_000;
 
 /// An agent that reads and summarises all day, every day.
 pub(crate) struct Agent {
@@ -23,13 +26,12 @@ pub(crate) struct Agent {
 impl Agent {
     /// Gives `tocsin` three weeks of its ordinary calls, which end now.
     pub(crate) fn with_history(tocsin: &Tocsin, name: &'static str) -> Self {
-        const CALLS: u64 = 2_000;
         let now = now();
-        let step = Duration::from_secs(21 * 86_400 / CALLS);
-        let lines: Vec<String> = (0..CALLS)
+        let step = Duration::from_hours(21 * 24) / HISTORY as u32;
+        let lines: Vec<String> = (0..HISTORY)
             .map(|i| {
-                let endpoint = ["read_mail", "search", "summarize"][usize::try_from(i % 3).expect("below 3")];
-                let at = now - step * u32::try_from(CALLS - i).expect("few calls");
+                let endpoint = ["read_mail", "search", "summarize"][i % 3];
+                let at = now - step * (HISTORY - i) as u32;
                 json!({ "event_id": format!("{name}-{i}"), "ts": at, "agent_id": name, "endpoint": endpoint,
                         "attestation": "token" })
                 .to_string()
@@ -46,6 +48,18 @@ impl Agent {
                 "ts": self.now + Duration::from_secs(self.acts.into()), "agent_id": self.name,
                 "endpoint": "wire_money", "resource": "account/4711", "args_digest": "sha256:0f", "args": { "amount": 9_000 },
                 "attestation": "token" })
+    }
+
+    /// Calls what it always calls, `calls` times within a minute: a runaway.
+    pub(crate) fn burst(&mut self, calls: u32) -> Vec<String> {
+        let gap = Duration::from_mins(1) / calls;
+        (0..calls)
+            .map(|i| {
+                json!({ "event_id": format!("{}-burst-{i}", self.name), "ts": self.now + gap * i, "agent_id": self.name,
+                        "endpoint": "search", "attestation": "token" })
+                .to_string()
+            })
+            .collect()
     }
 
     /// Tries to wire money until the gate asks for a human; gives the act and the challenge.
@@ -123,12 +137,13 @@ pub(crate) fn page_of(tocsin: &Tocsin, challenge: &Value) -> String {
     url.unwrap_or_else(|| panic!("no alert names {challenge}: {alerts}")).to_owned()
 }
 
-/// Reinstates an agent as an operator does.
-pub(crate) fn reinstate(tocsin: &Tocsin, agent: &str, issuer: &str) -> Answer {
+/// What an operator does to an agent: `revoke` or `reinstate`.
+pub(crate) fn operate(tocsin: &Tocsin, verb: &str, agent: &str) {
     let body =
-        json!({ "agent_id": agent, "issuer": issuer, "person": "Olga", "reason": "checked with its owner" });
-    http::send(tocsin.request(Method::POST, "/v1/agents/reinstate", OPERATOR).json(&body))
-        .expect("it answers")
+        json!({ "agent_id": agent, "issuer": ISSUER, "person": "Olga", "reason": "spoke with its owner" });
+    let request = tocsin.request(Method::POST, &format!("/v1/agents/{verb}"), OPERATOR).json(&body);
+    let answer = http::send(request).expect("it answers");
+    assert_eq!(answer.status / 100, 2, "{verb} {agent}: {answer:?}");
 }
 
 fn now() -> Timestamp {

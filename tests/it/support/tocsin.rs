@@ -13,7 +13,7 @@ use super::parts::part;
 use super::port;
 use super::process::Process;
 
-const START_LIMIT: Duration = Duration::from_secs(120);
+const START_LIMIT: Duration = Duration::from_mins(2);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// May append calls and ask the gate; its records are worth `token` at most.
@@ -64,12 +64,12 @@ impl Tocsin {
 
     /// Writes the configuration; the next start reads it.
     pub(crate) fn configure(&self, settings: &str) {
+        let port = self.port;
         let base = format!(
-            "data_dir = {:?}\n[http]\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"http://127.0.0.1:{port}\"\n{BASE}",
-            self.folder.join("data"),
-            port = self.port,
+            "[http]\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"http://127.0.0.1:{port}\"\n{BASE}"
         );
         let mut config: Table = base.parse().expect("the base configuration is TOML");
+        config.insert("data_dir".into(), self.folder.join("data").display().to_string().into());
         merge(&mut config, settings.parse().expect("the test's settings are TOML"));
         let text = toml::to_string(&config).expect("a table is TOML");
         std::fs::write(self.config(), text).expect("to write the configuration");

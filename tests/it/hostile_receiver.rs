@@ -1,0 +1,55 @@
+//! A receiver that fails, stalls, cuts, throttles and dies: what it accepts in the end is every effect, once.
+
+use serde_json::json;
+
+use crate::support::gate::operate;
+use crate::support::stage::Stage;
+use crate::support::tocsin::Tocsin;
+
+#[test]
+fn every_effect_arrives_however_the_receiver_behaves() {
+    let mut stage = Stage::new();
+    let mut tocsin = Tocsin::start(stage.path(), &stage.settings(""));
+
+    for (agent, how) in [
+        ("fails", json!({ "status": 500, "times": 2 })),
+        ("redirects", json!({ "status": 302, "times": 1 })),
+        ("throttles", json!({ "status": 429, "retry_after": 1, "times": 1 })),
+        ("cuts", json!({ "close": true, "times": 2 })),
+        ("stalls", json!({ "hang": true, "times": 1 })),
+    ] {
+        stage.receiver.behave(&how);
+        operate(&tocsin, "revoke", agent);
+        stage.check_effects(&tocsin, &[(agent, &["agent.access.revoked"])]);
+        let misdeed = how
+            .get("status")
+            .cloned()
+            .unwrap_or_else(|| if how["close"] == true { "close".into() } else { "hang".into() });
+        let misdeeds = stage.receiver.recorded().iter().filter(|entry| entry["answered"] == misdeed).count();
+        assert_eq!(json!(misdeeds), how["times"], "{agent}: the receiver had its chance to misbehave");
+    }
+
+    stage.receiver.kill();
+    operate(&tocsin, "revoke", "down");
+    tocsin.kill();
+    tocsin.restart();
+    operate(&tocsin, "reinstate", "down");
+    stage.receiver.restart();
+    stage.check_effects(&tocsin, &[("down", &["agent.access.revoked", "agent.reinstated"])]);
+}
+
+#[test]
+fn a_receiver_that_says_gone_is_left_alone_and_an_operator_sees_it() {
+    let stage = Stage::new();
+    let tocsin = Tocsin::start(stage.path(), &stage.settings(""));
+    stage.receiver.behave(&json!({ "status": 410 }));
+    operate(&tocsin, "revoke", "first");
+    stage.wait("the target to be disabled", || {
+        let disabled = tocsin.look("/v1/targets/disabled");
+        (!disabled.as_array().expect("a list").is_empty()).then_some(())
+    });
+    operate(&tocsin, "revoke", "second");
+    let told: Vec<_> =
+        stage.receiver.recorded().iter().map(|entry| entry["data"]["subject"].clone()).collect();
+    assert_eq!(told, ["first"]);
+}
