@@ -1,2 +1,19 @@
-//! The one executable of Tocsin.
-fn main() {}
+//! The one executable of Tocsin: reads the command line, runs one command, exits with a code of sysexits.h.
+
+mod approver;
+mod cli;
+mod clock;
+mod config;
+mod config_check;
+mod demo;
+mod engine;
+mod exit;
+mod operate;
+mod replay;
+mod serve;
+mod simulate;
+mod telemetry;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

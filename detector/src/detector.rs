@@ -1,7 +1,7 @@
 //! The detector: calls in event order in, verdicts out.
 
 use hashbrown::HashTable;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::combine::{self, Score};
 use crate::fleet::Fleet;
@@ -21,8 +21,8 @@ const EVICT_ONE_IN: usize = 64;
 ///
 /// Reads no clock and does no IO: event time comes with the calls and from [`Self::tick`]. The same calls in the same
 /// order give the same verdicts, bit for bit, also when the detector was serialised and restored in between.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(from = "State", into = "State")]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "State")]
 pub struct Detector {
     state: State,
     index: HashTable<u32>,
@@ -50,9 +50,9 @@ impl From<State> for Detector {
     }
 }
 
-impl From<Detector> for State {
-    fn from(detector: Detector) -> Self {
-        detector.state
+impl Serialize for Detector {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        self.state.serialize(s)
     }
 }
 

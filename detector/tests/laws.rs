@@ -90,3 +90,15 @@ fn settings_come_from_the_operator_not_from_the_snapshot() {
     feed(&mut restored, &[(1_000, 77, 1)], 20, &mut ts);
     assert!(restored.agents() <= 5, "{}", restored.agents());
 }
+
+#[test]
+fn what_calls_add_is_what_the_level_rises_by() {
+    let start = Timestamp::from_millis(1_740_000_000_000);
+    let mut detector = Detector::new(config(100), &[]);
+    let mut ts = start;
+    // One agent, one endpoint, one second apart: nothing fades and no window ends within a minute.
+    let verdicts = feed(&mut detector, &[(0, 1, 1); 20], 0, &mut ts);
+    for pair in verdicts.windows(2) {
+        assert_eq!(pair[0].level + pair[1].added, pair[1].level, "{pair:?}");
+    }
+}

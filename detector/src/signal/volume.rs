@@ -294,7 +294,7 @@ impl Volume {
         let expect = self.expect(ts, prior);
         let mut best: Option<Reading> = None;
         let mut best_recurrence = f64::INFINITY;
-        let mut before = 0.0_f64;
+        let mut before = f64::NEG_INFINITY;
         for (scale, width) in SCALES_MIN.iter().enumerate() {
             let width = *width as f64;
             let dispersion = self.scatter[scale].dispersion(prior.fleet.dispersion[scale]);

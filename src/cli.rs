@@ -1,0 +1,86 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::Result;
+use crate::{approver, config_check, demo, engine, operate, replay, serve, simulate};
+
+/// Watches what AI agents do and pulls their access when they stop behaving like themselves.
+#[derive(Parser, Debug)]
+#[command(version, propagate_version = true, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Serve(serve::ServeArgs),
+    Demo(demo::DemoArgs),
+    Replay(replay::ReplayArgs),
+    Simulate(simulate::SimulateArgs),
+    /// Look at the configuration.
+    Config {
+        #[command(subcommand)]
+        command: config_check::ConfigCommand,
+    },
+    /// Enrol the people who approve.
+    Approver {
+        #[command(subcommand)]
+        command: approver::ApproverCommand,
+    },
+    /// List agents and their standing; revoke and reinstate.
+    Agents {
+        #[command(subcommand)]
+        command: operate::AgentsCommand,
+    },
+    Alerts(operate::AlertsArgs),
+    Pause(operate::PauseArgs),
+    Resume(operate::ResumeArgs),
+    Engine(engine::EngineArgs),
+}
+
+/// Where the configuration is.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct ConfigArg {
+    /// TOML file; without it, defaults. `TOCSIN_SECTION__KEY` in the environment overrides either.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Parses the command line, runs the command, and says how it went.
+pub(crate) fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version are no errors; anything else is bad usage, 64 in sysexits.
+            let usage = e.use_stderr();
+            // Nowhere is left to say that standard error is closed.
+            e.print().ok();
+            return ExitCode::from(if usage { 64 } else { 0 });
+        }
+    };
+    match dispatch(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn dispatch(command: Command) -> Result<()> {
+    match command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Config { command } => config_check::run(&command),
+        Command::Approver { command } => approver::run(&command),
+        Command::Agents { command } => operate::agents(&command),
+        Command::Alerts(args) => operate::alerts(&args),
+        Command::Pause(args) => operate::pause(&args),
+        Command::Resume(args) => operate::resume(&args),
+        Command::Engine(args) => engine::run(&args),
+    }
+}

@@ -1,0 +1,148 @@
+//! File below, environment above; every error names where the value stood, its key and what it was.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+/// What is wrong with the configuration.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("{file}: {source}")]
+    Read { file: String, source: std::io::Error },
+    #[error("{file}: {source}")]
+    Syntax { file: String, source: Box<toml::de::Error> },
+    #[error("{origin}: {key} = {value}: {reason}")]
+    Value { origin: String, key: String, value: String, reason: String },
+    #[error("environment variable {variable}: `{part}` of its name is no section that can hold keys")]
+    Section { variable: String, part: String },
+}
+
+/// Variables with this prefix are settings; two underscores stand for the dot between section and key.
+const PREFIX: &str = "TOCSIN_";
+
+/// Reads both layers into a `T`.
+pub(super) fn load<T: DeserializeOwned>(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<T, ConfigError> {
+    let name = file.map_or("defaults".to_owned(), |f| f.display().to_string());
+    let mut table = match file {
+        None => Table::new(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::Read { file: name.clone(), source })?;
+            text.parse().map_err(|e| ConfigError::Syntax { file: name.clone(), source: Box::new(e) })?
+        }
+    };
+    let mut overridden = Vec::new();
+    for (variable, value) in environment {
+        let Some(path) = variable.strip_prefix(PREFIX) else { continue };
+        // Single words such as TOCSIN_LOG and TOCSIN_TOKEN speak to commands, data_dir is the one top-level key.
+        if !path.contains("__") && path != "DATA_DIR" {
+            continue;
+        }
+        let keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
+        put(&mut table, &keys, scalar(&value))
+            .map_err(|part| ConfigError::Section { variable: variable.clone(), part })?;
+        overridden.push((keys.join("."), variable));
+    }
+    let value = Value::Table(table);
+    serde_path_to_error::deserialize(value.clone()).map_err(|e| {
+        let key = e.path().to_string();
+        let origin = overridden
+            .iter()
+            .find(|(k, _)| key == *k || key.starts_with(&format!("{k}.")))
+            .map_or(name, |(_, variable)| format!("environment variable {variable}"));
+        ConfigError::Value {
+            origin,
+            value: find(&value, e.path()).map_or_else(|| "?".to_owned(), shown),
+            key,
+            reason: e.into_inner().message().to_owned(),
+        }
+    })
+}
+
+/// A number, a truth value or an array where it reads as one, else a text.
+fn scalar(text: &str) -> Value {
+    format!("v = {text}")
+        .parse::<Table>()
+        .ok()
+        .and_then(|mut t| t.remove("v"))
+        .filter(|v| !v.is_table() && !v.is_datetime())
+        .unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// Sets `keys` in the table, making sections on the way; `Err` names the part that is no section.
+fn put(table: &mut Table, keys: &[String], value: Value) -> Result<(), String> {
+    match keys {
+        [] => Ok(()),
+        [key] => {
+            table.insert(key.clone(), value);
+            Ok(())
+        }
+        [section, rest @ ..] => {
+            let inner = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            put(inner.as_table_mut().ok_or_else(|| section.clone())?, rest, value)
+        }
+    }
+}
+
+fn find<'a>(mut value: &'a Value, path: &serde_path_to_error::Path) -> Option<&'a Value> {
+    use serde_path_to_error::Segment;
+    for segment in path {
+        value = match segment {
+            Segment::Map { key } => value.get(key)?,
+            Segment::Seq { index } => value.get(index)?,
+            Segment::Enum { .. } | Segment::Unknown => return None,
+        };
+    }
+    Some(value)
+}
+
+/// The value as it stood; secrets and whole sections are not repeated.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Table(_) => "{…}".to_owned(),
+        Value::String(s) if s.len() > 80 || s.starts_with("whsec_") => "\"…\"".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn check(toml: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("tocsin.toml");
+        std::fs::write(&file, toml).unwrap();
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        load(Some(&file), environment)
+            .map_err(|e| e.to_string().replace(&dir.path().display().to_string(), "DIR"))
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let config = check(
+            "data_dir = \"a\"\n[policy]\ngrant_s = 60\n",
+            &[("TOCSIN_POLICY__GRANT_S", "90"), ("TOCSIN_DATA_DIR", "b")],
+        );
+        let config = config.unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(u64::from(config.policy.grant_s), 90);
+        assert_eq!(config.data_dir.to_str(), Some("b"));
+    }
+
+    #[test]
+    fn errors_name_file_key_and_value() {
+        let said = |toml: &str, environment: &[(&str, &str)]| check(toml, environment).err().unwrap();
+        insta::assert_snapshot!(said("[policy]\ngrant_s = 0\n", &[]));
+        insta::assert_snapshot!(said("[policy]\ngrant = 1\n", &[]));
+        insta::assert_snapshot!(said("[budgets]\nwatch_days = 100\n", &[]));
+        insta::assert_snapshot!(said("", &[("TOCSIN_POLICY__GRANT_S", "soon")]));
+        insta::assert_snapshot!(said("data_dir = \"x\"", &[("TOCSIN_DATA_DIR__X", "1")]));
+        insta::assert_snapshot!(said("[[manifests]]\nagent_id = 7\n", &[]));
+        insta::assert_snapshot!(said("oops\n", &[]));
+    }
+}

@@ -1,0 +1,33 @@
+//! `tocsin config check`: is the configuration right, and what does it come to?
+
+use clap::Subcommand;
+
+use crate::cli::ConfigArg;
+use crate::config::Config;
+use crate::exit::Result;
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum ConfigCommand {
+    /// Read file and environment, say what is wrong with them or nothing, and exit with 0 or 78.
+    #[command(
+        after_help = "Example:\n  TOCSIN_BUDGETS__WATCH_DAYS=3 tocsin config check --config tocsin.toml"
+    )]
+    Check(ConfigArg),
+}
+
+/// Runs the command.
+pub(crate) fn run(command: &ConfigCommand) -> Result<()> {
+    let ConfigCommand::Check(args) = command;
+    let config = Config::load(args.config.as_deref())?;
+    let b = config.budgets;
+    println!(
+        "the configuration is right: watch at {} bits, step-up at {}, revoke at {}; {} webhooks, {} manifests, data in {}",
+        b.watch(),
+        b.step_up(),
+        b.revoke(),
+        config.webhooks.len(),
+        config.manifests.len(),
+        config.data_dir.display(),
+    );
+    Ok(())
+}

@@ -1,0 +1,248 @@
+//! `tocsin agents`, `alerts`, `pause`, `resume`: an operator's commands, sent to a running server.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand};
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+
+use crate::cli::ConfigArg;
+use crate::config::Config;
+use crate::exit::{Code, OrExit, Result};
+
+/// Where the server is and who asks.
+#[derive(Args, Debug)]
+pub(crate) struct Target {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The server's address; without it, `http.public_url` of the configuration.
+    #[arg(long)]
+    url: Option<String>,
+    /// The person behind the command, for the audit; without it, whoever is logged in.
+    #[arg(long)]
+    person: Option<String>,
+}
+
+impl Target {
+    fn person(&self) -> String {
+        let logged_in = || std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
+        self.person.clone().unwrap_or_else(logged_in)
+    }
+}
+
+/// List what was found and what was done about it, newest first.
+#[derive(Args, Debug)]
+#[command(after_help = "A credential with the role `operator` is taken from TOCSIN_TOKEN.\n\n\
+    Example:\n  TOCSIN_TOKEN=… tocsin alerts --limit 20")]
+pub(crate) struct AlertsArgs {
+    /// How many, at most 1,000.
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Pause all automatic action: agents are scored and watched, and what would have been done is written down.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  tocsin pause --reason 'deploying all agents at once'")]
+pub(crate) struct PauseArgs {
+    /// Why, for the audit.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Let automatic action go on.
+#[derive(Args, Debug)]
+pub(crate) struct ResumeArgs {
+    /// Why, for the audit.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum AgentsCommand {
+    /// Agents that are not plainly trusted, last changed first.
+    List {
+        /// How many, at most 1,000.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// One agent with its history, as JSON.
+    Show {
+        #[command(flatten)]
+        agent: Agent,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// End an agent's access until somebody reinstates it.
+    Revoke(Order),
+    /// Let a revoked, suspended or challenged agent act again, on probation.
+    Reinstate(Order),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Agent {
+    /// The agent.
+    agent_id: String,
+    /// Under which issuer that is its name.
+    #[arg(long)]
+    issuer: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Order {
+    #[command(flatten)]
+    agent: Agent,
+    /// Why, for the audit.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Runs `tocsin agents`.
+pub(crate) fn agents(command: &AgentsCommand) -> Result<()> {
+    match command {
+        AgentsCommand::List { limit, json, target } => {
+            let rows = ask(target, Method::GET, "/v1/agents", &[("limit", &limit.to_string())], None)?;
+            print_rows(&rows, *json, |row| {
+                let agent = &row["agent"];
+                format!(
+                    "{}\t{}\t{}",
+                    row["standing"].as_str()?,
+                    agent["agent_id"].as_str()?,
+                    row["changed_at"].as_str()?
+                )
+                .into()
+            })
+        }
+        AgentsCommand::Show { agent, target } => {
+            let mut query = vec![("agent_id", agent.agent_id.as_str())];
+            query.extend(agent.issuer.as_deref().map(|issuer| ("issuer", issuer)));
+            print_json(&ask(target, Method::GET, "/v1/agent", &query, None)?)
+        }
+        AgentsCommand::Revoke(order) => send(order, "revoke"),
+        AgentsCommand::Reinstate(order) => send(order, "reinstate"),
+    }
+}
+
+/// Runs `tocsin alerts`.
+pub(crate) fn alerts(args: &AlertsArgs) -> Result<()> {
+    let rows = ask(&args.target, Method::GET, "/v1/alerts", &[("limit", &args.limit.to_string())], None)?;
+    print_rows(&rows, args.json, |row| {
+        let mut line = format!(
+            "{}  {:<12} {:>6} bits  {}  {}",
+            row["ts"].as_str()?,
+            row["action"].as_str()?,
+            row["score"],
+            row["agent_id"].as_str()?,
+            row["endpoint"].as_str()?,
+        );
+        for reason in row["reasons"].as_array().into_iter().flatten() {
+            line.push_str("\n    ");
+            line.push_str(reason.as_str()?);
+        }
+        Some(line)
+    })
+}
+
+/// Runs `tocsin pause`.
+pub(crate) fn pause(args: &PauseArgs) -> Result<()> {
+    control(&args.target, "/v1/pause", &args.reason)
+}
+
+/// Runs `tocsin resume`.
+pub(crate) fn resume(args: &ResumeArgs) -> Result<()> {
+    control(&args.target, "/v1/resume", &args.reason)
+}
+
+fn control(target: &Target, path: &str, reason: &str) -> Result<()> {
+    let body = json!({ "person": target.person(), "reason": reason });
+    print_json(&ask(target, Method::POST, path, &[], Some(body))?)
+}
+
+fn send(order: &Order, verb: &str) -> Result<()> {
+    let body = json!({
+        "agent_id": order.agent.agent_id, "issuer": order.agent.issuer,
+        "person": order.target.person(), "reason": order.reason,
+    });
+    print_json(&ask(&order.target, Method::POST, &format!("/v1/agents/{verb}"), &[], Some(body))?)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn ask(
+    target: &Target,
+    method: Method,
+    path: &str,
+    query: &[(&str, &str)],
+    body: Option<Value>,
+) -> Result<Value> {
+    let url = match &target.url {
+        Some(url) => url.clone(),
+        None => Config::load(target.config.config.as_deref())?.http.public_url,
+    };
+    let token = std::env::var("TOCSIN_TOKEN")
+        .map_err(|_| {
+            anyhow!("environment variable TOCSIN_TOKEN is not set: a credential with the role `operator`")
+        })
+        .or_exit(Code::NoPerm)?;
+    crate::serve::install_tls();
+    let client = Client::builder().timeout(Duration::from_secs(30)).build()?;
+    let mut request: RequestBuilder = client
+        .request(method, format!("{}{path}", url.trim_end_matches('/')))
+        .query(query)
+        .bearer_auth(token);
+    if let Some(body) = body {
+        request = request.json(&body);
+    }
+    let response = request
+        .send()
+        .await
+        .with_context(|| format!("no server answers at {url}"))
+        .or_exit(Code::Unavailable)?;
+    let status = response.status();
+    let body: Value = response.json().await.context("the answer is not JSON").or_exit(Code::Unavailable)?;
+    if status.is_success() {
+        return Ok(body);
+    }
+    let code = match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Code::NoPerm,
+        s if s.is_client_error() => Code::DataErr,
+        _ => Code::Unavailable,
+    };
+    let detail = [&body["title"], &body["detail"]].into_iter().filter_map(Value::as_str).collect::<Vec<_>>();
+    Err(anyhow!("{status}: {}", detail.join(". "))).or_exit(code)
+}
+
+fn print_rows(answer: &Value, as_json: bool, line: impl Fn(&Value) -> Option<String>) -> Result<()> {
+    if as_json {
+        return print_json(answer);
+    }
+    let rows = answer["rows"].as_array().context("the answer has no rows").or_exit(Code::Unavailable)?;
+    for row in rows {
+        // A row of a newer server that lacks what this one prints is shown as it came.
+        println!("{}", line(row).unwrap_or_else(|| row.to_string()));
+    }
+    if rows.is_empty() {
+        println!("none");
+    }
+    Ok(())
+}
+
+fn print_json(value: &Value) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! The files of a replay, written in event order.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use detector::{Call, Detector, MicroBits, Signal, VerdictRecord};
+use ingest::decode::{ContentDigest, Reject, Tally};
+use ingest::pipeline::score::Scorer;
+use revoker::agent::CaseId;
+use revoker::effect::Effect;
+use revoker::lifecycle::{Input, step};
+use revoker::policy::{Evidence, Policy};
+use revoker::standing::Standing;
+use serde::Serialize;
+
+use super::report::Report;
+use super::seen::{Seen, Sight};
+use super::sessions::Sessions;
+use super::windows::Windows;
+use crate::config::Config;
+
+type Out = BufWriter<File>;
+
+/// One row of `calls.ndjson`.
+#[derive(Serialize)]
+struct CallRow<'a> {
+    event_id: &'a str,
+    ts: detector::Timestamp,
+    agent_id: &'a str,
+    session_id: Option<&'a str>,
+    bits: MicroBits,
+    added: MicroBits,
+    parts: Vec<PartRow>,
+}
+
+#[derive(Serialize)]
+struct PartRow {
+    signal: Signal,
+    bits: MicroBits,
+    added: MicroBits,
+}
+
+/// One row of `alerts.ndjson`.
+#[derive(Serialize)]
+struct AlertRow<'a> {
+    alert_id: String,
+    ts: detector::Timestamp,
+    agent_id: &'a str,
+    event_id: &'a str,
+    score: MicroBits,
+    action: &'static str,
+    reasons: Vec<String>,
+}
+
+/// An agent by the order in which it was first seen.
+type AgentKey = (Option<String>, String);
+
+/// Everything a replay writes, and the state that decides it.
+pub(super) struct Output<'a> {
+    dir: &'a Path,
+    scorer: Scorer,
+    policy: Policy,
+    standings: Vec<Standing>,
+    agents: HashMap<AgentKey, usize>,
+    seen: Seen,
+    calls: Out,
+    windows: Windows<Out>,
+    sessions: Sessions<Out>,
+    alerts: Out,
+    rejects: Out,
+    report: Report,
+}
+
+impl<'a> Output<'a> {
+    pub(super) fn create(dir: &'a Path, config: &Config) -> io::Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        let create = |name: &str| File::create(dir.join(name)).map(BufWriter::new);
+        let policy = Policy::new(config.budgets, config.policy);
+        let report = Report {
+            version: env!("CARGO_PKG_VERSION"),
+            policy: policy.version().to_owned(),
+            ..Report::default()
+        };
+        Ok(Self {
+            dir,
+            scorer: Scorer::new(Detector::new(config.detector(), &config.manifests)),
+            policy,
+            standings: Vec::new(),
+            agents: HashMap::new(),
+            seen: Seen::default(),
+            calls: create("calls.ndjson")?,
+            windows: Windows::new(create("windows.csv")?)?,
+            sessions: Sessions::new(create("sessions.ndjson")?, config.budgets.step_up()),
+            alerts: create("alerts.ndjson")?,
+            rejects: create("rejects.ndjson")?,
+            report,
+        })
+    }
+
+    /// One record that decoded; `line` is its source, number and bytes.
+    pub(super) fn record(
+        &mut self,
+        call: &Call<'_>,
+        digest: &ContentDigest,
+        line: (&str, u64, &[u8]),
+    ) -> io::Result<()> {
+        match self.seen.look(call, digest) {
+            Sight::New => self.report.lines += 1,
+            Sight::Duplicate => {
+                self.report.lines += 1;
+                self.report.duplicates += 1;
+                return Ok(());
+            }
+            Sight::Conflict => {
+                self.report.conflicts += 1;
+                let (source, number, bytes) = line;
+                let why = "conflict: the same id came before with other content";
+                return self.reject(&Reject::refused(source, number, bytes, "event_id", why));
+            }
+        }
+        if call.kind.is_call() {
+            self.windows.advance(call.ts, self.scorer.detector())?;
+        }
+        let Some(verdict) = self.scorer.step(call).verdict else {
+            self.report.control += 1;
+            if call.kind == detector::Kind::TaskEnd {
+                let agent = self.agent(call);
+                self.sessions.end(agent, call)?;
+            }
+            return Ok(());
+        };
+        self.report.calls += 1;
+        self.report.first.get_or_insert(call.ts);
+        self.report.last = self.report.last.max(Some(call.ts));
+        let agent = self.agent(call);
+        let name = (call.identity.issuer.as_deref(), &*call.identity.agent_id);
+        self.windows.call(agent, name, call.ts, verdict.level);
+        self.sessions.advance(call.ts)?;
+        self.sessions.call(agent, call, verdict.level)?;
+        self.call_row(call, &verdict)?;
+        self.judge(agent, &VerdictRecord::new(call, verdict))
+    }
+
+    /// One record that did not decode.
+    pub(super) fn reject(&mut self, reject: &Reject) -> io::Result<()> {
+        self.report.lines += 1;
+        self.report.rejects += 1;
+        row(&mut self.rejects, reject)
+    }
+
+    pub(super) fn blank_lines(&mut self, n: u64) {
+        self.report.blank_lines += n;
+    }
+
+    pub(super) fn unknown_fields(&mut self, tally: &Tally) {
+        for (name, n) in tally.by_name() {
+            *self.report.unknown_fields.entry(name.to_owned()).or_default() += n;
+        }
+    }
+
+    /// Ends every window, session and file.
+    pub(super) fn finish(mut self, took: Duration) -> io::Result<Report> {
+        self.windows.finish(self.scorer.detector())?;
+        self.report.sessions = self.sessions.finish()?.1;
+        self.report.agents = self.agents.len() as u64;
+        self.report.model = self.scorer.detector().model();
+        self.report.seconds = took.as_secs_f64();
+        for out in [&mut self.calls, &mut self.alerts, &mut self.rejects] {
+            out.flush()?;
+        }
+        let mut out = File::create(self.dir.join("report.json")).map(BufWriter::new)?;
+        serde_json::to_writer_pretty(&mut out, &self.report)?;
+        out.flush()?;
+        Ok(self.report)
+    }
+
+    fn agent(&mut self, call: &Call<'_>) -> usize {
+        let key = (call.identity.issuer.as_deref().map(str::to_owned), call.identity.agent_id.to_string());
+        let next = self.agents.len();
+        *self.agents.entry(key).or_insert(next)
+    }
+
+    fn call_row(&mut self, call: &Call<'_>, verdict: &detector::Verdict) -> io::Result<()> {
+        let parts = verdict.parts.iter();
+        let line = CallRow {
+            event_id: &call.event_id,
+            ts: call.ts,
+            agent_id: &call.identity.agent_id,
+            session_id: call.identity.session_id.as_deref(),
+            bits: verdict.level,
+            added: verdict.added,
+            parts: parts.map(|p| PartRow { signal: p.signal, bits: p.bits, added: p.added }).collect(),
+        };
+        row(&mut self.calls, &line)
+    }
+
+    /// The same policy and lifecycle as live, with event time for the clock and nobody there to answer.
+    fn judge(&mut self, agent: usize, record: &VerdictRecord) -> io::Result<()> {
+        if agent >= self.standings.len() {
+            self.standings.resize(agent + 1, Standing::default());
+        }
+        let verdict = &record.verdict;
+        let input = Input::Verdict { evidence: Evidence::of(record), fresh: CaseId::new(verdict.id.0) };
+        let (standing, effects) = step(&self.standings[agent], &input, verdict.ts, &self.policy);
+        self.standings[agent] = standing;
+        for effect in effects {
+            let Effect::Alert { action, .. } = effect else { continue };
+            *self.report.alerts.entry(action.as_str()).or_default() += 1;
+            let line = AlertRow {
+                alert_id: revoker::alert::alert_id(verdict.id),
+                ts: verdict.ts,
+                agent_id: &record.agent_id,
+                event_id: &record.event_id,
+                score: verdict.level,
+                action: action.as_str(),
+                reasons: record.reasons(),
+            };
+            row(&mut self.alerts, &line)?;
+        }
+        Ok(())
+    }
+}
+
+fn row(out: &mut Out, row: &impl Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, row)?;
+    out.write_all(b"\n")
+}

@@ -1,0 +1,299 @@
+//! `tocsin serve`: puts the crates together and runs them until told to stop.
+
+mod feedback;
+mod findings;
+mod gate;
+mod http;
+mod outlet;
+mod stored;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use detector::Attestation;
+use ingest::decode::{Format, SourceContext};
+use ingest::finding::Findings;
+use ingest::log::{Log, LogConfig};
+use ingest::pipeline::drain;
+use ingest::pipeline::score::{self, Score};
+use ingest::source::credentials::Credentials;
+use ingest::source::{Intake, LogSource, Source, files};
+use ingest::store::Store;
+use revoker::connector::{Connector, Route};
+use revoker::executor::Executor;
+use revoker::policy::Policy;
+use revoker::{Revoker, Setup};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::ConfigArg;
+use crate::config::Config;
+use crate::exit::{Code, OrExit, Result};
+use crate::telemetry;
+
+/// How often the detector's state is saved: what a restart has to score again.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(30);
+
+/// Read calls, score them, challenge and revoke, and answer agents, people and operators over HTTP.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  tocsin serve --config tocsin.toml\n  \
+    cat calls.ndjson | tocsin serve --config tocsin.toml --stdin\n\n\
+    TOCSIN_LOG filters what is logged (info, debug, tocsin=trace …).")]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Take calls from standard input too; its records may claim nothing for their identities.
+    #[arg(long)]
+    stdin: bool,
+}
+
+/// Runs the command until SIGINT or SIGTERM.
+#[tokio::main]
+pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
+    telemetry::logs("info")?;
+    let config = Config::load(args.config.config.as_deref())?;
+    let server = Server::start(config).await?;
+    if args.stdin {
+        server.read_stdin()?;
+    }
+    tracing::info!(address = %server.address(), "tocsin serves");
+    tokio::select! {
+        () = asked_to_end() => tracing::info!("asked to end"),
+        () = server.stop.cancelled() => tracing::error!("a part of the server ended by itself"),
+    }
+    server.stop().await
+}
+
+/// Resolves at SIGINT or SIGTERM.
+pub(crate) async fn asked_to_end() {
+    let interrupt = async {
+        // Without a handler there is nothing to wait for; SIGTERM still ends the process.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => tokio::select! { () = interrupt => {}, _ = terminate.recv() => {} },
+            Err(_) => interrupt.await,
+        }
+    }
+    #[cfg(not(unix))]
+    interrupt.await;
+}
+
+/// Chooses the one implementation of TLS for the process.
+pub(crate) fn install_tls() {
+    // Installed before: then it is this one.
+    rustls::crypto::ring::default_provider().install_default().ok();
+}
+
+/// The record of standings, approvals and effects, as `serve` opens it.
+pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
+    let routes = config.webhooks.iter().map(|w| Route { name: w.name.clone(), events: w.events.clone() });
+    let routes = routes.chain([feedback::route()]).collect();
+    let public_url = config.http.public_url.trim_end_matches('/').to_owned();
+    let policy = Policy::new(config.budgets, config.policy);
+    Revoker::open(&config.data_dir, Setup { policy, public_url, routes }).or_exit(Code::CantCreate)
+}
+
+/// Everything that runs, until [`Server::stop`].
+pub(crate) struct Server {
+    address: SocketAddr,
+    revoker: Revoker,
+    intake: Intake,
+    stop: CancellationToken,
+    tasks: JoinSet<Result<()>>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+    stored: stored::Stored,
+}
+
+impl Server {
+    /// Starts all parts; when it returns, calls are taken.
+    pub(crate) async fn start(mut config: Config) -> Result<Self> {
+        install_tls();
+        let metrics = telemetry::metrics()?;
+        std::fs::create_dir_all(&config.data_dir)
+            .with_context(|| config.data_dir.display().to_string())
+            .or_exit(Code::CantCreate)?;
+        let stop = CancellationToken::new();
+        let (mut tasks, mut threads) = (JoinSet::new(), Vec::new());
+
+        // The listener first: a wrong address is said at once, and the public address may depend on the port.
+        let listener = tokio::net::TcpListener::bind(config.http.listen)
+            .await
+            .with_context(|| format!("http.listen = {}", config.http.listen))
+            .or_exit(Code::CantCreate)?;
+        let address = listener.local_addr()?;
+        if config.http.listen.port() == 0 {
+            config.http.public_url = format!("http://{address}");
+        }
+
+        let logs = Logs::open(&config)?;
+        let findings =
+            Findings::new(Arc::new(findings::ToAlerts::new(logs.alerts.clone(), Handle::current())));
+        let intake = Intake::new(logs.calls.clone(), findings.clone());
+        let credentials = Arc::new(
+            Credentials::resolve(&config.http.credentials, |name| std::env::var(name).ok())
+                .or_exit(Code::Config)?,
+        );
+
+        let revoker = open_revoker(&config)?;
+        let mut connectors: Vec<Arc<dyn Connector>> = vec![Arc::new(feedback::Feedback::new(intake.clone()))];
+        for webhook in &config.webhooks {
+            let built = webhook.build(|name| std::env::var(name).ok());
+            connectors.push(Arc::new(
+                built.with_context(|| format!("webhooks: {}", webhook.name)).or_exit(Code::Config)?,
+            ));
+        }
+        let executor = Executor::new(revoker.clone(), connectors);
+        let until = stop.clone();
+        tasks.spawn(async move { Ok(executor.run(until).await?) });
+
+        let waiting = gate::Waiting::default();
+        let kafka = Kafka::open(&config, &findings)?;
+        let score = Score {
+            sources: with(
+                LogSource::new(&logs.calls, "score", Handle::current(), findings.clone())?,
+                kafka.score,
+            ),
+            detector: config.detector(),
+            manifests: config.manifests.clone(),
+            snapshots: config.data_dir.join("snapshots"),
+            snapshot_every: SNAPSHOT_EVERY,
+            outlet: Box::new(outlet::ToRevoker::new(revoker.clone(), logs.alerts.clone(), waiting.clone())),
+            verdicts: logs.verdicts.clone(),
+            findings: findings.clone(),
+        };
+        threads.push(score::start(score, Handle::current(), stop.clone()).or_exit(Code::CantCreate)?);
+        let sources = with(LogSource::new(&logs.calls, "store", Handle::current(), findings)?, kafka.store);
+        let stored = stored::Stored::start(&config, sources, &logs, &stop, &mut tasks).await?;
+        if !config.files.is_empty() {
+            let state = config.data_dir.join("files.db");
+            threads.push(
+                files::watch(config.files.clone(), &state, intake.clone(), Handle::current(), stop.clone())
+                    .or_exit(Code::Config)?,
+            );
+        }
+
+        let scorer = gate::ToLog::new(intake.clone(), waiting, &credentials);
+        let router = http::router(
+            &config,
+            http::Parts {
+                credentials,
+                intake: intake.clone(),
+                revoker: revoker.clone(),
+                scorer,
+                metrics,
+                stored: stored.clone(),
+                stop: stop.clone(),
+            },
+        );
+        let until = stop.clone();
+        tasks.spawn(async move {
+            Ok(axum::serve(listener, router).with_graceful_shutdown(until.cancelled_owned()).await?)
+        });
+        Ok(Self { address, revoker, intake, stop, tasks, threads, stored })
+    }
+
+    /// Where HTTP answers.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The record.
+    pub(crate) fn revoker(&self) -> &Revoker {
+        &self.revoker
+    }
+
+    /// The database, as soon as it answers.
+    pub(crate) fn store(&self) -> Option<Store> {
+        self.stored.get()
+    }
+
+    fn read_stdin(&self) -> Result<()> {
+        let source = SourceContext::new("stdin", Attestation::None, Format::Auto);
+        // A read of standard input cannot be interrupted, so nobody waits for this thread's end.
+        files::stdin(source, self.intake.clone(), Handle::current(), self.stop.clone())?;
+        Ok(())
+    }
+
+    /// Ends everything in order: no more requests, what is under way is finished, state is saved.
+    pub(crate) async fn stop(mut self) -> Result<()> {
+        self.stop.cancel();
+        let mut ended = Ok(());
+        while let Some(task) = self.tasks.join_next().await {
+            let result =
+                task.map_err(|e| anyhow!("a task broke: {e}")).or_exit(Code::Software).and_then(|r| r);
+            ended = ended.and(result);
+        }
+        let threads = std::mem::take(&mut self.threads);
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|t| t.join().is_ok())).await;
+        self.stored.close().await;
+        if !joined.unwrap_or(false) {
+            ended = ended.and(Err(anyhow!("a pipeline broke")).or_exit(Code::Software));
+        }
+        ended
+    }
+}
+
+/// The local logs.
+pub(crate) struct Logs {
+    calls: Log,
+    verdicts: Log,
+    alerts: Log,
+}
+
+impl Logs {
+    fn open(config: &Config) -> Result<Self> {
+        let open = |name: &str, readers: &[&str]| {
+            Log::open(&config.data_dir.join(name), LogConfig::read_by(readers)).or_exit(Code::CantCreate)
+        };
+        Ok(Self {
+            calls: open("calls.log.db", &["score", "store"])?,
+            verdicts: open("verdicts.log.db", &[drain::READER])?,
+            alerts: open("alerts.log.db", &[drain::READER])?,
+        })
+    }
+}
+
+/// One source a pipeline where there is a topic.
+#[derive(Default)]
+struct Kafka {
+    score: Option<Box<dyn Source>>,
+    store: Option<Box<dyn Source>>,
+}
+
+impl Kafka {
+    #[cfg(not(feature = "kafka"))]
+    #[expect(clippy::unnecessary_wraps, reason = "with the feature `kafka` it can fail")]
+    fn open(_config: &Config, _findings: &Findings) -> Result<Self> {
+        Ok(Self::default())
+    }
+
+    #[cfg(feature = "kafka")]
+    fn open(config: &Config, findings: &Findings) -> Result<Self> {
+        use ingest::seen::{SeenFile, SeenLimits};
+        use ingest::source::kafka::{Group, KafkaSource};
+        let Some(kafka) = &config.kafka else { return Ok(Self::default()) };
+        let seen = SeenFile::open(&config.data_dir.join("seen.db"), SeenLimits::default())
+            .or_exit(Code::CantCreate)?;
+        let seen = Arc::new(seen);
+        let connect = |group| -> Result<Option<Box<dyn Source>>> {
+            let source = KafkaSource::connect(kafka, group, Arc::clone(&seen), findings.clone());
+            Ok(Some(Box::new(source.or_exit(Code::Config)?)))
+        };
+        Ok(Self { score: connect(Group::Score)?, store: connect(Group::Store)? })
+    }
+}
+
+fn with(log: LogSource, more: Option<Box<dyn Source>>) -> Vec<Box<dyn Source>> {
+    let log: Box<dyn Source> = Box::new(log);
+    std::iter::once(log).chain(more).collect()
+}

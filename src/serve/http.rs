@@ -1,0 +1,91 @@
+//! The one listener: the crates' routes, who is calling, health and metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use ingest::source::Intake;
+use ingest::source::credentials::{Credentials, Role as Has};
+use ingest::source::http::{self, HttpState};
+use metrics_exporter_prometheus::PrometheusHandle;
+use revoker::Revoker;
+use revoker::api::{Api, Caller, Role};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::gate::ToLog;
+use super::stored::Stored;
+use crate::clock;
+use crate::config::Config;
+
+/// The longest record the gate takes.
+const RECORD_BYTES_MAX: usize = 256 * 1_024;
+/// How long the database may take to say that it is there.
+const PING_MAX: Duration = Duration::from_secs(2);
+
+/// What the routes need.
+pub(super) struct Parts {
+    pub(super) credentials: Arc<Credentials>,
+    pub(super) intake: Intake,
+    pub(super) revoker: Revoker,
+    pub(super) scorer: ToLog,
+    pub(super) metrics: PrometheusHandle,
+    pub(super) stored: Stored,
+    pub(super) stop: CancellationToken,
+}
+
+/// All routes.
+pub(super) fn router(config: &Config, parts: Parts) -> Router {
+    let Parts { credentials, intake, revoker, scorer, metrics, stored, stop } = parts;
+    let calls = HttpState::new(&config.http, Arc::clone(&credentials), intake, stop.clone());
+    let api = Api::new(revoker.clone(), &config.http.public_url, Arc::new(clock::now));
+    let probes = Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(async move || metrics.render()))
+        .with_state((revoker, stored, stop));
+    revoker::api::router(api, scorer, RECORD_BYTES_MAX)
+        .layer(middleware::from_fn_with_state(credentials, identify))
+        .merge(http::router(calls))
+        .merge(probes)
+}
+
+/// Says who calls; the routes say whether that is enough.
+async fn identify(State(credentials): State<Arc<Credentials>>, mut request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let known =
+        [Has::Ingest, Has::Gate, Has::Operator].into_iter().find_map(|r| credentials.check(headers, r).ok());
+    if let Some(credential) = known {
+        let may = |has: Has, role: Role| credential.roles.contains(&has).then_some(role);
+        let roles =
+            [may(Has::Gate, Role::Gate), may(Has::Operator, Role::Operator)].into_iter().flatten().collect();
+        request.extensions_mut().insert(Caller { name: credential.name.clone(), roles });
+    }
+    next.run(request).await
+}
+
+/// Ready: calls are taken and decided on. A database that is down is told and is no reason not to be.
+async fn ready(State((revoker, stored, stop)): State<(Revoker, Stored, CancellationToken)>) -> Response {
+    let store = match stored.get() {
+        None => "not reached yet",
+        Some(store) => match tokio::time::timeout(PING_MAX, store.ping()).await {
+            Ok(Ok(())) => "ok",
+            Ok(Err(_)) | Err(_) => "down",
+        },
+    };
+    let record = match revoker.ready(clock::now()).await {
+        Ok(()) => "ok",
+        Err(error) => {
+            tracing::warn!(%error, "the record is not ready");
+            "down"
+        }
+    };
+    let stopping = stop.is_cancelled();
+    let status = if record == "ok" && !stopping { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(json!({ "record": record, "store": store, "stopping": stopping }))).into_response()
+}

@@ -1,0 +1,65 @@
+//! Verdicts on their way from the score pipeline to the revoker, its alerts on their way to ClickHouse.
+
+use std::error::Error;
+
+use detector::{Call, VerdictRecord};
+use ingest::log::Log;
+use ingest::pipeline::AlertRecord;
+use ingest::pipeline::score::VerdictOutlet;
+use revoker::Revoker;
+use revoker::alert::Alert;
+use tokio::runtime::Handle;
+
+use super::gate::Waiting;
+use crate::clock;
+
+/// Hands every verdict to the revoker, writes its alert down, and tells the gate that waits for it.
+pub(super) struct ToRevoker {
+    revoker: Revoker,
+    alerts: Log,
+    waiting: Waiting,
+    runtime: Handle,
+}
+
+impl ToRevoker {
+    pub(super) fn new(revoker: Revoker, alerts: Log, waiting: Waiting) -> Self {
+        Self { revoker, alerts, waiting, runtime: Handle::current() }
+    }
+}
+
+impl VerdictOutlet for ToRevoker {
+    fn verdict(
+        &mut self,
+        _call: &Call<'_>,
+        record: &VerdictRecord,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let decision = self.revoker.handle(record, clock::now())?;
+        // The gate first: an agent waits for it, and the decision is durable.
+        self.waiting.decided(&record.event_id, record.verdict.id, record.verdict.level);
+        if let Some(alert) = &decision.alert {
+            let entry = row(alert).entry()?;
+            self.runtime.block_on(self.alerts.append_when_room(vec![entry]))?;
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), Box<dyn Error + Send + Sync>> {
+        // Every decision was durable when it was handed on, and every alert with it.
+        Ok(())
+    }
+}
+
+fn row(alert: &Alert) -> AlertRecord {
+    AlertRecord {
+        alert_id: alert.alert_id.clone(),
+        ts: alert.ts,
+        agent_id: alert.agent_id.clone(),
+        issuer: alert.issuer.clone(),
+        event_id: alert.event_id.clone(),
+        score: alert.score,
+        action: alert.action.as_str().to_owned(),
+        reasons: alert.reasons.clone(),
+        approval_id: alert.case.map(|case| case.to_string()),
+        policy: alert.policy.clone(),
+    }
+}
