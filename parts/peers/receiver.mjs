@@ -4,9 +4,10 @@
 //
 // It listens on loopback and says so in its first line on standard output: {"listening":PORT}. After that, one JSON line a
 // delivery, on standard output and, synced to disk before the answer, at the end of FILE:
-//   {"webhook_id","webhook_timestamp","type","timestamp","data","answered"}   verified
+//   {"webhook_id","webhook_timestamp","received_ms","type","timestamp","data","answered"}   verified
 //   {"refused":"why","webhook_id"}                                           not verified, answered 401
-// `answered` is the status it gave, or "hang" or "close" where it gave none.
+// `received_ms` is the receiver's clock when the request was whole, milliseconds since 1970; `answered` is the status it
+// gave, or "hang" or "close" where it gave none.
 //
 // PUT /behaviour tells it how to answer from now on, so that a test can play a hostile peer:
 //   {"status":429,"retry_after":2}   any status, with or without Retry-After (seconds)
@@ -67,6 +68,7 @@ function behave(body, response) {
 }
 
 function receive(headers, body, response) {
+  const receivedMs = performance.timeOrigin + performance.now();
   let event;
   try {
     event = verifier.verify(body, headers);
@@ -79,6 +81,7 @@ function receive(headers, body, response) {
   record({
     webhook_id: headers['webhook-id'],
     webhook_timestamp: Number(headers['webhook-timestamp']),
+    received_ms: receivedMs,
     type: event.type,
     timestamp: event.timestamp,
     data: event.data,

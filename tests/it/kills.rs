@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::chance::Chance;
 use crate::support::feed::post_until_taken;
-use crate::support::fleet::Fleet;
+use crate::support::fleet::{Fleet, agent};
 use crate::support::kafka::Kafka;
 use crate::support::prove;
 use crate::support::stage::Stage;
@@ -43,11 +43,7 @@ fn what_arrives_by_kafka_survives_kills() {
     kafka.create_topic("calls", 1, &[]);
     let fleet = fleet(&stage);
     let truth = fleet.replay(stage.path());
-    let source = format!(
-        "[kafka]\nbrokers = \"{}\"\ntopic = \"calls\"\nattestation_max = \"token\"\nissuer = \"https://idp.example\"\n",
-        kafka.brokers()
-    );
-    let mut tocsin = Tocsin::start(stage.path(), &stage.settings(&source));
+    let mut tocsin = Tocsin::start(stage.path(), &stage.settings(&kafka.source()));
     through_kills(
         &mut tocsin,
         |chunk| kafka.produce("calls", chunk.iter().map(|line| (agent(line), line.as_bytes()))),
@@ -85,9 +81,4 @@ fn through_kills(tocsin: &mut Tocsin, feed: impl Fn(&[String]) + Sync, fleet: &F
         tocsin.await_ready();
     });
     assert!(done.load(Ordering::Acquire));
-}
-
-fn agent(line: &str) -> &str {
-    let rest = line.split_once("\"agent_id\":\"").map(|(_, rest)| rest);
-    rest.and_then(|rest| rest.split_once('"')).map(|(agent, _)| agent).expect("every line names its agent")
 }

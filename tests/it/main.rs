@@ -12,5 +12,7 @@ mod disk_full;
 mod engine_down;
 mod hostile_receiver;
 mod kills;
+mod latency;
 mod parts;
 mod support;
+mod throughput;

@@ -11,7 +11,7 @@ use super::tocsin::ISSUER;
 
 /// Native lines in order of time.
 pub(crate) struct Fleet {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     pub(crate) lines: Vec<String>,
 }
 
@@ -44,6 +44,11 @@ impl Fleet {
         Self { path, lines: text.lines().map(ToOwned::to_owned).collect() }
     }
 
+    /// Records for Kafka, keyed by agent.
+    pub(crate) fn keyed(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.lines.iter().map(|line| (agent(line), line.as_bytes()))
+    }
+
     /// Scores the same lines without any disturbance.
     pub(crate) fn replay(&self, folder: &Path) -> Truth {
         let out = folder.join("replayed");
@@ -57,6 +62,12 @@ impl Fleet {
             .map(|row| (text(&row, "alert_id"), (text(&row, "agent_id"), text(&row, "action"))));
         Truth { levels: levels.collect(), actions: actions.collect() }
     }
+}
+
+/// The agent that a native line names.
+pub(crate) fn agent(line: &str) -> &str {
+    let rest = line.split_once("\"agent_id\":\"").map(|(_, rest)| rest);
+    rest.and_then(|rest| rest.split_once('"')).map(|(agent, _)| agent).expect("every line names its agent")
 }
 
 /// A text field of a row.

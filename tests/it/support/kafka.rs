@@ -14,6 +14,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::parts::{house, part};
 use super::process::Process;
+use super::tocsin::ISSUER;
 use super::{http, port, wait};
 
 /// It answers after 2 to 7 s on two idle cores.
@@ -54,6 +55,14 @@ impl Kafka {
     /// What a client connects to.
     pub(crate) fn brokers(&self) -> String {
         format!("127.0.0.1:{}", self.broker)
+    }
+
+    /// The `[kafka]` section that makes Tocsin read the topic `calls`.
+    pub(crate) fn source(&self) -> String {
+        format!(
+            "[kafka]\nbrokers = \"{}\"\ntopic = \"calls\"\nattestation_max = \"token\"\nissuer = \"{ISSUER}\"\n",
+            self.brokers()
+        )
     }
 
     /// Ends the broker as a power cut would.

@@ -51,6 +51,12 @@ impl Stage {
         })
     }
 
+    /// Waits until the number of rows in a view is as wanted, and gives it.
+    pub(crate) fn count_when(&self, limit: Duration, view: &str, wanted: impl Fn(u64) -> bool) -> u64 {
+        let found = wait::until(limit, || Some(self.count(view)).filter(|rows| wanted(*rows)));
+        found.unwrap_or_else(|| panic!("{view} still has {} rows after {limit:?}", self.count(view)))
+    }
+
     /// Waits until readers see this many calls, each once, and a verdict of each, once.
     pub(crate) fn check_counts(&self, calls: u64) {
         for view in ["calls_once", "verdicts_once"] {
