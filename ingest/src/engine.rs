@@ -184,11 +184,13 @@ fn open(config: &EngineConfig) -> Result<Workers, EngineError> {
     if !config.library.is_file() {
         return Err(EngineError::Missing { library: config.library.clone() });
     }
-    let settings =
-        write_settings(config).map_err(|source| EngineError::Folder { path: config.path.clone(), source })?;
+    let folder = |source| EngineError::Folder { path: config.path.clone(), source };
+    let settings = write_settings(config).map_err(folder)?;
+    // A relative path would be taken relative to itself by some parts of the engine.
+    let path = std::path::absolute(&config.path).map_err(folder)?;
     let api = ffi::Api::load(&config.library)
         .map_err(|source| EngineError::Library { library: config.library.clone(), source })?;
-    Workers::open(api, &config.path, &settings)
+    Workers::open(api, &path, &settings)
 }
 
 /// Writes our settings beside the data. Named explicitly, they also keep the engine from picking up a `config.xml` that

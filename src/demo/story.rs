@@ -93,13 +93,15 @@ impl<'a> Player<'a> {
 
     /// The next line of a session; what others did meanwhile is appended on the way.
     async fn next_of(&mut self, session: &str) -> Result<Option<&'a Line>> {
+        if !self.lines.clone().any(|l| l.session == session) {
+            return Ok(None);
+        }
         let mut meanwhile = Vec::new();
         let found = loop {
             match self.lines.peek() {
                 Some(line) if line.session == session => break self.lines.next(),
-                // Sessions of one recorded agent overlap by minutes at most.
-                Some(_) if meanwhile.len() < BATCH => meanwhile.extend(self.lines.next().map(|l| &l.json)),
-                _ => break None,
+                Some(_) => meanwhile.extend(self.lines.next().map(|l| &l.json)),
+                None => break None,
             }
         };
         self.played += meanwhile.len() as u64 + u64::from(found.is_some());
@@ -169,20 +171,17 @@ impl Scene<'_> {
         }
         now("label", &format!("the recorded session is in truth: {}", self.label));
         let waiting = player.gateway.wait(challenge);
-        let answering = async {
-            if ask && !ask_at_terminal(&page, &number, choice).await? {
-                return Ok(());
-            }
-            let heading = human.answer(&page, choice, &number).await?;
-            now("human", &format!("answers `{choice}` with a one-time code: {heading}"));
-            anyhow::Ok(())
-        };
-        // Whoever answers first: the person at the terminal, or one who opened the page in a browser.
         tokio::pin!(waiting);
-        tokio::select! {
-            answered = &mut waiting => answered,
-            done = answering => { done?; waiting.await }
+        if ask {
+            // Whoever answers first: the demo, once Enter is pressed, or the person on the page itself.
+            tokio::select! {
+                answered = &mut waiting => return answered,
+                pressed = ask_at_terminal(&page, &number, choice) => pressed?,
+            }
         }
+        let heading = human.answer(&page, choice, &number).await?;
+        now("human", &format!("answers `{choice}` with a one-time code; the page says: {heading}"));
+        waiting.await
     }
 
     async fn resume(&self, player: &Player<'_>, line: &Line, answered: &Value) -> Result<()> {
@@ -226,16 +225,17 @@ impl Scene<'_> {
     }
 }
 
-/// True if the demo should answer; false if somebody answers in a browser.
-async fn ask_at_terminal(page: &str, number: &str, choice: &str) -> Result<bool> {
+/// Says how to answer, and resolves when the demo is to do it.
+async fn ask_at_terminal(page: &str, number: &str, choice: &str) -> Result<()> {
     now("you", &format!("open {page}"));
     now("you", &format!("the agent shows the number {number}"));
     now(
         "you",
-        &format!("press Enter and the demo answers `{choice}` on that page, with a true one-time code"),
+        &format!("or press Enter, and the demo answers `{choice}` on that page, with a true one-time code"),
     );
     let mut line = String::new();
-    Ok(BufReader::new(tokio::io::stdin()).read_line(&mut line).await? > 0)
+    BufReader::new(tokio::io::stdin()).read_line(&mut line).await?;
+    Ok(())
 }
 
 /// Two quiet days of a simulated fleet, then one of its agents bursts. Returns how many calls that were.
