@@ -126,7 +126,7 @@ impl From<Description> for SourceContext {
 pub(super) fn insert(db: &Connection, entry: &NewEntry, source: Option<i64>) -> rusqlite::Result<i64> {
     db.prepare_cached("INSERT INTO entries (kind, source, received_at, payload) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![entry.kind as i64, source, entry.received_at.as_micros(), entry.payload])?;
-    Ok(db.last_insert_rowid() as i64)
+    Ok(db.last_insert_rowid())
 }
 
 /// An entry as it lies in the table.
@@ -166,7 +166,7 @@ pub(super) fn read(
     let mut select = db.prepare_cached(
         "SELECT seq, kind, source, received_at, payload FROM entries WHERE seq >= ?1 ORDER BY seq LIMIT ?2",
     )?;
-    let mut rows = select.query(params![from, rows_max as i64])?;
+    let mut rows = select.query(params![from, i64::try_from(rows_max).unwrap_or(i64::MAX)])?;
     let (mut entries, mut bytes) = (Vec::new(), 0);
     while bytes < bytes_max
         && let Some(row) = rows.next()?

@@ -69,6 +69,7 @@ async fn an_entry_keeps_the_description_its_source_had() {
             ceiling: Token,
             default_issuer: None,
             format: Native,
+            control: false,
         },
         SourceContext {
             name: "gateway",
@@ -77,6 +78,7 @@ async fn an_entry_keeps_the_description_its_source_had() {
                 "https://idp",
             ),
             format: Native,
+            control: false,
         },
     ]
     "#);
@@ -185,7 +187,7 @@ proptest! {
                 None => {
                     model.insert(id, content);
                     order.push(vec![id, content]);
-                    Outcome::Stored { seq: order.len() as i64 }
+                    Outcome::Stored { seq: i64::try_from(order.len()).unwrap() }
                 }
             });
             if cut {

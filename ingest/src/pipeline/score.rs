@@ -1,0 +1,231 @@
+//! The pipeline `score`: read, decode, score and hand each verdict on, publish them, and now and then save the state.
+//!
+//! One thread owns the detector. It waits for local disks only: never for ClickHouse, never for the network.
+
+mod state;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use detector::{Call, DetectorConfig, Manifest, VerdictRecord};
+use metrics::{counter, gauge};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use self::state::State;
+use super::decode::{Decoded, What, decode};
+pub use super::scorer::{Scorer, Step};
+use super::verdict;
+use crate::finding::{Finding, Findings};
+use crate::log::Log;
+use crate::metric;
+use crate::retry::{Patience, Stopped};
+use crate::snapshot::SnapshotError;
+use crate::source::{Batch, Delivery, Source};
+
+/// Records scored between two looks at the disk.
+const ROWS_MAX: usize = 1_024;
+const BYTES_MAX: usize = 4 << 20;
+/// The longest look at a source that has nothing, so that a stop is noticed soon.
+const LOOK: Duration = Duration::from_millis(200);
+/// More of a wrong key would only fill the alert.
+const KEY_BYTES_MAX: usize = 128;
+/// With several sources each gets a short look in turn.
+const LOOK_IN_TURN: Duration = Duration::from_millis(2);
+
+/// Where verdicts go as they are made; the executable puts the revoker behind it.
+pub trait VerdictOutlet: Send {
+    /// Takes the verdict on a call. Called in the order of the log, on the pipeline's thread.
+    ///
+    /// After a restart some come again, with the same ids: taking one twice must change nothing. An error is retried,
+    /// the same verdict first, until it is taken or the program stops.
+    fn verdict(
+        &mut self,
+        call: &Call<'_>,
+        record: &VerdictRecord,
+    ) -> Result<(), Box<dyn Error + Send + Sync>>;
+
+    /// What was taken so far must be durable when this returns: the pipeline will not read it again.
+    fn settle(&mut self) -> Result<(), Box<dyn Error + Send + Sync>>;
+}
+
+/// What the pipeline is made of.
+pub struct Score {
+    /// Where calls come from.
+    pub sources: Vec<Box<dyn Source>>,
+    /// The operator's settings of the detector,
+    pub detector: DetectorConfig,
+    /// and what agents are declared to do.
+    pub manifests: Vec<Manifest>,
+    /// The folder of the detector's saved state,
+    pub snapshots: PathBuf,
+    /// and how often it is saved.
+    pub snapshot_every: Duration,
+    /// Takes every verdict at once.
+    pub outlet: Box<dyn VerdictOutlet>,
+    /// The log from which verdicts are brought into ClickHouse.
+    pub verdicts: Log,
+    /// Takes what is wrong with calls and their sources.
+    pub findings: Findings,
+}
+
+/// Restores the saved state and starts the pipeline on a thread of its own; it ends when `stop` is cancelled.
+pub fn start(
+    score: Score,
+    runtime: Handle,
+    stop: CancellationToken,
+) -> Result<JoinHandle<()>, SnapshotError> {
+    let Score { sources, outlet, verdicts, findings, .. } = score;
+    let state =
+        State::restore(&score.snapshots, score.snapshot_every, score.detector, &score.manifests, &findings)?;
+    let patience = Patience { runtime, stop };
+    let pipeline = Pipeline { sources, turn: 0, state, outlet, verdicts, findings, patience };
+    let spawned = std::thread::Builder::new().name("score".to_owned()).spawn(move || {
+        let Stopped = pipeline.run();
+        tracing::info!("pipeline `score` stopped");
+    });
+    spawned.map_err(|source| SnapshotError::Io { path: score.snapshots, source })
+}
+
+struct Pipeline {
+    sources: Vec<Box<dyn Source>>,
+    turn: usize,
+    state: State,
+    outlet: Box<dyn VerdictOutlet>,
+    verdicts: Log,
+    findings: Findings,
+    patience: Patience,
+}
+
+impl Pipeline {
+    fn run(mut self) -> Stopped {
+        let stopped = match self.stages() {
+            Err(stopped) => stopped,
+            Ok(never) => match never {},
+        };
+        if let Err(error) = self.outlet.settle() {
+            tracing::warn!(%error, "verdicts are not settled, so the state is not saved; they will come again");
+        } else {
+            self.state.save_last();
+        }
+        stopped
+    }
+
+    fn stages(&mut self) -> Result<std::convert::Infallible, Stopped> {
+        self.begin()?;
+        loop {
+            let (batch, seen) = self.read()?;
+            let decoded = {
+                let (findings, look_up) = (&self.findings, seen.as_deref());
+                self.patience
+                    .until_done("looking events up", || decode(&batch.deliveries, look_up, Some(findings)))?
+            };
+            let records = self.score(&decoded)?;
+            self.publish(&records)?;
+            self.settle(&batch)?;
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), Stopped> {
+        for source in &mut self.sources {
+            let begin = self.state.begin();
+            self.patience.until_done("finding where to go on", || source.begin(begin.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// The next batch, from each source in turn, and the index that goes with it.
+    fn read(&mut self) -> Result<(Batch, Option<Arc<crate::seen::SeenFile>>), Stopped> {
+        let Self { sources, turn, patience, .. } = self;
+        let wait = if sources.len() > 1 { LOOK_IN_TURN } else { LOOK };
+        *turn = (*turn + 1) % sources.len().max(1);
+        let Some(source) = sources.get_mut(*turn) else {
+            patience.runtime.block_on(patience.stop.cancelled());
+            return Err(Stopped);
+        };
+        patience.check()?;
+        let batch = patience.until_done("reading", || source.poll(wait, ROWS_MAX, BYTES_MAX))?;
+        Ok((batch, source.seen()))
+    }
+
+    /// Scores calls in order and hands each verdict on before the next call is looked at.
+    fn score(&mut self, decoded: &[Decoded<'_>]) -> Result<Vec<VerdictRecord>, Stopped> {
+        let Self { state, outlet, findings, patience, .. } = self;
+        let mut records = Vec::with_capacity(decoded.len());
+        state.enter();
+        for Decoded { delivery, what } in decoded {
+            let What::Call(call, _) = what else { continue };
+            check(delivery, call, findings);
+            let step = state.scorer.step_in(&delivery.partition, call);
+            if step.future {
+                findings.raise(future(delivery, call));
+            }
+            let Some(verdict) = step.verdict else { continue };
+            let record = VerdictRecord::new(call, verdict);
+            patience.until_done("handing a verdict on", || outlet.verdict(call, &record))?;
+            records.push(record);
+        }
+        counter!(metric::SCORED).increment(records.len() as u64);
+        Ok(records)
+    }
+
+    /// Appends the verdicts to the log that ClickHouse is fed from.
+    fn publish(&self, records: &[VerdictRecord]) -> Result<(), Stopped> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let encode = || records.iter().map(verdict::entry_of).collect::<Result<Arc<[_]>, _>>();
+        let entries = self.patience.until_done("encoding verdicts", encode)?;
+        let append = || self.verdicts.append_when_room(Arc::clone(&entries));
+        self.patience.until_done_async("publishing verdicts", append).map(|_| ())
+    }
+
+    /// Moves on; and where it is time, saves the state and lets sources forget what it covers.
+    fn settle(&mut self, batch: &Batch) -> Result<(), Stopped> {
+        let Self { state, sources, outlet, patience, .. } = self;
+        state.advance(batch);
+        if let Some(watermark) = state.scorer.watermark() {
+            gauge!(metric::WATERMARK_AGE).set(crate::clock::now().since(watermark).as_secs_f64());
+        }
+        if state.is_due(Instant::now()) {
+            patience.until_done("settling verdicts", || outlet.settle())?;
+            state.save();
+        }
+        if let Some(covered) = state.covered() {
+            for source in sources {
+                patience.until_done("saying what is covered", || source.commit(&covered))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with how the record was sent.
+fn check(delivery: &Delivery, call: &Call<'_>, findings: &Findings) {
+    let Some(keyed) = &delivery.keyed else { return };
+    let agent_id = &*call.identity.agent_id;
+    if agent_id.is_empty() || keyed.key.as_deref() == Some(agent_id.as_bytes()) {
+        return;
+    }
+    let shown = |key: &Vec<u8>| String::from_utf8_lossy(&key[..key.len().min(KEY_BYTES_MAX)]).into_owned();
+    findings.raise(Finding::MisKeyed {
+        partition: delivery.partition.to_string(),
+        offset: delivery.offset,
+        key: keyed.key.as_ref().map(shown),
+        agent_id: agent_id.to_owned(),
+        producer: keyed.producer.clone(),
+    });
+}
+
+fn future(delivery: &Delivery, call: &Call<'_>) -> Finding {
+    Finding::FutureTimestamp {
+        source: delivery.source.name.clone(),
+        agent_id: call.identity.agent_id.to_string(),
+        event_id: call.event_id.to_string(),
+        ts: call.ts,
+        received_at: call.received_at,
+    }
+}

@@ -1,0 +1,68 @@
+//! The step from a call to its verdict, with the ticks due before it; `serve` and `replay` share it.
+
+use detector::{Call, Detector, Timestamp, Verdict};
+
+use super::watermark::{Ticks, Watermark};
+use crate::decode::is_future;
+use crate::source::LOG_PARTITION;
+
+/// A detector and the event time it lives in.
+#[derive(Debug)]
+pub struct Scorer {
+    pub(super) detector: Detector,
+    pub(super) watermark: Watermark,
+}
+
+/// What a record led to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The verdict; none for a record that is no call.
+    pub verdict: Option<Verdict>,
+    /// Whether the record's `ts` is too far past its receipt to be true.
+    pub future: bool,
+}
+
+impl Scorer {
+    /// Begins with what `detector` knows, at no time yet.
+    pub fn new(detector: Detector) -> Self {
+        Self::resume(detector, Watermark::default())
+    }
+
+    pub(super) fn resume(detector: Detector, watermark: Watermark) -> Self {
+        Self { detector, watermark }
+    }
+
+    /// Scores the next record of the only partition there is.
+    pub fn step(&mut self, call: &Call<'_>) -> Step {
+        self.step_in(LOG_PARTITION, call)
+    }
+
+    /// Scores the next record of one of several partitions.
+    pub(super) fn step_in(&mut self, partition: &str, call: &Call<'_>) -> Step {
+        let ticks = self.watermark.see(partition, call);
+        self.tick(ticks);
+        Step { verdict: self.detector.observe(call), future: is_future(call) }
+    }
+
+    /// A partition has nothing more for now.
+    pub(super) fn at_end(&mut self, partition: &str) {
+        let ticks = self.watermark.at_end(partition);
+        self.tick(ticks);
+    }
+
+    fn tick(&mut self, ticks: Ticks) {
+        for tick in ticks {
+            self.detector.tick(tick);
+        }
+    }
+
+    /// The detector, to ask it things.
+    pub fn detector(&self) -> &Detector {
+        &self.detector
+    }
+
+    /// Where event time stands; none before the first call.
+    pub fn watermark(&self) -> Option<Timestamp> {
+        self.watermark.ticked()
+    }
+}

@@ -1,0 +1,299 @@
+//! Who may call the HTTP interfaces, and what a call of theirs is worth.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use detector::Attestation;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::problem::Problem;
+use crate::decode::{Format, SourceContext};
+
+/// The shortest token taken, in bytes. `openssl rand -hex 32` makes a good one.
+const TOKEN_BYTES_MIN: usize = 16;
+
+/// What a credential allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// To send calls.
+    Ingest,
+    /// To ask the gate about requests.
+    Gate,
+    /// To see and change standings.
+    Operator,
+}
+
+impl Role {
+    /// The name in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Gate => "gate",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// A secret in configuration. Shows nothing of itself.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Token(String);
+
+/// One of `[[http.credentials]]`: exactly one of `token`, `token_env` and `token_file`.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialConfig {
+    /// What the caller is called in logs, rejects and findings.
+    pub name: String,
+    /// The bearer token, at least 16 bytes.
+    #[serde(default)]
+    pub token: Option<Token>,
+    /// The environment variable that holds it.
+    #[serde(default)]
+    pub token_env: Option<String>,
+    /// The file that holds it; white space around it is ignored.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+    /// What it allows.
+    pub roles: Vec<Role>,
+    /// The most its records may claim for their identity.
+    #[serde(default)]
+    pub attestation_max: Attestation,
+    /// The issuer of agents whose record names none.
+    #[serde(default)]
+    pub issuer: Option<String>,
+}
+
+/// Credentials that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// Not exactly one place for the token.
+    #[error("http.credentials `{name}`: give exactly one of token, token_env and token_file")]
+    Place {
+        /// Whose.
+        name: String,
+    },
+    /// The variable is not set.
+    #[error("http.credentials `{name}`: the environment has no {variable}")]
+    Env {
+        /// Whose.
+        name: String,
+        /// Which.
+        variable: String,
+    },
+    /// The file cannot be read.
+    #[error("http.credentials `{name}`: {path}: {source}")]
+    File {
+        /// Whose.
+        name: String,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The token can be guessed.
+    #[error("http.credentials `{name}`: a token has at least {TOKEN_BYTES_MIN} bytes, this one has {bytes}")]
+    Short {
+        /// Whose.
+        name: String,
+        /// How long it is.
+        bytes: usize,
+    },
+    /// Two have the same name or the same token.
+    #[error("http.credentials `{name}`: its {what} is another one's too")]
+    Twice {
+        /// Whose.
+        name: String,
+        /// `name` or `token`.
+        what: &'static str,
+    },
+}
+
+/// Somebody who may call.
+#[derive(Debug)]
+pub struct Credential {
+    /// The configured name.
+    pub name: String,
+    /// What it allows.
+    pub roles: Vec<Role>,
+    /// What its records are worth. Shared, so that the log describes the source once.
+    pub source: Arc<SourceContext>,
+}
+
+/// All who may call, by the hash of their token.
+#[derive(Debug)]
+pub struct Credentials(Vec<([u8; 32], Arc<Credential>)>);
+
+impl Credentials {
+    /// Reads the tokens from where the configuration says. `env` looks a variable up.
+    pub fn resolve(
+        configs: &[CredentialConfig],
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, CredentialsError> {
+        let mut known: Vec<([u8; 32], Arc<Credential>)> = Vec::with_capacity(configs.len());
+        for config in configs {
+            let name = config.name.clone();
+            let token = token(config, &env)?;
+            if token.len() < TOKEN_BYTES_MIN {
+                return Err(CredentialsError::Short { name, bytes: token.len() });
+            }
+            let hash = Sha256::digest(token.as_bytes()).into();
+            if known.iter().any(|(_, c)| c.name == name) {
+                return Err(CredentialsError::Twice { name, what: "name" });
+            }
+            if known.iter().any(|(h, _)| *h == hash) {
+                return Err(CredentialsError::Twice { name, what: "token" });
+            }
+            let source = SourceContext {
+                default_issuer: config.issuer.clone(),
+                ..SourceContext::new(format!("http/{name}"), config.attestation_max, Format::Auto)
+            };
+            let roles = config.roles.clone();
+            known.push((hash, Arc::new(Credential { name, roles, source: Arc::new(source) })));
+        }
+        Ok(Self(known))
+    }
+
+    /// Who sends these headers, if the caller may act in that role.
+    pub fn check(&self, headers: &HeaderMap, role: Role) -> Result<Arc<Credential>, Denied> {
+        let token = bearer(headers).ok_or(Denied::NoToken)?;
+        let hash: [u8; 32] = Sha256::digest(token).into();
+        // All are compared, each in constant time, so the time taken says nothing of which came near.
+        let mut found = None;
+        for (known, credential) in &self.0 {
+            if bool::from(known.ct_eq(&hash)) {
+                found = Some(credential);
+            }
+        }
+        let credential = found.ok_or(Denied::UnknownToken)?;
+        if credential.roles.contains(&role) {
+            Ok(Arc::clone(credential))
+        } else {
+            Err(Denied::NotAllowed { name: credential.name.clone(), role })
+        }
+    }
+
+    /// Everybody known.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Credential>> {
+        self.0.iter().map(|(_, credential)| credential)
+    }
+}
+
+fn token(
+    config: &CredentialConfig,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<String, CredentialsError> {
+    let name = || config.name.clone();
+    match (&config.token, &config.token_env, &config.token_file) {
+        (Some(token), None, None) => Ok(token.0.clone()),
+        (None, Some(variable), None) => {
+            env(variable).ok_or_else(|| CredentialsError::Env { name: name(), variable: variable.clone() })
+        }
+        (None, None, Some(path)) => match std::fs::read_to_string(path) {
+            Ok(text) => Ok(text.trim().to_owned()),
+            Err(source) => Err(CredentialsError::File { name: name(), path: path.clone(), source }),
+        },
+        _ => Err(CredentialsError::Place { name: name() }),
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+}
+
+/// Why a caller is turned away.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The request carries no bearer token.
+    #[error("send `Authorization: Bearer <token>`")]
+    NoToken,
+    /// Nobody has this token.
+    #[error("nobody has this token")]
+    UnknownToken,
+    /// The caller is known, and may not do this.
+    #[error("`{name}` has not the role `{}`", role.as_str())]
+    NotAllowed {
+        /// Who it is.
+        name: String,
+        /// What it would take.
+        role: Role,
+    },
+}
+
+impl IntoResponse for Denied {
+    fn into_response(self) -> Response {
+        let (status, kind, challenge) = match self {
+            Self::NoToken => (StatusCode::UNAUTHORIZED, "unauthorized", r#"Bearer realm="tocsin""#),
+            Self::UnknownToken => {
+                (StatusCode::UNAUTHORIZED, "unauthorized", r#"Bearer realm="tocsin", error="invalid_token""#)
+            }
+            Self::NotAllowed { .. } => {
+                (StatusCode::FORBIDDEN, "forbidden", r#"Bearer realm="tocsin", error="insufficient_scope""#)
+            }
+        };
+        Problem::new(status, kind, "This caller may not do this")
+            .detail(&self)
+            .header(header::WWW_AUTHENTICATE, &challenge)
+            .into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+    fn config(name: &str, token: &str, roles: &[Role]) -> CredentialConfig {
+        CredentialConfig {
+            name: name.to_owned(),
+            token: Some(Token(token.to_owned())),
+            token_env: None,
+            token_file: None,
+            roles: roles.to_vec(),
+            attestation_max: Attestation::Token,
+            issuer: None,
+        }
+    }
+
+    fn headers(value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(header::AUTHORIZATION, value.parse().unwrap())])
+    }
+
+    #[test]
+    fn a_caller_is_known_by_its_token_and_does_what_its_roles_allow() {
+        let other = TOKEN.replace('0', "f");
+        let known = [config("gateway", TOKEN, &[Role::Ingest]), config("soc", &other, &[Role::Operator])];
+        let known = Credentials::resolve(&known, |_| None).unwrap();
+        let check = |value: &str, role| known.check(&headers(value), role).map(|c| c.name.clone());
+        assert_eq!(check(&format!("Bearer {TOKEN}"), Role::Ingest).unwrap(), "gateway");
+        assert_eq!(check(&format!("bearer  {other} "), Role::Operator).unwrap(), "soc");
+        let not_allowed = Denied::NotAllowed { name: "gateway".to_owned(), role: Role::Gate };
+        assert_eq!(check(&format!("Bearer {TOKEN}"), Role::Gate), Err(not_allowed));
+        assert_eq!(check(&format!("Bearer {TOKEN}0"), Role::Ingest), Err(Denied::UnknownToken));
+        for nothing in ["", "Bearer", "Basic abc", TOKEN] {
+            assert_eq!(check(nothing, Role::Ingest), Err(Denied::NoToken), "{nothing}");
+        }
+        assert_eq!(known.check(&HeaderMap::new(), Role::Ingest).unwrap_err(), Denied::NoToken);
+    }
+
+    #[test]
+    fn a_configuration_that_lets_the_wrong_ones_in_is_refused() {
+        let refused = |configs: &[CredentialConfig]| {
+            Credentials::resolve(configs, |_| None).map(|_| ()).unwrap_err().to_string()
+        };
+        insta::assert_snapshot!(refused(&[config("a", "short", &[])]), @"http.credentials `a`: a token has at least 16 bytes, this one has 5");
+        insta::assert_snapshot!(refused(&[config("a", TOKEN, &[]), config("b", TOKEN, &[])]), @"http.credentials `b`: its token is another one's too");
+        insta::assert_snapshot!(refused(&[CredentialConfig { token: None, ..config("a", "", &[]) }]), @"http.credentials `a`: give exactly one of token, token_env and token_file");
+        let env = CredentialConfig { token: None, token_env: Some("T".to_owned()), ..config("a", "", &[]) };
+        insta::assert_snapshot!(refused(std::slice::from_ref(&env)), @"http.credentials `a`: the environment has no T");
+        assert!(Credentials::resolve(&[env], |_| Some(TOKEN.to_owned())).is_ok());
+    }
+}

@@ -1,0 +1,439 @@
+//! The one door to the calls log: records come in as bytes, and when they are through they are durable or named.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Instant;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use detector::{Call, Kind, Timestamp};
+use metrics::{counter, histogram};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use tokio::runtime::Handle;
+
+use crate::decode::{
+    Invalid, Receipt, Record, RecordReader, Reject, SourceContext, Tally, decode_with_digest, event_key,
+    native,
+};
+use crate::finding::{Finding, Findings};
+use crate::log::{Entry, EntryKind, Log, LogError, NewEntry, Outcome};
+use crate::metric;
+use crate::retry::{Patience, Stopped};
+use crate::seen::{Digest, Key};
+
+/// Records appended in one go: enough to share a sync, few enough to be answered soon.
+const CHUNK_RECORDS: usize = 1_000;
+/// Bytes appended in one go.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Bad lines that a report names one by one.
+const BAD_LINES_MAX: usize = 100;
+
+/// The source of what a person ruled.
+const FEEDBACK_SOURCE: &str = "tocsin/feedback";
+
+/// What became of a stream of records.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Records that are durable now and were not before.
+    pub stored: u64,
+    /// Records that were durable before.
+    pub duplicates: u64,
+    /// Records whose id was told before with other content; rejected.
+    pub conflicts: u64,
+    /// Records that break the schema; kept as rejects. Conflicts not counted.
+    pub rejected: u64,
+    /// The first of those that were rejected or in conflict.
+    pub bad: Vec<BadLine>,
+    /// How many more there were.
+    pub more: u64,
+    /// Fields outside the schema that were ignored.
+    pub unknown_fields: u64,
+}
+
+/// A record that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BadLine {
+    /// Its line, from 1; in a CloudTrail document its number there.
+    pub line: u64,
+    /// The field at fault, where one is.
+    pub field: Option<String>,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl Report {
+    /// Records counted, whatever became of them.
+    pub fn lines(&self) -> u64 {
+        self.stored + self.duplicates + self.conflicts + self.rejected
+    }
+
+    fn bad(&mut self, reject: &Reject) {
+        if self.bad.len() >= BAD_LINES_MAX {
+            self.more += 1;
+            return;
+        }
+        let Reject { line, field, reason, .. } = reject;
+        self.bad.push(BadLine { line: *line, field: field.clone(), reason: reason.clone() });
+    }
+}
+
+/// Reading stopped before the end. What the report counts is durable; the rest was not taken.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub struct IntakeError {
+    /// What was taken before.
+    pub so_far: Report,
+    /// Why it stopped.
+    pub cause: IntakeCause,
+}
+
+/// Why reading stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeCause {
+    /// The log takes nothing now.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The input broke off.
+    #[error("the input broke off: {0}")]
+    Input(#[from] io::Error),
+    /// The program is stopping.
+    #[error("stopped")]
+    Stopped,
+}
+
+/// How a stream is read.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading<'a> {
+    /// Where it comes from.
+    pub(crate) source: &'a Arc<SourceContext>,
+    /// The line it begins with: 1 unless an earlier reading ended there.
+    pub(crate) first_line: u64,
+    /// Whether a record that only the end of the stream ends is left for later: the stream may be still growing.
+    pub(crate) leave_unended: bool,
+    /// Whoever cannot be told to come back waits until the log takes it. Without, a log that cannot is an error.
+    pub(crate) patience: Option<&'a Patience>,
+}
+
+/// What a stream came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Done {
+    pub(crate) report: Report,
+    /// Bytes of the stream, expanded, up to the end of the last record taken.
+    pub(crate) end: u64,
+    /// The line that begins there.
+    pub(crate) line: u64,
+    /// Whether an unended record was left.
+    pub(crate) left: bool,
+}
+
+/// What became of one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum One {
+    /// It is durable.
+    Stored {
+        /// Its place in the log.
+        seq: i64,
+    },
+    /// It was durable before.
+    Duplicate,
+    /// Its id was told before with other content; kept as a reject.
+    Conflict(Reject),
+    /// It breaks the schema; kept as a reject.
+    Rejected(Reject),
+}
+
+/// Decodes records and appends them to the calls log. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    log: Log,
+    findings: Findings,
+}
+
+/// A record that was looked at and waits to be appended.
+struct Pending {
+    line: u64,
+    /// The event's id, or the reject it became.
+    what: Result<String, Reject>,
+}
+
+/// Pending records and their entries, side by side.
+#[derive(Default)]
+struct Chunk {
+    pending: Vec<Pending>,
+    entries: Vec<NewEntry>,
+    bytes: usize,
+}
+
+impl Intake {
+    /// A door to `log`, the calls log.
+    pub fn new(log: Log, findings: Findings) -> Self {
+        Self { log, findings }
+    }
+
+    /// Takes one record. Durable, or kept as a reject, when it returns.
+    pub async fn one(&self, record: &[u8], source: &Arc<SourceContext>) -> Result<One, LogError> {
+        let (mut chunk, mut tally, mut report) = (Chunk::default(), Tally::new(), Report::default());
+        chunk.look_at(Record::Whole(record), 1, source, &mut tally);
+        let entries: Arc<[NewEntry]> = chunk.entries.into();
+        let outcomes = self.append(Arc::clone(&entries), false).await?;
+        let rejected = chunk.pending.first().and_then(|p| p.what.clone().err());
+        let settled = Settled::new(source, chunk.pending, &entries, &outcomes);
+        let conflict = settled.conflicts.first().map(|(_, reject)| reject.clone());
+        if conflict.is_some() {
+            self.append(settled.rejects(source), true).await?;
+        }
+        settled.report(source, &self.findings, &mut report);
+        Ok(match (rejected, conflict, outcomes.first()) {
+            (Some(reject), _, _) => One::Rejected(reject),
+            (_, Some(reject), _) => One::Conflict(reject),
+            (_, _, Some(Outcome::Stored { seq })) => One::Stored { seq: *seq },
+            _ => One::Duplicate,
+        })
+    }
+
+    /// Writes down that a person ruled an agent's present evidence benign. Doing it again under the same id is nothing.
+    pub async fn feedback(
+        &self,
+        id: &str,
+        issuer: Option<&str>,
+        agent_id: &str,
+        at: Timestamp,
+    ) -> Result<(), LogError> {
+        let mut call = Call::new(id, at, agent_id, "");
+        call.kind = Kind::Feedback;
+        call.identity.issuer = issuer.map(Into::into);
+        let mut line = Vec::new();
+        // Writing to memory does not fail; and if it did, the line would be refused as any broken one.
+        if native::write(&call, &mut line).is_err() {
+            line.clear();
+        }
+        self.one(line.trim_ascii_end(), &Arc::new(SourceContext::control(FEEDBACK_SOURCE))).await.map(|_| ())
+    }
+
+    /// Takes all records of a stream, in order. To be called on a thread that may block.
+    ///
+    /// Where nobody is patient, the first records are refused if the log has no room; later ones wait for it.
+    pub(crate) fn read<R: Read>(
+        &self,
+        mut records: RecordReader<R>,
+        reading: &Reading<'_>,
+        runtime: &Handle,
+    ) -> Result<Done, IntakeError> {
+        let (mut chunk, mut tally) = (Chunk::default(), Tally::new());
+        let mut done = Done { line: reading.first_line, ..Done::default() };
+        let ended = loop {
+            match records.next_item() {
+                Ok(Some(item)) if reading.leave_unended && !item.ended => {
+                    done.left = true;
+                    break Ok(());
+                }
+                Ok(Some(item)) => {
+                    let line = reading.first_line + item.line - 1;
+                    (done.end, done.line) = (item.end, line + 1);
+                    chunk.look_at(item.record, line, reading.source, &mut tally);
+                }
+                Ok(None) => break Ok(()),
+                Err(e) => break Err(IntakeCause::from(e)),
+            }
+            if chunk.is_full()
+                && let Err(cause) = self.put(std::mem::take(&mut chunk), reading, runtime, &mut done.report)
+            {
+                return Err(IntakeError { so_far: done.report, cause });
+            }
+        };
+        let put = self.put(chunk, reading, runtime, &mut done.report);
+        done.report.unknown_fields = tally.unknown_fields();
+        counter!(metric::UNKNOWN_FIELDS).increment(done.report.unknown_fields);
+        match put.and(ended) {
+            Ok(()) => Ok(done),
+            Err(cause) => Err(IntakeError { so_far: done.report, cause }),
+        }
+    }
+
+    /// Appends a chunk; adds to the report what became of it.
+    fn put(
+        &self,
+        chunk: Chunk,
+        reading: &Reading<'_>,
+        runtime: &Handle,
+        report: &mut Report,
+    ) -> Result<(), IntakeCause> {
+        if chunk.pending.is_empty() {
+            return Ok(());
+        }
+        let wait = reading.patience.is_some() || report.lines() > 0;
+        let append = |entries| match reading.patience {
+            Some(patience) => patience
+                .until_done_async("taking records in", || self.append(Arc::clone(&entries), wait))
+                .map_err(|Stopped| IntakeCause::Stopped),
+            None => runtime.block_on(self.append(Arc::clone(&entries), wait)).map_err(IntakeCause::from),
+        };
+        let entries: Arc<[NewEntry]> = chunk.entries.into();
+        let outcomes = append(Arc::clone(&entries))?;
+        let settled = Settled::new(reading.source, chunk.pending, &entries, &outcomes);
+        // Between the two appends a crash leaves conflicts without their rejects; nobody was answered yet, so the
+        // records come again and meet the same conflict.
+        if !settled.conflicts.is_empty() {
+            append(settled.rejects(reading.source))?;
+        }
+        settled.report(reading.source, &self.findings, report);
+        Ok(())
+    }
+
+    async fn append(&self, entries: Arc<[NewEntry]>, wait: bool) -> Result<Vec<Outcome>, LogError> {
+        let started = Instant::now();
+        let outcomes =
+            if wait { self.log.append_when_room(entries).await? } else { self.log.append(entries).await? };
+        histogram!(metric::APPEND_SECONDS, "log" => "calls").record(started.elapsed().as_secs_f64());
+        Ok(outcomes)
+    }
+}
+
+/// What became of one chunk.
+#[derive(Default)]
+struct Settled {
+    stored: u64,
+    duplicates: u64,
+    rejected: Vec<Reject>,
+    /// Event ids that were told before with other content, and the rejects of their records.
+    conflicts: Vec<(String, Reject)>,
+}
+
+impl Settled {
+    fn new(
+        source: &SourceContext,
+        pending: Vec<Pending>,
+        entries: &[NewEntry],
+        outcomes: &[Outcome],
+    ) -> Self {
+        let mut settled = Self::default();
+        for ((Pending { line, what }, entry), outcome) in pending.into_iter().zip(entries).zip(outcomes) {
+            match (what, outcome) {
+                (Err(reject), _) => settled.rejected.push(reject),
+                (Ok(_), Outcome::Stored { .. }) => settled.stored += 1,
+                (Ok(_), Outcome::Duplicate) => settled.duplicates += 1,
+                (Ok(event_id), Outcome::Conflict) => {
+                    let reject = conflict(source, line, &entry.payload, &event_id);
+                    settled.conflicts.push((event_id, reject));
+                }
+            }
+        }
+        settled
+    }
+
+    /// The entries that keep the conflicts.
+    fn rejects(&self, source: &Arc<SourceContext>) -> Arc<[NewEntry]> {
+        let now = crate::clock::now();
+        self.conflicts.iter().map(|(_, reject)| reject_entry(reject, source, now)).collect()
+    }
+
+    fn report(self, source: &SourceContext, findings: &Findings, report: &mut Report) {
+        let counts = [
+            ("stored", self.stored, &mut report.stored),
+            ("duplicate", self.duplicates, &mut report.duplicates),
+            ("conflict", self.conflicts.len() as u64, &mut report.conflicts),
+            ("rejected", self.rejected.len() as u64, &mut report.rejected),
+        ];
+        for (outcome, n, sum) in counts {
+            *sum += n;
+            counter!(metric::LINES, "source" => source.name.clone(), "outcome" => outcome).increment(n);
+        }
+        let mut bad: Vec<_> = self.rejected.iter().chain(self.conflicts.iter().map(|(_, r)| r)).collect();
+        bad.sort_by_key(|reject| reject.line);
+        for reject in bad {
+            report.bad(reject);
+        }
+        for (event_id, reject) in self.conflicts {
+            let place = format!("line {}", reject.line);
+            findings.raise(Finding::Conflict { source: source.name.clone(), event_id, place });
+        }
+    }
+}
+
+impl Chunk {
+    fn is_full(&self) -> bool {
+        self.entries.len() >= CHUNK_RECORDS || self.bytes >= CHUNK_BYTES
+    }
+
+    fn look_at(&mut self, record: Record<'_>, line: u64, source: &Arc<SourceContext>, tally: &mut Tally) {
+        let received_at = crate::clock::now();
+        let (what, entry) = match record {
+            Record::Whole(bytes) => match admit(bytes, source, received_at, tally) {
+                Ok((event_id, key, digest)) => {
+                    let (source, payload) = (Some(Arc::clone(source)), bytes.to_vec());
+                    let kind = EntryKind::Record;
+                    (Ok(event_id), NewEntry { key, digest, kind, source, received_at, payload })
+                }
+                Err(why) => rejected(Reject::new(&source.name, line, bytes, &why), source, received_at),
+            },
+            Record::Broken(broken) => rejected(broken.reject(&source.name, line), source, received_at),
+        };
+        self.bytes += entry.payload.len();
+        self.pending.push(Pending { line, what });
+        self.entries.push(entry);
+    }
+}
+
+fn admit(
+    bytes: &[u8],
+    source: &SourceContext,
+    received_at: Timestamp,
+    tally: &mut Tally,
+) -> Result<(String, Key, Digest), Invalid> {
+    let (call, digest) = decode_with_digest(bytes, source, Receipt::At(received_at), tally)?;
+    Ok((call.event_id.to_string(), event_key(&call.event_id), digest))
+}
+
+fn rejected(
+    reject: Reject,
+    source: &Arc<SourceContext>,
+    received_at: Timestamp,
+) -> (Result<String, Reject>, NewEntry) {
+    let entry = reject_entry(&reject, source, received_at);
+    (Err(reject), entry)
+}
+
+/// The reject of a record whose id is taken by other content.
+pub(crate) fn conflict(source: &SourceContext, line: u64, bytes: &[u8], event_id: &str) -> Reject {
+    let reason = format!("conflict: `{event_id}` was told before with other content");
+    Reject::refused(&source.name, line, bytes, "event_id", reason)
+}
+
+/// The same bytes at the same line of the same source for the same reason are one reject, however often they are sent:
+/// so a body sent again after a lost answer leaves no second one.
+fn reject_entry(reject: &Reject, source: &Arc<SourceContext>, received_at: Timestamp) -> NewEntry {
+    let payload = encode_reject(reject);
+    let mut key = [0; 16];
+    key.copy_from_slice(&Sha256::new_with_prefix(b"reject\0").chain_update(&payload).finalize()[..16]);
+    let source = Some(Arc::clone(source));
+    NewEntry { key, digest: key, kind: EntryKind::Reject, source, received_at, payload }
+}
+
+/// How a [`Reject`] lies in the log.
+#[derive(Serialize, Deserialize)]
+struct KeptReject {
+    line: u64,
+    field: Option<String>,
+    reason: String,
+    bytes: String,
+    len: u64,
+}
+
+fn encode_reject(reject: &Reject) -> Vec<u8> {
+    let Reject { line, field, reason, bytes, len, .. } = reject;
+    let (field, reason, bytes) = (field.clone(), reason.clone(), STANDARD.encode(bytes));
+    // Plain strings and numbers always serialise.
+    serde_json::to_vec(&KeptReject { line: *line, field, reason, bytes, len: *len }).unwrap_or_default()
+}
+
+/// The reject that an entry of kind [`EntryKind::Reject`] holds; one that cannot be read says so itself.
+pub(super) fn decode_reject(entry: &Entry, source: &SourceContext) -> Reject {
+    let kept = serde_json::from_slice::<KeptReject>(&entry.payload).ok();
+    let kept = kept.and_then(|k| STANDARD.decode(&k.bytes).ok().map(|bytes| (k, bytes)));
+    let Some((KeptReject { line, field, reason, len, .. }, bytes)) = kept else {
+        let why = Invalid::line("a reject that was kept in a form that is no longer understood");
+        return Reject::new(&source.name, entry.seq as u64, &entry.payload, &why);
+    };
+    Reject { source: source.name.clone(), line, field, reason, bytes, len }
+}
