@@ -14,13 +14,13 @@
 //   {"hang":true}                    takes the request and never answers
 //   {"close":true}                   takes the request and drops the connection
 //   "times":N beside any of these    only for the next N deliveries, then 204 again
-import { createRequire } from 'node:module';
 import { appendFileSync, closeSync, fsyncSync, openSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { parseArgs } from 'node:util';
 
-const require = createRequire(new URL('../../.parts/peers/', import.meta.url));
-const { Webhook } = require('standardwebhooks');
+import { fetched } from './fetched.mjs';
+
+const { Webhook } = fetched('standardwebhooks');
 
 const BODY_BYTES_MAX = 1 << 20;
 const GOOD = { status: 204 };

@@ -19,7 +19,7 @@ fn revocations_go_on_while_the_engine_is_down_and_readers_miss_nothing() {
     stage.wait("the revocation at the receiver", || {
         let effects = stage.receiver.effects();
         effects
-            .values()
+            .iter()
             .find(|e| e["type"] == "agent.access.revoked" && e["data"]["subject"] == "runaway")
             .map(drop)
     });

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::parts::{house, part};
 use super::process::Process;
@@ -73,17 +73,28 @@ impl Receiver {
         whole.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
     }
 
-    /// The effects as a receiver sees them that takes each `webhook-id` once. Fails where a delivery did not verify, or
-    /// one id came with two contents.
-    pub(crate) fn effects(&self) -> BTreeMap<String, Value> {
-        let mut effects = BTreeMap::new();
+    /// The effects as a receiver sees them that takes each `webhook-id` once, in the order in which they first came. Fails
+    /// where a delivery did not verify, or one id came with two contents.
+    pub(crate) fn effects(&self) -> Vec<Value> {
+        let mut effects: Vec<Value> = Vec::new();
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
         for entry in self.recorded() {
             assert!(entry.get("refused").is_none(), "a delivery did not verify: {entry}");
             let id = entry["webhook_id"].as_str().expect("a webhook-id").to_owned();
-            let content =
-                json!({ "type": entry["type"], "timestamp": entry["timestamp"], "data": entry["data"] });
-            let first = effects.entry(id).or_insert_with(|| content.clone());
-            assert_eq!(*first, content, "one webhook-id, two contents");
+            match places.get(&id) {
+                Some(&place) => {
+                    for part in ["type", "timestamp", "data"] {
+                        assert_eq!(
+                            effects[place][part], entry[part],
+                            "one webhook-id, two contents: {entry}"
+                        );
+                    }
+                }
+                None => {
+                    places.insert(id, effects.len());
+                    effects.push(entry);
+                }
+            }
         }
         effects
     }

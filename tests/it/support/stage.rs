@@ -97,31 +97,24 @@ impl Stage {
         wait::until_eq("deliveries left", SETTLE_LIMIT, &0, pending);
         let seen = self.receiver.effects();
         let decided = decided(tocsin);
-        assert_eq!(
-            seen.keys().collect::<BTreeSet<_>>(),
-            decided.iter().collect(),
-            "effects seen and effects decided"
-        );
-        let mut stories: BTreeMap<&str, BTreeMap<u64, &str>> = BTreeMap::new();
-        for effect in seen.values() {
+        let ids: BTreeSet<String> = seen.iter().map(|effect| text(effect, "webhook_id")).collect();
+        assert_eq!(ids, decided, "effects seen and effects decided");
+        let mut stories: BTreeMap<&str, Vec<(u64, &str)>> = BTreeMap::new();
+        for effect in &seen {
             let data = &effect["data"];
-            let subject = data["subject"].as_str().expect("a subject");
-            let sequence = data["sequence"].as_u64().expect("a sequence");
-            let doubled = stories
-                .entry(subject)
-                .or_default()
-                .insert(sequence, effect["type"].as_str().expect("a type"));
-            assert!(doubled.is_none(), "two effects of {subject} are number {sequence}");
-        }
-        for (subject, story) in &stories {
+            let number = data["sequence"].as_u64().expect("a number");
+            let story = stories.entry(data["subject"].as_str().expect("a subject")).or_default();
             assert!(
-                story.keys().copied().eq(1..=story.len() as u64),
-                "a gap in what was told of {subject}: {story:?}"
+                story.last().is_none_or(|(last, _)| *last < number),
+                "out of order: {effect} after {story:?}"
             );
+            story.push((number, effect["type"].as_str().expect("a type")));
         }
         for (subject, types) in wanted {
-            let story: Vec<&str> =
-                stories.get(subject).map(|story| story.values().copied().collect()).unwrap_or_default();
+            let story: Vec<&str> = stories
+                .get(subject)
+                .map(|story| story.iter().map(|(_, kind)| *kind).collect())
+                .unwrap_or_default();
             assert_eq!(story, *types, "what was told of {subject}");
         }
     }
