@@ -2,9 +2,14 @@
 //!
 //! | who | routes | role |
 //! | --- | --- | --- |
-//! | agents and their gateways | `POST /v1/gate`, `GET /v1/approvals/{id}` | `gate` |
-//! | humans | `GET` and `POST /approve/{page}` | none: the address, a one-time code, and for a yes the number |
-//! | operators | `GET /v1/alerts`, `/v1/agents`, `/v1/agent`, `/v1/effects`, `/v1/status`, `/v1/approvers`; `POST /v1/agents/{command}`, `/v1/effects/redeliver`, `/v1/pause`, `/v1/resume` | `operator` |
+//! | agents and their gateways | `POST /v1/gate` | `gate` |
+//! | | `GET /v1/approvals/{id}` | `gate` |
+//! | humans | `GET`, `POST /approve/{page}` | none: the address, a one-time code, for a yes the number |
+//! | operators | `GET /v1/status`, `/v1/approvers`; `POST /v1/pause`, `/v1/resume` | `operator` |
+//! | | `GET /v1/alerts` | `operator` |
+//! | | `GET /v1/agents`, `/v1/agent`; `POST /v1/agents/{command}` | `operator` |
+//! | | `GET /v1/effects`, `/v1/effects/receipts`; `POST /v1/effects/redeliver` | `operator` |
+//! | | `GET /v1/targets/disabled`; `POST /v1/targets/enable` | `operator` |
 //!
 //! Agents are named in queries and bodies and never in paths: their names hold slashes, colons and whatever else an ARN
 //! or a SPIFFE id may hold, and proxies disagree on what an escaped slash in a path means.
@@ -28,6 +33,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
 use detector::Timestamp;
 
 pub use caller::{Caller, Role};
@@ -74,9 +80,16 @@ impl Api {
     }
 }
 
+async fn no_such_method() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "Not with this method")
+        .detail("The header `Allow` names those that are.")
+}
+
 /// All routes. The gate's body is limited to `record_bytes_max`.
 pub fn router<S: Scorer>(api: Api, scorer: S, record_bytes_max: usize) -> Router {
-    gate::router(Gate::new(api.clone(), scorer), record_bytes_max).merge(console(api))
+    gate::router(Gate::new(api.clone(), scorer), record_bytes_max)
+        .method_not_allowed_fallback(no_such_method)
+        .merge(console(api))
 }
 
 /// All routes but the gate; for a process that scores nothing.
@@ -87,6 +100,7 @@ pub fn console(api: Api) -> Router {
         .merge(alerts::router())
         .merge(effects::router())
         .merge(control::router())
+        .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
         .with_state(api)
 }

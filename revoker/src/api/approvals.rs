@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 
 use super::Api;
 use super::caller::{AsGate, text_header};
+use super::input::Asked;
 use super::problem::Problem;
 use super::waiters::Waiter;
 use crate::approval::{ACR, AMR, Approval, ApprovalId, Grant, State as Answered, Status};
@@ -76,11 +78,11 @@ struct GrantAnswer {
 async fn status(
     State(api): State<Api>,
     AsGate(_caller): AsGate,
-    Path(id): Path<String>,
-    Query(query): Query<Wait>,
+    id: Result<Path<ApprovalId>, PathRejection>,
+    Asked(query): Asked<Wait>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let id: ApprovalId = id.parse().map_err(|_| unknown())?;
+    let Path(id) = id.map_err(|_| unknown())?;
     let preferred = preferred_wait(&headers);
     let wait = query.wait.or(preferred).unwrap_or(0).min(WAIT_S_MAX);
     let approval = waited(&api, &id, Duration::from_secs(wait)).await?.ok_or_else(unknown)?;

@@ -11,7 +11,7 @@ mod reply;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::rejection::FormRejection;
+use axum::extract::rejection::{FormRejection, PathRejection};
 use axum::extract::{Form, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
@@ -33,6 +33,10 @@ pub(super) fn router() -> Router<Api> {
     Router::new().route("/approve/{page}", get(show).post(answer))
 }
 
+fn key(path: Result<Path<String>, PathRejection>) -> Option<PageKey> {
+    path.ok()?.parse().ok()
+}
+
 /// What a form brings.
 #[derive(Deserialize)]
 struct Posted {
@@ -45,8 +49,12 @@ struct Posted {
     number: String,
 }
 
-async fn show(State(api): State<Api>, Path(page): Path<String>, headers: HeaderMap) -> Response {
-    let Ok(page) = page.parse::<PageKey>() else { return reply::unknown() };
+async fn show(
+    State(api): State<Api>,
+    page: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(page) = key(page) else { return reply::unknown() };
     match load(&api, &page).await {
         Ok(Some(loaded)) => {
             let cookie = cookie(&headers).unwrap_or_else(new_cookie);
@@ -59,11 +67,11 @@ async fn show(State(api): State<Api>, Path(page): Path<String>, headers: HeaderM
 
 async fn answer(
     State(api): State<Api>,
-    Path(page): Path<String>,
+    page: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     form: Result<Form<Posted>, FormRejection>,
 ) -> Response {
-    let Ok(page) = page.parse::<PageKey>() else { return reply::unknown() };
+    let Some(page) = key(page) else { return reply::unknown() };
     let Ok(Form(posted)) = form else { return reply::incomplete() };
     let cookie = cookie(&headers);
     let outcome = if genuine(&api, &headers, &page, cookie.as_deref(), &posted) {
@@ -125,6 +133,7 @@ fn label(outcome: Option<&Outcome>) -> &'static str {
         Some(Outcome::Settled) => "settled",
         Some(Outcome::Refused(why)) => match why {
             Refusal::Locked { .. } => "locked",
+            Refusal::ApproverLocked { .. } => "approver_locked",
             Refusal::WrongNumber { .. } => "wrong_number",
             Refusal::WrongCode => "wrong_code",
             Refusal::Spent { .. } => "spent",
@@ -138,7 +147,7 @@ fn label(outcome: Option<&Outcome>) -> &'static str {
 
 fn status_of(why: Refusal) -> StatusCode {
     match why {
-        Refusal::Locked { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::Locked { .. } | Refusal::ApproverLocked { .. } => StatusCode::TOO_MANY_REQUESTS,
         Refusal::WrongNumber { .. } | Refusal::WrongCode | Refusal::Spent { .. } => {
             StatusCode::UNPROCESSABLE_ENTITY
         }

@@ -94,9 +94,9 @@ async fn decide<S: Scorer>(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let _place = gate.places.try_acquire().map_err(|_| answer::no_room())?;
-    let body = body.map_err(answer::unreadable)?;
+    let body = body.map_err(|rejection| answer::unreadable(&rejection))?;
     let resume = resumption(&headers)?;
-    let asked = asked(gate.scorer.decode(&body, &caller)?)?;
+    let asked = asked(&gate.scorer.decode(&body, &caller)?)?;
     let agent = AgentKey::new(asked.action.issuer.as_deref(), &asked.action.agent_id);
     // An agent that may not act at all consumes no grant by trying.
     let stands = gate.api.revoker.admission(agent.issuer.as_deref(), &agent.agent_id);
@@ -126,7 +126,7 @@ async fn decide<S: Scorer>(
     }
 }
 
-fn asked(call: detector::Call<'_>) -> Result<Asked, Problem> {
+fn asked(call: &detector::Call<'_>) -> Result<Asked, Problem> {
     if call.kind != Kind::Request {
         return Err(answer::bad_record(
             Some("kind"),
@@ -136,7 +136,7 @@ fn asked(call: detector::Call<'_>) -> Result<Asked, Problem> {
             ),
         ));
     }
-    Ok(Asked { event_id: call.event_id.to_string(), action: Action::of_call(&call) })
+    Ok(Asked { event_id: call.event_id.to_string(), action: Action::of_call(call) })
 }
 
 /// The grant and the resume id, both or neither.

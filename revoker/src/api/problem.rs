@@ -62,35 +62,22 @@ impl Problem {
     }
 }
 
-/// The members that RFC 9457 defines, then ours.
-#[derive(Serialize)]
-struct Body<'a> {
-    r#type: String,
-    title: &'a str,
-    status: u16,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<&'a str>,
-    #[serde(flatten)]
-    facts: &'a Map<String, Value>,
-}
-
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let problem = &self.0;
-        let body = Body {
-            r#type: format!("{TYPE_PREFIX}{}", problem.kind),
-            title: problem.title,
-            status: problem.status.as_u16(),
-            detail: problem.detail.as_deref(),
-            facts: &problem.facts,
-        };
-        // Texts and JSON values can always be written as JSON; were it otherwise, the status still tells.
-        let bytes = serde_json::to_vec(&body).unwrap_or_default();
-        let mut response = (problem.status, bytes).into_response();
+        let problem = *self.0;
+        let mut body = problem.facts;
+        // Last, so that no member of ours can stand in for one that RFC 9457 defines.
+        body.insert("type".to_owned(), format!("{TYPE_PREFIX}{}", problem.kind).into());
+        body.insert("title".to_owned(), problem.title.into());
+        body.insert("status".to_owned(), problem.status.as_u16().into());
+        if let Some(detail) = problem.detail {
+            body.insert("detail".to_owned(), detail.into());
+        }
+        let mut response = (problem.status, Value::Object(body).to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        for (name, value) in self.0.headers {
+        for (name, value) in problem.headers {
             headers.append(name, value);
         }
         response

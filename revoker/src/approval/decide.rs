@@ -70,8 +70,13 @@ pub enum Outcome {
 /// Why an answer does not count. None of them settles the question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Too many wrong answers; nothing is looked at before this.
+    /// Too many wrong answers to this question; none is looked at before this.
     Locked {
+        /// When to try again.
+        until: Timestamp,
+    },
+    /// Too many wrong codes of this approver; none is looked at before this.
+    ApproverLocked {
         /// When to try again.
         until: Timestamp,
     },
@@ -147,7 +152,7 @@ pub fn decide(
         Ok(by) => by,
         Err(refusal) => return refused(refusal),
     };
-    settle(w, keys, approval, answer, &by, grant_until, now).map(Some)
+    settle(w, keys, &approval, answer, &by, grant_until, now).map(Some)
 }
 
 /// "This is an attack" also counts when nobody answered in time, or somebody merely said no.
@@ -185,7 +190,7 @@ fn authenticate(
         return Ok(Err(miscounted(w, approval, now)?));
     };
     if let Some(until) = stored.attempts.shut_until(now) {
-        return Ok(Err(Refusal::Locked { until }));
+        return Ok(Err(Refusal::ApproverLocked { until }));
     }
     let name = stored.row.name.clone();
     let secret = keys.open_sealed(&name.purpose(), &stored.sealed)?;
@@ -196,16 +201,12 @@ fn authenticate(
             let own = approval.record.delegator.as_deref().is_some_and(|who| stored.row.is(who));
             Ok(if own && answer.choice == Choice::Approve { Err(Refusal::OwnRequest) } else { Ok(name) })
         }
-        Checked::Spent => {
-            let step = totp::STEP_S * 1_000_000;
-            let next = (now.as_micros().max(0) as u64 / step + 1) * step;
-            Ok(Err(Refusal::Spent { next: Timestamp::from_micros(next as i64) }))
-        }
+        Checked::Spent => Ok(Err(Refusal::Spent { next: totp::next_code(now, stored.last_step) })),
         Checked::Wrong => {
             let attempts = stored.attempts.failed(lockout::APPROVER, now);
             approvers::set_attempts(w.tx(), name.as_str(), attempts)?;
             let refusal = miscounted(w, approval, now)?;
-            Ok(Err(attempts.shut_until(now).map_or(refusal, |until| Refusal::Locked { until })))
+            Ok(Err(attempts.shut_until(now).map_or(refusal, |until| Refusal::ApproverLocked { until })))
         }
     }
 }
@@ -230,7 +231,7 @@ struct Settled<'a> {
 fn settle(
     w: &mut Write<'_>,
     keys: &Keys,
-    approval: Approval,
+    approval: &Approval,
     answer: &Answer,
     by: &ApproverName,
     grant_until: Timestamp,
@@ -251,8 +252,7 @@ fn settle(
         // The agent has moved on: another case, another standing.
         Err(_) => return Ok(Outcome::Refused(Refusal::Over)),
     }
-    let grant =
-        (answer.choice == Choice::Approve).then(|| (Grant::of(keys, &approval).digest(), grant_until));
+    let grant = (answer.choice == Choice::Approve).then(|| (Grant::of(keys, approval).digest(), grant_until));
     if !approvals::settle(w.tx(), &approval.id, (answer.choice, by.as_str()), grant, now)? {
         return Ok(Outcome::Refused(Refusal::Over));
     }

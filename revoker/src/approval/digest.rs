@@ -56,13 +56,11 @@ impl Fields {
     }
 
     pub(super) fn maybe(mut self, text: Option<&str>) -> Self {
-        match text {
-            Some(text) => self.text(text),
-            None => {
-                self.0.update([0]);
-                self
-            }
+        if let Some(text) = text {
+            return self.text(text);
         }
+        self.0.update([0]);
+        self
     }
 
     pub(super) fn integer(mut self, n: i64) -> Self {

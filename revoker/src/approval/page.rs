@@ -158,7 +158,7 @@ fn question(view: &View<'_>) -> Markup {
 
 fn settled(view: &View<'_>) -> Markup {
     let (title, text, tone) = outcome(view);
-    html! { div class={ "card state " (tone) } role="status" { h1 { (title) } (text) } }
+    html! { div #outcome class={ "card state " (tone) } role="status" { h1 { (title) } (text) } }
 }
 
 /// Heading, text and colour of a question that is over.
@@ -202,13 +202,11 @@ fn outcome(view: &View<'_>) -> (String, Markup, &'static str) {
 }
 
 fn granted(view: &View<'_>) -> Markup {
-    match view.approval.grant.as_ref() {
-        Some(grant) => match grant.used.as_ref() {
-            Some((_, at)) => html! { "; it resumed at " (clock(*at)) "." },
-            None if view.now < grant.expires_at => html! { ", until " (clock(grant.expires_at)) "." },
-            None => html! { "; it did not come back in time, so it must ask again." },
-        },
-        None => html! { "." },
+    let Some(grant) = view.approval.grant.as_ref() else { return html! { "." } };
+    match grant.used.as_ref() {
+        Some((_, at)) => html! { "; it resumed at " (clock(*at)) "." },
+        None if view.now < grant.expires_at => html! { ", until " (clock(grant.expires_at)) "." },
+        None => html! { "; it did not come back in time, so it must ask again." },
     }
 }
 

@@ -45,6 +45,13 @@ pub fn check(
     })
 }
 
+/// When an app shows the first code that is not spent yet.
+pub fn next_code(now: Timestamp, last_step: Option<u64>) -> Timestamp {
+    let step = now.as_millis().max(0) as u64 / 1_000 / STEP_S;
+    let next = step.max(last_step.unwrap_or(0)) + 1;
+    Timestamp::from_millis((next * STEP_S * 1_000).cast_signed())
+}
+
 /// The `otpauth://` address that an app reads from a QR code. It holds the secret.
 pub fn address(secret: &[u8], account: &str, issuer: &str) -> Result<String, TotpError> {
     builder(secret).with_account_name(account).with_issuer(Some(issuer)).build()?.to_url()
@@ -101,6 +108,15 @@ mod tests {
         assert_eq!(check(SECRET, "005924", now, Some(step)), Ok(Checked::Spent));
         assert_eq!(check(SECRET, "005924", now, Some(step + 1)), Ok(Checked::Spent));
         assert_eq!(check(SECRET, " 005 924 ", now, Some(step - 1)), Ok(Checked::Accepted { step }));
+    }
+
+    #[test]
+    fn the_next_code_is_after_the_spent_one() {
+        let now = at(1_234_567_895);
+        let step = 1_234_567_890 / 30;
+        assert_eq!(next_code(now, None), at(1_234_567_920));
+        assert_eq!(next_code(now, Some(step - 1)), at(1_234_567_920));
+        assert_eq!(next_code(now, Some(step + 1)), at(1_234_567_950), "of a phone whose clock is ahead");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use crate::effect::Closing;
 pub const SCHEMA: &str = include_str!("approvals.sql");
 
 /// How long a question is kept after its end. The audit keeps what was decided for ever.
-const KEPT: Duration = Duration::from_secs(400 * 86_400);
+const KEPT: Duration = Duration::from_hours(400 * 24);
 
 /// Resumed events that one approval may admit: retries of the same resumption, each with an event of its own.
 pub const ADMISSIONS_MAX: u32 = 16;

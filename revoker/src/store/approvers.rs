@@ -53,7 +53,7 @@ pub(crate) fn accept(tx: &Transaction<'_>, name: &str, step: u64) -> rusqlite::R
     tx.prepare_cached(
         "UPDATE approvers SET last_step = ?2, failures = 0, locked_until = NULL WHERE name = ?1",
     )?
-    .execute(params![name, step as i64])?;
+    .execute(params![name, step.cast_signed()])?;
     Ok(())
 }
 

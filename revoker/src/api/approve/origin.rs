@@ -12,16 +12,12 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// without a browser may send neither, and are not what a forged request comes from. `Origin` must be this server: by the
 /// name in the configuration, or by the name the browser itself asked for.
 pub(super) fn is_own(headers: &HeaderMap, public_url: &str) -> bool {
-    let site = match headers.contains_key(&SEC_FETCH_SITE) {
-        true => text_header(headers, &SEC_FETCH_SITE) == Some("same-origin"),
-        false => true,
-    };
-    let origin = match headers.contains_key(header::ORIGIN) {
-        true => text_header(headers, &header::ORIGIN).is_some_and(|origin| {
+    let site = !headers.contains_key(&SEC_FETCH_SITE)
+        || text_header(headers, &SEC_FETCH_SITE) == Some("same-origin");
+    let origin = !headers.contains_key(header::ORIGIN)
+        || text_header(headers, &header::ORIGIN).is_some_and(|origin| {
             origin == origin_of(public_url) || authority_of(origin) == text_header(headers, &header::HOST)
-        }),
-        false => true,
-    };
+        });
     site && origin
 }
 

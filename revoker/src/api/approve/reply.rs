@@ -44,7 +44,7 @@ pub(super) fn page(
         response.headers_mut().insert(header::SET_COOKIE, set);
     }
     let shut = match refused.map(|refused| refused.why) {
-        Some(Refusal::Locked { until }) => Some(until),
+        Some(Refusal::Locked { until } | Refusal::ApproverLocked { until }) => Some(until),
         _ => None,
     };
     if let Some(until) = shut {
@@ -77,7 +77,7 @@ pub(super) fn see_other(page: &PageKey) -> Response {
     let mut response = StatusCode::SEE_OTHER.into_response();
     harden(&mut response);
     // Hexadecimal digits and slashes fit into every header.
-    if let Ok(location) = HeaderValue::from_str(&page.path()) {
+    if let Ok(location) = HeaderValue::from_str(&format!("{}#outcome", page.path())) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     response

@@ -116,7 +116,7 @@ pub(super) async fn challenged(
 fn with_approval(problem: Problem, api: &Api, approval: &Approval, phase: Phase, now: Timestamp) -> Problem {
     let problem = problem
         .fact("approval_id", &approval.id)
-        .fact("status", approval.status(now))
+        .fact("approval_status", approval.status(now))
         .fact("status_url", format!("{}/v1/approvals/{}", api.public_url, approval.id))
         .fact("expires_at", approval.expires_at)
         // The act that the human is asked about; another act of the same agent waits for the same answer.
@@ -191,7 +191,7 @@ pub(super) fn bad_record(field: Option<&str>, reason: &str) -> Problem {
     }
 }
 
-pub(super) fn unreadable(rejection: BytesRejection) -> Problem {
+pub(super) fn unreadable(rejection: &BytesRejection) -> Problem {
     count("bad_record");
     let (status, title) = match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => (StatusCode::PAYLOAD_TOO_LARGE, "The record is too long"),

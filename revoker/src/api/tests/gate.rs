@@ -11,7 +11,8 @@ async fn only_the_role_gate_may_ask() {
     insta::assert_snapshot!(nobody.told(&[]));
     let operator = world.send(Ask::post("/v1/gate", &record).bearer("soc")).await;
     insta::assert_snapshot!(operator.told(&[]));
-    for path in ["/v1/approvals/apr_00000000000000000000000000000000", "/v1/approvals/x"] {
+    for path in ["/v1/approvals/apr_00000000000000000000000000000000", "/v1/approvals/x", "/v1/approvals/%ff"]
+    {
         assert_eq!(world.send(Ask::get(path)).await.status, 401);
         assert_eq!(world.send(Ask::get(path).bearer("soc")).await.status, 403);
         assert_eq!(world.send(Ask::get(path).bearer("gateway")).await.status, 404);
@@ -65,4 +66,15 @@ async fn half_a_resumption_is_none() {
     }
     let unknown = world.send(Ask::gate(&record).resuming(&grant, "r")).await;
     assert_eq!((unknown.status, &unknown.json()["reason"]), (401, &"unknown".into()));
+}
+
+#[tokio::test]
+async fn other_methods_are_told_which_do() {
+    let world = World::new().await;
+    for (path, allowed) in [("/v1/gate", "POST"), ("/v1/alerts", "GET,HEAD")] {
+        let refused = if allowed == "POST" { Ask::get(path) } else { Ask::post(path, &line("e", "a", 0.0)) };
+        let refused = world.send(refused.bearer("gateway")).await;
+        assert_eq!((refused.status, refused.header("allow")), (405, allowed));
+        assert_eq!(refused.json()["type"], "urn:tocsin:problem:method");
+    }
 }

@@ -62,7 +62,7 @@ async fn an_approver_is_locked_after_five_wrong_codes_also_over_a_restart() {
         429,
         "a right one too"
     );
-    assert!(browser.sees("Too many wrong answers."));
+    assert!(browser.sees("Too many wrong codes for this name."));
     assert_eq!(
         browser.post("approve", (&bob.name, &bob.code(&world)), &number).await,
         303,
@@ -188,4 +188,23 @@ async fn a_disabled_approver_is_nobody() {
     assert_eq!(browser.post("approve", (&alice.name, &alice.code(&world)), &number).await, 422);
     let again = world.approver("alice", &[]).await;
     assert_eq!(browser.post("approve", (&again.name, &again.code(&world)), &number).await, 303);
+}
+
+#[tokio::test]
+async fn of_two_answers_at_once_one_counts() {
+    let world = World::new().await;
+    let (alice, bob) = (world.approver("alice", &[]).await, world.approver("bob", &[]).await);
+    let (path, number) = asked(&world, "e1", "billing").await;
+    let (mut one, mut two) = (Browser::open(&world, &path).await, Browser::open(&world, &path).await);
+    let (alices, bobs) = (alice.code(&world), bob.code(&world));
+    let (yes, no) = tokio::join!(
+        one.post("approve", (&alice.name, &alices), &number),
+        two.post("deny", (&bob.name, &bobs), "")
+    );
+    assert!(matches!((yes, no), (303, 409) | (409, 303)), "{yes} {no}");
+    let approved = yes == 303;
+    for browser in [&one, &two] {
+        assert_eq!(browser.sees("<h1>Approved</h1>"), approved);
+        assert_eq!(browser.sees("<h1>Denied</h1>"), !approved);
+    }
 }

@@ -310,12 +310,16 @@ impl Ask {
     }
 
     async fn send(self, addr: SocketAddr) -> Reply {
-        let mut text =
-            format!("{} {} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n", self.method, self.path);
-        for (name, value) in &self.headers {
-            text.push_str(&format!("{name}: {value}\r\n"));
-        }
-        text.push_str(&format!("Content-Length: {}\r\n\r\n{}", self.body.len(), self.body));
+        let fields: Vec<String> =
+            self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let fields = fields.concat();
+        let text = format!(
+            "{} {} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n{fields}Content-Length: {}\r\n\r\n{}",
+            self.method,
+            self.path,
+            self.body.len(),
+            self.body
+        );
         let mut stream = TcpStream::connect(addr).await.unwrap();
         stream.write_all(text.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
@@ -374,11 +378,10 @@ impl Reply {
     pub(super) fn told(&self, names: &[(&str, &str)]) -> String {
         let shown = ["content-type", "www-authenticate", "retry-after", "cache-control"];
         let headers = self.headers.iter().filter(|(name, _)| shown.contains(&name.as_str()));
-        let mut text = format!("{}\n", self.status);
-        for (name, value) in headers {
-            text.push_str(&format!("{name}: {value}\n"));
-        }
-        text.push_str(&serde_json::to_string_pretty(&self.json()).unwrap());
+        let headers: Vec<String> = headers.map(|(name, value)| format!("{name}: {value}\n")).collect();
+        let headers = headers.concat();
+        let body = serde_json::to_string_pretty(&self.json()).unwrap();
+        let text = format!("{}\n{headers}{body}", self.status);
         names.iter().fold(text, |text, (name, value)| text.replace(value, name))
     }
 }
@@ -428,8 +431,8 @@ impl<'w> Browser<'w> {
         let reply = self.world.send(self.filled(choice, who, number)).await;
         let status = reply.status;
         self.shown = if status == 303 {
-            let path = reply.header("location").to_owned();
-            self.world.send(Ask::get(&path).header("Cookie", &self.cookie)).await
+            let (path, _) = reply.header("location").split_once('#').unwrap();
+            self.world.send(Ask::get(path).header("Cookie", &self.cookie)).await
         } else {
             reply
         };

@@ -98,7 +98,7 @@ async fn denied_is_not_expired_and_an_attack_may_follow() {
     // It stays stopped, and nobody is asked again before the question's end.
     world.pass(30);
     let stopped = world.gate("e2", "billing", 8.0).await;
-    assert_eq!((stopped.status, text(&stopped.json(), "status")), (401, "denied"));
+    assert_eq!((stopped.status, text(&stopped.json(), "approval_status")), (401, "denied"));
     assert_eq!(stopped.json()["binding_code"], serde_json::Value::Null);
     assert_eq!(stopped.header("retry-after"), "871");
     world.restart().await;
@@ -146,7 +146,7 @@ async fn a_question_that_lapses_is_no_denial_and_may_be_asked_again() {
     assert!(browser.sees("This question has lapsed"));
 
     let anew = challenged(&world, "e2", "billing").await;
-    assert_eq!(anew["status"], "pending");
+    assert_eq!(anew["approval_status"], "pending");
     assert_ne!(anew["approval_id"], asked["approval_id"]);
     assert_eq!(
         status(&world, text(&asked, "approval_id")).await["status"],
@@ -170,4 +170,52 @@ async fn a_question_that_something_else_settles_is_superseded() {
         .collect();
     let path = approvals[0].strip_prefix("http://tocsin.test").unwrap();
     assert!(Browser::open(&world, path).await.sees("Settled elsewhere"));
+}
+
+#[tokio::test]
+async fn of_many_resumptions_at_once_one_owns_the_grant() {
+    let world = World::new().await;
+    let alice = world.approver("alice", &[]).await;
+    let asked = challenged(&world, "e1", "billing").await;
+    let (path, _) = world.newest_page().await;
+    let number = text(&asked, "binding_code");
+    let mut browser = Browser::open(&world, &path).await;
+    assert_eq!(browser.post("approve", (&alice.name, &alice.code(&world)), number).await, 303);
+    let told = status(&world, text(&asked, "approval_id")).await;
+    let grant = text(&told["grant"], "token");
+    let record = line("e2", "billing", 9.0);
+    let ids = ["r-1", "r-2", "r-3", "r-4"];
+    let [one, two, three, four] = ids.map(|id| world.send(Ask::gate(&record).resuming(grant, id)));
+    let replies = tokio::join!(one, two, three, four);
+    let replies = [replies.0, replies.1, replies.2, replies.3];
+    assert_eq!(replies.iter().filter(|reply| reply.status == 200).count(), 1, "{replies:?}");
+    let owner = ids.iter().zip(&replies).find(|(_, reply)| reply.status == 200).unwrap().0;
+    assert_eq!(text(&status(&world, text(&asked, "approval_id")).await["grant"], "resume_id"), *owner);
+    assert!(
+        replies
+            .iter()
+            .filter(|reply| reply.status != 200)
+            .all(|reply| text(&reply.json(), "reason") == "used")
+    );
+}
+
+#[tokio::test]
+async fn a_resumption_is_retried_so_often_and_no_more() {
+    let world = World::new().await;
+    let alice = world.approver("alice", &[]).await;
+    let asked = challenged(&world, "e1", "billing").await;
+    let (path, _) = world.newest_page().await;
+    let mut browser = Browser::open(&world, &path).await;
+    let code = alice.code(&world);
+    assert_eq!(browser.post("approve", (&alice.name, &code), text(&asked, "binding_code")).await, 303);
+    let told = status(&world, text(&asked, "approval_id")).await;
+    let grant = text(&told["grant"], "token");
+    let mut admitted = 0;
+    for n in 0..=crate::store::approvals::ADMISSIONS_MAX {
+        let record = line(&format!("r{n}"), "billing", 8.0);
+        admitted += u32::from(world.send(Ask::gate(&record).resuming(grant, "r-1")).await.status == 200);
+    }
+    assert_eq!(admitted, crate::store::approvals::ADMISSIONS_MAX);
+    let again = world.send(Ask::gate(&line("r0", "billing", 8.0)).resuming(grant, "r-1")).await;
+    assert_eq!(again.status, 200, "one that was admitted stays so");
 }

@@ -18,7 +18,8 @@ pub(super) fn form(view: &View<'_>, open: bool) -> Markup {
             h2 #decide { @if open { "Your answer" } @else { "Is this an attack?" } }
             @if let Some(problem) = problem(view) { (problem) }
             @if !shut {
-                form method="post" action=(view.approval.page.path()) autocomplete="off" {
+                // Back at the form, should the answer not be accepted.
+                form method="post" action={ (view.approval.page.path()) "#answer" } autocomplete="off" {
                     // The Enter key presses a form's first button. This one does nothing, so Enter decides nothing.
                     button type="submit" disabled hidden {}
                     input type="hidden" name="token" value=(view.token.as_str());
@@ -48,10 +49,10 @@ fn fields(view: &View<'_>, open: bool) -> Markup {
         div.fields {
             @if open {
                 div.field {
-                    label for="number" { "Number" }
+                    label for="number" { "Number the agent shows" }
                     input #number name="number" inputmode="numeric" maxlength="9" autocomplete="off"
                         aria-describedby="number-help" aria-invalid=[number_wrong.then_some("true")];
-                    p.help #number-help { "Four digits that the agent, or its entry in your alert list, shows. For a yes only: \
+                    p.help #number-help { "Four digits, where the agent waits or in your alert list. For a yes only: \
                         if you cannot find them, do not approve." }
                 }
             }
@@ -100,8 +101,14 @@ fn words(view: &View<'_>, why: Refusal) -> (&'static str, Markup) {
     match why {
         Refusal::Locked { until } => (
             "Too many wrong answers.",
-            html! { "Nothing more is looked at until " (clock(until)) " (" (span(until.since(view.now)))
-            "). Until then another approver may answer, or an operator may revoke the agent." },
+            html! { "No answer to this question is looked at until " (clock(until)) " (in "
+            (span(until.since(view.now))) "). The agent stays stopped; an operator can revoke or reinstate it." },
+        ),
+        Refusal::ApproverLocked { until } => (
+            "Too many wrong codes for this name.",
+            html! { "No code of this approver is looked at until " (clock(until)) " (in "
+            (span(until.since(view.now))) "). Ask another approver to answer. If it was not you who typed the wrong codes, \
+            tell whoever runs Tocsin." },
         ),
         Refusal::WrongNumber { left } => (
             "That is not the number.",

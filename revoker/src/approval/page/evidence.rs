@@ -1,9 +1,11 @@
 //! Why the agent was stopped: the evidence in bits and in words, and what it rests on.
 
+use std::time::Duration;
+
 use detector::{MicroBits, Part, Signal};
 use maud::{Markup, html};
 
-use super::words::{number, rarity, span, visible};
+use super::words::{capital, number, percent, rarity, signed, span, visible};
 use super::{PAST_DAYS, View};
 
 /// Width of the drawing that a bar is part of.
@@ -34,13 +36,13 @@ pub(super) fn why(view: &View<'_>) -> Markup {
 
 fn row(part: &Part, reason: &str, largest: f64) -> Markup {
     let prefix = format!("{:+.1} bits: ", part.bits);
-    let sentence = reason.strip_prefix(&prefix).unwrap_or(reason);
+    let sentence = capital(reason.strip_prefix(&prefix).unwrap_or(reason));
     let against = part.bits > MicroBits::ZERO;
     html! {
-        div.head { h3 { (name(part.signal)) } span.bits { (format!("{:+.1}", part.bits)) " bits" } }
+        div.head { h3 { (name(part.signal)) } span.bits { (signed(part.bits)) " bits" } }
         (bar(part.bits.as_bits().abs() / largest, against))
-        p { (visible(sentence)) }
-        @if part.signal != Signal::LookElsewhere { (numbers(part)) }
+        (numbers(part))
+        p.muted { (visible(&sentence)) "." }
     }
 }
 
@@ -55,29 +57,25 @@ fn bar(share: f64, against: bool) -> Markup {
     }
 }
 
+/// What was seen beside what was expected, in the signal's own unit. The sentence below says what both rest on.
 fn numbers(part: &Part) -> Markup {
-    let h = part.history;
+    let facts: Vec<(&str, String)> = match part.signal {
+        Signal::Volume => vec![
+            ("Observed", format!("{} calls", number(part.observed))),
+            ("Expected", number(part.expected)),
+            ("Quiet up to", number(part.quiet_at)),
+            ("Within", span(Duration::from_millis(part.window_ms))),
+        ],
+        Signal::Endpoint => vec![
+            ("Observed", "this call".to_owned()),
+            ("Expected", format!("{} of its calls", percent(part.expected))),
+            ("Quiet from", percent(part.quiet_at)),
+        ],
+        Signal::LookElsewhere => return html! {},
+    };
     html! {
-        dl.numbers {
-            div { dt { "Observed" } dd { (number(part.observed)) } }
-            div { dt { "Expected" } dd { (number(part.expected)) } }
-            @if part.window_ms > 0 {
-                div { dt { "In" } dd { (span(std::time::Duration::from_millis(part.window_ms))) } }
-            }
-            div { dt { "Rests on" } dd { (rests_on(h.own, h.peers, h.prior)) } }
-        }
+        dl.numbers { @for (name, value) in facts { div { dt { (name) } dd { (value) } } } }
     }
-}
-
-/// Shares in thousandths, as whole percents.
-fn rests_on(own: u16, peers: u16, prior: u16) -> String {
-    let shares = [(own, "its own past"), (peers, "its peers"), (prior, "general assumptions")];
-    let said: Vec<String> = shares
-        .iter()
-        .filter(|(share, _)| *share >= 5)
-        .map(|(share, whose)| format!("{} % {whose}", (share + 5) / 10))
-        .collect();
-    if said.is_empty() { "nothing yet".to_owned() } else { said.join(", ") }
 }
 
 fn name(signal: Signal) -> &'static str {

@@ -27,7 +27,7 @@ fn who(approval: &Approval) -> Markup {
             (fact("Session", r.session_id.as_deref()))
             (fact("On behalf of", r.delegator.as_deref()))
             dt { "Identity" }
-            dd.warn[attestation < Attestation::Token] { (proof(attestation)) }
+            dd class=[(attestation < Attestation::Token).then_some("warn")] { (proof(attestation)) }
         }
     }
 }

@@ -22,7 +22,7 @@ fn asked() -> Timestamp {
 
 fn parts() -> [Part; 3] {
     let history = |n, own, peers, prior| History { n, own, peers, prior };
-    let part = |signal, bits, observed, expected, window_ms, history| Part {
+    let part = |signal, bits, (observed, expected, quiet_at), window_ms, history| Part {
         signal,
         bits: MicroBits::from_bits(bits),
         added: MicroBits::from_bits(bits / 2.0),
@@ -30,12 +30,12 @@ fn parts() -> [Part; 3] {
         expected,
         window_ms,
         history,
-        quiet_at: 31.0,
+        quiet_at,
     };
     [
-        part(Signal::Volume, 9.25, 212.0, 3.8, 60_000, history(4_310, 900, 80, 20)),
-        part(Signal::Endpoint, 6.5, 0.0, 0.4, 0, history(18_204, 640, 300, 60)),
-        part(Signal::LookElsewhere, -4.25, 19.0, 0.0, 0, History::default()),
+        part(Signal::Volume, 9.25, (212.0, 3.8, 31.0), 60_000, history(4_310, 900, 80, 20)),
+        part(Signal::Endpoint, 6.5, (1.0, 0.000_06, 0.03), 0, history(18_204, 640, 300, 60)),
+        part(Signal::LookElsewhere, -4.25, (19.0, 0.0, 19.0), 0, History::default()),
     ]
 }
 
@@ -78,7 +78,7 @@ fn approval(state: State) -> Approval {
         binding_code: "4711".parse().unwrap(),
         policy: "3f2a9c01d4e5".into(),
         opened_at: asked(),
-        expires_at: asked() + Duration::from_secs(900),
+        expires_at: asked() + Duration::from_mins(15),
         state,
         attempts: Attempts::default(),
         grant: None,
@@ -93,7 +93,7 @@ fn shown(approval: &Approval, refused: Option<Refusal>, now: &str) -> String {
         approval,
         past: Past { approved: 2, expired: 1, ..Past::default() },
         peak: approval.record.verdict.level,
-        grant: Duration::from_secs(300),
+        grant: Duration::from_mins(5),
         token: &token,
         refused: refused.map(|why| Refused { why, choice: Choice::Approve, name: "alice" }),
         now: at(now),
@@ -157,6 +157,7 @@ fn every_refusal_says_what_to_do() {
     let next = at("2026-11-22T03:04:30Z");
     let refusals = [
         Refusal::Locked { until: at("2026-11-22T03:19:00Z") },
+        Refusal::ApproverLocked { until: at("2026-11-22T03:19:00Z") },
         Refusal::WrongNumber { left: 9 },
         Refusal::WrongNumber { left: 1 },
         Refusal::WrongCode,

@@ -90,6 +90,25 @@ pub(super) fn number(x: f64) -> String {
     format!("{x:.digits$}")
 }
 
+/// A share of all calls.
+pub(super) fn percent(share: f64) -> String {
+    if share < 1e-4 { "under 0.01 %".to_owned() } else { format!("{} %", number(share * 100.0)) }
+}
+
+/// Bits with the sign that print uses.
+pub(super) fn signed(bits: MicroBits) -> String {
+    format!("{bits:+.1}").replace('-', "\u{2212}")
+}
+
+/// A sentence that begins with a capital letter.
+pub(super) fn capital(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    match chars.next() {
+        Some(first) => first.to_uppercase().chain(chars).collect(),
+        None => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +128,16 @@ mod tests {
             spans,
             ["0 s", "59 s", "1 min", "1 min 1 s", "12 min 34 s", "1 h", "2 h 5 min", "1 d 1 h", "2 d 7 h"]
         );
+    }
+
+    #[test]
+    fn shares_signs_and_sentences() {
+        assert_eq!([0.0, 0.004, 0.4, 1.0].map(percent), ["under 0.01 %", "0.400 %", "40 %", "100 %"]);
+        assert_eq!(
+            [-4.25, 0.0, 9.04].map(|b| signed(MicroBits::from_bits(b))),
+            ["\u{2212}4.2", "+0.0", "+9.0"]
+        );
+        assert_eq!(["the price", "é", ""].map(capital), ["The price", "É", ""]);
     }
 
     #[test]
