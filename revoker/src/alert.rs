@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::agent::{AgentKey, CaseId, Txn};
 use crate::effect::{AlertAction, Effect};
+use crate::hex::hex;
 use crate::policy::{Demand, Policy, within};
 use crate::standing::Standing;
 
@@ -91,5 +92,5 @@ impl Alert {
 /// The id of the alert that a verdict makes, if it makes one.
 pub fn alert_id(verdict: VerdictId) -> String {
     let hash = Sha256::new().chain_update(b"tocsin alert 1").chain_update(verdict.0.to_be_bytes()).finalize();
-    hash.iter().take(16).map(|b| format!("{b:02x}")).collect()
+    hex(&hash[..16])
 }

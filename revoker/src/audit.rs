@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::{AgentKey, Txn};
+use crate::hex::{hex, unhex};
 use crate::keys::Keys;
 use crate::store::{Page, StoreError, agent_of, from_json, issuer_column, settings};
 
@@ -145,7 +146,7 @@ pub(crate) fn append(tx: &Transaction<'_>, keys: &Keys, entry: &NewEntry<'_>) ->
 fn start(db: &Connection, keys: &Keys) -> Result<(i64, Seal), AuditError> {
     let Some(text) = settings::get(db, ANCHOR)? else { return Ok((0, [0; 32])) };
     let anchor: Anchor = from_json("the audit's anchor", &text)?;
-    let hash = unhex(&anchor.hash).ok_or(AuditError::Anchor)?;
+    let hash: Seal = unhex(&anchor.hash).ok_or(AuditError::Anchor)?;
     let sealed = keys.mac("audit anchor", &[&anchor.seq.to_be_bytes(), &hash]);
     if unhex(&anchor.seal) == Some(sealed) { Ok((anchor.seq, hash)) } else { Err(AuditError::Anchor) }
 }
@@ -248,22 +249,6 @@ fn entry(r: Raw) -> Result<Entry, StoreError> {
         kind: r.kind,
         hash: hex(&r.hash),
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Seal> {
-    let bytes = text.as_bytes();
-    let mut out = [0; 32];
-    if bytes.len() != 64 {
-        return None;
-    }
-    for (byte, pair) in out.iter_mut().zip(bytes.chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(out)
 }
 
 #[cfg(test)]

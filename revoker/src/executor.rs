@@ -105,3 +105,6 @@ fn system_time() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Timestamp::default() + since
 }
+
+#[cfg(test)]
+mod tests;

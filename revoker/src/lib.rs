@@ -9,6 +9,7 @@ pub mod config;
 pub mod connector;
 pub mod effect;
 pub mod executor;
+mod hex;
 pub mod keys;
 pub mod lifecycle;
 pub mod message;
@@ -16,5 +17,7 @@ pub mod policy;
 pub mod revoker;
 pub mod standing;
 pub mod store;
+#[cfg(test)]
+mod testing;
 
 pub use revoker::{Admission, Decision, Revoker, Setup};

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::config::PolicyConfig;
+use crate::hex::hex;
 
 /// Signal families that must be over the watch budget on their own before a revocation, unless the jump is large
 /// (design: detection, "Combination").
@@ -162,5 +163,5 @@ fn version(budgets: Budgets, config: PolicyConfig) -> String {
     // JSON of two plain structs cannot fail; were it ever to, the name would still tell this policy from others.
     let text = serde_json::to_string(&(budgets, config)).unwrap_or_else(|e| e.to_string());
     let hash = Sha256::digest(text.as_bytes());
-    hash.iter().take(6).map(|b| format!("{b:02x}")).collect()
+    hex(&hash[..6])
 }

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 pub use self::apply::{Applied, ApplyError};
 pub use self::decision::{Admission, Decision};
-use self::memory::Memory;
+use self::memory::{Limits, Memory};
 pub use self::operate::RedeliverError;
 pub use self::write::Write;
 use crate::connector::Route;
@@ -58,6 +58,7 @@ struct Inner {
     routes: Vec<Route>,
     public_url: String,
     changes: watch::Sender<u64>,
+    limits: Limits,
 }
 
 impl Inner {
@@ -75,6 +76,10 @@ impl Inner {
 impl Revoker {
     /// Opens or makes the record `revoker.db` and the key file `revoker.key` in `data_dir`.
     pub fn open(data_dir: &Path, setup: Setup) -> Result<Self, OpenError> {
+        Self::open_with(data_dir, setup, Limits::default())
+    }
+
+    pub(crate) fn open_with(data_dir: &Path, setup: Setup, limits: Limits) -> Result<Self, OpenError> {
         for (i, route) in setup.routes.iter().enumerate() {
             if setup.routes[..i].iter().any(|other| other.name == route.name) {
                 return Err(OpenError::TwoTargets(route.name.clone()));
@@ -94,6 +99,7 @@ impl Revoker {
             routes: setup.routes,
             public_url: setup.public_url,
             changes: watch::Sender::new(0),
+            limits,
         };
         Ok(Self { inner: Arc::new(inner) })
     }

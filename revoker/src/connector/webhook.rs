@@ -37,13 +37,14 @@ pub struct Webhook {
     target: Target,
     secrets: Secrets,
     client: Client,
+    timeout: Duration,
 }
 
 impl Webhook {
     /// A target with its own connections.
     pub fn new(route: Route, target: Target, secrets: Secrets) -> Result<Self, WebhookError> {
         let client = client(&target).map_err(WebhookError::Client)?;
-        Ok(Self { route, target, secrets, client })
+        Ok(Self { route, target, secrets, client, timeout: TIMEOUT })
     }
 
     /// Which events it wants.
@@ -55,8 +56,8 @@ impl Webhook {
         let seconds = now.as_micros().div_euclid(1_000_000);
         let signature = self.secrets.sign(&message.id, seconds, &message.body);
         let headers = headers(&message.id, seconds, &signature);
-        let sent = self.client.post(self.target.url().clone()).headers(headers).body(message.body.clone());
-        match sent.send().await {
+        let request = self.client.post(self.target.url().clone()).headers(headers).timeout(self.timeout);
+        match request.body(message.body.clone()).send().await {
             Ok(response) => answered(response, now).await,
             Err(e) => Outcome::Failed { status: None, detail: detail(e), wait: None },
         }
@@ -75,7 +76,7 @@ impl Connector for Webhook {
 
 fn client(target: &Target) -> Result<Client, String> {
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect::<RootCertStore>();
     let tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?
@@ -85,7 +86,6 @@ fn client(target: &Target) -> Result<Client, String> {
         .tls_backend_preconfigured(tls)
         .redirect(redirect::Policy::none())
         .no_proxy()
-        .timeout(TIMEOUT)
         .connect_timeout(CONNECT_TIMEOUT)
         .user_agent(concat!("tocsin/", env!("CARGO_PKG_VERSION")));
     let builder =
@@ -148,3 +148,6 @@ fn detail(error: reqwest::Error) -> String {
     }
     clip(&text, DETAIL_CHARS_MAX)
 }
+
+#[cfg(test)]
+mod tests;

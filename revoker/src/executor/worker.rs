@@ -18,10 +18,10 @@ use crate::store::outbox::{self, Due};
 use crate::store::receipts::{self, DisabledTarget, Next, Receipt};
 
 /// Messages under way to one target at once, each of another subject.
-const IN_FLIGHT_MAX: usize = 16;
+const IN_FLIGHT_MAX: u32 = 16;
 
 /// The longest sleep: the clock may be set while we sleep.
-const SLEEP_MAX: Duration = Duration::from_secs(60);
+const SLEEP_MAX: Duration = Duration::from_mins(1);
 
 /// After a record that could not be read or written.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
@@ -71,7 +71,7 @@ impl Worker {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(ended) = self.under_way.join_next() => self.ended(ended).await,
-                changed = changes.changed() => if changed.is_err() { break },
+                seen = changes.changed() => if seen.is_err() { break },
                 () = tokio::time::sleep(sleep) => {}
             }
         }
@@ -85,6 +85,10 @@ impl Worker {
         }
     }
 
+    fn is_full(&self) -> bool {
+        self.subjects.len() >= IN_FLIGHT_MAX as usize
+    }
+
     fn failed(&self, error: &StoreError) -> Duration {
         tracing::error!(target_name = self.connector.name(), error = %error, "the outbox cannot be read or written");
         AFTER_ERROR
@@ -96,11 +100,11 @@ impl Worker {
         if now < self.waits_until {
             return Ok(self.waits_until.since(now).min(SLEEP_MAX));
         }
-        let free = IN_FLIGHT_MAX - self.subjects.len().min(IN_FLIGHT_MAX);
-        if free == 0 {
+        if self.is_full() {
             return Ok(SLEEP_MAX);
         }
-        let (name, limit) = (self.connector.name().to_owned(), free + self.subjects.len());
+        // Those under way are due too and may come first, so the limit lets as many more through as there is room for.
+        let (name, limit) = (self.connector.name().to_owned(), IN_FLIGHT_MAX);
         let found = self.revoker.read(move |db| {
             if receipts::is_disabled(db, &name)? {
                 return Ok::<_, StoreError>((Vec::new(), None));
@@ -109,7 +113,7 @@ impl Worker {
         });
         let (due, next) = found.await?;
         for due in due {
-            if self.subjects.len() < IN_FLIGHT_MAX && self.subjects.insert(due.agent.clone()) {
+            if !self.is_full() && self.subjects.insert(due.agent.clone()) {
                 self.start(due, now);
             }
         }

@@ -1,1 +1,184 @@
+//! Random stories of an agent, for the laws, and told ones.
 
+mod laws;
+mod stories;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use detector::{Attestation, Budgets, EffectiveAttestation, Kind, MicroBits, Timestamp, VerdictId};
+use proptest::prelude::*;
+
+use super::{Input, step};
+use crate::agent::CaseId;
+use crate::config::{OnExpiry, PolicyConfig, Seconds};
+use crate::effect::{Effect, Event};
+use crate::policy::{Evidence, Policy};
+use crate::standing::Standing;
+use crate::testing::at;
+
+const CALLS: u32 = 3;
+const TIME_S: u64 = 600;
+
+fn policy(on_expiry: OnExpiry) -> Policy {
+    let config = PolicyConfig {
+        probation_calls: NonZeroU32::new(CALLS).unwrap(),
+        watch_calls: NonZeroU32::new(CALLS).unwrap(),
+        probation_s: Seconds::try_from(TIME_S).unwrap(),
+        watch_s: Seconds::try_from(TIME_S).unwrap(),
+        on_expiry,
+        ..PolicyConfig::default()
+    };
+    Policy::new(Budgets::default(), config)
+}
+
+/// One thing that happens: what, how long after the thing before, and whether automatic action is paused.
+#[derive(Clone, Copy, Debug)]
+struct Beat {
+    what: What,
+    after_s: u64,
+    paused: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Verdict { bits: f64, added: f64, two: bool, attested: bool, request: bool, admitted: bool, late_s: u64 },
+    Time,
+    Approve { right: bool, seen: f64 },
+    Deny { right: bool },
+    Attack { right: bool },
+    Revoke,
+    Suspend { for_s: u64 },
+    Retire,
+    Reinstate,
+}
+
+fn verdict() -> impl Strategy<Value = What> {
+    let bits = prop::sample::select(vec![-2.0, 0.0, 1.0, 3.0, 8.0, 12.5, 20.0, 60.0]);
+    let added = prop::sample::select(vec![0.0, 4.0, 12.0]);
+    let late_s = prop::sample::select(vec![0_u64, 0, 30, 5_000]);
+    (bits, added, any::<[bool; 4]>(), late_s).prop_map(
+        |(bits, added, [two, attested, request, admitted], late_s)| What::Verdict {
+            bits,
+            added,
+            two,
+            attested,
+            request,
+            admitted,
+            late_s,
+        },
+    )
+}
+
+fn beat() -> impl Strategy<Value = Beat> {
+    let seen = prop::sample::select(vec![0.0, 8.0, 60.0]);
+    let what = prop_oneof![
+        12 => verdict(),
+        3 => Just(What::Time),
+        3 => (prop::bool::weighted(0.8), seen).prop_map(|(right, seen)| What::Approve { right, seen }),
+        2 => prop::bool::weighted(0.8).prop_map(|right| What::Deny { right }),
+        1 => prop::bool::weighted(0.8).prop_map(|right| What::Attack { right }),
+        1 => Just(What::Revoke),
+        1 => prop::sample::select(vec![0_u64, 60, 4_000]).prop_map(|for_s| What::Suspend { for_s }),
+        1 => prop::bool::weighted(0.2).prop_map(|retire| if retire { What::Retire } else { What::Reinstate }),
+    ];
+    let after_s = prop::sample::select(vec![0_u64, 1, 59, 300, 900, 4_000]);
+    (what, after_s, prop::bool::weighted(0.15)).prop_map(|(what, after_s, paused)| Beat {
+        what,
+        after_s,
+        paused,
+    })
+}
+
+/// One step of a story, as the laws see it.
+struct Step {
+    before: Standing,
+    input: Input,
+    now: Timestamp,
+    policy: Policy,
+    after: Standing,
+    effects: Vec<Effect>,
+}
+
+fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
+    let What::Verdict { bits, added, two, attested, request, admitted, late_s } = what else { return None };
+    let attestation = if attested { Attestation::Token } else { Attestation::Network };
+    Some(Evidence {
+        verdict: VerdictId(n as u128),
+        kind: if request { Kind::Request } else { Kind::Call },
+        ts: now - Duration::from_secs(late_s),
+        level: MicroBits::from_bits(bits),
+        added: MicroBits::from_bits(added),
+        families: 1 + u8::from(two),
+        jump: 1.0,
+        attestation: EffectiveAttestation::new(attestation, Attestation::Platform),
+        admitted,
+    })
+}
+
+fn input(n: usize, what: What, standing: &Standing, now: Timestamp) -> Input {
+    let (by, reason) = ("ann".to_owned(), "because".to_owned());
+    let case = |right| match standing.case() {
+        Some(case) if right => case,
+        _ => CaseId::new(u128::MAX),
+    };
+    match what {
+        What::Verdict { .. } => {
+            let fresh = CaseId::new(n as u128);
+            evidence(n, what, now).map_or(Input::TimePassed, |evidence| Input::Verdict { evidence, fresh })
+        }
+        What::Time => Input::TimePassed,
+        What::Approve { right, seen } => {
+            Input::Approved { case: case(right), by, seen: MicroBits::from_bits(seen) }
+        }
+        What::Deny { right } => Input::Denied { case: case(right), by },
+        What::Attack { right } => Input::Attack { case: case(right), by },
+        What::Revoke => Input::Revoke { by, reason },
+        What::Suspend { for_s } => Input::Suspend { by, reason, until: now + Duration::from_secs(for_s) },
+        What::Retire => Input::Retire { by, reason },
+        What::Reinstate => Input::Reinstate { by, reason },
+    }
+}
+
+fn tell(beats: &[Beat], on_expiry: OnExpiry) -> Vec<Step> {
+    let (mut standing, mut now, mut story) = (Standing::Trusted, at(0), Vec::new());
+    for (n, beat) in beats.iter().enumerate() {
+        now = now + Duration::from_secs(beat.after_s);
+        let policy = policy(on_expiry).with_paused(beat.paused);
+        let input = input(n, beat.what, &standing, now);
+        let (after, effects) = step(&standing, &input, now, &policy);
+        story.push(Step { before: standing, input, now, policy, after, effects });
+        standing = after;
+    }
+    story
+}
+
+fn story() -> impl Strategy<Value = Vec<Step>> {
+    let on_expiry = prop_oneof![Just(OnExpiry::Stay), Just(OnExpiry::Revoke)];
+    (prop::collection::vec(beat(), 1..60), on_expiry).prop_map(|(beats, on_expiry)| tell(&beats, on_expiry))
+}
+
+impl std::fmt::Debug for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:?} + {:?} at {} -> {:?} {:?}",
+            self.before, self.input, self.now, self.after, self.effects
+        )
+    }
+}
+
+impl Step {
+    fn publishes(&self, wanted: impl Fn(&Event) -> bool) -> bool {
+        self.effects.iter().any(|e| matches!(e, Effect::Publish(event) if wanted(event)))
+    }
+
+    /// A person, or nobody?
+    fn by_person(&self) -> bool {
+        !matches!(self.input, Input::Verdict { .. } | Input::TimePassed)
+    }
+}
+
+fn is_revoked(standing: &Standing) -> bool {
+    matches!(standing, Standing::Revoked(_))
+}

@@ -14,7 +14,7 @@ use crate::standing::{
 
 /// An agent that goes on acting is told of once and then once in this time, not once a call: an alert a call would
 /// bury the first one.
-const STILL_ACTING_EVERY: Duration = Duration::from_secs(60);
+const STILL_ACTING_EVERY: Duration = Duration::from_mins(1);
 
 /// One verdict on its way through a standing.
 pub(super) struct Judge<'a> {

@@ -15,7 +15,7 @@ use crate::standing::Standing;
 use crate::store::{StoreError, agents, alerts, approvals, outbox};
 
 /// How long the list of revoked subjects remembers one that was reinstated: longer than access tokens live.
-const TOKEN_LIFE_MAX: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
+const TOKEN_LIFE_MAX: std::time::Duration = std::time::Duration::from_hours(30 * 24);
 
 /// What an input did.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,6 +85,7 @@ impl Write<'_> {
     /// Gives an input to the agent's standing: the new standing, its effects and the audit entry join this transaction.
     ///
     /// Not for verdicts, which go through [`crate::Revoker::handle`].
+    #[expect(clippy::needless_pass_by_value, reason = "an input is given once")]
     pub fn apply(&mut self, agent: &AgentKey, input: Input, now: Timestamp) -> Result<Applied, ApplyError> {
         let policy = std::sync::Arc::clone(&self.policy);
         // What time has changed by now is its own entry, told apart from what the person does.
@@ -124,7 +125,7 @@ impl Write<'_> {
             (None, None) => Txn::random(),
         };
         let alert = self.carry_out(case, (&from, &to), &effects, &txn)?;
-        let held = (to != Standing::Trusted).then(|| Held { live: to, kept: to, txn });
+        let held = if to == Standing::Trusted { None } else { Some(Held { live: to, kept: to, txn }) };
         self.changed.insert(case.agent.clone(), held);
         metrics::counter!("tocsin_standing_changes_total", "to" => to.name()).increment(1);
         Ok((true, alert))

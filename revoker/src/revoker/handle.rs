@@ -7,7 +7,7 @@ use detector::{Kind, MicroBits, Timestamp, VerdictRecord};
 use super::Inner;
 use super::apply::Case;
 use super::decision::{Admission, Decision};
-use super::memory::{CHALLENGED_MAX, WATCHED_MAX, worth_keeping};
+use super::memory::worth_keeping;
 use super::write::Write;
 use crate::agent::{AgentKey, CaseId};
 use crate::lifecycle::{Input, step};
@@ -88,7 +88,7 @@ impl Write<'_> {
     /// Where as many questions are open as there may be, new ones are not asked: as if paused, for agents that are not
     /// being asked about yet.
     fn policy_for(&self, agent: &AgentKey) -> Arc<Policy> {
-        let full = self.inner.memory().challenged() >= CHALLENGED_MAX;
+        let full = self.inner.memory().challenged() >= self.inner.limits.challenged_max as usize;
         if full && !matches!(self.standing(agent), Standing::Challenged(_)) {
             metrics::counter!("tocsin_challenges_full_total").increment(1);
             return Arc::new(Policy::clone(&self.policy).with_full(true));
@@ -97,10 +97,11 @@ impl Write<'_> {
     }
 
     fn make_room(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        if self.inner.memory().watched() < WATCHED_MAX {
+        let most = self.inner.limits.watched_max;
+        if self.inner.memory().watched() < most as usize {
             return Ok(());
         }
-        let dropped = agents::drop_watched(&self.tx, WATCHED_MAX / 10)?;
+        let dropped = agents::drop_watched(&self.tx, most.div_ceil(10))?;
         self.audit(None, "watch.dropped", &serde_json::json!({ "agents": dropped.len() }), now)?;
         for agent in dropped {
             self.changed.insert(agent, None);

@@ -19,18 +19,27 @@ use crate::store::agents::StandingRow;
 use crate::store::settings::Pause;
 
 /// Verdicts that changed something, remembered so that one said again is noticed without asking the store.
-pub(super) const RECENT_MAX: usize = 65_536;
+pub(super) const RECENT_MAX: u32 = 65_536;
 
-/// Watched agents held at most. Watching restrains nobody, so past it those unchanged for longest are let go; nothing
-/// that restrains an agent is ever dropped.
-pub(super) const WATCHED_MAX: usize = 100_000;
+/// How many agents may be in a standing that anybody who can forge a name can bring about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Watched agents. Watching restrains nobody, so past it those unchanged for longest are let go; nothing that
+    /// restrains an agent is ever dropped.
+    pub(crate) watched_max: u32,
+    /// Challenged agents. Past it evidence that asks for a human is watched and recorded as "would have": no team
+    /// answers this many, and they must not fill the disk.
+    pub(crate) challenged_max: u32,
+}
 
-/// Questions open at most; past it evidence that asks for a human is watched and recorded as "would have". No team
-/// answers this many, and whoever can forge names must not fill the disk with them.
-pub(super) const CHALLENGED_MAX: usize = 10_000;
+impl Default for Limits {
+    fn default() -> Self {
+        Self { watched_max: 100_000, challenged_max: 10_000 }
+    }
+}
 
 const CALLS_LAG: u32 = 10;
-const CALM_LAG: Duration = Duration::from_secs(60);
+const CALM_LAG: Duration = Duration::from_mins(1);
 const BITS_LAG: MicroBits = MicroBits::from_micros(2_000_000);
 
 /// One agent that is not plainly trusted.
@@ -117,7 +126,7 @@ impl Memory {
         if self.recent.insert(verdict) {
             self.recent_order.push_back(verdict);
         }
-        while self.recent_order.len() > RECENT_MAX {
+        while self.recent_order.len() > RECENT_MAX as usize {
             if let Some(oldest) = self.recent_order.pop_front() {
                 self.recent.remove(&oldest);
             }

@@ -4,6 +4,7 @@ use detector::Timestamp;
 use serde_json::json;
 
 use super::apply::{ApplyError, REASON_CHARS_MAX};
+use super::write::Automation;
 use super::{Pause, Revoker};
 use crate::agent::AgentKey;
 use crate::lifecycle::Input;
@@ -84,7 +85,7 @@ impl Revoker {
         said(&by, &reason)?;
         self.write(move |w| {
             w.audit(None, "automation.paused", &json!({ "by": by, "reason": reason }), now)?;
-            Ok(w.set_pause(Some(Pause { by, reason, since: now }))?)
+            Ok(w.set_automation(Automation::Paused(Pause { by, reason, since: now }))?)
         })
         .await
     }
@@ -94,7 +95,7 @@ impl Revoker {
         said(&by, &reason)?;
         self.write(move |w| {
             w.audit(None, "automation.resumed", &json!({ "by": by, "reason": reason }), now)?;
-            Ok(w.set_pause(None)?)
+            Ok(w.set_automation(Automation::Runs)?)
         })
         .await
     }

@@ -23,7 +23,13 @@ pub struct Write<'c> {
     pub(super) policy: Arc<Policy>,
     pub(super) changed: HashMap<AgentKey, Option<Held>>,
     pub(super) handled: Option<VerdictId>,
-    pause: Option<Option<Pause>>,
+    automation: Option<Automation>,
+}
+
+/// Whether automatic action goes on from here.
+pub(super) enum Automation {
+    Runs,
+    Paused(Pause),
 }
 
 impl Inner {
@@ -38,13 +44,13 @@ impl Inner {
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
         let policy = Arc::clone(self.memory().policy());
         let mut write =
-            Write { tx, inner: self, policy, changed: HashMap::new(), handled: None, pause: None };
+            Write { tx, inner: self, policy, changed: HashMap::new(), handled: None, automation: None };
         let answer = f(&mut write)?;
-        let Write { tx, changed, handled, pause, .. } = write;
-        let wrote = tx.total_changes() != before;
+        let Write { tx, changed, handled, automation, .. } = write;
+        let touched = tx.total_changes() != before;
         tx.commit().map_err(StoreError::from)?;
-        self.follow(changed, handled, pause);
-        if wrote {
+        self.follow(changed, handled, automation);
+        if touched {
             self.changes.send_modify(|commits| *commits = commits.wrapping_add(1));
         }
         Ok(answer)
@@ -54,7 +60,7 @@ impl Inner {
         &self,
         changed: HashMap<AgentKey, Option<Held>>,
         handled: Option<VerdictId>,
-        pause: Option<Option<Pause>>,
+        automation: Option<Automation>,
     ) {
         let mut memory = self.memory_mut();
         for (agent, held) in changed {
@@ -63,8 +69,10 @@ impl Inner {
         if let Some(verdict) = handled {
             memory.remember(verdict);
         }
-        if let Some(pause) = pause {
-            memory.set_pause(pause);
+        match automation {
+            Some(Automation::Runs) => memory.set_pause(None),
+            Some(Automation::Paused(pause)) => memory.set_pause(Some(pause)),
+            None => {}
         }
     }
 }
@@ -111,9 +119,12 @@ impl Write<'_> {
         audit::append(&self.tx, &self.inner.keys, &NewEntry { at: now, txn, agent, kind, body: &body })
     }
 
-    pub(super) fn set_pause(&mut self, pause: Option<Pause>) -> Result<(), StoreError> {
-        settings::set_pause(&self.tx, pause.as_ref())?;
-        self.pause = Some(pause);
+    pub(super) fn set_automation(&mut self, automation: Automation) -> Result<(), StoreError> {
+        match &automation {
+            Automation::Runs => settings::end_pause(&self.tx)?,
+            Automation::Paused(pause) => settings::set_pause(&self.tx, pause)?,
+        }
+        self.automation = Some(automation);
         Ok(())
     }
 }

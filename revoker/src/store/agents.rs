@@ -122,15 +122,14 @@ pub(crate) fn due(db: &Connection, now: Timestamp, limit: u32) -> Result<Vec<Age
 }
 
 /// Forgets the `count` agents watched longest without a change; returns who.
-pub(crate) fn drop_watched(tx: &Transaction<'_>, count: usize) -> Result<Vec<AgentKey>, StoreError> {
+pub(crate) fn drop_watched(tx: &Transaction<'_>, count: u32) -> Result<Vec<AgentKey>, StoreError> {
     let mut statement = tx.prepare_cached(
         "DELETE FROM agents WHERE (issuer, agent_id) IN
              (SELECT issuer, agent_id FROM agents WHERE standing = 'watched' ORDER BY changed_seq LIMIT ?1)
          RETURNING issuer, agent_id",
     )?;
-    let rows = statement.query_map(params![count as i64], |row| {
-        Ok(agent_of(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?))
-    })?;
+    let rows = statement
+        .query_map([count], |row| Ok(agent_of(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

@@ -19,11 +19,11 @@ pub(crate) fn put(tx: &Transaction<'_>, decision: &Decision, now: Timestamp) -> 
 }
 
 /// The newest `limit` of them, oldest first.
-pub(crate) fn newest(db: &Connection, limit: usize) -> Result<Vec<VerdictId>, StoreError> {
+pub(crate) fn newest(db: &Connection, limit: u32) -> Result<Vec<VerdictId>, StoreError> {
     let mut statement = db.prepare(
         "SELECT verdict FROM (SELECT verdict, at FROM handled ORDER BY at DESC LIMIT ?1) ORDER BY at",
     )?;
-    let rows = statement
-        .query_map([limit as i64], |row| Ok(VerdictId(u128::from_be_bytes(row.get::<_, [u8; 16]>(0)?))))?;
+    let rows =
+        statement.query_map([limit], |row| Ok(VerdictId(u128::from_be_bytes(row.get::<_, [u8; 16]>(0)?))))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

@@ -79,7 +79,7 @@ fn migrate(db: &mut Connection, path: &Path) -> Result<(), OpenError> {
         tx.execute_batch(migration)?;
     }
     tx.execute_batch(approvals::SCHEMA)?;
-    tx.pragma_update(None, "user_version", known as i64)?;
+    tx.pragma_update(None, "user_version", i64::try_from(known).unwrap_or(i64::MAX))?;
     tx.commit()?;
     Ok(())
 }

@@ -94,18 +94,13 @@ pub(crate) fn advance(tx: &Transaction<'_>, delivery: i64, now: Timestamp) -> Re
 
 /// Deliveries to `target` whose turn it is, earliest first. Those behind an older one of their subject wait without a
 /// time, so that the events of a subject arrive in order and a long queue costs nothing to look at.
-pub(crate) fn due(
-    db: &Connection,
-    target: &str,
-    now: Timestamp,
-    limit: usize,
-) -> Result<Vec<Due>, StoreError> {
+pub(crate) fn due(db: &Connection, target: &str, now: Timestamp, limit: u32) -> Result<Vec<Due>, StoreError> {
     let mut statement = db.prepare_cached(
         "SELECT d.id, d.issuer, d.agent_id, d.attempts, e.txn, e.event_id, e.kind, e.body
          FROM deliveries d INDEXED BY deliveries_due JOIN events e ON e.seq = d.event_seq
          WHERE d.target = ?1 AND d.state = 'pending' AND d.next_at <= ?2 ORDER BY d.next_at, d.id LIMIT ?3",
     )?;
-    let rows = statement.query_map(params![target, now.as_micros(), limit as i64], |row| {
+    let rows = statement.query_map(params![target, now.as_micros(), limit], |row| {
         Ok(Due {
             delivery: row.get(0)?,
             agent: agent_of(&row.get::<_, String>(1)?, &row.get::<_, String>(2)?),

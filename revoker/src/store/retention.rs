@@ -9,7 +9,7 @@ use super::StoreError;
 use crate::audit;
 use crate::keys::Keys;
 
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 /// A verdict is said again only from what a pipeline had not yet marked as done when it stopped.
 const HANDLED: Duration = DAY.saturating_mul(30);

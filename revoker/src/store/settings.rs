@@ -36,12 +36,11 @@ pub(crate) fn pause(db: &Connection) -> Result<Option<Pause>, StoreError> {
     get(db, PAUSE)?.map(|text| from_json("the pause", &text)).transpose()
 }
 
-pub(crate) fn set_pause(tx: &Transaction<'_>, pause: Option<&Pause>) -> Result<(), StoreError> {
-    match pause {
-        Some(pause) => set(tx, PAUSE, &to_json(pause)?),
-        None => {
-            tx.execute("DELETE FROM settings WHERE name = ?1", [PAUSE])?;
-            Ok(())
-        }
-    }
+pub(crate) fn set_pause(tx: &Transaction<'_>, pause: &Pause) -> Result<(), StoreError> {
+    set(tx, PAUSE, &to_json(pause)?)
+}
+
+pub(crate) fn end_pause(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM settings WHERE name = ?1", [PAUSE])?;
+    Ok(())
 }

@@ -140,7 +140,18 @@ mod tests {
         ];
         let said: Vec<String> =
             wrong.iter().map(|c| c.build(none).err().map_or_else(String::new, |e| e.to_string())).collect();
-        insta::assert_debug_snapshot!(said, @"");
+        insta::assert_debug_snapshot!(said, @r#"
+        [
+            "`name` must be 1 to 64 letters, digits, `-` and `_`",
+            "`url`: `http` is not https; `allow_insecure_target` allows it, for tests",
+            "exactly one of `secret`, `secret_env` and `secret_file` is needed",
+            "exactly one of `secret`, `secret_env` and `secret_file` is needed",
+            "`secret_env`: the environment variable HOOK is not set",
+            "`secret_file`: /nowhere: No such file or directory (os error 2)",
+            "secret: a secret must read `whsec_` and base64 of 24 to 64 bytes",
+            "`events`: `agent.revoked` is no event type; there are: agent.challenged, agent.challenge.approved, agent.challenge.denied, agent.challenge.expired, agent.access.revoked, agent.access.suspended, agent.reinstated, agent.retired, agent.still_acting",
+        ]
+        "#);
         assert!(!format!("{:?}", config()).contains(SECRET));
     }
 

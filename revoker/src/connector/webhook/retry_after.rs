@@ -5,17 +5,16 @@ use std::time::Duration;
 use detector::Timestamp;
 
 /// A target may ask for patience, not for silence: past this its word is not taken, and the ladder decides.
-const WAIT_MAX: Duration = Duration::from_secs(3_600);
+const WAIT_MAX: Duration = Duration::from_hours(1);
 
 /// How long the target asks to wait from `now`, at most an hour; none where it does not say.
 pub(super) fn parse(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
-    let wait = match value.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
-            Timestamp::from_micros(date.as_microsecond()).since(now)
-        }
+    let wait = if let Ok(seconds) = value.parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
+        Timestamp::from_micros(date.as_microsecond()).since(now)
     };
     Some(wait.min(WAIT_MAX))
 }

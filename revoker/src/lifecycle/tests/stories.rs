@@ -1,0 +1,229 @@
+//! Stories, step by step: names of standings and types of events, one line a beat.
+
+use super::super::step;
+use super::{Beat, Step, What, input, is_revoked, policy, tell};
+use crate::config::OnExpiry;
+use crate::effect::{AlertAction, Cause, Effect, Event};
+use crate::policy::Demand;
+use crate::standing::Standing;
+use crate::testing::at;
+
+fn lines(beats: &[(u64, What)], on_expiry: OnExpiry) -> String {
+    let beats: Vec<Beat> =
+        beats.iter().map(|&(after_s, what)| Beat { what, after_s, paused: false }).collect();
+    let line = |s: &Step| {
+        let effects = s.effects.iter().map(|e| match e {
+            Effect::Publish(event) => event.kind().to_owned(),
+            Effect::Alert { action, .. } => format!("alert:{}", action.as_str()),
+            Effect::OpenCase { .. } => "ask".to_owned(),
+            Effect::CloseCase { how, .. } => format!("close:{how:?}"),
+            Effect::List { .. } => "list".to_owned(),
+            Effect::Unlist => "unlist".to_owned(),
+        });
+        format!("{} {}", s.after.name(), effects.collect::<Vec<_>>().join(" ")).trim_end().to_owned()
+    };
+    tell(&beats, on_expiry).iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+const QUIET: What = What::Verdict {
+    bits: 0.0,
+    added: 0.0,
+    two: false,
+    attested: true,
+    request: false,
+    admitted: false,
+    late_s: 0,
+};
+
+fn shows(bits: f64) -> What {
+    What::Verdict { bits, added: 0.0, two: false, attested: true, request: false, admitted: false, late_s: 0 }
+}
+
+fn asks(bits: f64, added: f64, admitted: bool) -> What {
+    What::Verdict { bits, added, two: false, attested: true, request: true, admitted, late_s: 0 }
+}
+
+#[test]
+fn unusual_but_legitimate() {
+    let approve = What::Approve { right: true, seen: 9.0 };
+    insta::assert_snapshot!(lines(&[
+        (0, shows(3.0)),
+        (10, asks(9.0, 6.0, false)),
+        (30, approve),
+        // The same act again: it adds its own evidence once more, and a human has answered for that.
+        (5, asks(17.0, 8.0, true)),
+        (5, QUIET), (300, QUIET), (300, QUIET),
+        // What had been answered for has faded with the level: from here on it would be new.
+        (5, shows(9.0)),
+    ], OnExpiry::Stay), @"
+    watched alert:watch
+    challenged ask agent.challenged alert:challenge
+    probation agent.challenge.approved
+    probation
+    probation
+    probation
+    trusted
+    challenged ask agent.challenged alert:challenge
+    ");
+}
+
+#[test]
+fn more_than_a_human_answered_for_is_a_relapse() {
+    let approve = What::Approve { right: true, seen: 9.0 };
+    insta::assert_snapshot!(lines(&[
+        (0, asks(9.0, 9.0, false)),
+        (30, approve),
+        (5, shows(15.0)),
+        (5, shows(16.0)),
+        (5, What::Attack { right: true }),
+        (5, What::Reinstate),
+    ], OnExpiry::Stay), @"
+    challenged ask agent.challenged alert:challenge
+    probation agent.challenge.approved
+    probation
+    challenged ask agent.challenged alert:challenge
+    revoked list agent.access.revoked
+    probation unlist agent.reinstated
+    ");
+}
+
+#[test]
+fn evidence_that_grew_unseen_is_not_approved() {
+    insta::assert_snapshot!(lines(&[
+        (0, asks(9.0, 9.0, false)),
+        (30, shows(30.0)),
+        (5, What::Approve { right: true, seen: 9.0 }),
+        (5, What::Approve { right: true, seen: 30.0 }),
+    ], OnExpiry::Stay), @"
+    challenged ask agent.challenged alert:challenge
+    challenged
+    challenged
+    probation agent.challenge.approved
+    ");
+}
+
+#[test]
+fn a_denied_agent_waits_and_then_may_ask_again() {
+    insta::assert_snapshot!(lines(&[
+        (0, asks(9.0, 9.0, false)),
+        (30, What::Deny { right: true }),
+        (5, asks(9.0, 0.0, false)),
+        (900, What::Time),
+        (5, asks(9.0, 0.0, false)),
+    ], OnExpiry::Stay), @"
+    challenged ask agent.challenged alert:challenge
+    challenged agent.challenge.denied
+    challenged
+    challenged
+    challenged ask agent.challenged alert:challenge
+    ");
+}
+
+#[test]
+fn nobody_answers() {
+    let beats =
+        [(0, asks(9.0, 9.0, false)), (900, What::Time), (4_000, What::Time), (1, asks(0.0, 0.0, false))];
+    insta::assert_snapshot!(lines(&beats, OnExpiry::Stay), @"
+    challenged ask agent.challenged alert:challenge
+    challenged close:Expired agent.challenge.expired
+    challenged
+    challenged ask agent.challenged alert:challenge
+    ");
+    insta::assert_snapshot!(lines(&beats, OnExpiry::Revoke), @"
+    challenged ask agent.challenged alert:challenge
+    revoked close:Expired agent.challenge.expired list agent.access.revoked
+    revoked
+    revoked
+    ");
+}
+
+#[test]
+fn a_revoked_agent_that_still_acts_is_told_of_once_a_minute() {
+    let burst = What::Verdict {
+        bits: 40.0,
+        added: 9.0,
+        two: true,
+        attested: true,
+        request: false,
+        admitted: false,
+        late_s: 0,
+    };
+    insta::assert_snapshot!(lines(&[
+        (0, burst), (0, burst), (7, burst), (7, burst), (60, burst), (1, asks(40.0, 0.0, false)),
+        (1, What::Retire), (1, What::Reinstate),
+    ], OnExpiry::Stay), @"
+    revoked list agent.access.revoked alert:revoke
+    revoked
+    revoked agent.still_acting alert:still_acting
+    revoked
+    revoked agent.still_acting alert:still_acting
+    revoked
+    revoked
+    probation unlist agent.reinstated
+    ");
+}
+
+#[test]
+fn what_a_human_answered_for_does_not_come_back_late() {
+    let late = What::Verdict {
+        bits: 9.0,
+        added: 9.0,
+        two: false,
+        attested: true,
+        request: false,
+        admitted: false,
+        late_s: 30,
+    };
+    insta::assert_snapshot!(lines(&[
+        (0, asks(9.0, 9.0, false)),
+        (20, What::Approve { right: true, seen: 9.0 }),
+        (5, QUIET),
+        // A call from before the question, delivered late or again.
+        (1, late),
+        (1, shows(9.0)),
+    ], OnExpiry::Stay), @"
+    challenged ask agent.challenged alert:challenge
+    probation agent.challenge.approved
+    probation
+    probation
+    challenged ask agent.challenged alert:challenge
+    ");
+}
+
+#[test]
+fn while_paused_each_stronger_answer_is_recorded_once() {
+    let policy = policy(OnExpiry::Stay).with_paused(true);
+    let mut standing = Standing::Trusted;
+    let mut would = Vec::new();
+    for (n, bits) in [3.0, 9.0, 9.5, 40.0, 41.0].into_iter().enumerate() {
+        let what = What::Verdict {
+            bits,
+            added: 0.0,
+            two: true,
+            attested: true,
+            request: false,
+            admitted: false,
+            late_s: 0,
+        };
+        let (after, effects) = step(&standing, &input(n, what, &standing, at(1)), at(1), &policy);
+        would.extend(effects.iter().map(|e| match e {
+            Effect::Alert { action: AlertAction::Watch, would_have } => *would_have,
+            other => panic!("{other:?}"),
+        }));
+        standing = after;
+    }
+    assert_eq!(would, [None, Some(Demand::StepUp), Some(Demand::Revoke)]);
+    let running = policy.with_paused(false);
+    let burst = What::Verdict {
+        bits: 40.0,
+        added: 0.0,
+        two: true,
+        attested: true,
+        request: false,
+        admitted: false,
+        late_s: 0,
+    };
+    let (after, effects) = step(&standing, &input(9, burst, &standing, at(2)), at(2), &running);
+    assert!(is_revoked(&after));
+    assert!(effects.contains(&Effect::Publish(Event::Revoked { not_before: at(2), cause: Cause::Evidence })));
+}
