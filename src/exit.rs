@@ -48,7 +48,11 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     /// What nobody gave a code is a fault of input or output where it is one, and ours otherwise.
     fn from(error: E) -> Self {
         let error = error.into();
-        let code = if error.chain().any(|c| c.is::<std::io::Error>()) { Code::IoErr } else { Code::Software };
+        let code = if error.chain().any(<dyn std::error::Error>::is::<std::io::Error>) {
+            Code::IoErr
+        } else {
+            Code::Software
+        };
         Self { code, error }
     }
 }

@@ -137,12 +137,15 @@ mod tests {
     #[test]
     fn errors_name_file_key_and_value() {
         let said = |toml: &str, environment: &[(&str, &str)]| check(toml, environment).err().unwrap();
-        insta::assert_snapshot!(said("[policy]\ngrant_s = 0\n", &[]));
-        insta::assert_snapshot!(said("[policy]\ngrant = 1\n", &[]));
-        insta::assert_snapshot!(said("[budgets]\nwatch_days = 100\n", &[]));
-        insta::assert_snapshot!(said("", &[("TOCSIN_POLICY__GRANT_S", "soon")]));
-        insta::assert_snapshot!(said("data_dir = \"x\"", &[("TOCSIN_DATA_DIR__X", "1")]));
-        insta::assert_snapshot!(said("[[manifests]]\nagent_id = 7\n", &[]));
-        insta::assert_snapshot!(said("oops\n", &[]));
+        let all = [
+            said("[policy]\ngrant_s = 0\n", &[]),
+            said("[policy]\ngrant = 1\n", &[]),
+            said("[budgets]\nwatch_days = 100\n", &[]),
+            said("", &[("TOCSIN_POLICY__GRANT_S", "soon")]),
+            said("data_dir = \"x\"", &[("TOCSIN_DATA_DIR__X", "1")]),
+            said("[[manifests]]\nagent_id = 7\n", &[]),
+            said("oops\n", &[]),
+        ];
+        insta::assert_snapshot!(all.join("\n---\n"));
     }
 }

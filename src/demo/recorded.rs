@@ -51,8 +51,19 @@ impl Recorded {
 
     /// When a session begins.
     pub(super) fn start(&self, session: &str) -> Result<Timestamp> {
+        self.first(session).map(|l| l.ts)
+    }
+
+    /// Whose session it is.
+    pub(super) fn agent(&self, session: &str) -> Result<&str> {
+        self.first(session)?.json["agent_id"]
+            .as_str()
+            .ok_or_else(|| anyhow!("a recorded call names no agent"))
+    }
+
+    fn first(&self, session: &str) -> Result<&Line> {
         let first = self.lines.iter().find(|l| l.session == session);
-        first.map(|l| l.ts).ok_or_else(|| anyhow!("the recorded logs hold no session {session}"))
+        first.ok_or_else(|| anyhow!("the recorded logs hold no session {session}"))
     }
 }
 

@@ -128,7 +128,7 @@ fn configuration(
 ) -> String {
     format!(
         r#"# Written by `tocsin demo`; a server of your own begins like this.
-data_dir = {data:?}
+data_dir = '{data}'
 
 [http]
 listen = "127.0.0.1:0"
@@ -159,7 +159,7 @@ url = "http://127.0.0.1:{receiver}/"
 secret = "{secret}"
 allow_insecure_target = true
 "#,
-        data = folder.join("data"),
+        data = folder.join("data").display(),
     )
 }
 

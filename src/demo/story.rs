@@ -43,7 +43,8 @@ pub(super) async fn tell(stage: &Stage, recorded: &Path, ask: bool) -> exit::Res
 
     chapter("Recorded logs of real agents flow in");
     player.until(recorded.start(UNUSUAL)?).await?;
-    now("player", &format!("{} recorded calls appended, stored and scored", player.played));
+    stage.stored(player.played).await?;
+    now("player", &format!("{} recorded calls are in ClickHouse, each with its verdict", player.played));
 
     chapter("An unusual but legitimate agent");
     let scene = Scene { stage, label: recorded.label(UNUSUAL), session: UNUSUAL };
@@ -51,17 +52,19 @@ pub(super) async fn tell(stage: &Stage, recorded: &Path, ask: bool) -> exit::Res
 
     chapter("A hijacked agent");
     player.until(recorded.start(HIJACKED)?).await?;
+    stage.stored(player.played).await?;
     let scene = Scene { stage, label: recorded.label(HIJACKED), session: HIJACKED };
     scene.play(&mut player, &mut sam, "attack", ask).await?;
     player.rest().await?;
     now("player", &format!("all {} recorded calls are in", player.played));
 
     chapter("A runaway agent whose identity is attested");
-    let simulated = runaway(stage).await?;
+    let (simulated, burst) = runaway(stage).await?;
 
     chapter("What the identity platform received, verified by a program of its own");
     tokio::time::sleep(Duration::from_millis(300)).await;
-    webhooks(&everything.rest());
+    let actors = [recorded.agent(UNUSUAL)?, recorded.agent(HIJACKED)?, &burst];
+    webhooks(&everything.rest(), &actors);
 
     chapter("What ClickHouse holds");
     summary(stage, player.played + simulated).await?;
@@ -238,8 +241,9 @@ async fn ask_at_terminal(page: &str, number: &str, choice: &str) -> Result<()> {
     Ok(())
 }
 
-/// Two quiet days of a simulated fleet, then one of its agents bursts. Returns how many calls that were.
-async fn runaway(stage: &Stage) -> Result<u64> {
+/// Two quiet days of a simulated fleet, then one of its agents bursts. Returns how many calls that were and whose
+/// burst it was.
+async fn runaway(stage: &Stage) -> Result<(u64, String)> {
     let fleet = Fleet::new(&SIMULATED).context("the simulated fleet")?;
     let burst = fleet.attacks().iter().find(|a| a.label == "burst").cloned().context("nobody bursts")?;
     let gateway = stage.gateway();
@@ -284,25 +288,24 @@ async fn runaway(stage: &Stage) -> Result<u64> {
             for reason in revoked["data"]["reasons"].as_array().into_iter().flatten() {
                 detail(reason.as_str().unwrap_or_default());
             }
-            return Ok(sent);
+            return Ok((sent, burst.agent_id));
         }
     }
     bail!("{} burst {of_burst} calls and was not revoked", burst.agent_id)
 }
 
-fn webhooks(deliveries: &[Value]) {
-    for delivery in deliveries {
-        let data = &delivery["data"];
-        now(
-            "verified",
-            &format!(
-                "{:<26} {} {}",
-                text(delivery, "type"),
-                text(delivery, "webhook_id"),
-                text(data, "subject")
-            ),
-        );
+/// The deliveries about the three agents of the story, and how many there were about others.
+fn webhooks(deliveries: &[Value], actors: &[&str]) {
+    let (ours, others): (Vec<_>, Vec<_>) =
+        deliveries.iter().partition(|d| actors.contains(&text(&d["data"], "subject")));
+    for delivery in ours {
+        let (id, subject) = (text(delivery, "webhook_id"), text(&delivery["data"], "subject"));
+        now("verified", &format!("{:<24} {id} {subject}", text(delivery, "type")));
     }
+    now(
+        "verified",
+        &format!("and {} more about other recorded agents, whom nobody answers for here", others.len()),
+    );
 }
 
 async fn summary(stage: &Stage, sent: u64) -> Result<()> {
@@ -330,7 +333,7 @@ const QUERIES: [(&str, &str); 3] = [
     ),
     (
         "the strongest evidence",
-        "SELECT concat(agent_id, ' ', leftPad(toString(round(max(score) / 1e6, 1)), 6), ' bits') \
+        "SELECT concat(agent_id, ' ', leftPad(toString(round(max(score), 1)), 6), ' bits') \
          AS line FROM alerts_once GROUP BY agent_id ORDER BY max(score) DESC LIMIT 5",
     ),
 ];

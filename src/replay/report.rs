@@ -1,7 +1,6 @@
 //! `report.json`: what was read and what became of it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::Path;
 
 use detector::Timestamp;
@@ -40,18 +39,13 @@ pub(crate) struct Report {
 impl Report {
     /// For people.
     pub(super) fn summary(&self, out: &Path) -> String {
-        let mut s = String::new();
         let span = match (self.first, self.last) {
             (Some(first), Some(last)) => format!(" from {first} to {last}"),
             _ => String::new(),
         };
-        let alerts = match self.alerts.is_empty() {
-            true => "no alerts".to_owned(),
-            false => self.alerts.iter().map(|(k, n)| format!("{n} {k}")).collect::<Vec<_>>().join(", "),
-        };
-        // Writing to a string cannot fail.
-        let _: std::fmt::Result = write!(
-            s,
+        let alerts: Vec<_> = self.alerts.iter().map(|(action, n)| format!("{n} {action}")).collect();
+        let alerts = if alerts.is_empty() { "none".to_owned() } else { alerts.join(", ") };
+        format!(
             "{} records: {} calls of {} agents in {} sessions{span}\n\
              {} control, {} duplicates, {} rejected ({} in conflict with an earlier record)\n\
              alerts: {alerts}\n\
@@ -66,7 +60,6 @@ impl Report {
             self.conflicts,
             out.display(),
             self.seconds,
-        );
-        s
+        )
     }
 }

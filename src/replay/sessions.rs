@@ -16,6 +16,7 @@ const OPEN_MAX: usize = 1_000_000;
 
 /// One row.
 #[derive(Clone, Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the columns have the names of the contract")]
 struct Session {
     session_id: String,
     agent_id: String,

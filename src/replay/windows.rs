@@ -13,7 +13,7 @@ const SILENCE_MAX: Duration = Duration::from_hours(24 * 30);
 
 struct Agent {
     issuer: Option<String>,
-    agent_id: String,
+    name: String,
     /// Highest level in the open window; `None` while it is empty.
     peak: Option<MicroBits>,
     last: Timestamp,
@@ -56,7 +56,7 @@ impl<W: Write> Windows<W> {
     pub(super) fn call(&mut self, agent: usize, name: (Option<&str>, &str), ts: Timestamp, level: MicroBits) {
         if agent == self.agents.len() {
             let (issuer, agent_id) = (name.0.map(str::to_owned), name.1.to_owned());
-            self.agents.push(Agent { issuer, agent_id, peak: None, last: ts });
+            self.agents.push(Agent { issuer, name: agent_id, peak: None, last: ts });
         }
         let a = &mut self.agents[agent];
         a.peak = Some(a.peak.map_or(level, |p| p.max(level)));
@@ -80,13 +80,13 @@ impl<W: Write> Windows<W> {
             }
             any = true;
             // Evidence only fades without calls, so the level at its start is the highest of an empty window.
-            let left = detector.level_at(a.issuer.as_deref(), &a.agent_id, start);
+            let left = detector.level_at(a.issuer.as_deref(), &a.name, start);
             let score = match (a.peak.take(), left) {
                 (Some(peak), _) => peak,
                 (None, Some(left)) => left,
                 (None, None) => continue,
             };
-            writeln!(self.out, "{},{start},{:.6}", csv(&a.agent_id), score)?;
+            writeln!(self.out, "{},{start},{:.6}", csv(&a.name), score)?;
         }
         Ok(any)
     }

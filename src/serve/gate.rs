@@ -18,7 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Requests that wait for their verdict, by event id.
 #[derive(Clone, Default)]
-pub(super) struct Waiting(Arc<Mutex<HashMap<String, oneshot::Sender<(VerdictId, MicroBits)>>>>);
+pub(super) struct Waiting(Arc<Mutex<HashMap<String, oneshot::Sender<Told>>>>);
+
+/// The verdict and the agent's level after it.
+type Told = (VerdictId, MicroBits);
 
 impl Waiting {
     /// The revoker has handled the verdict on this event.
@@ -30,7 +33,7 @@ impl Waiting {
         }
     }
 
-    fn enter(&self, event_id: &str) -> oneshot::Receiver<(VerdictId, MicroBits)> {
+    fn enter(&self, event_id: &str) -> oneshot::Receiver<Told> {
         let (told, hears) = oneshot::channel();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(event_id.to_owned(), told);
         hears

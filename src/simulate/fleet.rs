@@ -75,13 +75,15 @@ struct Agent {
     last: Option<Timestamp>,
 }
 
+/// An agent's next call: when, which agent, and for a foreign endpoint which attack and how many calls are left.
+type Due = (Timestamp, usize, Option<(usize, u32)>);
+
 /// Calls in order of time; equal times in order of agent.
 pub(crate) struct Fleet {
     rng: StdRng,
     end: Timestamp,
     agents: Vec<Agent>,
-    /// The next call of each agent: when, which agent, and for a foreign endpoint which attack and how many are left.
-    due: BinaryHeap<Reverse<(Timestamp, usize, Option<(usize, u32)>)>>,
+    due: BinaryHeap<Reverse<Due>>,
     attacks: Vec<Attack>,
     calls: u64,
 }
@@ -196,7 +198,7 @@ impl Iterator for Fleet {
             None => self.schedule(agent, ts),
             Some((_, 1)) => {}
             Some((attack, left)) => {
-                self.due.push(Reverse((ts + FOREIGN_GAP, agent, Some((attack, left - 1)))))
+                self.due.push(Reverse((ts + FOREIGN_GAP, agent, Some((attack, left - 1)))));
             }
         }
         Some(call)
