@@ -8,6 +8,7 @@
 //! | --- | --- | --- |
 //! | 200 | go on | `decision`, `scored`, `event_id`, `level`, `standing`, `resumed` |
 //! | 401 `challenged` | a human must approve (RFC 9470) | `approval_id`, `status_url`, `expires_at`, `interval`, `binding_code` |
+//! | 401 `grant_required` | approved; the grant must come with it | `approval_id`, `status_url` |
 //! | 401 `grant_refused` | the grant does not admit this act | `reason` |
 //! | 403 `revoked`, `suspended`, `retired` | access has ended | `not_before`, `until`, `since` |
 //! | 400, 409, 413 | the record is not one | `field` |
@@ -39,9 +40,9 @@ use super::Api;
 use super::caller::{AsGate, text_header};
 use super::problem::Problem;
 use crate::agent::AgentKey;
-use crate::approval::{Action, Admittance, Grant, GrantRefused, ResumeId, admit};
+use crate::approval::{Action, Admittance, Grant, GrantRefused, ResumeId, Status, admit};
 use crate::revoker::Admission;
-use crate::store::StoreError;
+use crate::store::{StoreError, approvals};
 
 /// Requests waiting for their score at most; more are told to come back.
 const IN_FLIGHT_MAX: usize = 2_048;
@@ -80,6 +81,20 @@ pub(super) fn router<S: Scorer>(gate: Gate<S>, record_bytes_max: usize) -> Route
         .with_state(gate)
 }
 
+/// The very record that a human was asked about goes on under its grant only: it is not scored again, so nothing else
+/// would tell how often it was carried out.
+async fn unconditional(api: &Api, said: &answer::Said<'_>) -> Result<(), Problem> {
+    let event_id = said.event_id.to_owned();
+    let asked =
+        api.revoker.read(move |db| approvals::by_event(db, &event_id).map_err(StoreError::from)).await?;
+    match asked {
+        Some(approval) if approval.status(said.now) == Status::Approved => {
+            Err(answer::grant_required(api, said, &approval))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What is asked: the act a request record announces.
 struct Asked {
     event_id: String,
@@ -116,7 +131,12 @@ async fn decide<S: Scorer>(
         now: gate.api.now(),
     };
     match gate.api.revoker.admission(agent.issuer.as_deref(), &agent.agent_id) {
-        Admission::Go => Ok(answer::go_on(&said, admitted.as_ref())),
+        Admission::Go => {
+            if said.scored.duplicate && admitted.is_none() {
+                unconditional(&gate.api, &said).await?;
+            }
+            Ok(answer::go_on(&said, admitted.as_ref()))
+        }
         Admission::Challenged { case, phase, until } => {
             Err(answer::challenged(&gate.api, &said, &case, phase, until).await?)
         }

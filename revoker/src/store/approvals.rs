@@ -94,8 +94,8 @@ fn insert(tx: &Transaction<'_>, a: &Approval) -> rusqlite::Result<()> {
         serde_json::to_string(&a.record).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
     let agent = a.agent();
     tx.prepare_cached(
-        "INSERT INTO approvals (id, page, case_id, alert_id, issuer, agent_id, record, action_digest, binding_code, \
-         policy, opened_at, expires_at) VALUES (:id, :page, :case, :alert, :issuer, :agent, :record, :action, :code, \
+        "INSERT INTO approvals (id, page, case_id, alert_id, issuer, agent_id, event_id, record, action_digest, binding_code, \
+         policy, opened_at, expires_at) VALUES (:id, :page, :case, :alert, :issuer, :agent, :event, :record, :action, :code, \
          :policy, :opened, :expires)",
     )?
     .execute(named_params! {
@@ -105,6 +105,7 @@ fn insert(tx: &Transaction<'_>, a: &Approval) -> rusqlite::Result<()> {
         ":alert": a.alert_id,
         ":issuer": agent.issuer,
         ":agent": agent.agent_id,
+        ":event": a.record.event_id,
         ":record": record,
         ":action": a.action().digest().as_bytes(),
         ":code": a.binding_code.as_str(),
@@ -223,6 +224,11 @@ pub fn by_page(db: &Connection, page: &PageKey) -> rusqlite::Result<Option<Appro
 /// By the case in the agent's standing.
 pub fn by_case(db: &Connection, case: &str) -> rusqlite::Result<Option<Approval>> {
     one(db, "case_id = ?1", case)
+}
+
+/// The newest question that this event put.
+pub(crate) fn by_event(db: &Connection, event_id: &str) -> rusqlite::Result<Option<Approval>> {
+    one(db, "event_id = ?1 ORDER BY opened_at DESC LIMIT 1", event_id)
 }
 
 /// How other questions about the same agent ended, put at or after `since`.

@@ -6,6 +6,7 @@ CREATE TABLE IF NOT EXISTS approvals (
     alert_id         TEXT NOT NULL,
     issuer           TEXT,
     agent_id         TEXT NOT NULL,
+    event_id         TEXT NOT NULL,
     record           TEXT NOT NULL,
     action_digest    BLOB NOT NULL,
     binding_code     TEXT NOT NULL,
@@ -26,6 +27,7 @@ CREATE TABLE IF NOT EXISTS approvals (
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS approvals_by_end ON approvals (expires_at);
+CREATE INDEX IF NOT EXISTS approvals_by_event ON approvals (event_id);
 CREATE INDEX IF NOT EXISTS approvals_by_agent ON approvals (agent_id, opened_at);
 
 -- Events that are the resumed act of an approved question: their own evidence has been answered.

@@ -12,7 +12,7 @@ use crate::agent::CaseId;
 use crate::api::Api;
 use crate::api::approvals::INTERVAL_S;
 use crate::api::problem::Problem;
-use crate::approval::{ACR, Admittance, Approval, GrantRefused};
+use crate::approval::{ACR, Admittance, Approval, GrantRefused, Status};
 use crate::standing::{Phase, Standing};
 use crate::store::{StoreError, approvals};
 
@@ -108,12 +108,26 @@ pub(super) async fn challenged(
         Phase::Pending | Phase::Expired => problem,
     };
     Ok(match approval {
-        Some(approval) => with_approval(problem, api, &approval, phase, said.now),
+        Some(approval) => with_approval(problem, api, &approval, said.now),
         None => problem,
     })
 }
 
-fn with_approval(problem: Problem, api: &Api, approval: &Approval, phase: Phase, now: Timestamp) -> Problem {
+/// Approved, and sent again without what the approval gave.
+pub(super) fn grant_required(api: &Api, said: &Said<'_>, approval: &Approval) -> Problem {
+    count("grant_required");
+    let title = "Approved, but the grant is missing";
+    let problem = refusal(StatusCode::UNAUTHORIZED, "grant_required", title, said)
+        .detail(
+            "Fetch the grant at `status_url` and send this record with it. If the grant has expired, send the act as a new \
+             event: it is judged anew.",
+        )
+        .fact("decision", "grant_required")
+        .header(header::WWW_AUTHENTICATE, step_up(title, api.grant().as_secs()));
+    with_approval(problem, api, approval, said.now)
+}
+
+fn with_approval(problem: Problem, api: &Api, approval: &Approval, now: Timestamp) -> Problem {
     let problem = problem
         .fact("approval_id", &approval.id)
         .fact("approval_status", approval.status(now))
@@ -121,9 +135,9 @@ fn with_approval(problem: Problem, api: &Api, approval: &Approval, phase: Phase,
         .fact("expires_at", approval.expires_at)
         // The act that the human is asked about; another act of the same agent waits for the same answer.
         .fact("asked_for", &approval.record.event_id);
-    match phase {
-        Phase::Pending => problem.fact("interval", INTERVAL_S).fact("binding_code", &approval.binding_code),
-        Phase::Denied | Phase::Expired => problem,
+    match approval.status(now) {
+        Status::Pending => problem.fact("interval", INTERVAL_S).fact("binding_code", &approval.binding_code),
+        Status::Approved | Status::Denied | Status::Expired | Status::Superseded => problem,
     }
 }
 

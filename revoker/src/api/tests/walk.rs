@@ -51,6 +51,10 @@ async fn challenged_approved_resumed_once() {
     assert_eq!(first["grant"], second["grant"], "every waiter gets the same grant");
     let grant = text(&first["grant"], "token").to_owned();
 
+    // The record itself is not a way around the grant.
+    let bare = world.gate("e1", "billing", 8.0).await;
+    insta::assert_snapshot!(bare.told(&[("<approval>", &id)]));
+
     // The approval survives, and the same act goes on; the answer is lost, so the agent comes back.
     world.restart().await;
     assert_eq!(status(&world, &id).await["grant"]["token"], grant);
