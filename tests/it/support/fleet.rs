@@ -59,7 +59,9 @@ impl Fleet {
             .map(|row| (text(&row, "event_id"), micros(&row["bits"])));
         let actions = read(&out.join("alerts.ndjson"))
             .into_iter()
-            .map(|row| (text(&row, "alert_id"), (text(&row, "agent_id"), text(&row, "action"))));
+            .map(|row| (text(&row, "alert_id"), (text(&row, "agent_id"), text(&row, "action"))))
+            // Whether a call came after access had ended is a matter of the clock: the log's in a replay, ours here.
+            .filter(|(_, (_, action))| action != "still_acting");
         Truth { levels: levels.collect(), actions: actions.collect() }
     }
 }

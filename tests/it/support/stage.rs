@@ -87,6 +87,25 @@ impl Stage {
         let other: Vec<_> =
             truth.levels.iter().filter(|(id, level)| levels.get(*id) != Some(level)).take(5).collect();
         assert!(other.is_empty(), "replay says otherwise of {other:?}");
+        self.check_alerts(truth);
+    }
+
+    /// Checks that readers see every alert once, and the same ones as in an undisturbed replay.
+    fn check_alerts(&self, truth: &Truth) {
+        assert!(
+            truth.actions.values().any(|(_, action)| action == "revoke"),
+            "a fleet with nothing to revoke proves little"
+        );
+        self.count_when(SETTLE_LIMIT, "alerts_once", |alerts| alerts >= truth.actions.len() as u64);
+        let alerts = self
+            .engine
+            .rows("SELECT alert_id, agent_id, action FROM tocsin.alerts_once WHERE action != 'still_acting'");
+        let seen: BTreeMap<_, _> = alerts
+            .iter()
+            .map(|row| (text(row, "alert_id"), (text(row, "agent_id"), text(row, "action"))))
+            .collect();
+        assert_eq!(seen.len(), alerts.len(), "an alert that readers see twice");
+        assert_eq!(seen, truth.actions, "alerts that readers see and alerts of the replay");
     }
 
     /// Waits until nothing is left to deliver, then checks that the receiver saw exactly the effects that the program
