@@ -1,4 +1,15 @@
 //! Decides and acts: policy, the standing of every agent, approvals, and revocations with receipts.
+//!
+//! ```text
+//!  verdict ──> policy (how much evidence asks for what) ──> lifecycle::step(standing, input, now) ──> standing, effects
+//!  approval, command, time ─────────────────────────────────┘                                            │
+//!                                          one transaction: standing, effects, audit, the verdict's id <─┘
+//!                                              └─ outbox ──> executor ──> connector ──> receipt ──> audit
+//! ```
+//!
+//! [`policy`], [`lifecycle`], [`standing`] and [`effect`] are pure: no clock, no randomness, no IO. [`revoker`] is the
+//! system of record around them, [`executor`] takes what it holds to the [`connector`]s and decides nothing, [`approval`]
+//! asks humans, and [`api`] is all of it over HTTP.
 
 pub mod agent;
 pub mod alert;

@@ -11,8 +11,8 @@ use crate::store::StoreError;
 /// A message stays under 20 kB (Standard Webhooks 1.0, "Payload size") as long as issuer and agent name take no more
 /// than 6 kB of it: those are never cut, since a cut name is another agent's. Everything else is.
 const REASONS_MAX: usize = 8;
-const REASON_CHARS_MAX: usize = 400;
-const FIELD_CHARS_MAX: usize = 300;
+const REASON_BYTES_MAX: usize = 900;
+const FIELD_BYTES_MAX: usize = 600;
 
 /// One event on its way to one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl Facts<'_> {
                 standing: self.standing,
                 event: self.event,
                 approval_url: self.approval_url,
-                reasons: self.reasons.iter().take(REASONS_MAX).map(|r| clip(r, REASON_CHARS_MAX)).collect(),
+                reasons: self.reasons.iter().take(REASONS_MAX).map(|r| clip(r, REASON_BYTES_MAX)).collect(),
                 evidence: self.record.map(evidence),
                 policy: self.policy,
             },
@@ -99,23 +99,81 @@ impl Facts<'_> {
 }
 
 fn evidence(record: &VerdictRecord) -> Evidence {
-    let cut = |text: &Option<String>| text.as_deref().map(|t| clip(t, FIELD_CHARS_MAX));
+    let cut = |text: &Option<String>| text.as_deref().map(|t| clip(t, FIELD_BYTES_MAX));
     Evidence {
         verdict_id: record.verdict.id,
-        event_id: clip(&record.event_id, FIELD_CHARS_MAX),
+        event_id: clip(&record.event_id, FIELD_BYTES_MAX),
         ts: record.verdict.ts,
         bits: record.verdict.level,
-        endpoint: clip(&record.endpoint, FIELD_CHARS_MAX),
+        endpoint: clip(&record.endpoint, FIELD_BYTES_MAX),
         instance_id: cut(&record.instance_id),
         session_id: cut(&record.session_id),
         token_id: cut(&record.token_id),
     }
 }
 
-/// At most `chars` characters, the last one an ellipsis where something was cut.
-pub(crate) fn clip(text: &str, chars: usize) -> String {
-    match text.char_indices().nth(chars) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(chars - 1).chain(['…']).collect(),
+/// At most `bytes` bytes of JSON between its quotes, with an ellipsis where something was cut.
+pub(crate) fn clip(text: &str, bytes: usize) -> String {
+    const ELLIPSIS: char = '…';
+    let (mut used, mut fits) = (0, 0);
+    for (at, c) in text.char_indices() {
+        used += match c {
+            '"' | '\\' => 2,
+            '\0'..='\x1f' => "\\u0000".len(),
+            c => c.len_utf8(),
+        };
+        if used > bytes {
+            return text[..fits].chars().chain([ELLIPSIS]).collect();
+        }
+        if used + ELLIPSIS.len_utf8() <= bytes {
+            fits = at + c.len_utf8();
+        }
+    }
+    text.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{at, damning};
+
+    proptest! {
+        #[test]
+        fn what_is_clipped_fits_and_what_fits_is_left_alone(text in ".{0,60}|[\\x00-\\x22…]{0,60}", bytes in 8..64_usize) {
+            let json = |text: &str| serde_json::to_string(text).unwrap().len() - 2;
+            let clipped = clip(&text, bytes);
+            prop_assert!(json(&clipped) <= bytes, "{clipped:?}");
+            prop_assert!(clipped == text || json(&text) > bytes || text.contains(|c| c < ' '), "{clipped:?}");
+            prop_assert!(clipped == text || text.starts_with(clipped.strip_suffix('…').unwrap()));
+        }
+    }
+
+    #[test]
+    fn no_log_line_makes_a_message_too_long() {
+        let long = "\0".repeat(1 << 20);
+        let mut record = damning(1, at(0), &"a".repeat(3_000));
+        record.event_id.clone_from(&long);
+        record.endpoint.clone_from(&long);
+        for field in [&mut record.instance_id, &mut record.session_id, &mut record.token_id] {
+            *field = Some(long.clone());
+        }
+        let agent = AgentKey::new(Some(&"i".repeat(3_000)), &record.agent_id);
+        let facts = Facts {
+            event: &Event::Reinstated,
+            agent: &agent,
+            txn: &Txn::random(),
+            standing: "revoked",
+            record: Some(&record),
+            reasons: &vec![long.clone(); 100],
+            approval_url: None,
+            policy: "0123456789ab",
+            at: at(0),
+        };
+        let body = facts.body(i64::MAX).unwrap();
+        assert!(body.len() < 20_000, "{} bytes", body.len());
+        let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(json["data"]["subject"].as_str(), Some(record.agent_id.as_str()));
     }
 }

@@ -165,3 +165,49 @@ fn version(budgets: Budgets, config: PolicyConfig) -> String {
     let hash = Sha256::digest(text.as_bytes());
     hex(&hash[..6])
 }
+
+#[cfg(test)]
+mod tests {
+    use detector::Attestation;
+
+    use super::*;
+    use crate::testing::{at, policy, record};
+
+    /// Level, families, jump and attestation to what they ask for.
+    fn demand(bits: f64, families: u8, jump: f32, attestation: Attestation) -> Demand {
+        let mut evidence = Evidence::of(&record(1, at(0), "mailer", bits));
+        (evidence.families, evidence.jump) = (families, jump);
+        evidence.attestation = EffectiveAttestation::new(attestation, Attestation::Platform);
+        policy().demand(&evidence, MicroBits::ZERO)
+    }
+
+    #[test]
+    fn a_revocation_needs_level_witness_and_attestation() {
+        use Attestation::{Key, Network, Token};
+        // Budgets of 7 days, 90 days and 10 years are 2.8, 6.5 and 11.8 bits.
+        assert_eq!(demand(2.7, 2, 9.0, Token), Demand::None);
+        assert_eq!(demand(2.9, 2, 9.0, Token), Demand::Watch);
+        assert_eq!(demand(6.6, 2, 9.0, Token), Demand::StepUp);
+        assert_eq!(demand(11.9, 2, 1.0, Token), Demand::Revoke);
+        assert_eq!(demand(11.9, 1, 5.0, Key), Demand::Revoke);
+        assert_eq!(demand(11.9, 1, 4.9, Key), Demand::StepUp);
+        assert_eq!(demand(500.0, 2, 9.0, Network), Demand::StepUp);
+        assert_eq!(demand(500.0, 2, f32::NAN, Network), Demand::StepUp);
+    }
+
+    #[test]
+    fn what_was_answered_for_does_not_count() {
+        let evidence = Evidence::of(&record(1, at(0), "mailer", 12.0));
+        let demand = |answered| policy().demand(&evidence, MicroBits::from_bits(answered));
+        assert_eq!([demand(0.0), demand(6.0), demand(12.0)], [Demand::StepUp, Demand::Watch, Demand::None]);
+    }
+
+    #[test]
+    fn the_version_names_the_choices() {
+        let other = PolicyConfig { on_expiry: crate::config::OnExpiry::Revoke, ..PolicyConfig::default() };
+        let other = Policy::new(Budgets::default(), other);
+        assert_eq!(policy().version().len(), 12);
+        assert_eq!(policy().version(), policy().with_paused(true).version());
+        assert_ne!(policy().version(), other.version());
+    }
+}

@@ -162,6 +162,16 @@ impl Revoker {
         done.unwrap_or_else(|_| Err(StoreError::Stopped.into()))
     }
 
+    /// The same for the executor, which waits for nobody's lists.
+    pub(crate) async fn read_outbox<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let inner = Arc::clone(&self.inner);
+        let done = tokio::task::spawn_blocking(move || f(&inner.store.outbox())).await;
+        done.unwrap_or(Err(StoreError::Stopped))
+    }
+
     /// Takes a verdict: decides, writes down what is to be done, and answers. Blocks, mostly for no longer than a
     /// look-up.
     ///

@@ -1,4 +1,4 @@
-//! The system of record: one SQLite file, one writer, one reader beside it.
+//! The system of record: one SQLite file, one writer, and readers beside it.
 //!
 //! WAL with `synchronous = FULL`: a transaction that was answered has been synced, so nothing acknowledged is lost to a
 //! crash or a power cut. A full disk is an error of its own and rolls the transaction back; nothing leaves without it.
@@ -14,6 +14,7 @@ pub(crate) mod receipts;
 pub(crate) mod retention;
 pub(crate) mod settings;
 
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, ErrorCode};
@@ -69,10 +70,12 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-/// The two connections. Writers queue on one, readers on the other, and readers never wait for a sync.
+/// The connections. Writers queue on one; readers never wait for a sync, and what must leave never waits for a list.
 pub(crate) struct Store {
+    path: PathBuf,
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
+    outbox: Mutex<Connection>,
 }
 
 impl Store {
@@ -81,8 +84,19 @@ impl Store {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// For lists and look-ups, which are short.
     pub(crate) fn reader(&self) -> MutexGuard<'_, Connection> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For the executor.
+    pub(crate) fn outbox(&self) -> MutexGuard<'_, Connection> {
+        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection of one's own, for what reads long.
+    pub(crate) fn long_reader(&self) -> Result<Connection, StoreError> {
+        Ok(open::reader(&self.path)?)
     }
 }
 

@@ -29,7 +29,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_BYTES_MAX: usize = 4 * 1024;
 
 /// No detail in a receipt is longer.
-const DETAIL_CHARS_MAX: usize = 300;
+const DETAIL_BYTES_MAX: usize = 300;
 
 /// One webhook target.
 pub struct Webhook {
@@ -146,7 +146,7 @@ fn detail(error: reqwest::Error) -> String {
         text = format!("{text}: {cause}");
         source = cause.source();
     }
-    clip(&text, DETAIL_CHARS_MAX)
+    clip(&text, DETAIL_BYTES_MAX)
 }
 
 #[cfg(test)]

@@ -263,6 +263,24 @@ async fn killed_between_sending_and_noting_it_sends_again_under_the_same_id() {
 }
 
 #[tokio::test]
+async fn what_arrived_is_not_sent_again_because_it_could_not_be_noted() {
+    let receiver = Receiver::start(&[]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let revoker = Revoker::open(folder.path(), setup(&["idp"])).unwrap();
+    revoke(&revoker, 1, "mailer");
+    drop(revoker);
+    let running = run(folder.path(), &[("idp", &receiver)], quick(3));
+    running.revoker.refuse_writes(true);
+    soon(receiver.wait_for(1)).await;
+    // Long enough for the note to be tried and refused; were it not yet, the test would only prove less.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    running.revoker.refuse_writes(false);
+    running.until(|rows| all(rows, DeliveryState::Acknowledged)).await;
+    assert_eq!(receiver.seen().len(), 1);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_target_gets_the_types_it_wants() {
     let receiver = Receiver::start(&[]).await;
     let folder = tempfile::tempdir().unwrap();

@@ -29,6 +29,11 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Attempts under way at the end may take this long to finish.
 const GRACE: Duration = Duration::from_secs(2);
 
+const ACKNOWLEDGED: &str = "acknowledged";
+const FAILED: &str = "failed";
+const GONE: &str = "gone";
+
+#[derive(Clone)]
 struct Done {
     due: Due,
     sent_at: Timestamp,
@@ -44,6 +49,8 @@ pub(super) struct Worker {
     ladder: Ladder,
     under_way: JoinSet<Done>,
     subjects: HashSet<AgentKey>,
+    /// What came of attempts that could not be written down yet. Their subjects count as under way, which bounds it.
+    unrecorded: Vec<Done>,
     /// The target asked everybody to wait until then.
     waits_until: Timestamp,
 }
@@ -58,6 +65,7 @@ impl Worker {
             ladder: executor.ladder.clone(),
             under_way: JoinSet::new(),
             subjects: HashSet::new(),
+            unrecorded: Vec::new(),
             waits_until: Timestamp::default(),
         }
     }
@@ -67,7 +75,7 @@ impl Worker {
         loop {
             // Marked as seen before the outbox is read: what is committed after the read wakes us again.
             changes.mark_unchanged();
-            let sleep = self.start_due().await.unwrap_or_else(|e| self.failed(&e));
+            let sleep = self.go_on().await.unwrap_or_else(|e| self.failed(&e));
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(ended) = self.under_way.join_next() => self.ended(ended).await,
@@ -94,6 +102,15 @@ impl Worker {
         AFTER_ERROR
     }
 
+    async fn go_on(&mut self) -> Result<Duration, StoreError> {
+        while let Some(done) = self.unrecorded.last().cloned() {
+            self.record(&done).await?;
+            self.unrecorded.pop();
+            self.subjects.remove(&done.due.agent);
+        }
+        self.start_due().await
+    }
+
     /// Starts what is due, and says how long there is nothing more to start.
     async fn start_due(&mut self) -> Result<Duration, StoreError> {
         let now = (self.clock)();
@@ -105,9 +122,9 @@ impl Worker {
         }
         // Those under way are due too and may come first, so the limit lets as many more through as there is room for.
         let (name, limit) = (self.connector.name().to_owned(), IN_FLIGHT_MAX);
-        let found = self.revoker.read(move |db| {
+        let found = self.revoker.read_outbox(move |db| {
             if receipts::is_disabled(db, &name)? {
-                return Ok::<_, StoreError>((Vec::new(), None));
+                return Ok((Vec::new(), None));
             }
             Ok((outbox::due(db, &name, now, limit)?, outbox::next_due(db, &name, now)?))
         });
@@ -132,11 +149,12 @@ impl Worker {
     async fn ended(&mut self, ended: Result<Done, tokio::task::JoinError>) {
         match ended {
             Ok(done) => {
-                self.subjects.remove(&done.due.agent);
-                if let Err(e) = self.record(done).await {
-                    // It stays pending and is sent again, under the same id; not at once.
-                    let pause = self.failed(&e);
-                    self.waits_until = self.waits_until.max((self.clock)() + pause);
+                self.tell(&done);
+                if self.record(&done).await.is_ok() {
+                    self.subjects.remove(&done.due.agent);
+                } else {
+                    // Not sent again for that: the next turn writes it down first, and says what is wrong.
+                    self.unrecorded.push(done);
                 }
             }
             Err(e) => {
@@ -147,18 +165,26 @@ impl Worker {
         }
     }
 
-    async fn record(&mut self, done: Done) -> Result<(), StoreError> {
+    fn tell(&self, done: &Done) {
+        let target = self.connector.name();
+        let outcome = match &done.outcome {
+            Outcome::Acknowledged { .. } => ACKNOWLEDGED,
+            Outcome::Failed { .. } => FAILED,
+            Outcome::Gone { .. } => GONE,
+        };
+        let labels = [("target", target.to_owned()), ("outcome", outcome.to_owned())];
+        metrics::histogram!("tocsin_delivery_seconds", &labels).record(done.took);
+        let (id, kind) = (&done.due.message.id, &done.due.message.kind);
+        tracing::info!(target_name = target, id, kind, attempt = done.due.attempts + 1, outcome = ?done.outcome, "delivery");
+    }
+
+    async fn record(&mut self, done: &Done) -> Result<(), StoreError> {
         let now = (self.clock)();
         let attempt = done.due.attempts + 1;
         let target = self.connector.name().to_owned();
         let (outcome, status, detail, next) = self.next(&done.outcome, attempt, now);
-        metrics::counter!("tocsin_delivery_attempts_total", "target" => target.clone(), "outcome" => outcome)
-            .increment(1);
-        metrics::histogram!("tocsin_delivery_seconds", "target" => target.clone()).record(done.took);
-        tracing::info!(target_name = %target, id = %done.due.message.id, kind = %done.due.message.kind, attempt,
-            outcome, status, detail = %detail, "delivery");
         let receipt = Receipt { attempt, at: done.sent_at, outcome: outcome.to_owned(), status, detail };
-        let due = done.due;
+        let due = done.due.clone();
         self.revoker
             .write(move |w| {
                 receipts::record(w.tx(), due.delivery, &receipt, next, now)?;
@@ -185,7 +211,7 @@ impl Worker {
         now: Timestamp,
     ) -> (&'static str, Option<u16>, String, Next) {
         match outcome {
-            Outcome::Acknowledged { status } => ("acknowledged", Some(*status), String::new(), Next::Done),
+            Outcome::Acknowledged { status } => (ACKNOWLEDGED, Some(*status), String::new(), Next::Done),
             // It stays pending behind the disabled target, for whoever enables the target again.
             Outcome::Gone { status } => {
                 (GONE, Some(*status), "wants no more messages".to_owned(), Next::Again(now))
@@ -196,10 +222,8 @@ impl Worker {
                 }
                 let delay = self.ladder.after(attempt, (self.jitter)());
                 let next = delay.map_or(Next::Dead, |d| Next::Again(now + d.max(wait.unwrap_or_default())));
-                ("failed", *status, detail.clone(), next)
+                (FAILED, *status, detail.clone(), next)
             }
         }
     }
 }
-
-const GONE: &str = "gone";

@@ -97,9 +97,9 @@ impl Memory {
 
     /// The agent's standing now stands in the store like this; none is trusted.
     pub(super) fn set(&mut self, agent: &AgentKey, held: Option<Held>) {
+        let issuer = agent.issuer.clone().filter(|issuer| !issuer.is_empty());
         let agents = self.agents.entry(agent.agent_id.clone()).or_default();
-        let before =
-            agents.iter().position(|(issuer, _)| *issuer == agent.issuer).map(|i| agents.swap_remove(i));
+        let before = agents.iter().position(|(i, _)| *i == issuer).map(|i| agents.swap_remove(i));
         if let Some((_, before)) = before {
             self.watched -= usize::from(matches!(before.live, Standing::Watched(_)));
             self.challenged -= usize::from(matches!(before.live, Standing::Challenged(_)));
@@ -107,7 +107,7 @@ impl Memory {
         if let Some(held) = held {
             self.watched += usize::from(matches!(held.live, Standing::Watched(_)));
             self.challenged += usize::from(matches!(held.live, Standing::Challenged(_)));
-            agents.push((agent.issuer.clone(), held));
+            agents.push((issuer, held));
         } else if agents.is_empty() {
             self.agents.remove(&agent.agent_id);
         }

@@ -56,3 +56,10 @@ fn reopened(folder: &Path, revoker: Revoker) -> Revoker {
 fn later(record: &VerdictRecord, seconds: i64) -> Timestamp {
     Timestamp::from_micros(record.verdict.ts.as_micros() + seconds * 1_000_000)
 }
+
+impl Revoker {
+    /// Makes every write fail, as a disk does that was remounted read-only; or lets them succeed again.
+    pub(crate) fn refuse_writes(&self, refuse: bool) {
+        self.inner.store.writer().pragma_update(None, "query_only", refuse).unwrap();
+    }
+}

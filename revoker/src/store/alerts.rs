@@ -16,10 +16,12 @@ pub struct AlertRow {
     pub cursor: i64,
 }
 
+/// A verdict said again after its answer was forgotten makes an alert that is already there.
 pub(crate) fn put(tx: &Transaction<'_>, alert: &Alert) -> Result<(), StoreError> {
     let agent = alert.agent();
     tx.prepare_cached(
-        "INSERT INTO alerts (alert_id, issuer, agent_id, at, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO alerts (alert_id, issuer, agent_id, at, body) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (alert_id) DO NOTHING",
     )?
     .execute(params![
         alert.alert_id,

@@ -63,10 +63,15 @@ impl Store {
         writer.pragma_update(None, "synchronous", "FULL")?;
         writer.pragma_update(None, "foreign_keys", true)?;
         migrate(&mut writer, path)?;
-        let reader = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        reader.busy_timeout(BUSY_TIMEOUT)?;
-        Ok(Self { writer: Mutex::new(writer), reader: Mutex::new(reader) })
+        let (reader, outbox) = (Mutex::new(reader(path)?), Mutex::new(reader(path)?));
+        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), reader, outbox })
     }
+}
+
+pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    let reader = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    reader.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(reader)
 }
 
 fn migrate(db: &mut Connection, path: &Path) -> Result<(), OpenError> {

@@ -12,7 +12,7 @@ use crate::keys::Keys;
 const DAY: Duration = Duration::from_hours(24);
 
 /// A verdict is said again only from what a pipeline had not yet marked as done when it stopped.
-const HANDLED: Duration = DAY.saturating_mul(30);
+const HANDLED: Duration = DAY.saturating_mul(90);
 /// They are in ClickHouse too, where they stay longer.
 const ALERTS: Duration = DAY.saturating_mul(90);
 /// Settled deliveries with their receipts; the audit keeps what came of them.

@@ -120,3 +120,13 @@ async fn a_name_that_leads_to_this_host_is_refused_and_the_address_is_not_told()
     assert!(detail.contains("no public address"), "{detail}");
     assert!(!detail.contains("s3cr3t"), "{detail}");
 }
+
+#[tokio::test]
+async fn nothing_is_said_to_a_target_that_does_not_prove_itself() {
+    let receiver = Receiver::start(&[]).await;
+    let target = Target::new(&receiver.url().replace("http:", "https:"), true).unwrap();
+    let route = Route { name: "idp".to_owned(), events: Vec::new() };
+    let webhook = Webhook::new(route, target, Secrets::parse(SECRET).unwrap()).unwrap();
+    assert!(matches!(webhook.deliver(&message(), at(0)).await, Outcome::Failed { status: None, .. }));
+    assert!(receiver.seen().is_empty());
+}

@@ -13,7 +13,7 @@ use crate::standing::{Phase, Standing};
 use crate::testing::at;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn nothing_leaves_revoked_but_a_persons_reinstatement_into_probation(story in story()) {
