@@ -41,18 +41,6 @@ impl Tally {
     pub fn by_name(&self) -> impl Iterator<Item = (&str, u64)> {
         self.names.iter().map(|(name, count)| (&**name, *count))
     }
-
-    /// Adds what another tally counted.
-    pub fn merge(&mut self, other: &Self) {
-        self.unnamed += other.unnamed;
-        for (name, count) in &other.names {
-            self.unknown(name);
-            match self.names.iter_mut().find(|(known, _)| known == name) {
-                Some((_, sum)) => *sum += count - 1,
-                None => self.unnamed += count - 1,
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -69,10 +57,5 @@ mod tests {
         assert_eq!(tally.unknown_fields(), 1_001);
         assert_eq!(tally.by_name().count(), UNKNOWN_NAMES_MAX);
         assert_eq!(tally.by_name().next(), Some(("field_0", 10)));
-
-        let mut sum = tally.clone();
-        sum.merge(&tally);
-        assert_eq!(sum.unknown_fields(), 2_002);
-        assert_eq!(sum.by_name().next(), Some(("field_0", 20)));
     }
 }
