@@ -1,6 +1,6 @@
 //! Stories, step by step: names of standings and types of events, one line a beat.
 
-use super::super::step;
+use super::super::{Input, step};
 use super::{Beat, Step, What, input, is_revoked, policy, tell};
 use crate::config::OnExpiry;
 use crate::effect::{AlertAction, Cause, Effect, Event};
@@ -226,4 +226,23 @@ fn while_paused_each_stronger_answer_is_recorded_once() {
     let (after, effects) = step(&standing, &input(9, burst, &standing, at(2)), at(2), &running);
     assert!(is_revoked(&after));
     assert!(effects.contains(&Effect::Publish(Event::Revoked { not_before: at(2), cause: Cause::Evidence })));
+}
+
+#[test]
+fn a_date_in_the_far_future_buys_no_forgiveness() {
+    let policy = policy(OnExpiry::Stay);
+    let verdict = |n: usize, bits: f64, seconds: i64, made_at: i64| {
+        let mut verdict = input(n, shows(bits), &Standing::Trusted, at(seconds));
+        if let Input::Verdict { evidence, .. } = &mut verdict {
+            evidence.ts = at(made_at);
+        }
+        verdict
+    };
+    // The call that is challenged claims to have been made in a year.
+    let (challenged, _) = step(&Standing::Trusted, &verdict(1, 9.0, 0, 31_000_000), at(0), &policy);
+    let approve = input(2, What::Approve { right: true, seen: 9.0 }, &challenged, at(1));
+    let (probation, _) = step(&challenged, &approve, at(1), &policy);
+    let (calm, _) = step(&probation, &verdict(3, 0.0, 2, 2), at(2), &policy);
+    let (after, _) = step(&calm, &verdict(4, 9.0, 3, 3), at(3), &policy);
+    assert_eq!((probation.name(), calm.name(), after.name()), ("probation", "probation", "challenged"));
 }
