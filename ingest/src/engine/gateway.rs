@@ -1,7 +1,8 @@
 //! The HTTP interface of a ClickHouse server, as far as clients of ours use it: `POST /` with the statement as the body,
 //! or with an `INSERT … FORMAT …` as `query` in the address and the data as the body.
 //!
-//! Every request shows the token as its password (`X-ClickHouse-Key`). Errors carry the engine's own words and, as a
+//! Every request shows the token as its password: in `X-ClickHouse-Key`, as the client does, or by HTTP Basic, as people
+//! with `curl` do. Errors carry the engine's own words and, as a
 //! server's do, the code in `X-ClickHouse-Exception-Code`. Bodies stream to the engine and are bounded.
 
 use std::future::poll_fn;
@@ -11,9 +12,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{Query, Request, State};
+use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::sync::{mpsc, oneshot};
@@ -89,8 +93,7 @@ async fn handle(
 
 impl Gateway {
     fn authenticate(&self, headers: &HeaderMap) -> Result<(), Exception> {
-        let shown = headers.get("X-ClickHouse-Key").map_or(&[][..], |value| value.as_bytes());
-        let shown: [u8; 32] = Sha256::digest(shown).into();
+        let shown: [u8; 32] = Sha256::digest(password(headers).unwrap_or_default()).into();
         if bool::from(shown.ct_eq(&self.token)) {
             return Ok(());
         }
@@ -130,6 +133,17 @@ impl Gateway {
         answered(answer).await?;
         Ok(Bytes::new())
     }
+}
+
+/// The password a request shows.
+fn password(headers: &HeaderMap) -> Option<Vec<u8>> {
+    if let Some(key) = headers.get("X-ClickHouse-Key") {
+        return Some(key.as_bytes().to_vec());
+    }
+    let (scheme, credentials) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let credentials = STANDARD.decode(credentials).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let colon = credentials.iter().position(|byte| *byte == b':')?;
+    Some(credentials[colon + 1..].to_vec())
 }
 
 /// Passes the body on, piece by piece. An insert that fails early does not stop the reading: a client that is cut off
@@ -178,4 +192,23 @@ pub(super) fn closing() -> Exception {
 
 fn too_many_bytes(max: u64) -> Exception {
     Exception::new(code::TOO_MANY_BYTES, "TOO_MANY_BYTES", format_args!("more than {max} bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_stands_in_either_header() {
+        let shown = |name: &'static str, value: &str| {
+            let value = value.parse().unwrap();
+            password(&HeaderMap::from_iter([(axum::http::HeaderName::from_static(name), value)]))
+        };
+        assert_eq!(shown("x-clickhouse-key", "a:b"), Some(b"a:b".to_vec()));
+        assert_eq!(shown("authorization", "Basic dG9jc2luOmE6Yg=="), Some(b"a:b".to_vec()), "tocsin:a:b");
+        for none in ["Bearer dG9jc2luOmE6Yg==", "Basic dG9jc2lu", "Basic ###", "Basic", ""] {
+            assert_eq!(shown("authorization", none), None, "{none}");
+        }
+        assert_eq!(password(&HeaderMap::new()), None);
+    }
 }

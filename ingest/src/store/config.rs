@@ -7,7 +7,6 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{EngineConfig, MEMORY_BYTES_DEFAULT, default_library};
-use crate::store::batch::BatchLimits;
 
 /// The most rows a batch may be configured to have; the engine takes as many in one piece.
 const BATCH_ROWS_MAX: usize = 1_000_000;
@@ -150,6 +149,17 @@ pub enum StoreConfigError {
     },
 }
 
+/// When a batch is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// The most rows, ≥ 1.
+    pub rows_max: usize,
+    /// The most bytes; one row larger than this is a batch of its own.
+    pub bytes_max: usize,
+    /// How long the first row waits for others.
+    pub age_max: Duration,
+}
+
 /// Whom to store to.
 #[derive(Clone, Debug)]
 pub(super) enum Target {
@@ -185,7 +195,7 @@ impl StoreConfig {
         }
     }
 
-    /// The limits for a [`super::Batcher`].
+    /// When a batch is full.
     pub fn batch_limits(&self) -> BatchLimits {
         BatchLimits {
             rows_max: self.batch_rows_max,

@@ -26,9 +26,9 @@ async fn runs_until_told_to_stop() {
 }
 
 async fn be_the_engine(address: &str) {
-    let own = tempfile::tempdir().unwrap();
-    let folder =
-        std::env::var_os("TOCSIN_TEST_ENGINE_FOLDER").map_or_else(|| own.path().to_owned(), PathBuf::from);
+    let given = std::env::var_os("TOCSIN_TEST_ENGINE_FOLDER").map(PathBuf::from);
+    let own = given.is_none().then(|| tempfile::tempdir().unwrap());
+    let folder = given.or_else(|| own.as_ref().map(|own| own.path().to_owned())).unwrap();
     let config = EngineConfig {
         library: std::env::var_os("TOCSIN_TEST_ENGINE_LIBRARY").unwrap().into(),
         path: folder,

@@ -24,7 +24,8 @@ pub(crate) fn library() -> PathBuf {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let status = Command::new(root.join("parts/engine.sh")).status().unwrap();
         assert!(status.success(), "parts/engine.sh failed: no engine to test against");
-        root.join(".parts/engine/libchdb.so").canonicalize().unwrap()
+        let parts = std::env::var_os("TOCSIN_PARTS").map_or_else(|| root.join(".parts"), PathBuf::from);
+        parts.join("engine/libchdb.so").canonicalize().unwrap()
     };
     FETCHED.get_or_init(fetch).clone()
 }
