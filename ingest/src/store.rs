@@ -10,6 +10,7 @@ mod error;
 mod keep;
 mod migrate;
 mod row;
+mod tls;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,18 +59,19 @@ impl Store {
     /// `data_dir` is where the engine's folder lies unless the configuration names another. A server that is down is
     /// [`StoreError::Unavailable`]: try again later.
     pub async fn open(config: &StoreConfig, data_dir: &Path) -> Result<Self, StoreError> {
-        let client = Client::default().with_product_info("tocsin", env!("CARGO_PKG_VERSION"));
         let (server, engine) = match config.target(data_dir)? {
             Target::Embedded(engine) => {
                 let engine = Engine::start(engine).await?;
-                let client = client.with_url(engine.url()).with_user(engine.user());
+                let client = Client::default().with_url(engine.url()).with_user(engine.user());
                 (client.with_password(engine.password()), Some(engine))
             }
-            Target::Served { url, user, password } => {
+            Target::Served { url, authorities, user, password } => {
+                let client = authorities.as_deref().map_or_else(|| Ok(Client::default()), tls::client)?;
                 let client = client.with_url(url).with_user(user);
                 (password.into_iter().fold(client, Client::with_password), None)
             }
         };
+        let server = server.with_product_info("tocsin", env!("CARGO_PKG_VERSION"));
         let client = server.clone().with_database(config.database.as_str());
         let store = Self { client, engine: Arc::new(Mutex::new(engine)) };
         if let Err(error) = store.prepare(&server, config).await {

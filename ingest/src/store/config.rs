@@ -29,6 +29,8 @@ pub struct StoreConfig {
     pub engine_memory_bytes_max: u64,
     /// A server's HTTP interface, `http://host:8123` or `https://host:8443`.
     pub url: Option<String>,
+    /// A PEM file of the authorities that may vouch for that server; those that browsers trust if unset.
+    pub tls_ca: Option<PathBuf>,
     /// The user at that server.
     pub user: String,
     /// The environment variable that holds the user's password; no password if unset.
@@ -71,6 +73,7 @@ impl Default for StoreConfig {
             path: None,
             engine_memory_bytes_max: MEMORY_BYTES_DEFAULT,
             url: None,
+            tls_ca: None,
             user: "default".to_owned(),
             password_env: None,
             database: DatabaseName("tocsin".to_owned()),
@@ -134,6 +137,17 @@ pub enum StoreConfigError {
     /// `url` is none we can speak to.
     #[error("store.url: {0:?} does not begin with http:// or https://")]
     Url(String),
+    /// `tls_ca` is given where nothing is encrypted.
+    #[error("store.tls_ca: the url {0:?} does not begin with https://")]
+    Plain(String),
+    /// `tls_ca` cannot be used.
+    #[error("store.tls_ca: {path}: {reason}")]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The variable of `password_env` is not set.
     #[error("store.password_env: the environment has no variable {0:?}")]
     Password(String),
@@ -166,7 +180,7 @@ pub(super) enum Target {
     /// The engine in this process.
     Embedded(EngineConfig),
     /// A server, with the password if there is one.
-    Served { url: String, user: String, password: Option<String> },
+    Served { url: String, authorities: Option<PathBuf>, user: String, password: Option<String> },
 }
 
 impl StoreConfig {
@@ -190,6 +204,12 @@ impl StoreConfig {
             (None, Some(false)) => Err(StoreConfigError::Neither),
             (Some(url), _) if !url.starts_with("http://") && !url.starts_with("https://") => {
                 Err(StoreConfigError::Url(url.clone()))
+            }
+            (url, _)
+                if self.tls_ca.is_some()
+                    && !url.as_deref().is_some_and(|url| url.starts_with("https://")) =>
+            {
+                Err(StoreConfigError::Plain(url.clone().unwrap_or_default()))
             }
             _ => Ok(()),
         }
@@ -216,7 +236,8 @@ impl StoreConfig {
         };
         let read = |name: &String| std::env::var(name).map_err(|_| StoreConfigError::Password(name.clone()));
         let password = self.password_env.as_ref().map(read).transpose()?;
-        Ok(Target::Served { url, user: self.user.clone(), password })
+        let (authorities, user) = (self.tls_ca.clone(), self.user.clone());
+        Ok(Target::Served { url, authorities, user, password })
     }
 }
 
@@ -237,6 +258,10 @@ mod tests {
         assert_eq!(StoreConfig { url: url(), ..StoreConfig::default() }.validate(), Ok(()));
         insta::assert_snapshot!(wrong(|c| (c.url, c.embedded) = (url(), Some(true))), @r#"store: `embedded = true` and `url = "https://ch.example:8443"` exclude each other"#);
         insta::assert_snapshot!(wrong(|c| c.embedded = Some(false)), @"store: `embedded = false` needs the `url` of a ClickHouse server");
+        insta::assert_snapshot!(
+            wrong(|c| (c.url, c.tls_ca) = (Some("http://ch.example".to_owned()), Some("ca.pem".into()))),
+            @r#"store.tls_ca: the url "http://ch.example" does not begin with https://"#
+        );
         insta::assert_snapshot!(wrong(|c| c.url = Some("ch.example".to_owned())), @r#"store.url: "ch.example" does not begin with http:// or https://"#);
     }
 

@@ -10,3 +10,4 @@ mod once;
 mod refused;
 mod round_trip;
 mod support;
+mod tls;
