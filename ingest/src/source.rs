@@ -4,6 +4,8 @@ pub mod credentials;
 pub mod files;
 pub mod http;
 mod intake;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod log;
 mod problem;
 

@@ -38,11 +38,32 @@ pub(super) fn decode<'a>(
     let mut tally = Tally::new();
     let decoded = deliveries.iter().map(|delivery| Decoded { delivery, what: look_at(delivery, &mut tally) });
     let mut decoded: Vec<_> = decoded.collect();
-    if let Some(seen) = seen {
-        admit(&mut decoded, seen, findings)?;
+    let Some(seen) = seen else { return Ok(decoded) };
+    let conflicts = admit(&mut decoded, seen)?;
+    // What comes by the local log was counted and raised on its way in; what is read by both pipelines is, by one.
+    if let Some(findings) = findings {
         counter!(metric::UNKNOWN_FIELDS).increment(tally.unknown_fields());
+        count(&decoded, conflicts.len());
+        for conflict in conflicts {
+            findings.raise(conflict);
+        }
     }
     Ok(decoded)
+}
+
+fn count(decoded: &[Decoded<'_>], conflicts: usize) {
+    let Some(first) = decoded.first() else { return };
+    let of = |wanted: fn(&What<'_>) -> bool| decoded.iter().filter(|d| wanted(&d.what)).count();
+    let counts = [
+        ("stored", of(|what| matches!(what, What::Call(..)))),
+        ("duplicate", of(|what| matches!(what, What::Duplicate))),
+        ("conflict", conflicts),
+        ("rejected", of(|what| matches!(what, What::Reject(_))) - conflicts),
+    ];
+    for (outcome, n) in counts {
+        let source = first.delivery.source.name.clone();
+        counter!(metric::LINES, "source" => source, "outcome" => outcome).increment(n as u64);
+    }
 }
 
 fn look_at<'a>(delivery: &'a Delivery, tally: &mut Tally) -> What<'a> {
@@ -58,9 +79,9 @@ fn look_at<'a>(delivery: &'a Delivery, tally: &mut Tally) -> What<'a> {
     }
 }
 
-/// Asks the index about every record, and takes back those that must not count.
-fn admit(decoded: &mut [Decoded<'_>], seen: &SeenFile, findings: Option<&Findings>) -> rusqlite::Result<()> {
-    let (mut places, mut events) = (Vec::new(), Vec::new());
+/// Asks the index about every record, and takes back those that must not count; gives the conflicts.
+fn admit(decoded: &mut [Decoded<'_>], seen: &SeenFile) -> rusqlite::Result<Vec<Finding>> {
+    let (mut places, mut events, mut conflicts) = (Vec::new(), Vec::new(), Vec::new());
     for (place, one) in decoded.iter().enumerate() {
         if let What::Call(call, digest) = &one.what {
             places.push(place);
@@ -78,21 +99,15 @@ fn admit(decoded: &mut [Decoded<'_>], seen: &SeenFile, findings: Option<&Finding
                     Payload::Reject(_) => &[],
                 };
                 let reject = conflict(&delivery.source, delivery.line, bytes, &event_id);
-                if let Some(findings) = findings {
-                    let place = format!("{}, offset {}", delivery.partition, delivery.offset);
-                    findings.raise(Finding::Conflict {
-                        source: delivery.source.name.clone(),
-                        event_id,
-                        place,
-                    });
-                }
+                let place = format!("{}, offset {}", delivery.partition, delivery.offset);
+                conflicts.push(Finding::Conflict { source: delivery.source.name.clone(), event_id, place });
                 *what = What::Reject(Cow::Owned(reject));
             }
             (Admission::Duplicate, _) => *what = What::Duplicate,
             _ => {}
         }
     }
-    Ok(())
+    Ok(conflicts)
 }
 
 /// A stable name for where a record lies.

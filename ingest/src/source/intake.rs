@@ -1,23 +1,26 @@
 //! The one door to the calls log: records come in as bytes, and when they are through they are durable or named.
 
+mod reject;
+mod report;
+
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Instant;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use detector::{Call, Kind, Timestamp};
 use metrics::{counter, histogram};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 
+pub(crate) use self::reject::conflict;
+pub(super) use self::reject::decode_reject;
+use self::reject::reject_entry;
+pub use self::report::{BadLine, Report};
 use crate::decode::{
     Invalid, Receipt, Record, RecordReader, Reject, SourceContext, Tally, decode_with_digest, event_key,
     native,
 };
 use crate::finding::{Finding, Findings};
-use crate::log::{Entry, EntryKind, Log, LogError, NewEntry, Outcome};
+use crate::log::{EntryKind, Log, LogError, NewEntry, Outcome};
 use crate::metric;
 use crate::retry::{Patience, Stopped};
 use crate::seen::{Digest, Key};
@@ -26,57 +29,9 @@ use crate::seen::{Digest, Key};
 const CHUNK_RECORDS: usize = 1_000;
 /// Bytes appended in one go.
 const CHUNK_BYTES: usize = 1 << 20;
-/// Bad lines that a report names one by one.
-const BAD_LINES_MAX: usize = 100;
 
 /// The source of what a person ruled.
 const FEEDBACK_SOURCE: &str = "tocsin/feedback";
-
-/// What became of a stream of records.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
-    /// Records that are durable now and were not before.
-    pub stored: u64,
-    /// Records that were durable before.
-    pub duplicates: u64,
-    /// Records whose id was told before with other content; rejected.
-    pub conflicts: u64,
-    /// Records that break the schema; kept as rejects. Conflicts not counted.
-    pub rejected: u64,
-    /// The first of those that were rejected or in conflict.
-    pub bad: Vec<BadLine>,
-    /// How many more there were.
-    pub more: u64,
-    /// Fields outside the schema that were ignored.
-    pub unknown_fields: u64,
-}
-
-/// A record that was not taken.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct BadLine {
-    /// Its line, from 1; in a CloudTrail document its number there.
-    pub line: u64,
-    /// The field at fault, where one is.
-    pub field: Option<String>,
-    /// What is wrong.
-    pub reason: String,
-}
-
-impl Report {
-    /// Records counted, whatever became of them.
-    pub fn lines(&self) -> u64 {
-        self.stored + self.duplicates + self.conflicts + self.rejected
-    }
-
-    fn bad(&mut self, reject: &Reject) {
-        if self.bad.len() >= BAD_LINES_MAX {
-            self.more += 1;
-            return;
-        }
-        let Reject { line, field, reason, .. } = reject;
-        self.bad.push(BadLine { line: *line, field: field.clone(), reason: reason.clone() });
-    }
-}
 
 /// Reading stopped before the end. What the report counts is durable; the rest was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -392,48 +347,4 @@ fn rejected(
 ) -> (Result<String, Reject>, NewEntry) {
     let entry = reject_entry(&reject, source, received_at);
     (Err(reject), entry)
-}
-
-/// The reject of a record whose id is taken by other content.
-pub(crate) fn conflict(source: &SourceContext, line: u64, bytes: &[u8], event_id: &str) -> Reject {
-    let reason = format!("conflict: `{event_id}` was told before with other content");
-    Reject::refused(&source.name, line, bytes, "event_id", reason)
-}
-
-/// The same bytes at the same line of the same source for the same reason are one reject, however often they are sent:
-/// so a body sent again after a lost answer leaves no second one.
-fn reject_entry(reject: &Reject, source: &Arc<SourceContext>, received_at: Timestamp) -> NewEntry {
-    let payload = encode_reject(reject);
-    let mut key = [0; 16];
-    key.copy_from_slice(&Sha256::new_with_prefix(b"reject\0").chain_update(&payload).finalize()[..16]);
-    let source = Some(Arc::clone(source));
-    NewEntry { key, digest: key, kind: EntryKind::Reject, source, received_at, payload }
-}
-
-/// How a [`Reject`] lies in the log.
-#[derive(Serialize, Deserialize)]
-struct KeptReject {
-    line: u64,
-    field: Option<String>,
-    reason: String,
-    bytes: String,
-    len: u64,
-}
-
-fn encode_reject(reject: &Reject) -> Vec<u8> {
-    let Reject { line, field, reason, bytes, len, .. } = reject;
-    let (field, reason, bytes) = (field.clone(), reason.clone(), STANDARD.encode(bytes));
-    // Plain strings and numbers always serialise.
-    serde_json::to_vec(&KeptReject { line: *line, field, reason, bytes, len: *len }).unwrap_or_default()
-}
-
-/// The reject that an entry of kind [`EntryKind::Reject`] holds; one that cannot be read says so itself.
-pub(super) fn decode_reject(entry: &Entry, source: &SourceContext) -> Reject {
-    let kept = serde_json::from_slice::<KeptReject>(&entry.payload).ok();
-    let kept = kept.and_then(|k| STANDARD.decode(&k.bytes).ok().map(|bytes| (k, bytes)));
-    let Some((KeptReject { line, field, reason, len, .. }, bytes)) = kept else {
-        let why = Invalid::line("a reject that was kept in a form that is no longer understood");
-        return Reject::new(&source.name, entry.seq as u64, &entry.payload, &why);
-    };
-    Reject { source: source.name.clone(), line, field, reason, bytes, len }
 }
