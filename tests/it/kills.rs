@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::support::chance::Chance;
 use crate::support::feed::post_until_taken;
-use crate::support::fleet::{Fleet, agent};
+use crate::support::fleet::{Fleet, TIMELESS, agent};
 use crate::support::kafka::Kafka;
 use crate::support::prove;
 use crate::support::stage::Stage;
@@ -29,7 +29,7 @@ fn what_arrives_by_http_survives_kills() {
     let stage = Stage::new();
     let fleet = fleet(&stage);
     let truth = fleet.replay(stage.path());
-    let mut tocsin = Tocsin::start(stage.path(), &stage.settings(""));
+    let mut tocsin = Tocsin::start(stage.path(), &stage.settings(TIMELESS));
     let url = tocsin.url("/v1/calls");
     through_kills(&mut tocsin, |chunk| post_until_taken(&url, chunk), &fleet);
     stage.check_readers(&fleet, &truth);
@@ -43,7 +43,7 @@ fn what_arrives_by_kafka_survives_kills() {
     kafka.create_topic("calls", 1, &[]);
     let fleet = fleet(&stage);
     let truth = fleet.replay(stage.path());
-    let mut tocsin = Tocsin::start(stage.path(), &stage.settings(&kafka.source()));
+    let mut tocsin = Tocsin::start(stage.path(), &stage.settings(&(kafka.source() + TIMELESS)));
     through_kills(
         &mut tocsin,
         |chunk| kafka.produce("calls", chunk.iter().map(|line| (agent(line), line.as_bytes()))),
