@@ -44,11 +44,9 @@ fn what_arrives_by_kafka_survives_kills() {
     let fleet = fleet(&stage);
     let truth = fleet.replay(stage.path());
     let mut tocsin = Tocsin::start(stage.path(), &stage.settings(&(kafka.source() + TIMELESS)));
-    through_kills(
-        &mut tocsin,
-        |chunk| kafka.produce("calls", chunk.iter().map(|line| (agent(line), line.as_bytes()))),
-        &fleet,
-    );
+    let produce =
+        |chunk: &[String]| kafka.produce("calls", chunk.iter().map(|line| (agent(line), line.as_bytes())));
+    through_kills(&mut tocsin, produce, &fleet);
     stage.check_readers(&fleet, &truth);
     stage.check_effects(&tocsin, &[]);
 }

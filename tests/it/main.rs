@@ -8,11 +8,14 @@
 
 mod approval;
 mod borders;
+mod demo;
 mod disk_full;
 mod engine_down;
 mod hostile_receiver;
+mod kafka_incidents;
 mod kills;
 mod latency;
 mod parts;
+mod replay;
 mod support;
 mod throughput;

@@ -8,7 +8,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::OwnedMessage;
+use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -105,16 +105,24 @@ impl Kafka {
 
     /// Produces `(key, payload)` records, durably and in order; the key decides the partition.
     pub(crate) fn produce<'a>(&self, topic: &str, records: impl IntoIterator<Item = (&'a str, &'a [u8])>) {
-        let producer: ThreadedProducer<DefaultProducerContext> = self
-            .client()
-            .set("enable.idempotence", "true")
-            .set("linger.ms", "20")
-            .create()
-            .expect("a producer");
+        self.produce_as("test", topic, records);
+    }
+
+    /// The same, with records that name their `producer` in a header.
+    pub(crate) fn produce_as<'a>(
+        &self,
+        producer: &str,
+        topic: &str,
+        records: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    ) {
+        let mut config = self.client();
+        config.set("enable.idempotence", "true").set("linger.ms", "20");
+        let client: ThreadedProducer<DefaultProducerContext> = config.create().expect("a producer");
+        let named = OwnedHeaders::new().insert(Header { key: "client.id", value: Some(producer) });
         for (key, payload) in records {
-            let mut record = BaseRecord::to(topic).key(key).payload(payload);
+            let mut record = BaseRecord::to(topic).key(key).payload(payload).headers(named.clone());
             // The client's queue is bounded; where it is full, it is being sent.
-            while let Err((error, back)) = producer.send(record) {
+            while let Err((error, back)) = client.send(record) {
                 assert_eq!(
                     error.rdkafka_error_code(),
                     Some(rdkafka::types::RDKafkaErrorCode::QueueFull),
@@ -124,7 +132,7 @@ impl Kafka {
                 record = back;
             }
         }
-        producer.flush(REQUEST_LIMIT).expect("every record acknowledged");
+        client.flush(REQUEST_LIMIT).expect("every record acknowledged");
     }
 
     /// Everything in a topic from its first offset to its end as of now, by a client in no group.

@@ -1,0 +1,198 @@
+//! `tocsin replay` and `simulate`: recorded logs in, the contract's files out, every record accounted for.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::support::parts::house;
+use crate::support::prove;
+
+/// The files whose bytes depend on the input alone.
+const FILES: [&str; 5] =
+    ["calls.ndjson", "windows.csv", "sessions.ndjson", "alerts.ndjson", "rejects.ndjson"];
+
+fn tocsin(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tocsin"))
+        .args(arguments)
+        .current_dir(house())
+        .output()
+        .expect("it starts")
+}
+
+fn replay(inputs: &[&str], out: &Path) -> Value {
+    let out = out.to_str().expect("a path of the test's own");
+    let output = tocsin(&[&["replay", "--json", "--out", out], inputs].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut report: Value = serde_json::from_slice(&output.stdout).expect("the report is JSON");
+    let count = |key: &str| report[key].as_u64().expect("a count");
+    assert_eq!(
+        count("lines"),
+        count("calls") + count("control") + count("duplicates") + count("rejects"),
+        "{report}"
+    );
+    report.as_object_mut().expect("an object").remove("seconds");
+    report
+}
+
+fn rows(file: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(file).expect("the file is there");
+    text.lines().map(|line| serde_json::from_str(line).expect("a row is JSON")).collect()
+}
+
+/// Millionths of a bit: JSON carries six decimals, which a double holds exactly enough to round back.
+fn micros(bits: &Value) -> i64 {
+    (bits.as_f64().expect("a number") * 1e6).round() as i64
+}
+
+#[test]
+fn recorded_agents_are_scored_the_same_twice_and_every_part_adds_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let inputs = ["fixtures/agent-traces/train.ndjson.gz", "fixtures/agent-traces/test.ndjson.gz"];
+    let (first, second) = (folder.path().join("1"), folder.path().join("2"));
+    let report = replay(&inputs, &first);
+    assert_eq!(report, replay(&inputs, &second));
+    for file in FILES {
+        assert!(
+            fs::read(first.join(file)).unwrap() == fs::read(second.join(file)).unwrap(),
+            "{file} differs"
+        );
+    }
+    insta::assert_snapshot!("replay_agent_traces", serde_json::to_string_pretty(&report).unwrap());
+
+    let calls = rows(&first.join("calls.ndjson"));
+    assert_eq!(calls.len() as u64, report["calls"].as_u64().unwrap());
+    for call in &calls {
+        let sum = |key: &str| call["parts"].as_array().unwrap().iter().map(|p| micros(&p[key])).sum::<i64>();
+        assert_eq!((sum("bits"), sum("added")), (micros(&call["bits"]), micros(&call["added"])), "{call}");
+    }
+    let sessions = rows(&first.join("sessions.ndjson"));
+    let in_sessions: u64 = sessions.iter().map(|s| s["calls"].as_u64().unwrap()).sum();
+    assert_eq!(
+        (sessions.len() as u64, in_sessions),
+        (report["sessions"].as_u64().unwrap(), calls.len() as u64)
+    );
+    let peak = calls.iter().map(|c| micros(&c["bits"])).max();
+    assert_eq!(sessions.iter().map(|s| micros(&s["score"])).max(), peak);
+    let windows = fs::read_to_string(first.join("windows.csv")).unwrap();
+    let window_peak = windows
+        .lines()
+        .skip(1)
+        .map(|l| (l.rsplit(',').next().unwrap().parse::<f64>().unwrap() * 1e6).round() as i64);
+    assert_eq!(window_peak.max(), peak);
+    found_and_missed(&folder.path().join("1"));
+}
+
+/// What the first version finds on the recorded sessions, for `make prove`.
+fn found_and_missed(out: &Path) {
+    let labels = Command::new("python3")
+        .args([
+            "-c",
+            "import gzip,sys\nsys.stdout.write(gzip.open(sys.argv[1],'rt').read())",
+            "fixtures/agent-traces/labels.ndjson.gz",
+        ])
+        .current_dir(house())
+        .output()
+        .expect("python3 runs");
+    let labels: Vec<Value> =
+        String::from_utf8_lossy(&labels.stdout).lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let over: std::collections::HashSet<String> = rows(&out.join("sessions.ndjson"))
+        .into_iter()
+        .filter(|s| !s["first_over"].is_null())
+        .map(|s| s["session_id"].as_str().unwrap().to_owned())
+        .collect();
+    let share = |label: &str| {
+        let all = labels.iter().filter(|l| l["label"] == label);
+        let hit = all.clone().filter(|l| over.contains(l["session_id"].as_str().unwrap())).count();
+        hit as f64 / all.count() as f64
+    };
+    let test = "replay::recorded_agents";
+    let (benign, hijacked) = (share("benign"), share("attack_succeeded"));
+    prove::row(
+        "recorded benign sessions over the step-up budget, share",
+        benign,
+        [benign; 2],
+        "at most 0.05",
+        benign <= 0.05,
+        test,
+    );
+    prove::row(
+        "recorded hijacked sessions over the step-up budget, share",
+        hijacked,
+        [hijacked; 2],
+        "at least 0.5",
+        hijacked >= 0.5,
+        test,
+    );
+    assert!(hijacked > 2.0 * benign, "hijacked sessions stand out: {hijacked} against {benign}");
+}
+
+#[test]
+fn cloudtrail_is_scored_from_records_of_any_shape() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let report = replay(&["fixtures/cloudtrail/records.ndjson.gz"], folder.path());
+    insta::assert_snapshot!("replay_cloudtrail", serde_json::to_string_pretty(&report).unwrap());
+}
+
+#[test]
+fn every_bad_line_is_a_reject_with_its_bytes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let report = replay(&["fixtures/bad/"], folder.path());
+    let rejects = rows(&folder.path().join("rejects.ndjson"));
+    assert_eq!(rejects.len() as u64, report["rejects"].as_u64().unwrap());
+    assert!(rejects.len() > 20, "{report}");
+    for reject in &rejects {
+        assert!(
+            !reject["reason"].as_str().unwrap().is_empty() && reject["len"].as_u64().is_some(),
+            "{reject}"
+        );
+        assert!(reject["bytes"].as_str().is_some() && reject["source"].as_str().is_some(), "{reject}");
+    }
+}
+
+#[test]
+fn a_false_time_does_not_blow_the_windows_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let input = folder.path().join("calls.ndjson");
+    let line = |id: u32, ts: &str| {
+        format!("{{\"event_id\":\"e{id}\",\"ts\":\"{ts}\",\"agent_id\":\"a\",\"endpoint\":\"x\"}}\n")
+    };
+    let lines =
+        [line(1, "1970-01-02T00:00:00Z"), line(2, "2026-01-05T00:00:00Z"), line(3, "2299-12-31T23:59:59Z")];
+    fs::write(&input, lines.concat()).unwrap();
+    let report = replay(&[input.to_str().unwrap()], &folder.path().join("out"));
+    assert_eq!(report["calls"], 3);
+    let windows = fs::read_to_string(folder.path().join("out/windows.csv")).unwrap();
+    assert!(windows.lines().count() < 3 * 30 * 288, "{} rows", windows.lines().count());
+}
+
+#[test]
+fn a_simulated_burst_and_a_foreign_endpoint_are_found() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (fleet, out) = (folder.path().join("fleet"), folder.path().join("out"));
+    let simulated = tocsin(&[
+        "simulate",
+        "--seed",
+        "5",
+        "--agents",
+        "12",
+        "--days",
+        "6",
+        "--out",
+        fleet.to_str().unwrap(),
+    ]);
+    assert!(simulated.status.success(), "{}", String::from_utf8_lossy(&simulated.stderr));
+    replay(&[fleet.join("calls.ndjson").to_str().unwrap()], &out);
+    let (alerts, labels) = (rows(&out.join("alerts.ndjson")), rows(&fleet.join("labels.ndjson")));
+    assert_eq!(labels.len(), 4);
+    for label in &labels {
+        let found = alerts.iter().any(|alert| {
+            let ts = alert["ts"].as_str().unwrap();
+            alert["agent_id"] == label["agent_id"]
+                && label["from"].as_str().unwrap() <= ts
+                && ts <= label["to"].as_str().unwrap()
+        });
+        assert!(found, "no alert for {label}");
+    }
+}
