@@ -5,11 +5,14 @@
 //! costs no extra look: the last reading is the largest. The mean is a shrunken hour-of-day profile of the agent's own
 //! past with the fleet's rate as prior; the shape holds both how much counts scatter and how little is known yet.
 
+mod scatter;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use statrs::function::beta::beta_reg;
 
+use self::scatter::{DISPERSION_PRIOR, Dispersion, Scatter};
 use super::{Evidence, history};
 use crate::Timestamp;
 
@@ -28,12 +31,6 @@ const PRIOR_VARIANCE: f64 = 1.5;
 const PRIOR_VARIANCE_DECLARED: f64 = 0.05;
 /// What going from the overall rate to one hour of the day adds to it (same place).
 const HOUR_VARIANCE: f64 = 0.5;
-/// Dispersion prior: 30 windows' weight and 1/r = 3 (same study, "Dispersion"). Agents work in sessions, so the Fano
-/// factor starts at that of sessions of 5 calls (the median of the recorded ones, fixtures/agent-traces) and gives way
-/// only to evidence, which comes with calls and not with idle windows: it weighs at least 30 calls.
-const DISPERSION_WINDOWS: f64 = 30.0;
-const DISPERSION_CALLS: f64 = 30.0;
-const DISPERSION_PRIOR: Dispersion = Dispersion { nb2: 3.0, fano: 4.0 };
 /// Half-life of the hour profile, 6 weeks of daily visits, and of the dispersion, 14 days of windows (same study).
 const HOUR_HALF_LIFE_VISITS: f64 = 42.0;
 const DISPERSION_HALF_LIFE_MIN: f64 = 14.0 * MINUTES_PER_DAY;
@@ -47,20 +44,6 @@ const SUM_MAX: u32 = 16;
 const SUM_TAIL_MIN: f64 = 1e-6;
 /// The rarest tail told apart; far beyond any budget.
 const TAIL_MIN: f64 = 1e-300;
-
-/// How counts scatter beyond Poisson: variance = m + nb2·m² or m·(1 + fano), whichever is larger.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Dispersion {
-    nb2: f64,
-    fano: f64,
-}
-
-impl Dispersion {
-    /// Relative variance beyond Poisson at mean `m` (study: `1/r_eff`, never below 1e-3).
-    fn relative(self, m: f64) -> f64 {
-        self.nb2.max(self.fano / m.max(1e-9)).max(1e-3)
-    }
-}
 
 /// What the fleet says of an agent before it has said anything itself.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,48 +84,6 @@ impl VolumeTally {
             dispersion: self.scatter.map(|s| s.dispersion(DISPERSION_PRIOR)),
             known: self.minutes > 0.0,
         }
-    }
-}
-
-/// Moments of window counts around their means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Scatter {
-    q: f64,
-    m: f64,
-    m2: f64,
-    windows: f64,
-}
-
-impl Scatter {
-    /// Adds `k` windows that each had `n` calls where `m` were expected. The excess is clipped at six deviations, as in
-    /// the study, so that one wild window cannot excuse the next; where less than a call is expected the deviation is
-    /// that of the size of one session.
-    fn add(&mut self, n: f64, m: f64, k: f64, now: Dispersion) {
-        let spread = m + m * m * now.relative(m);
-        let session = (1.0 + now.fano) * (1.0 + now.fano);
-        let q = ((n - m) * (n - m)).min(36.0 * spread.max(session)) - m;
-        self.q += k * q;
-        self.m += k * m;
-        self.m2 += k * m * m;
-        self.windows += k;
-    }
-
-    fn fade(&mut self, factor: f64) {
-        for sum in [&mut self.q, &mut self.m, &mut self.m2, &mut self.windows] {
-            *sum *= factor;
-        }
-    }
-
-    /// Both moments, each with `prior` at the weight of 30 windows like the average one, or of 30 calls.
-    fn dispersion(&self, prior: Dispersion) -> Dispersion {
-        let per_window = |sum: f64| if self.windows > 0.0 { sum / self.windows } else { 0.0 };
-        let m = (DISPERSION_WINDOWS * per_window(self.m)).max(DISPERSION_CALLS);
-        let m2 = DISPERSION_WINDOWS * per_window(self.m2);
-        let blend = |sum: f64, weight: f64, prior: f64, prior_weight: f64| {
-            let weight = weight + prior_weight;
-            if weight > 0.0 { ((sum + prior * prior_weight) / weight).max(0.0) } else { prior }
-        };
-        Dispersion { nb2: blend(self.q, self.m2, prior.nb2, m2), fano: blend(self.q, self.m, prior.fano, m) }
     }
 }
 
