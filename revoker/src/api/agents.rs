@@ -12,8 +12,8 @@ use super::caller::{AsOperator, Caller};
 use super::input::{Asked, Body, Part, Rows, Which};
 use super::person::Signed;
 use super::problem::Problem;
-use crate::agent::AgentKey;
-use crate::approval::Status;
+use crate::agent::{AgentKey, CaseId};
+use crate::approval::{Approval, Status};
 use crate::audit;
 use crate::revoker::ApplyError;
 use crate::standing::Standing;
@@ -60,10 +60,7 @@ async fn one(
 ) -> Result<Json<One>, Problem> {
     let agent = which.key();
     let standing = api.revoker.standing(agent.issuer.as_deref(), &agent.agent_id);
-    let approval = match standing.case() {
-        Some(case) => question(&api, case.to_string()).await?,
-        None => None,
-    };
+    let approval = questions(&api, vec![standing.case()]).await?.pop().flatten();
     let history = api.revoker.audit_of(agent.clone(), Page::new(HISTORY, None)).await?;
     Ok(Json(One { agent, standing, approval, history }))
 }
@@ -82,21 +79,37 @@ pub(super) struct Question {
     page_url: String,
 }
 
-/// The question of this case.
-pub(super) async fn question(api: &Api, case: String) -> Result<Option<Question>, StoreError> {
-    let approval =
-        api.revoker.read(move |db| approvals::by_case(db, &case).map_err(StoreError::from)).await?;
-    Ok(approval.map(|approval| {
+/// The questions of these cases, in their order.
+pub(super) async fn questions(
+    api: &Api,
+    cases: Vec<Option<CaseId>>,
+) -> Result<Vec<Option<Question>>, StoreError> {
+    let approvals = api
+        .revoker
+        .read(move |db| -> Result<Vec<Option<Approval>>, StoreError> {
+            let find = |case: CaseId| approvals::by_case(db, &case.to_string()).transpose();
+            Ok(cases
+                .into_iter()
+                .map(|case| case.and_then(find).transpose())
+                .collect::<rusqlite::Result<_>>()?)
+        })
+        .await?;
+    Ok(approvals.into_iter().map(|approval| approval.map(|approval| Question::of(api, &approval))).collect())
+}
+
+impl Question {
+    fn of(api: &Api, approval: &Approval) -> Self {
         let status = approval.status(api.now());
-        Question {
+        let number = || approval.binding_code.as_str().to_owned();
+        Self {
             status,
             opened_at: approval.opened_at,
             expires_at: approval.expires_at,
-            binding_code: (status == Status::Pending).then(|| approval.binding_code.as_str().to_owned()),
+            binding_code: (status == Status::Pending).then(number),
             page_url: format!("{}{}", api.public_url, approval.page.path()),
             approval_id: approval.id.to_string(),
         }
-    }))
+    }
 }
 
 /// What an operator asks for.

@@ -6,7 +6,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 
 use super::Api;
-use super::agents::{Question, question};
+use super::agents::{Question, questions};
 use super::caller::AsOperator;
 use super::input::{Asked, Part, Rows};
 use super::problem::Problem;
@@ -32,13 +32,8 @@ async fn list(
     Asked(part): Asked<Part>,
 ) -> Result<Json<Rows<Row>>, Problem> {
     let alerts = api.revoker.alerts(part.page()).await?;
-    let mut rows = Vec::with_capacity(alerts.len());
-    for alert in alerts {
-        let approval = match &alert.alert.case {
-            Some(case) => question(&api, case.to_string()).await?,
-            None => None,
-        };
-        rows.push(Row { alert, approval });
-    }
+    let cases = alerts.iter().map(|row| row.alert.case).collect();
+    let approvals = questions(&api, cases).await?;
+    let rows = alerts.into_iter().zip(approvals).map(|(alert, approval)| Row { alert, approval }).collect();
     Ok(part.answer(rows, |row| row.alert.cursor))
 }

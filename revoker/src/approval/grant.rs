@@ -171,3 +171,6 @@ fn check(
     }
     Ok((state.expires_at, state.used))
 }
+
+#[cfg(test)]
+mod tests;

@@ -101,6 +101,7 @@ async fn a_form_from_elsewhere_does_nothing_and_costs_nothing() {
     let foreign = [
         ("another site", good.clone().header("Origin", "https://evil.example")),
         ("a frame", good.clone().header("Sec-Fetch-Site", "cross-site")),
+        ("another level of evidence", good.clone().replacing("seen=8000000", "seen=9000000")),
         (
             "no cookie",
             Ask::form(
@@ -115,7 +116,7 @@ async fn a_form_from_elsewhere_does_nothing_and_costs_nothing() {
                 ],
             ),
         ),
-        ("another browser's cookie", good.clone().header("Cookie", "x=y")),
+        ("another browser's cookie", good.clone().header("Cookie", other.cookie())),
         (
             "another page's token",
             Browser::open(&world, &other_page)
@@ -129,7 +130,6 @@ async fn a_form_from_elsewhere_does_nothing_and_costs_nothing() {
         assert_eq!(reply.status, 403, "{what}");
         assert!(reply.body.contains("The form was out of date."), "{what}");
     }
-    drop(other);
     assert_eq!(world.send(good).await.status, 303, "the code was never looked at");
     let broken = world.send(Ask::form(&path, &[("choice", "approve")])).await;
     assert_eq!(broken.status, 400);

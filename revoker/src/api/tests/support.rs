@@ -57,7 +57,7 @@ struct StandIn {
     revoker: Revoker,
     clock: Arc<AtomicI64>,
     trouble: Arc<Mutex<Option<Trouble>>>,
-    seen: Mutex<HashMap<String, VerdictId>>,
+    seen: Arc<Mutex<HashMap<String, VerdictId>>>,
 }
 
 /// What may go wrong behind the gate.
@@ -135,6 +135,8 @@ pub(super) struct World {
     folder: TempDir,
     clock: Arc<AtomicI64>,
     trouble: Arc<Mutex<Option<Trouble>>>,
+    /// What the log behind the gate has seen.
+    seen: Arc<Mutex<HashMap<String, VerdictId>>>,
     server: Option<Server>,
 }
 
@@ -145,6 +147,7 @@ impl World {
             folder: tempfile::tempdir().unwrap(),
             clock: Arc::new(AtomicI64::new(start.as_micros())),
             trouble: Arc::default(),
+            seen: Arc::default(),
             server: None,
         };
         world.start().await;
@@ -166,7 +169,7 @@ impl World {
             revoker: revoker.clone(),
             clock: Arc::clone(&self.clock),
             trouble: Arc::clone(&self.trouble),
-            seen: Mutex::default(),
+            seen: Arc::clone(&self.seen),
         };
         let app = router(api, scorer, RECORD_BYTES_MAX).layer(from_fn(credentials));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -278,6 +281,10 @@ impl<'w> Browser<'w> {
     /// What it shows.
     pub(super) fn sees(&self, text: &str) -> bool {
         self.shown.body.contains(text)
+    }
+
+    pub(super) fn cookie(&self) -> &str {
+        &self.cookie
     }
 
     pub(super) fn status(&self) -> u16 {

@@ -35,6 +35,13 @@ impl Ask {
         Self { method: "POST", path: path.to_owned(), headers, body: pairs.join("&") }
     }
 
+    /// The same with something else in its body.
+    pub(in crate::api::tests) fn replacing(mut self, old: &str, new: &str) -> Self {
+        assert!(self.body.contains(old), "{old} is not in {}", self.body);
+        self.body = self.body.replace(old, new);
+        self
+    }
+
     /// The same to another address.
     pub(in crate::api::tests) fn to(mut self, path: &str) -> Self {
         path.clone_into(&mut self.path);
