@@ -252,13 +252,13 @@ pub(crate) struct Logs {
 
 impl Logs {
     fn open(config: &Config) -> Result<Self> {
-        let open = |name: &str, readers: &[&str]| {
-            Log::open(&config.data_dir.join(name), LogConfig::read_by(readers)).or_exit(Code::CantCreate)
+        let open = |name: &str, kept: LogConfig| {
+            Log::open(&config.data_dir.join(name), kept).or_exit(Code::CantCreate)
         };
         Ok(Self {
-            calls: open("calls.log.db", &["score", "store"])?,
-            verdicts: open("verdicts.log.db", &[drain::READER])?,
-            alerts: open("alerts.log.db", &[drain::READER])?,
+            calls: open("calls.log.db", LogConfig::read_by(&["score", "store"]))?,
+            verdicts: open("verdicts.log.db", LogConfig::drained_by(&[drain::READER]))?,
+            alerts: open("alerts.log.db", LogConfig::drained_by(&[drain::READER]))?,
         })
     }
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use detector::Timestamp;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 pub use self::reader::Reader;
@@ -42,6 +43,11 @@ pub struct LogConfig {
 }
 
 impl LogConfig {
+    /// For a log whose entries are kept elsewhere once these readers are past them.
+    pub fn drained_by(readers: &[&str]) -> Self {
+        Self { keep: Duration::ZERO, ..Self::read_by(readers) }
+    }
+
     /// The defaults (16 GiB, a week) for a log with these readers.
     pub fn read_by(readers: &[&str]) -> Self {
         Self {
@@ -160,15 +166,16 @@ pub struct Log {
     jobs: mpsc::Sender<Job>,
     room: Arc<Semaphore>,
     end: watch::Receiver<i64>,
+    instance: Arc<str>,
 }
 
 impl Log {
     /// Opens or creates the log and starts its writer.
     pub fn open(path: &Path, config: LogConfig) -> Result<Self, LogError> {
         let (jobs, queue) = mpsc::channel(JOBS_MAX);
-        let end = writer::start(path, config, queue)?;
+        let (end, instance) = writer::start(path, config, queue)?;
         let room = Arc::new(Semaphore::new(WAITING_KIB_MAX));
-        Ok(Self { path: path.into(), jobs, room, end })
+        Ok(Self { path: path.into(), jobs, room, end, instance })
     }
 
     /// The file.
@@ -176,14 +183,25 @@ impl Log {
         &self.path
     }
 
+    /// A name for this file, made up once: a log that is made anew in its place has another.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
     /// Appends entries in order, in one transaction, and answers for each in the same order once they are on disk.
     ///
     /// Does not wait for room: [`LogError::Pressure`] says that there is none.
     pub async fn append(&self, entries: impl Into<Arc<[NewEntry]>>) -> Result<Vec<Outcome>, LogError> {
         let entries = entries.into();
-        let room = Arc::clone(&self.room).try_acquire_many_owned(kib(&entries));
-        let room = room.map_err(|_| LogError::Pressure { path: self.path.to_path_buf() })?;
-        self.submit(entries, room).await
+        let pressure = || LogError::Pressure { path: self.path.to_path_buf() };
+        let room = Arc::clone(&self.room).try_acquire_many_owned(kib(&entries)).map_err(|_| pressure())?;
+        let place = self.jobs.try_reserve().map_err(|e| match e {
+            TrySendError::Full(()) => pressure(),
+            TrySendError::Closed(()) => self.closed(),
+        })?;
+        let (reply, answer) = oneshot::channel();
+        place.send(Job::Append { entries, room, reply });
+        answer.await.map_err(|_| self.closed())?
     }
 
     /// Like [`Self::append`], but waits for room.
@@ -194,14 +212,6 @@ impl Log {
         let entries = entries.into();
         let room = Arc::clone(&self.room).acquire_many_owned(kib(&entries)).await;
         let room = room.map_err(|_| self.closed())?;
-        self.submit(entries, room).await
-    }
-
-    async fn submit(
-        &self,
-        entries: Arc<[NewEntry]>,
-        room: OwnedSemaphorePermit,
-    ) -> Result<Vec<Outcome>, LogError> {
         let (reply, answer) = oneshot::channel();
         self.jobs.send(Job::Append { entries, room, reply }).await.map_err(|_| self.closed())?;
         answer.await.map_err(|_| self.closed())?

@@ -161,12 +161,7 @@ impl SeenFile {
     /// A name for this installation, made up once and kept in the file.
     pub fn instance(&self) -> rusqlite::Result<String> {
         let guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let db = &guard.0;
-        db.execute_batch(
-            "CREATE TABLE IF NOT EXISTS instance (one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT)",
-        )?;
-        db.execute("INSERT OR IGNORE INTO instance VALUES (1, lower(hex(randomblob(8))))", [])?;
-        db.query_row("SELECT name FROM instance", [], |r| r.get(0))
+        crate::log::table::instance(&guard.0)
     }
 
     /// Looks all of them up and remembers the new ones, durably. Answers stand in the order of `events`.

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::intake::Reading;
 pub(crate) use self::intake::conflict;
 pub use self::intake::{BadLine, Intake, IntakeError, One, Report};
-pub use self::log::{LOG_PARTITION, LogSource};
+pub use self::log::LogSource;
 use crate::decode::{Reject, SourceContext};
 use crate::seen::SeenFile;
 

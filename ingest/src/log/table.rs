@@ -38,6 +38,15 @@ pub(crate) fn configure(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "journal_size_limit", 64 << 20)
 }
 
+/// A name for this file, made up once and kept in it: positions in it mean nothing in a file that came in its place.
+pub(crate) fn instance(db: &Connection) -> rusqlite::Result<String> {
+    db.execute_batch(
+        "CREATE TABLE IF NOT EXISTS instance (one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT)",
+    )?;
+    db.execute("INSERT OR IGNORE INTO instance VALUES (1, lower(hex(randomblob(8))))", [])?;
+    db.query_row("SELECT name FROM instance", [], |r| r.get(0))
+}
+
 /// Makes the tables if need be and registers the readers.
 pub(super) fn open(db: &Connection, bytes_max: i64, readers: &[String]) -> rusqlite::Result<()> {
     configure(db)?;
@@ -188,6 +197,12 @@ pub(super) fn end(db: &Connection) -> rusqlite::Result<i64> {
     let last =
         db.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'entries'", [], |r| r.get::<_, i64>(0));
     Ok(last.optional()?.unwrap_or(0) + 1)
+}
+
+/// Bytes of the file that are in use.
+pub(super) fn used_bytes(db: &Connection) -> rusqlite::Result<i64> {
+    let pragma = |name| db.pragma_query_value(None, name, |r| r.get::<_, i64>(0));
+    Ok((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?)
 }
 
 /// Where a reader stands.

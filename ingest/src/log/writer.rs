@@ -26,11 +26,12 @@ pub(super) fn start(
     path: &Path,
     config: LogConfig,
     queue: mpsc::Receiver<Job>,
-) -> Result<watch::Receiver<i64>, LogError> {
+) -> Result<(watch::Receiver<i64>, Arc<str>), LogError> {
     let error = |e| LogError::from_sqlite(path, e);
     let db = Connection::open(path).map_err(error)?;
     table::open(&db, config.bytes_max, &config.readers).map_err(error)?;
     let seen = Seen::open(&db, config.seen).map_err(error)?;
+    let instance = table::instance(&db).map_err(error)?;
     let (end, watch) = watch::channel(table::end(&db).map_err(error)?);
     let writer =
         Writer { path: path.into(), db, seen, config, end, sources: Vec::new(), tidied: Instant::now() };
@@ -40,7 +41,7 @@ pub(super) fn start(
         path: path.into(),
         source: Arc::new(rusqlite::Error::ToSqlConversionFailure(Box::new(e))),
     })?;
-    Ok(watch)
+    Ok((watch, instance.into()))
 }
 
 struct Writer {
@@ -138,7 +139,9 @@ impl Writer {
         }
         let started = Instant::now();
         while started.elapsed() < TIDY_FOR {
-            match table::trim(&self.db, now - self.config.keep) {
+            let crowded = table::used_bytes(&self.db).is_ok_and(|used| used > self.config.bytes_max / 10 * 9);
+            let before = if crowded { Timestamp::from_micros(i64::MAX) } else { now - self.config.keep };
+            match table::trim(&self.db, before) {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(error) => {

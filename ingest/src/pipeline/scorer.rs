@@ -4,7 +4,9 @@ use detector::{Call, Detector, Timestamp, Verdict};
 
 use super::watermark::{Ticks, Watermark};
 use crate::decode::is_future;
-use crate::source::LOG_PARTITION;
+
+/// The partition of calls that lie in none.
+const ALONE: &str = "alone";
 
 /// A detector and the event time it lives in.
 #[derive(Debug)]
@@ -28,13 +30,14 @@ impl Scorer {
         Self::resume(detector, Watermark::default())
     }
 
-    pub(super) fn resume(detector: Detector, watermark: Watermark) -> Self {
+    pub(super) fn resume(detector: Detector, mut watermark: Watermark) -> Self {
+        watermark.resume();
         Self { detector, watermark }
     }
 
     /// Scores the next record of the only partition there is.
     pub fn step(&mut self, call: &Call<'_>) -> Step {
-        self.step_in(LOG_PARTITION, call)
+        self.step_in(ALONE, call)
     }
 
     /// Scores the next record of one of several partitions.

@@ -65,6 +65,13 @@ impl Watermark {
         furthest.map_or_else(Ticks::none, |reached| self.advance(reached))
     }
 
+    /// After a restart nobody is waited for who may never be heard of again.
+    pub(super) fn resume(&mut self) {
+        for mark in self.partitions.values_mut() {
+            mark.at_end = true;
+        }
+    }
+
     /// Where event time stands: the last tick.
     pub(super) fn ticked(&self) -> Option<Timestamp> {
         self.ticked

@@ -73,7 +73,14 @@ pub fn watch(
     let error = |cause| FilesError { path: memory.to_owned(), cause };
     let opened = Memory::open(memory).map_err(|e| error(Box::new(e)))?;
     let patience = Patience { runtime, stop };
-    let watcher = Watcher { configs, memory: opened, failed: HashMap::new(), intake, patience };
+    let watcher = Watcher {
+        configs,
+        memory: opened,
+        failed: HashMap::new(),
+        trouble: HashMap::new(),
+        intake,
+        patience,
+    };
     let spawned = std::thread::Builder::new().name("files".to_owned()).spawn(move || {
         let Stopped = watcher.run();
         tracing::info!("source `files` stopped");
@@ -105,6 +112,8 @@ struct Watcher {
     memory: Memory,
     /// Files that could not be read as they were then; said once, and tried again when they change.
     failed: HashMap<PathBuf, Stamp>,
+    /// Configured paths that cannot be looked at, and why.
+    trouble: HashMap<PathBuf, String>,
     intake: Intake,
     patience: Patience,
 }
@@ -114,7 +123,8 @@ impl Watcher {
         loop {
             for config in self.configs.clone() {
                 let files = folder::files(&config.path);
-                for path in files {
+                self.say(&config.path, files.as_ref().err().map(ToString::to_string));
+                for path in files.unwrap_or_default() {
                     if let Err(stopped) = self.look_at(&path, &config) {
                         return stopped;
                     }
@@ -124,6 +134,18 @@ impl Watcher {
             if self.patience.check().is_err() {
                 return Stopped;
             }
+        }
+    }
+
+    /// Says once what keeps a folder from being read.
+    fn say(&mut self, path: &Path, trouble: Option<String>) {
+        match trouble {
+            Some(trouble) if self.trouble.get(path) != Some(&trouble) => {
+                tracing::warn!(path = %path.display(), trouble, "a folder cannot be read");
+                self.trouble.insert(path.to_owned(), trouble);
+            }
+            Some(_) => {}
+            None => drop(self.trouble.remove(path)),
         }
     }
 

@@ -161,6 +161,8 @@ impl Source for KafkaSource {
                 }
             }
         }
+        // A partition that is somebody else's has nothing more for us either.
+        at_end.extend(self.consumer.context().taken());
         batch.at_end = at_end.into_iter().map(|number| self.partition(number)).collect();
         Ok(batch)
     }

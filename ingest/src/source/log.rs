@@ -13,8 +13,8 @@ use crate::finding::{Finding, Findings};
 use crate::log::{Entry, EntryKind, Log, LogError, Reader};
 use crate::metric;
 
-/// The name of the one partition.
-pub const LOG_PARTITION: &str = "log";
+/// What is read of it is shown under this name.
+const NAME: &str = "log";
 
 /// Reads the calls log as one of its readers.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl LogSource {
             log: log.clone(),
             reader: log.reader()?,
             name: name.to_owned(),
-            partition: LOG_PARTITION.into(),
+            partition: format!("{NAME}/{}", log.instance()).into(),
             end: log.end(),
             next: 1,
             runtime,
@@ -101,7 +101,7 @@ impl Source for LogSource {
         if behind == 0 {
             batch.at_end.push(Arc::clone(&self.partition));
         }
-        gauge!(metric::LOG_LAG, "log" => LOG_PARTITION, "reader" => self.name.clone()).set(behind as f64);
+        gauge!(metric::LOG_LAG, "log" => NAME, "reader" => self.name.clone()).set(behind as f64);
         batch.deliveries = entries.into_iter().map(|entry| deliver(&self.partition, entry)).collect();
         Ok(batch)
     }

@@ -43,8 +43,15 @@ impl Bench {
             issuer: None,
         };
         let memory = Memory::open(&self.data.path().join("files.db")).unwrap();
-        let mut watcher = Watcher { configs: vec![], memory, failed: HashMap::new(), intake, patience };
-        for path in folder::files(&config.path) {
+        let mut watcher = Watcher {
+            configs: vec![],
+            memory,
+            failed: HashMap::new(),
+            trouble: HashMap::new(),
+            intake,
+            patience,
+        };
+        for path in folder::files(&config.path).unwrap() {
             watcher.look_at(&path, &config).unwrap();
         }
     }

@@ -27,16 +27,23 @@ pub(super) struct Context {
     findings: Findings,
     /// Where we are in each partition: handed out to the pipeline, or saved by it earlier.
     passed: Mutex<HashMap<i32, i64>>,
+    /// Partitions that were taken away since this was last asked.
+    taken: Mutex<Vec<i32>>,
 }
 
 impl Context {
     pub(super) fn new(topic: String, name: String, group: Group, findings: Findings) -> Self {
-        Self { topic, name, group, findings, passed: Mutex::default() }
+        Self { topic, name, group, findings, passed: Mutex::default(), taken: Mutex::default() }
     }
 
     /// Everything before `next` was handed out.
     pub(super) fn passed(&self, partition: i32, next: i64) {
         self.passed.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, next);
+    }
+
+    /// Partitions that are not ours any more.
+    pub(super) fn taken(&self) -> Vec<i32> {
+        std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Everything before these positions was handed out in an earlier life.
@@ -154,6 +161,9 @@ impl ConsumerContext for Context {
         let bit_by_bit = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
         let given = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         tracing::info!(group = self.name, given, partitions = ?numbers(partitions), "partitions were moved");
+        if !given {
+            self.taken.lock().unwrap_or_else(PoisonError::into_inner).extend(numbers(partitions));
+        }
         let done = match (given, bit_by_bit) {
             (true, true) => {
                 self.place(consumer, partitions);
