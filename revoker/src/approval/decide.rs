@@ -254,7 +254,8 @@ fn settle(
     }
     let grant = (answer.choice == Choice::Approve).then(|| (Grant::of(keys, approval).digest(), grant_until));
     if !approvals::settle(w.tx(), &approval.id, (answer.choice, by.as_str()), grant, now)? {
-        return Ok(Outcome::Refused(Refusal::Over));
+        // An error, so that the standing does not change either.
+        return Err(StoreError::damaged("a question is settled that the agent's standing still asks").into());
     }
     let body = Settled {
         approval_id: approval.id.as_str(),
