@@ -28,7 +28,7 @@ SELECT event_id, 'call', ts, now64(6), agent_id, session_id, token_id, endpoint,
 FROM file('{path}', JSONEachRow, 'event_id String, ts DateTime64(6, \\'UTC\\'), agent_id String, session_id Nullable(String),
     token_id Nullable(String), endpoint String, method Nullable(String), status Nullable(UInt16),
     latency_ms Nullable(Float64), bytes_in Nullable(UInt64), bytes_out Nullable(UInt64), attestation String')
-SETTINGS date_time_input_format = 'best_effort', async_insert = 0";
+SETTINGS date_time_input_format = 'best_effort', async_insert = 0, optimize_on_insert = 0";
 
 fn lines(round: u64) -> String {
     let mut out = String::with_capacity(ROWS as usize * 300);

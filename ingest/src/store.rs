@@ -38,12 +38,16 @@ const PING_MAX: Duration = Duration::from_secs(3);
 /// The longest answer of [`Store::query_json`].
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
-/// What holds for every insert, whatever the server's own defaults: answered when it is stored (`async_insert` answers
-/// for what is in memory), and the same batch known again in the tables and in the views that derive from them.
-const INSERT_SETTINGS: [(&str, &str); 3] = [
+/// What holds for every insert, whatever the server's own defaults.
+const INSERT_SETTINGS: [(&str, &str); 4] = [
+    // Answered when it is stored; otherwise a server answers for what is in its memory.
     ("async_insert", "0"),
+    // The same batch is known again, in the tables and in what derives from them.
     ("insert_deduplicate", "1"),
     ("deduplicate_blocks_in_dependent_materialized_views", "1"),
+    // Rows of one key are folded by merges and by the views, not within each batch on its way in: that is row by row,
+    // and was half of an insert's cost (1.5 against 0.7 CPU seconds for 200,000 calls).
+    ("optimize_on_insert", "0"),
 ];
 
 /// A database whose tables are as this program knows them. Clones share one client, and one engine.

@@ -199,19 +199,22 @@ impl StoreConfig {
                 return Err(StoreConfigError::Range { key, value, max });
             }
         }
-        match (&self.url, self.embedded) {
-            (Some(url), Some(true)) => Err(StoreConfigError::Both(url.clone())),
-            (None, Some(false)) => Err(StoreConfigError::Neither),
-            (Some(url), _) if !url.starts_with("http://") && !url.starts_with("https://") => {
-                Err(StoreConfigError::Url(url.clone()))
-            }
-            (url, _)
-                if self.tls_ca.is_some()
-                    && !url.as_deref().is_some_and(|url| url.starts_with("https://")) =>
-            {
-                Err(StoreConfigError::Plain(url.clone().unwrap_or_default()))
-            }
-            _ => Ok(()),
+        self.check_target()
+    }
+
+    fn check_target(&self) -> Result<(), StoreConfigError> {
+        let Some(url) = self.url.clone() else {
+            return if self.embedded == Some(false) { Err(StoreConfigError::Neither) } else { Ok(()) };
+        };
+        let encrypted = url.starts_with("https://");
+        if self.embedded == Some(true) {
+            Err(StoreConfigError::Both(url))
+        } else if !encrypted && !url.starts_with("http://") {
+            Err(StoreConfigError::Url(url))
+        } else if !encrypted && self.tls_ca.is_some() {
+            Err(StoreConfigError::Plain(url))
+        } else {
+            Ok(())
         }
     }
 
