@@ -68,6 +68,12 @@ pub(super) async fn tell(stage: &Stage, recorded: &Path, ask: bool) -> exit::Res
 
     chapter("What ClickHouse holds");
     summary(stage, player.played + simulated).await?;
+
+    chapter("What to look at next");
+    for (what, command) in NEXT {
+        now("next", what);
+        detail(command);
+    }
     Ok(())
 }
 
@@ -134,7 +140,10 @@ impl Scene<'_> {
             let (agent, endpoint) = (text(&line.json, "agent_id"), text(&line.json, "endpoint"));
             match player.gateway.ask(&line.json, None).await? {
                 Answer::GoOn(said) => {
-                    at(line.ts, "gate", &format!("{agent} may call {endpoint} ({} bits)", said["level"]));
+                    let bits = said["level"]
+                        .as_f64()
+                        .map_or("not scored in time".to_owned(), |b| format!("{b:+.1} bits"));
+                    at(line.ts, "gate", &format!("{agent} may call {endpoint} ({bits})"));
                     player.gateway.report(&line.json).await?;
                 }
                 Answer::Challenged(challenge) => {
@@ -261,7 +270,10 @@ async fn runaway(stage: &Stage) -> Result<(u64, String)> {
     }
     now(
         "player",
-        &format!("{sent} calls of {} simulated agents, two days of which were quiet", SIMULATED.agents),
+        &format!(
+            "{sent} quiet calls of {} simulated agents whose tokens a gateway checked",
+            SIMULATED.agents
+        ),
     );
     at(burst.from, "agent", &format!("{} begins to call fifty times as often", burst.agent_id));
     let mut of_burst = 0;
@@ -318,6 +330,14 @@ async fn summary(stage: &Stage, sent: u64) -> Result<()> {
     }
     Ok(())
 }
+
+/// What a person who has seen the story may want to do, and the command for it.
+const NEXT: [(&str, &str); 4] = [
+    ("keep everything up and look around, as an operator", "make demo ARGS=--stay"),
+    ("answer for the humans yourself, on the page or at the terminal", "make demo"),
+    ("score recorded logs of your own into files", "target/release/tocsin replay FILE... --out scored/"),
+    ("write a configuration of your own", "README.md, and the demo's own .tocsin/demo/tocsin.toml"),
+];
 
 /// Title and statement; one text column each.
 const QUERIES: [(&str, &str); 3] = [
