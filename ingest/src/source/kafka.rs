@@ -20,7 +20,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{Message, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
 pub use self::config::{Group, KafkaConfig, KafkaConfigError};
 use self::context::Context;
@@ -35,6 +35,10 @@ const ASK: Duration = Duration::from_secs(10);
 /// A consumer of one topic.
 pub struct KafkaSource {
     consumer: BaseConsumer<Context>,
+    /// What the consumer was made with, for when it has to be made again.
+    client: ClientConfig,
+    /// Why the consumer is of no more use, once it is.
+    dead: Cell<Option<RDKafkaErrorCode>>,
     /// The consumer group.
     name: String,
     topic: String,
@@ -47,7 +51,7 @@ pub struct KafkaSource {
 }
 
 impl KafkaSource {
-    /// A consumer in `group`. Does not wait for the broker: while it is away, polling fails.
+    /// A consumer in `group`. Does not wait for the broker: while it is away, there is nothing to read.
     ///
     /// `seen` tells redeliveries from duplicates; both groups share it.
     pub fn connect(
@@ -59,10 +63,12 @@ impl KafkaSource {
         let name = config.group_name(group);
         let context = Context::new(config.topic.clone(), name.clone(), group, findings);
         let instance = seen.instance().map_err(KafkaConfigError::Seen)?;
-        let consumer = config.client(group, &instance)?.create_with_context(context);
-        let consumer: BaseConsumer<Context> = consumer.map_err(KafkaConfigError::Client)?;
+        let client = config.client(group, &instance)?;
+        let consumer = client.create_with_context(context).map_err(KafkaConfigError::Client)?;
         Ok(Self {
             consumer,
+            client,
+            dead: Cell::new(None),
             name,
             topic: config.topic.clone(),
             group,
@@ -94,8 +100,28 @@ impl KafkaSource {
                 self.astray.set(true);
                 self.find_way().map(|()| None)
             }
-            Some(Err(error)) => Err(self.error(error)),
+            // It connects again by itself, and for that has to be polled on; what is wrong stands in the log already.
+            Some(Err(KafkaError::MessageConsumption(code))) if is_out_of_reach(code) => Ok(None),
+            Some(Err(error)) => {
+                if let KafkaError::MessageConsumptionFatal(code) = error {
+                    self.dead.set(Some(code));
+                }
+                Err(self.error(error))
+            }
         }
+    }
+
+    /// Makes a new consumer where the old one will never read again, such as after another one had its name in the group
+    /// for a moment. It goes on from what was handed out, or from the group's offsets: nothing is skipped.
+    fn revive(&mut self) -> Result<(), SourceError> {
+        let Some(code) = self.dead.get() else { return Ok(()) };
+        tracing::warn!(group = self.name, %code, "the consumer is dead; a new one takes its place");
+        let context = self.consumer.context().successor();
+        self.consumer = self.client.create_with_context(context).map_err(|e| self.error(e))?;
+        self.consumer.subscribe(&[&self.topic]).map_err(|e| self.error(e))?;
+        self.astray.set(false);
+        self.dead.set(None);
+        Ok(())
     }
 
     /// Where records were gone before they were read, goes on at the oldest there are; and tries that again until it
@@ -133,6 +159,7 @@ impl Source for KafkaSource {
     }
 
     fn poll(&mut self, wait: Duration, rows_max: usize, bytes_max: usize) -> Result<Batch, SourceError> {
+        self.revive()?;
         self.find_way()?;
         let (mut batch, mut bytes, mut at_end) = (Batch::default(), 0, Vec::new());
         let due = Instant::now() + wait;
@@ -189,6 +216,10 @@ impl Source for KafkaSource {
                 tracing::warn!(group = self.name, %code, "a partition was taken away before its offsets were committed");
                 Ok(())
             }
+            Err(KafkaError::ConsumerCommit(code)) if is_the_end(code) => {
+                self.dead.set(Some(code));
+                Ok(())
+            }
             other => other.map_err(|e| self.error(e)),
         }
     }
@@ -196,6 +227,21 @@ impl Source for KafkaSource {
     fn seen(&self) -> Option<Arc<SeenFile>> {
         Some(Arc::clone(&self.seen))
     }
+}
+
+/// Whether librdkafka is looking for its brokers.
+fn is_out_of_reach(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::Resolve
+    )
+}
+
+/// Whether this consumer will never commit again. What it read is read again by the next one.
+fn is_the_end(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId)
 }
 
 /// Whether the commit came too late: whoever has the partition now will read those records again.

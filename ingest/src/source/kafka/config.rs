@@ -78,9 +78,11 @@ const RESERVED: [(&str, &str); 5] = [
 ];
 
 /// What Tocsin prefers.
-const PREFERRED: [(&str, &str); 4] = [
+const PREFERRED: [(&str, &str); 5] = [
     // A process that died is noticed in ten seconds.
     ("session.timeout.ms", "10000"),
+    // A broker that is back is found within a second.
+    ("reconnect.backoff.max.ms", "1000"),
     // For the metric of how far behind a group is.
     ("statistics.interval.ms", "5000"),
     // The most that is read ahead.

@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtoc
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::TopicPartitionListElem;
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::start::{Held, start};
@@ -34,6 +34,13 @@ pub(super) struct Context {
 impl Context {
     pub(super) fn new(topic: String, name: String, group: Group, findings: Findings) -> Self {
         Self { topic, name, group, findings, passed: Mutex::default(), taken: Mutex::default() }
+    }
+
+    /// The same for another consumer, which goes on from where we are.
+    pub(super) fn successor(&self) -> Self {
+        let passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let successor = Self::new(self.topic.clone(), self.name.clone(), self.group, self.findings.clone());
+        Self { passed: Mutex::new(passed), ..successor }
     }
 
     /// Everything before `next` was handed out.
@@ -193,6 +200,10 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        // We ask to be told of ends of partitions; they are no errors.
+        if matches!(error, KafkaError::Global(RDKafkaErrorCode::PartitionEOF)) {
+            return;
+        }
         tracing::warn!(group = self.name, %error, reason, "librdkafka");
     }
 
