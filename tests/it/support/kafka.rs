@@ -186,6 +186,27 @@ impl Kafka {
             .collect()
     }
 
+    /// Joins a group under the name of its one member, so that the broker shuts the rightful one out, and leaves again.
+    pub(crate) fn usurp(&self, group: &str, topic: &str) {
+        let groups =
+            self.admin().inner().fetch_group_list(Some(group), REQUEST_LIMIT).expect("the broker answers");
+        let member =
+            groups.groups().first().and_then(|g| g.members().first()).expect("a member").id().to_owned();
+        // The broker makes a static member's id of its name, a dash and 36 characters of chance.
+        let name = &member[..member.len() - 37];
+        let mut config = self.client();
+        config.set("group.id", group).set("group.instance.id", name);
+        config.set("partition.assignment.strategy", "cooperative-sticky").set("session.timeout.ms", "10000");
+        let usurper: BaseConsumer = config.create().expect("a consumer");
+        usurper.subscribe(&[topic]).expect("a subscription");
+        let joined = wait::until(REQUEST_LIMIT, || {
+            // Records and their absence are all the same here; the call is what makes it join.
+            drop(usurper.poll(Duration::from_millis(100)));
+            usurper.assignment().ok().filter(|partitions| partitions.count() > 0)
+        });
+        assert!(joined.is_some(), "{name} was not taken for a member of {group} within {REQUEST_LIMIT:?}");
+    }
+
     /// Drops everything before `offset`, as retention does, but now.
     pub(crate) fn expire_before(&self, topic: &str, partition: i32, offset: i64) {
         let mut until = TopicPartitionList::new();

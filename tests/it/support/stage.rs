@@ -23,7 +23,9 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts both.
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a scratch folder");
+        let mut folder = tempfile::tempdir().expect("a scratch folder");
+        // For whoever wants to look at what a failing scenario left.
+        folder.disable_cleanup(std::env::var_os("TOCSIN_KEEP").is_some());
         let engine = Engine::start(folder.path());
         let receiver = Receiver::start(folder.path(), SECRET);
         Self { engine, receiver, folder }
