@@ -1,10 +1,14 @@
 //! Which events were seen before: an index from an event's key to its content, so that the same record told twice
 //! counts once and the same id told with other content is noticed.
 //!
-//! The index forgets in whole generations: it looks in two tables and writes to the younger; when that one is full or
+//! On disk the index is a list to which is only ever added: keys are hashes, and a tree of them would write a page for
+//! each. Where a key stands in the list is known in memory, and read into it at the start.
+//!
+//! The index forgets in whole generations: it looks in two lists and writes to the younger; when that one is full or
 //! old enough, the elder is dropped. So forgetting costs nothing per row, and an event is remembered for at least half
 //! of each limit and at most for the whole of it.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -20,16 +24,16 @@ pub type Digest = [u8; 16];
 /// How much the index remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeenLimits {
-    /// The most events in both generations together, ≥ 2; about 60 bytes of disk each.
-    pub rows_max: i64,
+    /// The most events in both generations together, ≥ 2; about 60 bytes of disk and 35 of memory each.
+    pub rows_max: u32,
     /// After this an event may be forgotten.
     pub age_max: Duration,
 }
 
 impl Default for SeenLimits {
-    /// Ten million events (600 MB at most) and a week: a client that retries later than that has other troubles.
+    /// Four million events (140 MB of memory at most) and a week: half an hour at least of 1,000 a second.
     fn default() -> Self {
-        Self { rows_max: 10_000_000, age_max: Duration::from_hours(7 * 24) }
+        Self { rows_max: 4_000_000, age_max: Duration::from_hours(7 * 24) }
     }
 }
 
@@ -57,11 +61,11 @@ pub enum Admission {
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS seen_old (
-  key BLOB PRIMARY KEY, digest BLOB NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL
-) WITHOUT ROWID;
+  row INTEGER PRIMARY KEY, key BLOB NOT NULL, digest BLOB NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL
+);
 CREATE TABLE IF NOT EXISTS seen_young (
-  key BLOB PRIMARY KEY, digest BLOB NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL
-) WITHOUT ROWID;
+  row INTEGER PRIMARY KEY, key BLOB NOT NULL, digest BLOB NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL
+);
 CREATE TABLE IF NOT EXISTS seen_born (one INTEGER PRIMARY KEY CHECK (one = 1), at INTEGER NOT NULL);
 ";
 
@@ -69,28 +73,40 @@ const TURN: &str = "
 DROP TABLE seen_old;
 ALTER TABLE seen_young RENAME TO seen_old;
 CREATE TABLE seen_young (
-  key BLOB PRIMARY KEY, digest BLOB NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL
-) WITHOUT ROWID;
+  row INTEGER PRIMARY KEY, key BLOB NOT NULL, digest BLOB NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL
+);
 ";
+
+/// Where a key stands in its list. The hasher is the standard one: whoever chooses ids must not choose collisions.
+type Places = HashMap<Key, u32>;
 
 /// The index inside some database; every call is given the connection, so that it can be part of a larger transaction.
 #[derive(Debug)]
 pub struct Seen {
     limits: SeenLimits,
-    young_rows: i64,
+    young: Places,
+    old: Places,
     young_since: Option<Timestamp>,
+    /// Keys added since the last [`Self::keep`].
+    added: Vec<Key>,
 }
 
 impl Seen {
-    /// Makes the tables if need be, and counts what they hold.
+    /// Makes the tables if need be, and reads the keys that are in them.
     pub fn open(db: &Connection, limits: SeenLimits) -> rusqlite::Result<Self> {
         db.execute_batch(SCHEMA)?;
-        let young_rows = db.query_row("SELECT count(*) FROM seen_young", [], |r| r.get(0))?;
         let born: Option<i64> = db.query_row("SELECT at FROM seen_born", [], |r| r.get(0)).optional()?;
-        Ok(Self { limits, young_rows, young_since: born.map(Timestamp::from_micros) })
+        Ok(Self {
+            limits,
+            young: places(db, "SELECT key, row FROM seen_young")?,
+            old: places(db, "SELECT key, row FROM seen_old")?,
+            young_since: born.map(Timestamp::from_micros),
+            added: Vec::new(),
+        })
     }
 
-    /// Looks the event up and remembers it if it is new. Durable when the caller's transaction is.
+    /// Looks the event up and remembers it if it is new. Once the caller's transaction is durable it says [`Self::keep`],
+    /// or [`Self::undo`] if it was rolled back.
     pub fn admit(
         &mut self,
         db: &Connection,
@@ -98,28 +114,44 @@ impl Seen {
         digest: &Digest,
         origin: Origin,
     ) -> rusqlite::Result<Admission> {
-        let mut look_up = db.prepare_cached(
-            "SELECT digest, partition, offset FROM seen_young WHERE key = ?1
-             UNION ALL SELECT digest, partition, offset FROM seen_old WHERE key = ?1 LIMIT 1",
-        )?;
-        let known = look_up.query_row([key], |r| {
+        let known = match (self.young.get(key), self.old.get(key)) {
+            (Some(row), _) => Some(("SELECT digest, partition, offset FROM seen_young WHERE row = ?1", *row)),
+            (_, Some(row)) => Some(("SELECT digest, partition, offset FROM seen_old WHERE row = ?1", *row)),
+            (None, None) => None,
+        };
+        let Some((select, row)) = known else {
+            let row = self.young.len() as u32 + 1;
+            db.prepare_cached("INSERT INTO seen_young VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(params![
+                row,
+                key,
+                digest,
+                origin.partition,
+                origin.offset
+            ])?;
+            self.young.insert(*key, row);
+            self.added.push(*key);
+            return Ok(Admission::New);
+        };
+        let (same_content, at) = db.prepare_cached(select)?.query_row([row], |r| {
             let same_content = r.get_ref(0)?.as_blob().is_ok_and(|known| known == digest);
             Ok((same_content, Origin { partition: r.get(1)?, offset: r.get(2)? }))
-        });
-        match known.optional()? {
-            Some((false, _)) => Ok(Admission::Conflict),
-            Some((true, at)) if at == origin => Ok(Admission::Redelivered),
-            Some((true, _)) => Ok(Admission::Duplicate),
-            None => {
-                db.prepare_cached("INSERT INTO seen_young VALUES (?1, ?2, ?3, ?4)")?.execute(params![
-                    key,
-                    digest,
-                    origin.partition,
-                    origin.offset
-                ])?;
-                self.young_rows += 1;
-                Ok(Admission::New)
-            }
+        })?;
+        Ok(match same_content {
+            false => Admission::Conflict,
+            true if at == origin => Admission::Redelivered,
+            true => Admission::Duplicate,
+        })
+    }
+
+    /// What was admitted is on disk.
+    pub fn keep(&mut self) {
+        self.added.clear();
+    }
+
+    /// What was admitted since the last [`Self::keep`] is not on disk, and never was seen.
+    pub fn undo(&mut self) {
+        for key in self.added.drain(..) {
+            self.young.remove(&key);
         }
     }
 
@@ -132,17 +164,24 @@ impl Seen {
             self.young_since = Some(now);
             return Ok(false);
         };
-        if self.young_rows < (self.limits.rows_max / 2).max(1) && now.since(since) < self.limits.age_max / 2 {
+        let full = self.young.len() >= (self.limits.rows_max as usize / 2).max(1);
+        if !full && now.since(since) < self.limits.age_max / 2 {
             return Ok(false);
         }
         let tx = db.transaction()?;
         tx.execute_batch(TURN)?;
         tx.execute("INSERT OR REPLACE INTO seen_born VALUES (1, ?1)", [now.as_micros()])?;
         tx.commit()?;
-        self.young_rows = 0;
+        self.old = std::mem::take(&mut self.young);
         self.young_since = Some(now);
         Ok(true)
     }
+}
+
+fn places(db: &Connection, select: &str) -> rusqlite::Result<Places> {
+    let mut select = db.prepare(select)?;
+    let rows = select.query_map([], |r| Ok((r.get::<_, Key>(0)?, r.get(1)?)))?;
+    rows.collect()
 }
 
 /// The index in a file of its own, shared by the pipelines that read the same topic.
@@ -170,15 +209,21 @@ impl SeenFile {
         events: &[(Key, Digest, Origin)],
         now: Timestamp,
     ) -> rusqlite::Result<Vec<Admission>> {
-        // A panic cannot have left half a transaction: the guard inside rolls back. So poison says nothing here.
+        // Nothing in here panics, so nothing is half done behind a poisoned lock.
         let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (db, seen) = &mut *guard;
         seen.turn(db, now)?;
-        let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        let answers = events.iter().map(|(key, digest, origin)| seen.admit(&tx, key, digest, *origin));
-        let answers = answers.collect::<rusqlite::Result<Vec<_>>>()?;
-        tx.commit()?;
-        Ok(answers)
+        let answers = (|| {
+            let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            let answers = events.iter().map(|(key, digest, origin)| seen.admit(&tx, key, digest, *origin));
+            let answers = answers.collect::<rusqlite::Result<Vec<_>>>()?;
+            tx.commit().map(|()| answers)
+        })();
+        match &answers {
+            Ok(_) => seen.keep(),
+            Err(_) => seen.undo(),
+        }
+        answers
     }
 }
 
@@ -248,6 +293,25 @@ mod tests {
             )
             .unwrap();
         assert!(rows <= 20, "{rows}");
+    }
+
+    #[test]
+    fn what_was_rolled_back_was_never_seen() {
+        let mut db = Connection::open_in_memory().unwrap();
+        let mut seen = Seen::open(&db, SeenLimits::default()).unwrap();
+        let admit = |db: &Connection, seen: &mut Seen, id| {
+            let (key, digest, origin) = event(id, 0, 0);
+            seen.admit(db, &key, &digest, origin).unwrap()
+        };
+        assert_eq!(admit(&db, &mut seen, 1), Admission::New);
+        seen.keep();
+        let tx = db.transaction().unwrap();
+        assert_eq!(admit(&tx, &mut seen, 2), Admission::New);
+        drop(tx);
+        seen.undo();
+        assert_eq!(admit(&db, &mut seen, 1), Admission::Redelivered);
+        assert_eq!(admit(&db, &mut seen, 2), Admission::New);
+        assert_eq!(admit(&db, &mut seen, 3), Admission::New);
     }
 
     #[test]

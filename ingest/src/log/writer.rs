@@ -106,6 +106,18 @@ impl Writer {
     }
 
     fn write(&mut self, group: &[Job]) -> rusqlite::Result<Vec<Vec<Outcome>>> {
+        let written = self.attempt(group);
+        if written.is_ok() {
+            self.seen.keep();
+        } else {
+            self.seen.undo();
+            // Numbers given in a transaction that was taken back are worth nothing.
+            self.sources.clear();
+        }
+        written
+    }
+
+    fn attempt(&mut self, group: &[Job]) -> rusqlite::Result<Vec<Vec<Outcome>>> {
         let Self { db, seen, sources, .. } = self;
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut end = None;
@@ -115,8 +127,7 @@ impl Writer {
                 Job::Append { entries, .. } => append(&tx, seen, sources, entries),
                 Job::Advance { reader, next, .. } => table::advance(&tx, reader, *next).map(|()| Vec::new()),
             };
-            // Numbers given in a transaction that is taken back are worth nothing.
-            let outcomes = outcomes.inspect_err(|_| sources.clear())?;
+            let outcomes = outcomes?;
             let last = outcomes.iter().rev().find_map(|o| match o {
                 Outcome::Stored { seq } => Some(*seq),
                 _ => None,
@@ -124,7 +135,7 @@ impl Writer {
             end = last.or(end);
             answers.push(outcomes);
         }
-        tx.commit().inspect_err(|_| sources.clear())?;
+        tx.commit()?;
         if let Some(last) = end {
             self.end.send_replace(last + 1);
         }

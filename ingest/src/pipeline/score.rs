@@ -2,6 +2,7 @@
 //!
 //! One thread owns the detector. It waits for local disks only: never for ClickHouse, never for the network.
 
+mod publish;
 mod state;
 
 use std::error::Error;
@@ -15,10 +16,10 @@ use metrics::{counter, gauge};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use self::publish::Publisher;
 use self::state::State;
 use super::decode::{Decoded, What, decode};
 pub use super::scorer::{Scorer, Step};
-use super::verdict;
 use crate::finding::{Finding, Findings};
 use crate::log::Log;
 use crate::metric;
@@ -81,8 +82,8 @@ pub fn start(
     let Score { sources, outlet, verdicts, findings, .. } = score;
     let state =
         State::restore(&score.snapshots, score.snapshot_every, score.detector, &score.manifests, &findings)?;
-    let patience = Patience { runtime, stop };
-    let pipeline = Pipeline { sources, turn: 0, state, outlet, verdicts, findings, patience };
+    let (patience, publisher) = (Patience { runtime, stop }, Publisher::new(verdicts));
+    let pipeline = Pipeline { sources, turn: 0, state, outlet, publisher, findings, patience };
     let spawned = std::thread::Builder::new().name("score".to_owned()).spawn(move || {
         let Stopped = pipeline.run();
         tracing::info!("pipeline `score` stopped");
@@ -95,7 +96,7 @@ struct Pipeline {
     turn: usize,
     state: State,
     outlet: Box<dyn VerdictOutlet>,
-    verdicts: Log,
+    publisher: Publisher,
     findings: Findings,
     patience: Patience,
 }
@@ -106,10 +107,10 @@ impl Pipeline {
             Err(stopped) => stopped,
             Ok(never) => match never {},
         };
-        if let Err(error) = self.outlet.settle() {
-            tracing::warn!(%error, "verdicts are not settled, so the state is not saved; they will come again");
-        } else {
-            self.state.save_last();
+        let landed = self.publisher.land(&self.patience).is_ok();
+        match self.outlet.settle() {
+            Ok(()) if landed => self.state.save_last(),
+            _ => tracing::warn!("verdicts are not settled, so the state is not saved; they will come again"),
         }
         stopped
     }
@@ -172,25 +173,19 @@ impl Pipeline {
         Ok(records)
     }
 
-    /// Appends the verdicts to the log that ClickHouse is fed from.
-    fn publish(&self, records: &[VerdictRecord]) -> Result<(), Stopped> {
-        if records.is_empty() {
-            return Ok(());
-        }
-        let encode = || records.iter().map(verdict::entry_of).collect::<Result<Arc<[_]>, _>>();
-        let entries = self.patience.until_done("encoding verdicts", encode)?;
-        let append = || self.verdicts.append_when_room(Arc::clone(&entries));
-        self.patience.until_done_async("publishing verdicts", append).map(|_| ())
+    fn publish(&mut self, records: &[VerdictRecord]) -> Result<(), Stopped> {
+        self.publisher.publish(records, &self.patience)
     }
 
     /// Moves on; and where it is time, saves the state and lets sources forget what it covers.
     fn settle(&mut self, batch: &Batch) -> Result<(), Stopped> {
-        let Self { state, sources, outlet, patience, .. } = self;
+        let Self { state, sources, outlet, publisher, patience, .. } = self;
         state.advance(batch);
         if let Some(watermark) = state.scorer.watermark() {
             gauge!(metric::WATERMARK_AGE).set(crate::clock::now().since(watermark).as_secs_f64());
         }
         if state.is_due(Instant::now()) {
+            publisher.land(patience)?;
             patience.until_done("settling verdicts", || outlet.settle())?;
             state.save();
         }

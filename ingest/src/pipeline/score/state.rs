@@ -103,7 +103,7 @@ impl State {
         self.within = true;
     }
 
-    /// All of the batch was scored and published.
+    /// All of the batch was scored.
     pub(super) fn advance(&mut self, batch: &Batch) {
         self.within = false;
         self.dirty |= batch.next.iter().next().is_some();
