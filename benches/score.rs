@@ -55,12 +55,12 @@ struct Floor<'a> {
 /// The lines of one round: agents in a scrambled order, so that each call meets a cold profile.
 fn lines(round: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(CALLS_PER_ROUND as usize * 320);
-    let start = 1_767_600_000_000 + round as i64 * 3_600_000;
+    let start = 1_767_600_000_000 + round as u64 * 3_600_000;
     for i in 0..CALLS_PER_ROUND {
         let n = round as u64 * CALLS_PER_ROUND + i;
         let scrambled = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         let agent = (scrambled >> 32) % AGENTS;
-        let ts = Timestamp::from_millis(start + (i * 3_600_000 / CALLS_PER_ROUND) as i64);
+        let ts = Timestamp::from_millis((start + i * 3_600_000 / CALLS_PER_ROUND).cast_signed());
         let endpoint = ["search_tickets", "read_ticket", "draft_reply", "send_reply", "close_ticket"]
             [(scrambled >> 11) as usize % 5];
         let line = format!(
@@ -92,13 +92,12 @@ impl FloorState {
         each_line(bytes, |line| {
             let Ok(call) = serde_json::from_slice::<Floor<'_>>(line) else { return };
             let next = self.states.len();
-            let i = match self.index.get(&*call.agent_id) {
-                Some(&i) => i,
-                None => {
-                    self.index.insert(call.agent_id.to_string(), next);
-                    self.states.push([0; 32]);
-                    next
-                }
+            let i = if let Some(&i) = self.index.get(&*call.agent_id) {
+                i
+            } else {
+                self.index.insert(call.agent_id.to_string(), next);
+                self.states.push([0; 32]);
+                next
             };
             for word in &mut self.states[i] {
                 *word = word.wrapping_add(call.ts.len() as u64 ^ call.endpoint.len() as u64);

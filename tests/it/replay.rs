@@ -95,16 +95,21 @@ fn found_and_missed(out: &Path) {
         .current_dir(house())
         .output()
         .expect("python3 runs");
-    let labels: Vec<Value> =
-        String::from_utf8_lossy(&labels.stdout).lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let labels: Vec<Value> = String::from_utf8_lossy(&labels.stdout)
+        .lines()
+        .map(|l| serde_json::from_str(l).expect("a label is JSON"))
+        .collect();
     let over: std::collections::HashSet<String> = rows(&out.join("sessions.ndjson"))
         .into_iter()
         .filter(|s| !s["first_over"].is_null())
-        .map(|s| s["session_id"].as_str().unwrap().to_owned())
+        .map(|s| s["session_id"].as_str().expect("a session has an id").to_owned())
         .collect();
     let share = |label: &str| {
         let all = labels.iter().filter(|l| l["label"] == label);
-        let hit = all.clone().filter(|l| over.contains(l["session_id"].as_str().unwrap())).count();
+        let hit = all
+            .clone()
+            .filter(|l| over.contains(l["session_id"].as_str().expect("a label has a session")))
+            .count();
         hit as f64 / all.count() as f64
     };
     let test = "replay::recorded_agents";

@@ -39,12 +39,6 @@ impl Process {
         self.child.id()
     }
 
-    /// Ends it as a power cut would (SIGKILL) and reaps it.
-    pub(crate) fn kill(&mut self) {
-        self.child.kill().expect("to kill a child of ours");
-        self.child.wait().expect("to reap a child of ours");
-    }
-
     /// Asks it to end (SIGTERM) and gives the status it ended with.
     pub(crate) fn stop(&mut self, limit: Duration) -> ExitStatus {
         self.signal(Signal::TERM);
@@ -52,16 +46,6 @@ impl Process {
         let child = &mut self.child;
         let ended = wait::until(limit, || child.try_wait().expect("to look at a child of ours"));
         ended.unwrap_or_else(|| panic!("{name} did not end within {limit:?} of SIGTERM\n{}", self.tail()))
-    }
-
-    /// Freezes it (SIGSTOP): it holds its sockets and answers nothing.
-    pub(crate) fn freeze(&self) {
-        self.signal(Signal::STOP);
-    }
-
-    /// Lets it run again after [`Self::freeze`].
-    pub(crate) fn thaw(&self) {
-        self.signal(Signal::CONT);
     }
 
     /// Waits until `probe` gives something. Fails with the part's output where it ends first or `limit` passes.

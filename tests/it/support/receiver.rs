@@ -81,19 +81,13 @@ impl Receiver {
         for entry in self.recorded() {
             assert!(entry.get("refused").is_none(), "a delivery did not verify: {entry}");
             let id = entry["webhook_id"].as_str().expect("a webhook-id").to_owned();
-            match places.get(&id) {
-                Some(&place) => {
-                    for part in ["type", "timestamp", "data"] {
-                        assert_eq!(
-                            effects[place][part], entry[part],
-                            "one webhook-id, two contents: {entry}"
-                        );
-                    }
+            if let Some(&place) = places.get(&id) {
+                for part in ["type", "timestamp", "data"] {
+                    assert_eq!(effects[place][part], entry[part], "one webhook-id, two contents: {entry}");
                 }
-                None => {
-                    places.insert(id, effects.len());
-                    effects.push(entry);
-                }
+            } else {
+                places.insert(id, effects.len());
+                effects.push(entry);
             }
         }
         effects
