@@ -34,6 +34,7 @@ fn what_arrives_by_http_survives_kills() {
     through_kills(&mut tocsin, |chunk| post_until_taken(&url, chunk), &fleet);
     stage.check_readers(&fleet, &truth);
     stage.check_effects(&tocsin, &[]);
+    survived("HTTP", "kills::what_arrives_by_http");
 }
 
 #[test]
@@ -49,6 +50,15 @@ fn what_arrives_by_kafka_survives_kills() {
     through_kills(&mut tocsin, produce, &fleet);
     stage.check_readers(&fleet, &truth);
     stage.check_effects(&tocsin, &[]);
+    survived("Kafka", "kills::what_arrives_by_kafka");
+}
+
+/// One row, once every call, verdict, alert and effect was found once; a test that fails before writes none and fails the
+/// command.
+fn survived(source: &str, test: &str) {
+    let n = kills();
+    let range = [f64::from(n); 2];
+    prove::row(&format!("kill -9 survived, calls by {source}"), n, range, "everything read once", true, test);
 }
 
 /// Feeds the fleet at a pace that lasts over all kills, which come at random times, some before it is ready again.
