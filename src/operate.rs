@@ -120,13 +120,9 @@ pub(crate) fn agents(command: &AgentsCommand) -> Result<()> {
             let rows = ask(target, Method::GET, "/v1/agents", &[("limit", &limit.to_string())], None)?;
             print_rows(&rows, *json, |row| {
                 let agent = &row["agent"];
-                format!(
-                    "{}\t{}\t{}",
-                    row["standing"].as_str()?,
-                    agent["agent_id"].as_str()?,
-                    row["changed_at"].as_str()?
-                )
-                .into()
+                let issuer = agent["issuer"].as_str().unwrap_or("-");
+                let (standing, name) = (row["standing"].as_str()?, agent["agent_id"].as_str()?);
+                Some(format!("{standing}\t{name}\t{issuer}\t{}", row["changed_at"].as_str()?))
             })
         }
         AgentsCommand::Show { agent, target } => {
@@ -144,10 +140,10 @@ pub(crate) fn alerts(args: &AlertsArgs) -> Result<()> {
     let rows = ask(&args.target, Method::GET, "/v1/alerts", &[("limit", &args.limit.to_string())], None)?;
     print_rows(&rows, args.json, |row| {
         let mut line = format!(
-            "{}  {:<12} {:>6} bits  {}  {}",
+            "{}  {:<12} {:>5.1} bits  {}  {}",
             row["ts"].as_str()?,
             row["action"].as_str()?,
-            row["score"],
+            row["score"].as_f64()?,
             row["agent_id"].as_str()?,
             row["endpoint"].as_str()?,
         );

@@ -1,6 +1,6 @@
 //! What the story plays on: the server with the embedded engine in this process, a receiver, people and credentials.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
@@ -31,7 +31,6 @@ pub(super) struct Stage {
     pub(super) receiver: Receiver,
     pub(super) http: Client,
     pub(super) url: String,
-    config_file: PathBuf,
     gateway: String,
     recorder: String,
     operator: String,
@@ -57,7 +56,7 @@ impl Stage {
             .timeout(Duration::from_secs(90))
             .no_proxy()
             .build()?;
-        Ok(Self { server, receiver, http, url, config_file, gateway, recorder, operator })
+        Ok(Self { server, receiver, http, url, gateway, recorder, operator })
     }
 
     /// A gateway whose records may claim up to `token`.
@@ -106,10 +105,9 @@ impl Stage {
         narrator::chapter("Everything stays up until Ctrl-C");
         narrator::now("look", &format!("{}/metrics and /readyz", self.url));
         narrator::now("look", "in another terminal, from this folder:");
-        let operator = format!("TOCSIN_TOKEN={} target/release/tocsin", self.operator);
-        let config = self.config_file.display();
-        narrator::detail(&format!("{operator} alerts --config {config}"));
-        narrator::detail(&format!("{operator} agents list --config {config}"));
+        narrator::detail(&format!("export TOCSIN_TOKEN={}", self.operator));
+        narrator::detail(&format!("target/release/tocsin alerts --url {}", self.url));
+        narrator::detail(&format!("target/release/tocsin agents list --url {}", self.url));
         Ok(tokio::signal::ctrl_c().await?)
     }
 
