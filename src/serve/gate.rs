@@ -1,6 +1,6 @@
 //! The gate's way to a score: the request is appended to the log like any call, and its verdict waited for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,31 +16,67 @@ use tokio::sync::oneshot;
 /// How long a verdict is waited for before the answer is the last standing.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Answers remembered for a request that comes again; older ones are answered from the standing after the wait.
+const RECENT_MAX: usize = 16_384;
+/// Entries after which those whose askers have gone are looked for.
+const WAITING_MAX: usize = 4_096;
+
 /// Requests that wait for their verdict, by event id.
 #[derive(Clone, Default)]
-pub(super) struct Waiting(Arc<Mutex<HashMap<String, oneshot::Sender<Told>>>>);
+pub(super) struct Waiting(Arc<Mutex<Board>>);
 
 /// The verdict and the agent's level after it.
 type Told = (VerdictId, MicroBits);
 
+#[derive(Default)]
+struct Board {
+    /// A request may be sent twice at once: both wait, so that neither is answered before it is scored.
+    waiting: HashMap<String, Vec<oneshot::Sender<Told>>>,
+    recent: HashMap<String, Told>,
+    order: VecDeque<String>,
+}
+
 impl Waiting {
     /// The revoker has handled the verdict on this event.
     pub(super) fn decided(&self, event_id: &str, verdict: VerdictId, level: MicroBits) {
-        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(event_id);
-        if let Some(waiting) = waiting {
+        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((event_id, waiting)) = board.waiting.remove_entry(event_id) else { return };
+        for asker in waiting {
             // Whoever asked may have gone; the decision stands all the same.
-            waiting.send((verdict, level)).ok();
+            asker.send((verdict, level)).ok();
         }
+        if board.order.len() >= RECENT_MAX
+            && let Some(oldest) = board.order.pop_front()
+        {
+            board.recent.remove(&oldest);
+        }
+        board.order.push_back(event_id.clone());
+        board.recent.insert(event_id, (verdict, level));
     }
 
     fn enter(&self, event_id: &str) -> oneshot::Receiver<Told> {
         let (told, hears) = oneshot::channel();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(event_id.to_owned(), told);
+        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = board.recent.get(event_id) {
+            // The other end is in this very function.
+            told.send(*known).ok();
+            return hears;
+        }
+        if board.waiting.len() >= WAITING_MAX {
+            board.waiting.retain(|_, askers| askers.iter().any(|a| !a.is_closed()));
+        }
+        board.waiting.entry(event_id.to_owned()).or_default().push(told);
         hears
     }
 
+    /// Forgets those who asked about this event and have gone.
     fn leave(&self, event_id: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(event_id);
+        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(askers) = board.waiting.get_mut(event_id) else { return };
+        askers.retain(|asker| !asker.is_closed());
+        if askers.is_empty() {
+            board.waiting.remove(event_id);
+        }
     }
 }
 
@@ -82,12 +118,17 @@ impl Scorer for ToLog {
         let event_id = self.decode(&raw, caller)?.event_id.into_owned();
         // Waiting begins before appending, so a verdict that is quick is heard.
         let verdict = self.waiting.enter(&event_id);
-        let scored = match self.intake.one(&raw, source).await {
-            Ok(One::Stored { .. }) => {
-                let verdict = tokio::time::timeout(PATIENCE, verdict).await;
-                Ok(Scored { verdict: verdict.ok().and_then(Result::ok), duplicate: false })
-            }
-            Ok(One::Duplicate) => Ok(Scored { verdict: None, duplicate: true }),
+        let taken = self.intake.one(&raw, source).await;
+        // The same record again waits like the first: it must not be let through while that one is being scored.
+        let verdict = if let Ok(One::Stored { .. } | One::Duplicate) = &taken {
+            tokio::time::timeout(PATIENCE, verdict).await.ok().and_then(Result::ok)
+        } else {
+            drop(verdict);
+            None
+        };
+        let scored = match taken {
+            Ok(One::Stored { .. }) => Ok(Scored { verdict, duplicate: false }),
+            Ok(One::Duplicate) => Ok(Scored { verdict, duplicate: true }),
             Ok(One::Conflict(_)) => Err(GateError::Conflict { event_id: event_id.clone() }),
             Ok(One::Rejected(Reject { field, reason, .. })) => Err(GateError::BadRecord { field, reason }),
             Err(e) => Err(unavailable(&e)),
@@ -105,5 +146,25 @@ fn unavailable(error: &LogError) -> GateError {
     match error {
         LogError::Pressure { .. } => GateError::Busy { retry_after_s: 1 },
         other => GateError::Unavailable { reason: other.to_string(), retry_after_s: 5 },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_who_asks_hears_the_verdict_and_nobody_hears_another() {
+        let (waiting, told) = (Waiting::default(), (VerdictId(7), MicroBits::ZERO));
+        let (mut first, mut second, mut other) = (waiting.enter("a"), waiting.enter("a"), waiting.enter("b"));
+        waiting.decided("a", told.0, told.1);
+        let mut late = waiting.enter("a");
+        for asker in [&mut first, &mut second, &mut late] {
+            assert_eq!(asker.try_recv(), Ok(told));
+        }
+        assert!(other.try_recv().is_err());
+        drop(other);
+        waiting.leave("b");
+        assert!(waiting.0.lock().unwrap().waiting.is_empty());
     }
 }
