@@ -110,6 +110,11 @@ impl Budgets {
         self.step_up.threshold()
     }
 
+    /// Days between two false step-ups.
+    pub(crate) fn step_up_days(self) -> f64 {
+        self.step_up.days()
+    }
+
     /// Evidence at which access is revoked.
     pub fn revoke(self) -> MicroBits {
         self.revoke.threshold()

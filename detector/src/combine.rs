@@ -2,12 +2,13 @@
 
 use arrayvec::ArrayVec;
 
-use crate::signal::Evidence;
-use crate::{History, MicroBits, PARTS_MAX, Part, Signal};
+use crate::signal::{Evidence, Strength};
+use crate::{Call, History, MicroBits, PARTS_MAX, Part, Signal};
 
-/// Each signal family's share of the false-alarm budget (volume-timing study §5 gives volume 0.4 and endpoint 0.4 with
-/// 0.2 for timing; with the two that are here it is a half each).
-const SHARE: f64 = 0.5;
+/// Each signal family's share of the false-alarm budget (volume-timing study §5).
+pub(crate) const SHARES: [(Signal, f64); FAMILIES] =
+    [(Signal::Volume, 0.4), (Signal::Timing, 0.2), (Signal::Endpoint, 0.4)];
+const FAMILIES: usize = 3;
 
 /// The combined score of one call.
 pub(crate) struct Score {
@@ -17,54 +18,73 @@ pub(crate) struct Score {
     pub(crate) families: u8,
 }
 
-/// The level of one signal alone: evidence less the price of its looks and its share of the budget.
-pub(crate) fn level(bits: f64, looks_per_day: f64) -> f64 {
-    bits - (looks_per_day / SHARE).log2()
+/// A family's own level: its strength at its share of the budget.
+pub(crate) fn level(family: usize, strength: Strength) -> f64 {
+    strength.level() + libm::log2(SHARES[family].1)
 }
 
-/// The signal that would recur least often wins and tells the story; the other is shown beside it with no bits.
-pub(crate) fn combine(volume: &Evidence, endpoint: &Evidence, watch: MicroBits) -> Score {
-    let signals = [(Signal::Volume, volume), (Signal::Endpoint, endpoint)];
-    let winner = |bits: fn(&Evidence) -> f64| {
-        let [v, e] = signals.map(|(_, s)| level(bits(s), s.looks_per_day));
-        usize::from(e > v)
-    };
-    let (now, before) = (winner(|s| s.bits), winner(|s| s.bits_before));
-    let price = |won: usize| MicroBits::from_bits(-(signals[won].1.looks_per_day / SHARE).log2());
-    let share =
-        |i: usize, won: usize, bits: f64| if i == won { MicroBits::from_bits(bits) } else { MicroBits::ZERO };
+/// The strength, −log2 of recurrences a day, at which a family alone reaches `level`.
+pub(crate) fn allowed(family: usize, level: MicroBits) -> f64 {
+    level.as_bits() - libm::log2(SHARES[family].1)
+}
 
+/// The family that would recur least often wins and tells the story; the others stand beside it with no bits.
+pub(crate) fn combine(evidence: &[Evidence; FAMILIES], call: &Call<'_>, watch: MicroBits) -> Score {
+    let winner = |strength: fn(&Evidence) -> Strength| {
+        let levels: [f64; FAMILIES] = std::array::from_fn(|f| level(f, strength(&evidence[f])));
+        (1..FAMILIES).fold(0, |best, f| if levels[f] > levels[best] { f } else { best })
+    };
+    let (now, before) = (winner(|e| e.now), winner(|e| e.before));
+    let price = |family: usize, strength: Strength| {
+        MicroBits::from_bits(level(family, Strength { bits: 0.0, ..strength }))
+    };
+    let share = |is_winner: bool, bits: f64| {
+        if is_winner { MicroBits::from_bits(bits) } else { MicroBits::ZERO }
+    };
+
+    let mut families = 0;
     let mut parts = ArrayVec::new();
-    for (i, (signal, s)) in signals.iter().enumerate() {
-        let bits = share(i, now, s.bits);
+    for (f, e) in evidence.iter().enumerate() {
+        let (bits, story) = (share(f == now, e.now.bits), e.story);
+        let alone = MicroBits::from_bits(level(f, e.now));
+        families += u8::from(alone >= watch);
         parts.push(Part {
-            signal: *signal,
+            signal: SHARES[f].0,
             bits,
-            added: bits - share(i, before, s.bits_before),
-            observed: s.observed,
-            expected: s.expected,
-            window_ms: s.window_ms,
-            history: s.history,
-            quiet_at: s.observed,
+            added: bits - share(f == before, e.before.bits),
+            level: alone,
+            pattern: story.pattern,
+            observed: story.observed,
+            expected: story.expected,
+            low: story.low,
+            high: story.high,
+            since: story.since,
+            window_ms: story.window_ms,
+            history: story.history,
+            quiet_at: story.observed,
         });
     }
+    let looks = evidence[now].now.per_day / SHARES[now].1;
+    let bits = price(now, evidence[now].now);
     parts.push(Part {
         signal: Signal::LookElsewhere,
-        bits: price(now),
-        added: price(now) - price(before),
-        observed: signals[now].1.looks_per_day / SHARE,
+        bits,
+        added: bits - price(before, evidence[before].before),
+        level: MicroBits::ZERO,
+        pattern: crate::Pattern::AsUsual,
+        observed: looks,
         expected: 1.0,
+        low: 0.0,
+        high: 0.0,
+        since: call.ts,
         window_ms: 86_400_000,
         history: History { prior: 1_000, ..History::default() },
-        quiet_at: signals[now].1.looks_per_day / SHARE,
+        quiet_at: looks,
     });
     Score {
         level: parts.iter().map(|p| p.bits).sum(),
         added: parts.iter().map(|p| p.added).sum(),
-        families: signals
-            .iter()
-            .filter(|(_, s)| MicroBits::from_bits(level(s.bits, s.looks_per_day)) >= watch)
-            .count() as u8,
+        families,
         parts,
     }
 }

@@ -8,7 +8,9 @@ use crate::fleet::Fleet;
 use crate::hash::{hash64, hash128};
 use crate::profile::{Declared, Profile};
 use crate::signal::endpoint::Endpoints;
-use crate::signal::volume::{Prior, Volume};
+use crate::signal::timing::Timing;
+use crate::signal::volume::{Volume, VolumeTally};
+use crate::signal::{Evidence, Strength};
 use crate::{Call, DetectorConfig, Kind, Manifest, MicroBits, Signal, Timestamp, Verdict, VerdictId};
 
 /// The version of a verdict that no late call has amended.
@@ -93,40 +95,52 @@ impl Detector {
         let p = &mut profiles[profile];
         let ts = call.ts.max(p.last);
         p.last = ts;
-        let prior = Prior { fleet: &fleet.volume, declared_per_hour: p.declared.calls_per_hour };
-        p.volume.advance(ts, p.suspect, prior, &mut fleet.tally);
-        let reading = p.volume.count(ts, prior);
-        let calls_per_day = p.volume.calls_per_day(prior);
+        let Fleet { published, tally, .. } = fleet;
+        let volume_ctx = p.declared.volume(published, &config.budgets);
+        p.volume.advance(ts, volume_ctx, &mut tally.volume);
+        let volume = p.volume.count(ts, volume_ctx, &mut tally.volume);
+        let timing_ctx = p.declared.timing(published, &config.budgets);
+        let timing = p.timing.count(ts, timing_ctx, &mut tally.timing);
         let name = hash64(&[&*call.endpoint]);
+        let calls_per_day = p.volume.calls_per_day();
         let endpoint = p.endpoints.score(
             ts,
             name,
-            &fleet.endpoints,
+            &published.endpoints,
             &p.declared.endpoints,
             calls_per_day,
-            fleet.has_peers(),
+            published.has_peers(),
         );
+        let evidence = [
+            Evidence {
+                before: volume.before,
+                now: volume.now,
+                story: p.volume.story(volume.at, ts, volume_ctx),
+            },
+            Evidence { before: timing.before, now: timing.now, story: p.timing.story(&timing, timing_ctx) },
+            endpoint,
+        ];
         let watch = config.budgets.watch();
-        let Score { level, added, mut parts, families } =
-            combine::combine(&reading.evidence, &endpoint, watch);
+        let Score { level, added, mut parts, families } = combine::combine(&evidence, call, watch);
         p.suspect = level >= watch;
         if p.suspect {
-            let allowed = |looks: f64| watch.as_bits() - combine::level(0.0, looks);
-            for part in &mut parts {
+            for (family, part) in parts.iter_mut().enumerate() {
                 part.quiet_at = match part.signal {
                     Signal::Volume => {
-                        let bits = allowed(reading.evidence.looks_per_day);
-                        p.volume.quiet_count(ts, Volume::scale_of(part.window_ms), bits, prior)
+                        let allowed = combine::allowed(family, watch);
+                        p.volume.quiet_at(volume.at, ts, allowed, volume_ctx)
                     }
+                    Signal::Timing => part.expected,
                     Signal::Endpoint => {
-                        Endpoints::quiet_share(endpoint.bits_before, allowed(calls_per_day), &fleet.endpoints)
+                        let bits = combine::allowed(family, watch) + libm::log2(calls_per_day);
+                        Endpoints::quiet_share(endpoint.before.bits, bits, &published.endpoints)
                     }
                     Signal::LookElsewhere => part.quiet_at,
                 };
             }
         }
         if p.endpoints.learn(name, p.suspect) && !p.suspect {
-            fleet.sight(name);
+            tally.sight(name);
         }
         Some(Verdict {
             id: VerdictId(hash128(&[&call.event_id, FIRST_VERSION_NAME])),
@@ -136,9 +150,9 @@ impl Detector {
             added,
             parts,
             families,
-            jump: reading.jump as f32,
+            jump: volume.jump() as f32,
             attestation: call.attestation,
-            model: fleet.version,
+            model: published.version,
         })
     }
 
@@ -150,7 +164,10 @@ impl Detector {
     /// A person ruled this agent's present evidence benign. Does nothing for an agent never seen.
     fn accept(&mut self, issuer: Option<&str>, agent_id: &str) {
         if let Some(i) = self.find(issuer, agent_id) {
-            let p = &mut self.state.profiles[i];
+            let State { config, profiles, fleet: Fleet { published, tally, .. }, .. } = &mut self.state;
+            let p = &mut profiles[i];
+            p.volume.accept(p.declared.volume(published, &config.budgets), &mut tally.volume);
+            p.timing.accept(p.declared.timing(published, &config.budgets));
             p.endpoints.accept();
             p.suspect = false;
         }
@@ -158,17 +175,22 @@ impl Detector {
 
     /// The level of an agent's evidence at `ts`, as of the calls seen so far; `None` for an agent never seen.
     pub fn level_at(&self, issuer: Option<&str>, agent_id: &str, ts: Timestamp) -> Option<MicroBits> {
-        let p = &self.state.profiles[self.find(issuer, agent_id)?];
-        let prior = Prior { fleet: &self.state.fleet.volume, declared_per_hour: p.declared.calls_per_hour };
-        let (bits, looks) = p.volume.level_at(ts);
-        let calls_per_day = p.volume.calls_per_day(prior);
-        let level = combine::level(bits, looks).max(combine::level(p.endpoints.level_at(ts), calls_per_day));
-        Some(MicroBits::from_bits(level))
+        let State { config, profiles, fleet: Fleet { published, .. }, .. } = &self.state;
+        let p = &profiles[self.find(issuer, agent_id)?];
+        let volume_ctx = p.declared.volume(published, &config.budgets);
+        // Time passes for a copy; nobody learns from a question.
+        let mut volume = p.volume.clone();
+        volume.advance(ts, volume_ctx, &mut VolumeTally::default());
+        let (timing, _) = p.timing.strength(p.declared.timing(published, &config.budgets));
+        let endpoint = Strength { bits: p.endpoints.level_at(ts), per_day: p.volume.calls_per_day() };
+        let strengths = [volume.level_at(ts, volume_ctx).0, timing, endpoint];
+        let levels = strengths.into_iter().enumerate().map(|(f, s)| combine::level(f, s));
+        Some(MicroBits::from_bits(levels.fold(f64::NEG_INFINITY, f64::max)))
     }
 
     /// Version of the fleet's model that scores now; 0 while nothing is known of peers.
     pub fn model(&self) -> u32 {
-        self.state.fleet.version
+        self.state.fleet.published.version
     }
 
     /// Agents held in memory.
@@ -179,6 +201,11 @@ impl Detector {
     /// Profiles dropped so far because memory was at its limit.
     pub fn evicted(&self) -> u64 {
         self.state.evicted
+    }
+
+    /// Bytes that volume and timing keep of an agent.
+    pub const fn bytes_of_volume_and_timing() -> usize {
+        size_of::<Volume>() + size_of::<Timing>()
     }
 
     /// Bytes of state per agent, names not counted.
@@ -201,9 +228,10 @@ impl Detector {
         if self.state.profiles.len() >= self.state.config.agents_max.max(1) {
             self.evict();
         }
-        let State { profiles, manifests, .. } = &mut self.state;
+        let State { config, profiles, manifests, fleet, .. } = &mut self.state;
         let declared = declared(manifests, issuer, agent_id);
-        profiles.push(Profile::new(issuer, agent_id, call.ts, declared));
+        let profile = Profile::new(issuer, agent_id, call.ts, declared, &fleet.published, &config.budgets);
+        profiles.push(profile);
         let i = profiles.len() - 1;
         self.index.insert_unique(key_hash(issuer, agent_id), i as u32, |&i| {
             let p = &profiles[i as usize];

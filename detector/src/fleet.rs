@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::signal::endpoint::EndpointModel;
+use crate::signal::timing::TimingPrior;
 use crate::signal::volume::{VolumePrior, VolumeTally};
 
 /// While the fleet is young a version lives a minute, later an hour (design: architecture, "published version").
@@ -22,14 +23,44 @@ const SIGHTS_MAX: usize = 65_536;
 /// The published model and the one being learned.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Fleet {
-    pub(crate) version: u32,
-    pub(crate) volume: VolumePrior,
-    pub(crate) endpoints: EndpointModel,
-    pub(crate) tally: VolumeTally,
-    /// First sights since the last publication.
-    sights: Vec<u64>,
+    pub(crate) published: Published,
+    pub(crate) tally: Tally,
     first: Option<Timestamp>,
     next: Option<Timestamp>,
+}
+
+/// What agents are scored with.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Published {
+    pub(crate) version: u32,
+    pub(crate) volume: VolumePrior,
+    pub(crate) timing: TimingPrior,
+    pub(crate) endpoints: EndpointModel,
+}
+
+impl Published {
+    /// Whether anything is known of peers.
+    pub(crate) fn has_peers(&self) -> bool {
+        self.version > 0
+    }
+}
+
+/// What agents teach.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Tally {
+    pub(crate) volume: VolumeTally,
+    pub(crate) timing: TimingPrior,
+    /// First sights since the last publication.
+    sights: Vec<u64>,
+}
+
+impl Tally {
+    /// An agent has called this endpoint for the first time.
+    pub(crate) fn sight(&mut self, endpoint: u64) {
+        if self.sights.len() < SIGHTS_MAX {
+            self.sights.push(endpoint);
+        }
+    }
 }
 
 impl Fleet {
@@ -41,23 +72,13 @@ impl Fleet {
         if watermark < next {
             return;
         }
-        self.version += 1;
-        self.volume = self.tally.prior();
-        for endpoint in self.sights.drain(..) {
-            self.endpoints.add(endpoint);
+        let Self { published, tally, .. } = self;
+        published.version += 1;
+        published.volume = tally.volume.prior();
+        published.timing = tally.timing;
+        for endpoint in tally.sights.drain(..) {
+            published.endpoints.add(endpoint);
         }
         self.next = Some(watermark.floor_to(every) + every);
-    }
-
-    /// An agent has called this endpoint for the first time.
-    pub(crate) fn sight(&mut self, endpoint: u64) {
-        if self.sights.len() < SIGHTS_MAX {
-            self.sights.push(endpoint);
-        }
-    }
-
-    /// Whether anything is known of peers.
-    pub(crate) fn has_peers(&self) -> bool {
-        self.version > 0
     }
 }

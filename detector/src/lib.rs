@@ -11,6 +11,7 @@ mod hash;
 mod manifest;
 mod profile;
 mod signal;
+mod stored;
 mod time;
 mod verdict;
 
@@ -23,4 +24,4 @@ pub use config::DetectorConfig;
 pub use detector::Detector;
 pub use manifest::Manifest;
 pub use time::{Timestamp, TimestampError};
-pub use verdict::{History, PARTS_MAX, Part, Signal, Verdict, VerdictId, VerdictRecord};
+pub use verdict::{History, PARTS_MAX, Part, Pattern, Signal, Verdict, VerdictId, VerdictRecord};

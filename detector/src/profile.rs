@@ -2,18 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::combine::SHARES;
+use crate::fleet::Published;
 use crate::hash::hash64;
 use crate::signal::endpoint::Endpoints;
+use crate::signal::timing::Timing;
 use crate::signal::volume::Volume;
-use crate::{Manifest, Timestamp};
+use crate::signal::{timing, volume};
+use crate::{Budgets, Manifest, Timestamp};
 
-/// One agent under one issuer: its name, its past, and where its evidence stands. Under 1.5 KiB plus the name.
+/// One agent under one issuer: its name, its past, and where its evidence stands. About 2.5 KiB plus the name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Profile {
     pub(crate) issuer: Option<Box<str>>,
     pub(crate) agent_id: Box<str>,
     pub(crate) last: Timestamp,
     pub(crate) volume: Volume,
+    pub(crate) timing: Timing,
     pub(crate) endpoints: Endpoints,
     /// Whether the level was over the watch budget after the last call.
     pub(crate) suspect: bool,
@@ -36,13 +41,42 @@ impl From<&Manifest> for Declared {
     }
 }
 
+impl Declared {
+    /// What this agent's volume is read against.
+    pub(crate) fn volume<'a>(&self, fleet: &'a Published, budgets: &Budgets) -> volume::Context<'a> {
+        volume::Context {
+            peers: &fleet.volume,
+            has_peers: fleet.has_peers(),
+            declared_per_hour: self.calls_per_hour,
+            alarm_days: budgets.step_up_days() / SHARES[0].1,
+        }
+    }
+
+    /// What its timing is read against.
+    pub(crate) fn timing<'a>(&self, fleet: &'a Published, budgets: &Budgets) -> timing::Context<'a> {
+        timing::Context {
+            peers: &fleet.timing,
+            has_peers: fleet.has_peers(),
+            alarm_days: budgets.step_up_days() / SHARES[1].1,
+        }
+    }
+}
+
 impl Profile {
-    pub(crate) fn new(issuer: Option<&str>, agent_id: &str, ts: Timestamp, declared: Declared) -> Self {
+    pub(crate) fn new(
+        issuer: Option<&str>,
+        agent_id: &str,
+        ts: Timestamp,
+        declared: Declared,
+        fleet: &Published,
+        budgets: &Budgets,
+    ) -> Self {
         Self {
             issuer: issuer.map(Into::into),
             agent_id: agent_id.into(),
             last: ts,
-            volume: Volume::new(ts),
+            volume: Volume::new(ts, declared.volume(fleet, budgets)),
+            timing: Timing::new(ts, &fleet.timing),
             endpoints: Endpoints::new(ts),
             suspect: false,
             declared,

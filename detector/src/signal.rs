@@ -1,27 +1,60 @@
 //! What every signal tells the detector of one call. One signal, one file.
 
 pub(crate) mod endpoint;
+pub(crate) mod tail;
+pub(crate) mod timing;
 pub(crate) mod volume;
 
-use crate::History;
+use libm::log2;
 
-/// One signal's evidence at one moment, in bits, with the numbers that explain it.
+use crate::verdict::Pattern;
+use crate::{History, Timestamp};
+
+/// How strong a signal's evidence is, as a recurrence.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Strength {
+    /// −log2 of the share of occasions on which a normal agent would show the like, ≥ 0.
+    pub(crate) bits: f64,
+    /// Such occasions a day, > 0.
+    pub(crate) per_day: f64,
+}
+
+impl Strength {
+    /// Nothing stands out: a normal agent shows that every minute.
+    pub(crate) const CALM: Self = Self { bits: 0.0, per_day: 1_440.0 };
+
+    /// −log2 of the recurrences a day.
+    pub(crate) fn level(self) -> f64 {
+        self.bits - log2(self.per_day)
+    }
+
+    /// The stronger of two.
+    pub(crate) fn max(self, other: Self) -> Self {
+        if other.level() > self.level() { other } else { self }
+    }
+}
+
+/// The numbers behind one signal's evidence, as in [`crate::Part`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Story {
+    pub(crate) pattern: Pattern,
+    pub(crate) observed: f64,
+    pub(crate) expected: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    pub(crate) window_ms: u64,
+    pub(crate) since: Timestamp,
+    pub(crate) history: History,
+}
+
+/// One signal's evidence after one call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Evidence {
-    /// −log2 of the chance of the like in one look, ≥ 0.
-    pub(crate) bits: f64,
-    /// The same just before this call.
-    pub(crate) bits_before: f64,
-    /// Independent looks a day that this signal takes at this agent, > 0.
-    pub(crate) looks_per_day: f64,
-    /// As in [`crate::Part`].
-    pub(crate) observed: f64,
-    /// As in [`crate::Part`].
-    pub(crate) expected: f64,
-    /// As in [`crate::Part`].
-    pub(crate) window_ms: u64,
-    /// As in [`crate::Part`].
-    pub(crate) history: History,
+    /// Just before the call,
+    pub(crate) before: Strength,
+    /// and after it.
+    pub(crate) now: Strength,
+    pub(crate) story: Story,
 }
 
 /// `n` observations whose weights are `own` and, of the rest, peers or prior.

@@ -17,6 +17,8 @@ pub const PARTS_MAX: usize = 8;
 pub enum Signal {
     /// Calls per window against the agent's own past.
     Volume,
+    /// Gaps between calls against the agent's own past.
+    Timing,
     /// Which endpoint was called, against the agent's own and the fleet's.
     Endpoint,
     /// The price of looking often and at several signals; negative.
@@ -28,8 +30,57 @@ impl Signal {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Volume => "volume",
+            Self::Timing => "timing",
             Self::Endpoint => "endpoint",
             Self::LookElsewhere => "look_elsewhere",
+        }
+    }
+}
+
+/// What a signal sees: the hypothesis that explains the calls better than the agent's own past does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pattern {
+    /// None does.
+    #[default]
+    AsUsual,
+    /// Volume: more calls than expected.
+    MoreCalls,
+    /// Volume: fewer calls than expected, or none.
+    FewerCalls,
+    /// Volume: whole days grow past what an operator allows for drift.
+    Ramp,
+    /// Timing: gaps of a law that the agent has only just begun to follow.
+    OtherPace,
+    /// Timing: gaps of all lengths alike.
+    Irregular,
+    /// Timing: gaps as a person at a keyboard leaves them.
+    HumanPaced,
+    /// Timing: calls faster than the agent ever makes them.
+    MachineGun,
+    /// Timing: a periodic agent that has lost its period.
+    OffBeat,
+    /// Timing: a periodic agent that keeps its period better than it ever did.
+    TooRegular,
+    /// Endpoint: calls that this agent and its peers do not make.
+    Foreign,
+}
+
+impl Pattern {
+    /// The name in files and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AsUsual => "as_usual",
+            Self::MoreCalls => "more_calls",
+            Self::FewerCalls => "fewer_calls",
+            Self::Ramp => "ramp",
+            Self::OtherPace => "other_pace",
+            Self::Irregular => "irregular",
+            Self::HumanPaced => "human_paced",
+            Self::MachineGun => "machine_gun",
+            Self::OffBeat => "off_beat",
+            Self::TooRegular => "too_regular",
+            Self::Foreign => "foreign",
         }
     }
 }
@@ -56,16 +107,27 @@ pub struct Part {
     pub bits: MicroBits,
     /// Its share of what this call added to the level.
     pub added: MicroBits,
-    /// What was seen: calls in the window for volume; for endpoint one, this call; for look-elsewhere, how many
-    /// independent looks a day it accounts for.
+    /// The level as it would be if this signal were the only one, at its share of the budget. For look-elsewhere, zero.
+    pub level: MicroBits,
+    /// What the signal sees.
+    pub pattern: Pattern,
+    /// What was seen: calls in the window for volume; the gap before this call in seconds for timing; for endpoint one, this call; for look-elsewhere, how many
+    /// occasions a day it accounts for.
     pub observed: f64,
     /// What was expected, in the unit of `observed`: for endpoint the chance that a call of this agent is to it.
     pub expected: f64,
-    /// Over which window, milliseconds: for endpoint the time since the deviation began, 0 with this call.
+    /// The band in which the expectation lies for all that is known: for volume the edges that evidence is measured
+    /// against. Zero and zero where a signal has none.
+    pub low: f64,
+    /// Its upper edge.
+    pub high: f64,
+    /// When the deviation began, as far as the evidence tells: the change point. The call itself where nothing deviates.
+    pub since: Timestamp,
+    /// Over which window, milliseconds: for timing and endpoint the time since the deviation began, 0 with this call.
     pub window_ms: u64,
     /// What the expectation rests on.
     pub history: History,
-    /// The smallest change that would have kept the verdict under the watch budget: for volume the largest quiet
+    /// The smallest change that would have kept the verdict under the watch budget: for volume the nearest quiet
     /// `observed`, for endpoint the smallest quiet `expected`. Where the verdict was quiet, `observed`.
     pub quiet_at: f64,
 }
@@ -193,37 +255,83 @@ impl VerdictRecord {
 
     fn reason(&self, p: &Part) -> String {
         let h = p.history;
+        let unit = match p.signal {
+            Signal::Volume => "hours",
+            _ => "calls",
+        };
         let basis = format!(
-            "{} of history: {} % own, {} % peers, {} % prior",
-            match p.signal {
-                Signal::Volume => format!("{} windows", h.n),
-                _ => format!("{} calls", h.n),
-            },
+            "{} {unit} of history: {} % own, {} % peers, {} % prior",
+            h.n,
             h.own / 10,
             h.peers / 10,
             h.prior / 10
         );
+        let bits = format!("{:+.1} bits", p.bits);
         match p.signal {
-            Signal::Volume => format!(
-                "{:+.1} bits: {} calls in {} where about {} are expected; up to {} would have been quiet ({basis})",
-                p.bits,
-                number(p.observed),
-                duration(p.window_ms),
-                number(p.expected),
-                number(p.quiet_at),
+            Signal::Volume => format!("{bits}: {} ({basis})", volume(p)),
+            Signal::Timing => format!(
+                "{bits}: {}, {} between calls where {} is usual, since {} ({basis})",
+                timing(p.pattern),
+                seconds(p.observed),
+                seconds(p.expected),
+                p.since,
             ),
             Signal::Endpoint => format!(
-                "{:+.1} bits: `{}` is {} of what this agent calls by its own past and its peers'; {} would have been \
-                 quiet ({basis})",
-                p.bits,
+                "{bits}: `{}` is {} of what this agent calls by its own past and its peers'; {} would have been quiet \
+                 ({basis})",
                 self.endpoint,
                 percent(p.expected),
                 percent(p.quiet_at),
             ),
             Signal::LookElsewhere => {
-                format!("{:+.1} bits: the price of about {} looks a day", p.bits, number(p.observed))
+                format!(
+                    "{bits}: as unusual a stretch begins about {} times a day when nothing is wrong",
+                    number(p.observed)
+                )
             }
         }
+    }
+}
+
+fn volume(p: &Part) -> String {
+    let (n, window, m) = (number(p.observed), duration(p.window_ms), number(p.expected));
+    let (low, high, quiet) = (number(p.low), number(p.high), number(p.quiet_at));
+    match p.pattern {
+        Pattern::FewerCalls => format!(
+            "only {n} calls in {window} where about {m} are expected, {low} to {high} for all that is known, and too few \
+             since {}; {quiet} would have been quiet",
+            p.since
+        ),
+        Pattern::Ramp => format!(
+            "{n} calls in {window} where {m} were usual before it began to grow, at {}; up to {high} is allowed",
+            p.since
+        ),
+        _ => format!(
+            "{n} calls in {window} where about {m} are expected, {low} to {high} for all that is known, and too many \
+             since {}; up to {quiet} would have been quiet",
+            p.since
+        ),
+    }
+}
+
+fn timing(pattern: Pattern) -> &'static str {
+    match pattern {
+        Pattern::Irregular => "gaps of every length alike",
+        Pattern::HumanPaced => "gaps as a person leaves them",
+        Pattern::MachineGun => "calls faster than it ever makes them",
+        Pattern::OffBeat => "it has lost its period",
+        Pattern::TooRegular => "gaps more regular than it ever left",
+        _ => "gaps of another law than its own",
+    }
+}
+
+/// A length of time that people take in at a glance.
+fn seconds(s: f64) -> String {
+    match s {
+        s if s < 1.0 => format!("{:.0} ms", s * 1e3),
+        s if s < 120.0 => format!("{s:.1} s"),
+        s if s < 7_200.0 => format!("{:.0} minutes", s / 60.0),
+        s => format!("{:.1} h", s / 3_600.0),
     }
 }
 

@@ -10,8 +10,9 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Evidence, history};
+use super::{Evidence, Story, Strength, history};
 use crate::Timestamp;
+use crate::verdict::Pattern;
 
 /// Endpoints an agent's past remembers; the least used makes room (endpoint study §7: 32 slots).
 const SLOTS: usize = 32;
@@ -137,14 +138,20 @@ impl Endpoints {
         }
         self.sum = (before + (model.intruder() / share).log2()).max(0.0);
         self.last = self.last.max(ts);
+        let strength = |bits: f64| Strength { bits, per_day: calls_per_day };
         Evidence {
-            bits: self.sum,
-            bits_before: before,
-            looks_per_day: calls_per_day,
-            observed: 1.0,
-            expected: share,
-            window_ms: ts.since(self.since).as_millis() as u64,
-            history: history(self.calls, self.calls / (self.calls + STRENGTH), has_peers),
+            before: strength(before),
+            now: strength(self.sum),
+            story: Story {
+                pattern: if self.sum > 0.0 { Pattern::Foreign } else { Pattern::AsUsual },
+                observed: 1.0,
+                expected: share,
+                low: 0.0,
+                high: 1.0,
+                window_ms: ts.since(self.since).as_millis() as u64,
+                since: self.since,
+                history: history(self.calls, self.calls / (self.calls + STRENGTH), has_peers),
+            },
         }
     }
 
@@ -231,9 +238,9 @@ mod tests {
         let first = agent.score(ts, hash64(&["send"]), &model, &[], 288.0, true);
         agent.learn(hash64(&["send"]), true);
         let second = agent.score(ts, hash64(&["grant"]), &model, &[], 288.0, true);
-        assert!(first.bits > 3.0 && second.bits > first.bits + 3.0, "{first:?} {second:?}");
+        assert!(first.now.bits > 3.0 && second.now.bits > first.now.bits + 3.0, "{first:?} {second:?}");
         agent.accept();
-        assert!(agent.score(ts, hash64(&["send"]), &model, &[], 288.0, true).bits < first.bits);
+        assert!(agent.score(ts, hash64(&["send"]), &model, &[], 288.0, true).now.bits < first.now.bits);
     }
 
     #[test]
@@ -241,7 +248,7 @@ mod tests {
         let (_, model, ts) = settled(&["list"], 1);
         let mut agent = Endpoints::new(ts);
         let declared = [hash64(&["send"])];
-        assert!(agent.score(ts, hash64(&["send"]), &model, &declared, 288.0, true).bits < 1e-9);
-        assert!(agent.score(ts, hash64(&["grant"]), &model, &declared, 288.0, true).bits > 1.0);
+        assert!(agent.score(ts, hash64(&["send"]), &model, &declared, 288.0, true).now.bits < 1e-9);
+        assert!(agent.score(ts, hash64(&["grant"]), &model, &declared, 288.0, true).now.bits > 1.0);
     }
 }

@@ -1,66 +1,163 @@
-//! How far the counts of windows scatter around their means, and what is believed of it before enough is seen.
+//! How far counts scatter around their means: two moments, and how much of a burst the agent's last windows announce.
 
 use serde::{Deserialize, Serialize};
 
-/// Dispersion prior: 30 windows' weight and 1/r = 3 (same study, "Dispersion"). Agents work in sessions, so the Fano
-/// factor starts at that of sessions of 5 calls (the median of the recorded ones, fixtures/agent-traces) and gives way
-/// only to evidence, which comes with calls and not with idle windows: it weighs at least 30 calls.
-const DISPERSION_WINDOWS: f64 = 30.0;
-const DISPERSION_CALLS: f64 = 30.0;
-pub(super) const DISPERSION_PRIOR: Dispersion = Dispersion { nb2: 3.0, fano: 4.0 };
+use crate::stored::Stored;
 
-/// How counts scatter beyond Poisson: variance = m + nb2·m² or m·(1 + fano), whichever is larger.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Dispersion {
-    pub(super) nb2: f64,
-    fano: f64,
-}
+/// Weight of the prior, in windows; 1/r = 3, and a Fano factor of 0.9 of a window's mean where that is over 1 (study §1,
+/// "Dispersion").
+const PRIOR_WINDOWS: f64 = 30.0;
+const PRIOR_SHAPE: f64 = 3.0;
+const PRIOR_FANO: f64 = 0.9;
+/// Least relative variance beyond Poisson, and the least mean and excess it is divided by.
+const RELATIVE_MIN: f64 = 1e-3;
+const EXCESS_MIN: f64 = 1e-6;
+const MEAN_MIN: f64 = 1e-9;
+/// Below this mean a window's Fano factor is not taken at its word.
+const FANO_MEAN_MIN: f64 = 0.05;
+/// One window is at most six deviations (study: `q`).
+const DEVIATIONS2_MAX: f64 = 36.0;
+const SQUARE_FREE: f64 = 4.0;
 
-impl Dispersion {
-    /// Relative variance beyond Poisson at mean `m` (study: `1/r_eff`, never below 1e-3).
-    pub(super) fn relative(self, m: f64) -> f64 {
-        self.nb2.max(self.fano / m.max(1e-9)).max(1e-3)
-    }
-}
-
-/// Moments of window counts around their means.
+/// Moments of a scale's window counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Scatter {
-    q: f64,
-    m: f64,
-    m2: f64,
-    windows: f64,
+pub(super) struct Scatter<S> {
+    /// Σq and Σm² of the quadratic moment, 1/r = Σq/Σm².
+    excess: S,
+    square: S,
+    /// Σq/m and how many, of the linear one, F − 1 = mean(q/m).
+    fano: S,
+    windows: S,
 }
 
-impl Scatter {
-    /// Adds `k` windows that each had `n` calls where `m` were expected. The excess is clipped at six deviations, as in
-    /// the study, so that one wild window cannot excuse the next; where less than a call is expected the deviation is
-    /// that of the size of one session.
-    pub(super) fn add(&mut self, n: f64, m: f64, k: f64, now: Dispersion) {
-        let spread = m + m * m * now.relative(m);
-        let session = (1.0 + now.fano) * (1.0 + now.fano);
-        let q = ((n - m) * (n - m)).min(36.0 * spread.max(session)) - m;
-        self.q += k * q;
-        self.m += k * m;
-        self.m2 += k * m * m;
-        self.windows += k;
-    }
-
-    pub(super) fn fade(&mut self, factor: f64) {
-        for sum in [&mut self.q, &mut self.m, &mut self.m2, &mut self.windows] {
-            *sum *= factor;
+impl<S: Stored> Scatter<S> {
+    /// The prior, for windows that are expected to hold `m` calls.
+    pub(super) fn prior(m: f64) -> Self {
+        let square = PRIOR_WINDOWS * m * m;
+        Self {
+            excess: S::put(PRIOR_SHAPE * square),
+            square: S::put(square),
+            fano: S::put(PRIOR_WINDOWS * (PRIOR_FANO * m).max(1.0)),
+            windows: S::put(PRIOR_WINDOWS),
         }
     }
 
-    /// Both moments, each with `prior` at the weight of 30 windows like the average one, or of 30 calls.
-    pub(super) fn dispersion(&self, prior: Dispersion) -> Dispersion {
-        let per_window = |sum: f64| if self.windows > 0.0 { sum / self.windows } else { 0.0 };
-        let m = (DISPERSION_WINDOWS * per_window(self.m)).max(DISPERSION_CALLS);
-        let m2 = DISPERSION_WINDOWS * per_window(self.m2);
-        let blend = |sum: f64, weight: f64, prior: f64, prior_weight: f64| {
-            let weight = weight + prior_weight;
-            if weight > 0.0 { ((sum + prior * prior_weight) / weight).max(0.0) } else { prior }
-        };
-        Dispersion { nb2: blend(self.q, self.m2, prior.nb2, m2), fano: blend(self.q, self.m, prior.fano, m) }
+    #[cfg(test)]
+    pub(super) fn from_moments([excess, square, fano, windows]: [f64; 4]) -> Self {
+        Self { excess: S::put(excess), square: S::put(square), fano: S::put(fano), windows: S::put(windows) }
+    }
+
+    #[cfg(test)]
+    pub(super) fn moments(&self) -> [f64; 4] {
+        [self.excess.get(), self.square.get(), self.fano.get(), self.windows.get()]
+    }
+
+    /// 1/r, the relative variance beyond Poisson by the quadratic moment.
+    pub(super) fn relative(&self) -> f64 {
+        (self.excess.get() / self.square.get().max(f64::MIN_POSITIVE)).max(RELATIVE_MIN)
+    }
+
+    /// F − 1, the variance beyond Poisson per call, by the linear moment.
+    pub(super) fn fano(&self) -> f64 {
+        (self.fano.get() / self.windows.get()).max(0.0)
+    }
+
+    /// The shape of whole windows of this scale, at any mean.
+    pub(super) fn shape(&self) -> Shape {
+        Shape { relative: self.relative(), fano: self.fano() }
+    }
+
+    /// A window that was expected to hold `m` calls held `n`; `fade` is what is left of the past after one window.
+    pub(super) fn learn(&mut self, n: f64, m: f64, fade: f64) {
+        self.learn_many(n, m, fade, 1.0);
+    }
+
+    /// `k` windows that were each expected to hold `m` calls held `n`; `fade` is what is left after all of them, and `k`
+    /// what they weigh then.
+    pub(super) fn learn_many(&mut self, n: f64, m: f64, fade: f64, k: f64) {
+        let r = self.shape().at(m);
+        let q = ((n - m) * (n - m)).min(DEVIATIONS2_MAX * (m + m * m / r) + SQUARE_FREE) - m;
+        let linear = q / m.max(FANO_MEAN_MIN) * (m / FANO_MEAN_MIN).min(1.0);
+        self.fano.update(|f| f * fade + k * linear);
+        self.windows.update(|w| w * fade + k);
+        self.square.update(|s| s * fade + k * m * m);
+        let least = RELATIVE_MIN * self.square.get();
+        self.excess.update(|e| (e * fade + k * q).max(least));
+    }
+}
+
+/// What two moments say of the mixed Poisson's shape.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) relative: f64,
+    pub(super) fano: f64,
+}
+
+impl Shape {
+    /// The shape r at mean `m`: the smaller of what both moments say. With the linear one r falls with m, so that calls
+    /// that come together early in a window are one clump and no evidence by themselves.
+    pub(super) fn at(self, m: f64) -> f64 {
+        (1.0 / self.relative.max(RELATIVE_MIN)).min(m.max(MEAN_MIN) / self.fano.max(EXCESS_MIN))
+    }
+}
+
+/// What the last windows announce of the next one: the self-exciting null (study §1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Echo<S> {
+    /// Running mean of observed over expected, less 1: a fresh one is zero.
+    recent: S,
+    /// Σw(x−1)(y−1) and Σw(x−1)² less its prior, from which φ is made.
+    with: S,
+    square: S,
+}
+
+/// Weight of the prior φ = 0, how fast the running mean moves, the largest ratio it takes, and the largest φ.
+const ECHO_PRIOR: f64 = 30.0;
+const ECHO_STEP: f64 = 0.25;
+const ECHO_RATIO_MAX: f64 = 30.0;
+const ECHO_MAX: f64 = 0.95;
+/// Windows without a call after which the running mean stands at none (0.75^16 is a hundredth).
+const ECHO_IDLE_WINDOWS: i64 = 16;
+
+impl<S: Stored> Echo<S> {
+    /// A fresh one: nothing is announced.
+    pub(super) fn new() -> Self {
+        Self { square: S::put(ECHO_PRIOR), ..Self::default() }
+    }
+
+    /// φ, the share of a deviation that goes over to the next window.
+    pub(super) fn share(&self) -> f64 {
+        (self.with.get() / self.square.get()).clamp(0.0, ECHO_MAX)
+    }
+
+    /// By what the next window's expectation is multiplied: never below 1 for the test upward, never above for that
+    /// downward, or the start of every session would be news.
+    pub(super) fn factor(&self) -> f64 {
+        1.0 + self.share() * self.recent.get()
+    }
+
+    /// A window that was expected to hold `m` held `n`.
+    pub(super) fn learn(&mut self, n: f64, m: f64, fade: f64) {
+        let (y, weight) = ((n / m.max(1e-6)).min(ECHO_RATIO_MAX) - 1.0, m / (1.0 + m));
+        let x = self.recent.get();
+        self.with.update(|s| s * fade + weight * x * y);
+        self.square.update(|s| s * fade + weight * x * x);
+        self.recent.update(|x| x + ECHO_STEP * (y - x));
+    }
+
+    /// `k` windows without a call.
+    pub(super) fn learn_idle(&mut self, k: i64, m: f64, fade: f64) {
+        // The first few move the running mean; from then on nothing but forgetting happens.
+        let explicit = k.min(ECHO_IDLE_WINDOWS);
+        (0..explicit).for_each(|_| self.learn(0.0, m, fade));
+        let rest = libm::pow(fade, (k - explicit) as f64);
+        let steady = m / (1.0 + m) * (1.0 - rest) / (1.0 - fade);
+        self.with.update(|s| s * rest + steady);
+        self.square.update(|s| s * rest + steady);
+    }
+
+    #[cfg(test)]
+    pub(super) fn numbers(&self) -> [f64; 3] {
+        [self.recent.get() + 1.0, self.with.get(), self.square.get()]
     }
 }

@@ -1,0 +1,176 @@
+//! From evidence to a recurrence: how often a day *this* agent shows the like when nothing is wrong.
+//!
+//! A CUSUM's excursions above a level have an exponential tail. Its rate is 1 only where the model of the agent is
+//! right, so it is estimated from the excursions the agent has made (peaks over threshold; volume-timing study §1, "POT
+//! calibration"). The scale is integrated out under a gamma prior, which makes the tail a Lomax.
+
+use libm::{exp, log2};
+use serde::{Deserialize, Serialize};
+
+use crate::stored::Stored;
+
+/// Weight of the prior scale, in excursions (study: `a0`).
+const PRIOR_EXCURSIONS: f64 = 20.0;
+/// The scale before anything is known, of which 2/3 are given back with the agent's first fortnights (study: `s0`).
+const SCALE_YOUNG: f64 = 3.0;
+const SCALE_SETTLED: f64 = 1.0;
+const SETTLING_DAYS: f64 = 14.0;
+/// What one excursion may teach, as a multiple of the threshold in force (study: `X = min(M, 1.5 thr) − u`).
+const PEAK_MAX: f64 = 1.5;
+/// However many small excursions an agent makes, its scale ends at this multiple of its peers' (study §7: widening by
+/// excursions under the threshold is the attacker's way in).
+const SCALE_OVER_PEERS_MAX: f64 = 3.0;
+/// Excursions of peers from which their scale replaces the schedule above.
+const PEERS_MIN: f64 = 100.0;
+
+/// Where excursions begin, in nats of evidence, and how the looks of one group come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Group {
+    /// An excursion begins above this and ends below half of it.
+    pub(crate) threshold: f64,
+    /// Days from one look to the next that does not depend on it: the length of the window.
+    pub(crate) look_days: f64,
+    /// Groups that share the family's budget.
+    pub(crate) groups: f64,
+}
+
+/// What the excursions of one group have been.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Tail<S> {
+    excursions: S,
+    /// Sum of how far the peaks stood above the threshold, and of its squares.
+    excess: S,
+    excess2: S,
+    /// The highest of the present excursion; 0 outside one.
+    peak: S,
+}
+
+/// What many agents' excursions have been; the prior of one of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PeerTail {
+    excursions: f64,
+    excess: f64,
+    excess2: f64,
+}
+
+impl PeerTail {
+    /// An excursion of some agent stood so far above the threshold.
+    pub(crate) fn learn(&mut self, excess: f64) {
+        self.excursions += 1.0;
+        self.excess += excess;
+        self.excess2 += excess * excess;
+    }
+
+    /// What peers' excursions say the scale is; none before there are enough.
+    fn scale(&self) -> Option<f64> {
+        (self.excursions >= PEERS_MIN)
+            .then(|| scale(SCALE_SETTLED, self.excursions, self.excess, self.excess2))
+    }
+}
+
+/// The larger of the two estimates of an exponential's scale, by the first moment and by the ratio of the second to the
+/// first, which hears the tail; both with the prior at its weight.
+fn scale(prior: f64, n: f64, sum: f64, sum2: f64) -> f64 {
+    let (a, first) = (PRIOR_EXCURSIONS + n, PRIOR_EXCURSIONS * prior + sum);
+    (first / a).max((PRIOR_EXCURSIONS * prior * prior + sum2 / 2.0) / first)
+}
+
+/// How evidence of one group translates, at one moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Rule {
+    threshold: f64,
+    /// Shape and scale of the Lomax tail.
+    shape: f64,
+    scale: f64,
+    /// Excursions a day, all groups of the family together.
+    per_day: f64,
+}
+
+impl Rule {
+    /// Bits above the threshold: −log2 of the share of excursions that reach so far.
+    pub(crate) fn bits(&self, evidence: f64) -> f64 {
+        let above = (evidence - self.threshold).max(0.0);
+        self.shape * log2(1.0 + above / (self.shape * self.scale))
+    }
+
+    /// How often a day an excursion begins.
+    pub(crate) fn per_day(&self) -> f64 {
+        self.per_day
+    }
+
+    /// The evidence that recurs once in so many days.
+    pub(crate) fn evidence_once_in(&self, days: f64) -> f64 {
+        let looks = self.per_day * days;
+        if looks <= 1.0 {
+            return self.threshold;
+        }
+        self.threshold + self.shape * self.scale * (libm::pow(looks, 1.0 / self.shape) - 1.0)
+    }
+}
+
+impl<S: Stored> Tail<S> {
+    /// The rule after `age_days` of this agent, among such peers.
+    pub(crate) fn rule(&self, group: Group, age_days: f64, peers: &PeerTail) -> Rule {
+        let scheduled =
+            SCALE_SETTLED + (SCALE_YOUNG - SCALE_SETTLED) * exp(-age_days.max(0.0) / SETTLING_DAYS);
+        let of_peers = peers.scale();
+        self.rule_with(group, age_days, of_peers.unwrap_or(scheduled), of_peers)
+    }
+
+    /// The same from a given prior scale.
+    pub(crate) fn rule_with(&self, group: Group, age_days: f64, prior: f64, peers: Option<f64>) -> Rule {
+        let n = self.excursions.get();
+        let most = SCALE_OVER_PEERS_MAX * peers.unwrap_or(SCALE_YOUNG).max(SCALE_SETTLED);
+        let scale = scale(prior, n, self.excess.get(), self.excess2.get()).min(most);
+        let never = exp(group.threshold) * group.look_days;
+        Rule {
+            threshold: group.threshold,
+            shape: PRIOR_EXCURSIONS + n,
+            scale,
+            per_day: group.groups * (n + 1.0) / (age_days.max(0.0) + never),
+        }
+    }
+
+    /// Whether an excursion is under way.
+    pub(crate) fn is_out(&self) -> bool {
+        self.peak.get() > 0.0
+    }
+
+    /// Excursions learned so far.
+    pub(crate) fn excursions(&self) -> f64 {
+        self.excursions.get()
+    }
+
+    /// A look at the evidence: begins an excursion or raises its peak.
+    pub(crate) fn raise(&mut self, evidence: f64, group: Group) {
+        if evidence > group.threshold {
+            self.peak.update(|peak| peak.max(evidence));
+        }
+    }
+
+    /// Whether evidence so low ends the excursion that is under way.
+    pub(crate) fn ends(&self, evidence: f64, group: Group) -> bool {
+        self.is_out() && evidence < group.threshold / 2.0
+    }
+
+    /// The highest evidence of the present excursion.
+    pub(crate) fn peak(&self) -> f64 {
+        self.peak.get()
+    }
+
+    /// Ends the excursion, learns it and gives how far it stood above the threshold. `alarm` is the evidence at which a
+    /// person is asked: what is far above it is no part of being normal.
+    pub(crate) fn end(&mut self, group: Group, alarm: f64) -> f64 {
+        let excess = (self.peak.get().min(PEAK_MAX * alarm) - group.threshold).max(0.0);
+        self.excursions.update(|n| n + 1.0);
+        self.excess.update(|x| x + excess);
+        self.excess2.update(|x| x + excess * excess);
+        self.forget();
+        excess
+    }
+
+    /// Ends the excursion and learns nothing.
+    pub(crate) fn forget(&mut self) {
+        self.peak = S::default();
+    }
+}

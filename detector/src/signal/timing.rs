@@ -1,0 +1,347 @@
+//! Timing: are these the gaps that this agent leaves between its calls?
+//!
+//! The law of its log-gaps given whether the gap before was short or long, against named alternatives, each a CUSUM of
+//! its own; for agents that keep a period, the phase as well; the same calibrated tail as volume's (volume-timing study
+//! §2). What wanders slowly, like the pace of a model behind an agent, is taken out first.
+
+mod gaps;
+mod pace;
+mod phase;
+#[cfg(test)]
+mod tests;
+
+use std::f64::consts::LN_2;
+use std::sync::LazyLock;
+
+use libm::{exp, floor, log, log2};
+use serde::{Deserialize, Serialize};
+
+use self::gaps::{BINS, Gaps, PRIOR_EVENTS, PeerGaps};
+use self::pace::Pace;
+use self::phase::Phase;
+use super::tail::{Group, PeerTail, Rule, Tail};
+use super::{Story, Strength, history};
+use crate::Timestamp;
+use crate::stored::{Half, Stored};
+use crate::verdict::Pattern;
+
+/// Excursions begin at this evidence, nats (study §2's prototype: u = 4).
+const THRESHOLD: f64 = 4.0;
+/// Two groups: the histogram's alternatives, and the phase's.
+const GROUPS: usize = 2;
+/// Alternatives of the histogram: the fast learner, even, human-paced, machine-gun.
+const ALTERNATIVES: usize = 4;
+/// A human's gaps: log-normal with median 8 s and sd 1.7 octaves; a machine-gun's: under 256 ms (study §2).
+const HUMAN_OCTAVES: f64 = 13.0;
+const HUMAN_SD_OCTAVES: f64 = 1.7;
+const GUN_BINS: usize = 8;
+/// Share of an alternative's own shape, and of what is even beside it.
+const SHAPE_SHARE: f64 = 0.9;
+/// Over this share of the alarm's evidence nothing is learned (study §2).
+const LEARN_BELOW: f64 = 0.6;
+/// Gaps of one agent that teach its peers.
+const TEACHES_MAX: u32 = 1_000;
+const TEACHES_EXCURSIONS_MAX: f64 = 20.0;
+/// How fast the line between short and long gaps follows, in bins.
+const MEDIAN_STEP: f64 = 0.02;
+/// Events a day that are assumed before a day has passed.
+const DAY_MIN: f64 = 1e-3;
+const GAP_MIN_S: f64 = 1e-3;
+/// Without a verdict learning rests this long after an alarm, as for volume.
+const REST_S: u32 = 86_400;
+
+/// What the fleet says of an agent's gaps before it has left any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TimingPrior {
+    gaps: PeerGaps,
+    tails: [PeerTail; GROUPS],
+}
+
+/// What one agent is read against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) peers: &'a TimingPrior,
+    pub(crate) has_peers: bool,
+    /// Days between two false alarms of this family.
+    pub(crate) alarm_days: f64,
+}
+
+/// One agent's gaps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(bound(
+    serialize = "S: Serialize, B: Serialize",
+    deserialize = "S: Stored + Deserialize<'de>, B: Stored + Deserialize<'de>"
+))]
+pub(crate) struct Timing<S = f32, B = Half> {
+    born: Timestamp,
+    last: Timestamp,
+    events: u32,
+    /// The bin of the gap before, and the line between short and long.
+    before: u8,
+    median: S,
+    sums: [S; ALTERNATIVES],
+    /// When each sum last was zero: seconds from birth.
+    since: [u32; ALTERNATIVES],
+    /// Since an alarm nothing is learned until a verdict, or until then, in seconds from birth; 0 while learning.
+    rest_until: u32,
+    tails: [Tail<S>; GROUPS],
+    phase: Phase<S>,
+    pace: Pace<S>,
+    gaps: Gaps<S, B>,
+}
+
+/// What the timing says after a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    pub(crate) before: Strength,
+    pub(crate) now: Strength,
+    /// Which alternative wins; none while nothing stands out.
+    pub(crate) pattern: Pattern,
+    /// The gap that was seen, in seconds, and the one that is usual.
+    gap_s: f64,
+    usual_s: f64,
+    since: Timestamp,
+}
+
+/// Chance of a bin for a human and for a machine-gun, as logarithms; what is even is the same for all.
+static NAMED: LazyLock<[[f64; BINS]; 2]> = LazyLock::new(|| {
+    let even = (1.0 - SHAPE_SHARE) / BINS as f64;
+    let human = |bin: usize| {
+        let z = (bin as f64 + 0.5 - HUMAN_OCTAVES) / HUMAN_SD_OCTAVES;
+        SHAPE_SHARE * exp(-z * z / 2.0) / (HUMAN_SD_OCTAVES * 2.506_628_274_631) + even
+    };
+    let gun = |bin: usize| {
+        let (inside, outside) =
+            (SHAPE_SHARE / GUN_BINS as f64, (1.0 - SHAPE_SHARE) / (BINS - GUN_BINS) as f64);
+        if bin < GUN_BINS { inside } else { outside }
+    };
+    [std::array::from_fn(|b| log(human(b))), std::array::from_fn(|b| log(gun(b)))]
+});
+
+impl<S: Stored, B: Stored> Timing<S, B> {
+    /// An agent first seen at `ts`.
+    pub(crate) fn new(ts: Timestamp, peers: &TimingPrior) -> Self {
+        Self {
+            born: ts,
+            last: ts,
+            events: 0,
+            before: 10,
+            median: S::default(),
+            sums: [S::default(); ALTERNATIVES],
+            since: [0; ALTERNATIVES],
+            rest_until: 0,
+            tails: [Tail::default(); GROUPS],
+            phase: Phase::new(),
+            pace: Pace::new(),
+            gaps: Gaps::new(&peers.gaps),
+        }
+    }
+
+    /// One call at `ts`, not before the last one.
+    pub(crate) fn count(&mut self, ts: Timestamp, ctx: Context<'_>, tally: &mut TimingPrior) -> Reading {
+        self.events = self.events.saturating_add(1);
+        if self.events == 1 {
+            return Reading {
+                before: Strength::CALM,
+                now: Strength::CALM,
+                pattern: Pattern::AsUsual,
+                gap_s: 0.0,
+                usual_s: 0.0,
+                since: ts,
+            };
+        }
+        let gap_s = (ts.since(self.last).as_micros() as f64 / 1e6).max(GAP_MIN_S);
+        self.last = ts;
+        if self.rest_until > 0 && self.age_s() >= self.rest_until {
+            self.accept(ctx);
+        }
+        let octaves = log2(gap_s * 1e3);
+        let state = usize::from(f64::from(self.before) >= self.median.get());
+        let bin = bin_of(octaves - self.pace.octaves());
+        let before = self.strength(ctx);
+        self.weigh(state, bin);
+        self.phase.take(gap_s, self.events);
+        let suspect = self.look(ctx, tally);
+        let (strength, group) = self.strength(ctx);
+        if self.rest_until == 0 && strength.level() >= log2(ctx.alarm_days) {
+            self.rest_until = self.age_s().saturating_add(REST_S);
+        }
+        let suspect = suspect || self.rest_until > 0;
+        let reading = Reading {
+            before: before.0,
+            now: strength,
+            pattern: self.pattern(group),
+            gap_s,
+            usual_s: self.usual_s(group),
+            since: self.since(group),
+        };
+        self.learn(state, bin, octaves, suspect, tally);
+        reading
+    }
+
+    /// Adds what the gap says for each alternative.
+    fn weigh(&mut self, state: usize, bin: usize) {
+        let known = log(self.gaps.known(state, bin));
+        let named = &*NAMED;
+        let even = -log(BINS as f64);
+        let chances = [log(self.gaps.lately(state, bin)), even, named[0][bin], named[1][bin]];
+        let age_s = self.age_s();
+        for (i, chance) in chances.into_iter().enumerate() {
+            if self.sums[i].get() <= 0.0 {
+                self.since[i] = age_s;
+            }
+            self.sums[i].update(|s| (s + chance - known).max(0.0));
+        }
+    }
+
+    /// Shows both groups their evidence; whether it is so high that nothing may be learned.
+    fn look(&mut self, ctx: Context<'_>, tally: &mut TimingPrior) -> bool {
+        let mut suspect = false;
+        for g in 0..GROUPS {
+            let Some(evidence) = self.evidence(g) else { continue };
+            let group = self.group();
+            self.tails[g].raise(evidence, group);
+            if self.tails[g].is_out() {
+                let alarm = self.rule(g, ctx).evidence_once_in(ctx.alarm_days);
+                suspect |= g == 0 && evidence > LEARN_BELOW * alarm;
+                if self.rest_until == 0 && self.tails[g].ends(evidence, group) {
+                    let excess = self.tails[g].end(group, alarm);
+                    if self.tails[g].excursions() <= TEACHES_EXCURSIONS_MAX {
+                        tally.tails[g].learn(excess);
+                    }
+                }
+            }
+        }
+        suspect
+    }
+
+    fn learn(&mut self, state: usize, bin: usize, octaves: f64, suspect: bool, tally: &mut TimingPrior) {
+        self.gaps.learn(state, bin, suspect);
+        if !suspect {
+            self.pace.learn(octaves, self.events);
+            if self.events <= TEACHES_MAX {
+                tally.gaps.learn(state, bin);
+            }
+        }
+        let b = bin as f64;
+        self.median.update(|m| {
+            m + MEDIAN_STEP
+                * if b > m {
+                    1.0
+                } else if b < m {
+                    -1.0
+                } else {
+                    0.0
+                }
+        });
+        self.before = bin as u8;
+    }
+
+    /// Evidence of a group in nats; none where the group does not speak of this agent.
+    fn evidence(&self, g: usize) -> Option<f64> {
+        if g == 0 {
+            let most = self.sums.iter().map(|s| s.get()).fold(0.0, f64::max);
+            return Some(most - 2.0 * LN_2);
+        }
+        self.phase.is_periodic(self.events).then(|| self.phase.evidence().0)
+    }
+
+    fn group(&self) -> Group {
+        Group { threshold: THRESHOLD, look_days: 1.0 / self.calls_per_day(), groups: GROUPS as f64 }
+    }
+
+    fn calls_per_day(&self) -> f64 {
+        f64::from(self.events) / self.age_days().max(DAY_MIN)
+    }
+
+    fn age_s(&self) -> u32 {
+        u32::try_from(self.last.since(self.born).as_secs()).unwrap_or(u32::MAX)
+    }
+
+    fn age_days(&self) -> f64 {
+        self.last.since(self.born).as_secs_f64() / 86_400.0
+    }
+
+    fn rule(&self, g: usize, ctx: Context<'_>) -> Rule {
+        self.tails[g].rule(self.group(), self.age_days(), &ctx.peers.tails[g])
+    }
+
+    /// The strongest evidence now and whose it is.
+    pub(crate) fn strength(&self, ctx: Context<'_>) -> (Strength, Option<usize>) {
+        let mut strongest = (Strength::CALM, None);
+        for g in 0..GROUPS {
+            if let (true, Some(evidence)) = (self.tails[g].is_out(), self.evidence(g)) {
+                let rule = self.rule(g, ctx);
+                let strength = Strength { bits: rule.bits(evidence), per_day: rule.per_day() };
+                if strength.level() > strongest.0.level() {
+                    strongest = (strength, Some(g));
+                }
+            }
+        }
+        strongest
+    }
+
+    fn winner(&self) -> usize {
+        let sums = self.sums.map(Stored::get);
+        (1..ALTERNATIVES).fold(0, |best, i| if sums[i] > sums[best] { i } else { best })
+    }
+
+    fn pattern(&self, group: Option<usize>) -> Pattern {
+        match group {
+            None => Pattern::AsUsual,
+            Some(0) => [Pattern::OtherPace, Pattern::Irregular, Pattern::HumanPaced, Pattern::MachineGun]
+                [self.winner()],
+            Some(_) => [Pattern::OffBeat, Pattern::TooRegular][self.phase.evidence().1],
+        }
+    }
+
+    fn since(&self, group: Option<usize>) -> Timestamp {
+        match group {
+            Some(0) => self.born + std::time::Duration::from_secs(u64::from(self.since[self.winner()])),
+            _ => self.last,
+        }
+    }
+
+    /// The middle gap, or the period where it is held to one.
+    fn usual_s(&self, group: Option<usize>) -> f64 {
+        match group {
+            Some(1) => self.phase.period_s(),
+            _ => libm::exp2(self.median.get() + 0.5 + self.pace.octaves()) / 1e3,
+        }
+    }
+
+    /// The numbers behind the reading.
+    pub(crate) fn story(&self, reading: &Reading, ctx: Context<'_>) -> Story {
+        let own = f64::from(self.events);
+        Story {
+            pattern: reading.pattern,
+            observed: reading.gap_s,
+            expected: reading.usual_s,
+            low: 0.0,
+            high: 0.0,
+            window_ms: self.last.since(reading.since).as_millis() as u64,
+            since: reading.since,
+            history: history(own, own / (own + PRIOR_EVENTS), ctx.has_peers),
+        }
+    }
+
+    /// The present gaps are normal, by a person's word.
+    pub(crate) fn accept(&mut self, ctx: Context<'_>) {
+        for g in 0..GROUPS {
+            if self.tails[g].is_out() {
+                let alarm = self.rule(g, ctx).evidence_once_in(ctx.alarm_days);
+                self.tails[g].end(self.group(), alarm);
+                if g == 0 {
+                    self.gaps.accept();
+                }
+            }
+        }
+        self.sums = [S::default(); ALTERNATIVES];
+        self.phase.rest();
+        self.rest_until = 0;
+    }
+}
+
+fn bin_of(octaves: f64) -> usize {
+    floor(octaves).clamp(0.0, (BINS - 1) as f64) as usize
+}

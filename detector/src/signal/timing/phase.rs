@@ -1,0 +1,82 @@
+//! Agents that keep a period: how far each gap is from a whole multiple of it (volume-timing study §2, "Periodic
+//! agents").
+
+use libm::{exp, fabs, log, rint};
+use serde::{Deserialize, Serialize};
+
+use crate::stored::Stored;
+
+/// A gap of more periods than this says nothing of the phase; missed firings are not news.
+const PERIODS_MAX: f64 = 4.0;
+/// Gaps from which the estimate moves slowly, and how slowly.
+const SETTLED_EVENTS: u32 = 200;
+const STEP: f64 = 0.01;
+/// Largest relative step of the period, least scale, and the scale under which an agent counts as periodic.
+const STEP_MAX: f64 = 0.05;
+const SCALE_MIN: f64 = 1e-3;
+const SCALE_PERIODIC: f64 = 0.12;
+const SCALE_YOUNG: f64 = 0.1;
+/// The null's share of Laplace; the rest is even over one period. A too regular agent has a fourth of the scale.
+const LAPLACE: f64 = 0.97;
+const TIGHTER: f64 = 4.0;
+/// What a gap of too many periods adds to "not periodic", nats.
+const LOST: f64 = 1.0;
+
+/// Period, scale of the residual, and the CUSUMs of its two alternatives.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Phase<S> {
+    period_s: S,
+    scale: S,
+    /// Not periodic any more, and too regular.
+    sums: [S; 2],
+}
+
+impl<S: Stored> Phase<S> {
+    pub(super) fn new() -> Self {
+        Self { period_s: S::default(), scale: S::put(SCALE_YOUNG), sums: [S::default(); 2] }
+    }
+
+    /// Whether the agent keeps a period well enough to be held to it.
+    pub(super) fn is_periodic(&self, events: u32) -> bool {
+        events > SETTLED_EVENTS && self.scale.get() < SCALE_PERIODIC
+    }
+
+    /// The period in seconds, 0 before the second event.
+    pub(super) fn period_s(&self) -> f64 {
+        self.period_s.get()
+    }
+
+    /// The larger of the two sums less the price of taking it, and which it is.
+    pub(super) fn evidence(&self) -> (f64, usize) {
+        let [lost, tight] = self.sums.map(Stored::get);
+        let (sum, i) = if tight > lost { (tight, 1) } else { (lost, 0) };
+        (sum - std::f64::consts::LN_2, i)
+    }
+
+    /// Takes a gap in; gives what it adds to either alternative.
+    pub(super) fn take(&mut self, gap_s: f64, events: u32) {
+        if self.period_s.get() <= 0.0 {
+            self.period_s = S::put(gap_s);
+        }
+        let (period, scale) = (self.period_s.get(), self.scale.get());
+        let periods = rint(gap_s / period).max(1.0);
+        if periods > PERIODS_MAX {
+            self.sums[0].update(|s| (s + LOST).max(0.0));
+            return;
+        }
+        let off = gap_s / period - periods;
+        let laplace = |scale: f64| LAPLACE * exp(-fabs(off) / scale) / (2.0 * scale) + (1.0 - LAPLACE);
+        let null = laplace(scale);
+        self.sums[0].update(|s| (s - log(null)).max(0.0));
+        self.sums[1].update(|s| (s + log(laplace(scale / TIGHTER) / null)).max(0.0));
+        let step = if events > SETTLED_EVENTS { STEP } else { 1.0 / (f64::from(events) + 1.0) };
+        let relative = (off / periods).clamp(-STEP_MAX, STEP_MAX);
+        self.period_s.update(|p| p * exp(step * relative));
+        let target = fabs(off).min(4.0 * scale + SCALE_MIN);
+        self.scale.update(|s| (s + step * (target - s)).max(SCALE_MIN));
+    }
+
+    pub(super) fn rest(&mut self) {
+        self.sums = [S::default(); 2];
+    }
+}

@@ -1,0 +1,129 @@
+//! Likelihood ratios of a mixed-Poisson (Polya) process, which may be read at any moment of an open window.
+//!
+//! `l_ρ(n, m) = n ln ρ − (r + n) ln((r + ρm)/(r + m))`: n events where m were expected so far, of an agent whose rate is
+//! multiplied by ρ, against one whose is not (volume-timing study §1, "Sequential likelihood ratio"). In n it is a line,
+//! so what does not depend on the count is computed once, and bounds of the logarithm tell where it need not be.
+
+use std::f64::consts::{LN_2, LN_10};
+
+use libm::log1p;
+
+/// Rate factors told apart upward (study: rho_up), and their logarithms.
+pub(super) const UP: [f64; 5] = [1.5, 2.0, 4.0, 12.0, 50.0];
+pub(super) const LN_UP: [f64; 5] =
+    [0.405_465_108_108_164_4, LN_2, 2.0 * LN_2, 2.484_906_649_788_000_4, 3.912_023_005_428_146];
+/// The same downward (study: rho_dn).
+pub(super) const DOWN: [f64; 3] = [0.67, 0.4, 0.1];
+pub(super) const LN_DOWN: [f64; 3] = [-0.400_477_566_597_125_25, -0.916_290_731_874_155, -LN_10];
+
+/// The ratios of one direction as lines in the count.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lines<const N: usize> {
+    /// What one event adds, and what none at all gives.
+    slope: [f64; N],
+    none: [f64; N],
+}
+
+impl Lines<5> {
+    /// Upward, with `m` expected so far and the shape `r`.
+    pub(super) fn up(m: f64, r: f64) -> Self {
+        Self::new(r, |i| LN_UP[i], |i| log1p((UP[i] - 1.0) * m / (r + m)))
+    }
+
+    /// Nowhere below [`Self::up`], and without a logarithm: for x ≥ 0, ln(1 + x) ≥ 3x(2 + x)/(6 + 6x + x²), the Padé
+    /// approximant of order 2/2.
+    pub(super) fn up_bound(m: f64, r: f64) -> Self {
+        let turn = |i: usize| {
+            let x = (UP[i] - 1.0) * m / (r + m);
+            3.0 * x * (2.0 + x) / (6.0 + x * (6.0 + x))
+        };
+        Self::new(r, |i| LN_UP[i], turn)
+    }
+
+    /// The least count at which a sum that now stands at `sums` can reach `evidence`; below it no answer changes.
+    pub(super) fn least_count(&self, sums: impl Fn(usize) -> f64, evidence: f64) -> u32 {
+        let reach = |i: usize| (evidence - sums(i) - self.none[i]) / self.slope[i].max(f64::MIN_POSITIVE);
+        let least = (0..5).map(reach).fold(f64::INFINITY, f64::min);
+        // Less by one for the rounding of this very division: a count too small only means a look too early.
+        (least.floor() - 1.0).clamp(0.0, f64::from(u32::MAX)) as u32
+    }
+}
+
+impl Lines<3> {
+    /// Downward.
+    pub(super) fn down(m: f64, r: f64) -> Self {
+        Self::new(r, |i| LN_DOWN[i], |i| log1p((DOWN[i] - 1.0) * m / (r + m)))
+    }
+
+    /// Nowhere below [`Self::down`]: for x ≥ 0, ln(1 + x) ≤ x(6 + x)/(6 + 4x), the Padé approximant of order 2/1.
+    pub(super) fn down_bound(m: f64, r: f64) -> Self {
+        let turn = |i: usize| {
+            let x = (1.0 - DOWN[i]) * m / (r + DOWN[i] * m);
+            -x * (6.0 + x) / (6.0 + 4.0 * x)
+        };
+        Self::new(r, |i| LN_DOWN[i], turn)
+    }
+}
+
+impl<const N: usize> Lines<N> {
+    fn new(r: f64, ln_factor: impl Fn(usize) -> f64, turn: impl Fn(usize) -> f64) -> Self {
+        let turns: [f64; N] = std::array::from_fn(turn);
+        Self {
+            slope: std::array::from_fn(|i| ln_factor(i) - turns[i]),
+            none: std::array::from_fn(|i| -r * turns[i]),
+        }
+    }
+
+    /// The ratio of factor `i` after `n` events.
+    pub(super) fn at(&self, i: usize, n: f64) -> f64 {
+        self.none[i] + n * self.slope[i]
+    }
+
+    /// The largest of the sums with the ratios after `n` events added, and its place.
+    pub(super) fn best(&self, sums: impl Fn(usize) -> f64, n: f64) -> (f64, usize) {
+        let mut best = (f64::NEG_INFINITY, 0);
+        for i in 0..N {
+            let sum = sums(i) + self.at(i, n);
+            if sum > best.0 {
+                best = (sum, i);
+            }
+        }
+        best
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logarithms_are_those_of_the_factors() {
+        for (f, l) in UP.iter().zip(LN_UP).chain(DOWN.iter().zip(LN_DOWN)) {
+            assert!((f.ln() - l).abs() < 1e-15, "{f}: {} != {l}", f.ln());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn bounds_are_never_below(m in 0.0..1e4_f64, r in 1e-3..1e3_f64, n in 0..10_000_u32) {
+            let n = f64::from(n);
+            for i in 0..5 {
+                let slack = 1e-9 * (1.0 + n);
+                proptest::prop_assert!(Lines::up_bound(m, r).at(i, n) + slack >= Lines::up(m, r).at(i, n));
+            }
+            for i in 0..3 {
+                let slack = 1e-9 * (1.0 + n);
+                proptest::prop_assert!(Lines::down_bound(m, r).at(i, n) + slack >= Lines::down(m, r).at(i, n));
+            }
+        }
+
+        #[test]
+        fn under_the_least_count_nothing_reaches(m in 0.0..1e3_f64, r in 1e-3..1e3_f64, s in 0.0..3.0_f64) {
+            let (bound, exact) = (Lines::up_bound(m, r), Lines::up(m, r));
+            let least = bound.least_count(|_| s, 3.6);
+            for n in [0, least / 2, least.saturating_sub(1)] {
+                proptest::prop_assert!(n >= least || exact.best(|_| s, f64::from(n)).0 < 3.6, "{n} of {least}");
+            }
+        }
+    }
+}

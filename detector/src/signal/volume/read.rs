@@ -1,0 +1,397 @@
+//! Looks at the open windows: after every call that could change an answer, and at the end of every cell.
+
+use std::f64::consts::LN_2;
+use std::sync::LazyLock;
+
+use libm::{exp, log, log2};
+
+use super::ratio::{Lines, UP};
+use super::scale::Expected;
+use super::scatter::Shape;
+use super::{
+    CELL, CELLS, CELLS_PER_HOUR, Context, SCALES, THRESHOLD, Volume, VolumeTally, group, into_cell, ramp,
+};
+use crate::signal::tail::Rule;
+use crate::signal::{Story, Strength};
+use crate::stored::Stored;
+use crate::verdict::Pattern;
+use crate::{Timestamp, signal};
+
+/// The price of taking the best of several factors, nats (study: `max S − ln #`).
+const LN_5: f64 = 1.609_437_912_434_100_3;
+const LN_3: f64 = 1.098_612_288_668_109_8;
+
+/// What the volume says after a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    /// Just before the call,
+    pub(crate) before: Strength,
+    /// and after it.
+    pub(crate) now: Strength,
+    /// Where the strongest evidence stands; none while nothing stands out.
+    pub(crate) at: Option<Place>,
+}
+
+impl Reading {
+    /// The factor by which the rate has grown, where the strongest evidence says that it has; else 1.
+    pub(crate) fn jump(&self) -> f64 {
+        match self.at {
+            Some(Place::Up(_, i)) => UP[i],
+            _ => 1.0,
+        }
+    }
+}
+
+impl From<Strongest> for Reading {
+    fn from(s: Strongest) -> Self {
+        Self { before: s.before, now: s.now, at: s.at }
+    }
+}
+
+/// Whose evidence it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The scale's upward or downward group, and the factor that wins in it.
+    Up(usize, usize),
+    /// As above.
+    Down(usize, usize),
+    /// Whole days against the anchor.
+    Ramp,
+}
+
+impl Place {
+    /// The tail that calibrates it.
+    pub(super) fn tail(self) -> Option<usize> {
+        match self {
+            Self::Up(k, _) => Some(2 * k),
+            Self::Down(k, _) => Some(2 * k + 1),
+            Self::Ramp => None,
+        }
+    }
+}
+
+static LN_CELLS: LazyLock<[f64; CELLS_PER_HOUR as usize + 1]> =
+    LazyLock::new(|| std::array::from_fn(|i| log(i as f64)));
+
+/// The strongest evidence so far, on the way through the groups.
+struct Strongest {
+    before: Strength,
+    now: Strength,
+    at: Option<Place>,
+}
+
+impl<S: Stored, C: Stored> Volume<S, C> {
+    /// How counts scatter in the window of scale `k` that is open until the end of `cell`: between two scales, both moments
+    /// are interpolated in the logarithm of time, or a short burst in a long window would be scored with the long
+    /// window's dispersion (study §1).
+    fn shape(&self, k: usize) -> Shape {
+        let own = self.scales[k].scatter.shape();
+        let open = self.cell.rem_euclid(CELLS[k]) + 1;
+        if open == CELLS[k] {
+            return own;
+        }
+        let below = (0..k).rev().find(|j| CELLS[*j] <= open).unwrap_or(0);
+        let at = |cells: i64| LN_CELLS[cells as usize];
+        let w = (at(open) - at(CELLS[below])) / (at(CELLS[below + 1]) - at(CELLS[below]));
+        let between = |a: S, b: S| exp(a.get() + w * (b.get() - a.get()));
+        let (a, b) = (&self.scales[below], &self.scales[below + 1]);
+        Shape {
+            relative: own.relative.max(between(a.ln_relative, b.ln_relative)),
+            fano: between(a.ln_fano, b.ln_fano),
+        }
+    }
+
+    /// Counts one call at `ts` (call [`Volume::advance`] first) and reads what it changes.
+    pub(crate) fn count(&mut self, ts: Timestamp, ctx: Context<'_>, tally: &mut VolumeTally) -> Reading {
+        if self.room > 0 && self.out == 0 {
+            self.room -= 1;
+            self.fresh += 1;
+            return self.strongest_of_days().into();
+        }
+        self.flush();
+        let more = self.expected_in_cell(into_cell(ts));
+        let mut strongest = self.strongest_of_days();
+        let mut room = u32::MAX;
+        for k in 0..SCALES {
+            let expected = self.scales[k].expected(more);
+            let r = self.shape(k).at(expected.mean);
+            room = room.min(self.count_up(k, expected, r, ctx, tally, &mut strongest));
+            if self.is_out(2 * k + 1) {
+                self.count_down(k, expected, r, ctx, &mut strongest);
+            }
+        }
+        self.fresh = 1;
+        self.flush();
+        self.room = room;
+        self.answer(&strongest, ctx);
+        strongest.into()
+    }
+
+    /// One call more on scale `k`, upward. Gives how many more may come in this cell before another look.
+    fn count_up(
+        &mut self,
+        k: usize,
+        expected: Expected,
+        r: f64,
+        ctx: Context<'_>,
+        tally: &mut VolumeTally,
+        strongest: &mut Strongest,
+    ) -> u32 {
+        let n = self.scales[k].n;
+        let after = n.saturating_add(1);
+        let scale = self.scales[k];
+        let sums = |i: usize| scale.up[i].get();
+        if !self.is_out(2 * k) {
+            let least = Lines::up_bound(expected.high, r).least_count(sums, THRESHOLD + LN_5);
+            if after < least {
+                return least - 1 - after;
+            }
+        }
+        let lines = Lines::up(expected.high, r);
+        let (sum_before, _) = lines.best(sums, f64::from(n));
+        let (sum, i) = lines.best(sums, f64::from(after));
+        if self.is_out(2 * k) {
+            strongest.before(self.strength(2 * k, sum_before - LN_5, ctx));
+        }
+        self.look(2 * k, sum - LN_5, ctx, tally);
+        if self.is_out(2 * k) {
+            strongest.now(self.strength(2 * k, sum - LN_5, ctx), Place::Up(k, i));
+            return 0;
+        }
+        lines.least_count(sums, THRESHOLD + LN_5).saturating_sub(after.saturating_add(1))
+    }
+
+    /// One call more on scale `k`, downward: it can only calm.
+    fn count_down(
+        &mut self,
+        k: usize,
+        expected: Expected,
+        r: f64,
+        ctx: Context<'_>,
+        strongest: &mut Strongest,
+    ) {
+        let scale = self.scales[k];
+        let n = f64::from(scale.n);
+        let lines = Lines::down(expected.low, r);
+        let (before, _) = lines.best(|i| scale.down[i].get(), n);
+        let (sum, i) = lines.best(|i| scale.down[i].get(), n + 1.0);
+        strongest.before(self.strength(2 * k + 1, before - LN_3, ctx));
+        strongest.now(self.strength(2 * k + 1, sum - LN_3, ctx), Place::Down(k, i));
+    }
+
+    /// The timer: what silence says grows without calls, and excursions end without them.
+    pub(super) fn look_at_end_of_cell(&mut self, ctx: Context<'_>, tally: &mut VolumeTally) {
+        let mut strongest = Strongest { before: Strength::CALM, now: Strength::CALM, at: None };
+        for k in 0..SCALES {
+            let scale = self.scales[k];
+            let (expected, n) = (scale.expected(Expected::default()), f64::from(scale.n));
+            if self.is_out(2 * k) {
+                let lines = Lines::up(expected.high, self.shape(k).at(expected.mean));
+                let (sum, i) = lines.best(|i| scale.up[i].get(), n);
+                self.look(2 * k, sum - LN_5, ctx, tally);
+                strongest.now(self.strength_if_out(2 * k, sum - LN_5, ctx), Place::Up(k, i));
+            }
+            if k == 0 {
+                continue;
+            }
+            let highest = scale.down.iter().map(|s| s.get()).fold(0.0, f64::max);
+            // With as many calls as the lower edge expects, no downward ratio is above zero.
+            if !self.is_out(2 * k + 1) && n >= expected.low && highest <= THRESHOLD + LN_3 {
+                continue;
+            }
+            let (m, r) = (expected.low, self.shape(k).at(expected.mean));
+            let reach = Lines::down_bound(m, r).best(|i| scale.down[i].get(), n).0;
+            if self.is_out(2 * k + 1) || reach > THRESHOLD + LN_3 {
+                let (sum, i) = Lines::down(m, r).best(|i| scale.down[i].get(), n);
+                self.look(2 * k + 1, sum - LN_3, ctx, tally);
+                strongest.now(self.strength_if_out(2 * k + 1, sum - LN_3, ctx), Place::Down(k, i));
+            }
+        }
+        self.answer(&strongest, ctx);
+    }
+
+    /// The timer after hours without a call: what silence has added to the sums downward.
+    pub(super) fn look_at_sums(&mut self, ctx: Context<'_>, tally: &mut VolumeTally) {
+        let mut strongest = Strongest { before: Strength::CALM, now: Strength::CALM, at: None };
+        for k in 1..SCALES {
+            let sums = self.scales[k].down.map(Stored::get);
+            let i = (1..sums.len()).fold(0, |best, i| if sums[i] > sums[best] { i } else { best });
+            self.look(2 * k + 1, sums[i] - LN_3, ctx, tally);
+            strongest.now(self.strength_if_out(2 * k + 1, sums[i] - LN_3, ctx), Place::Down(k, i));
+        }
+        self.answer(&strongest, ctx);
+    }
+
+    /// Shows group `g` its evidence.
+    fn look(&mut self, g: usize, evidence: f64, ctx: Context<'_>, tally: &mut VolumeTally) {
+        self.tails[g].raise(evidence, group(g));
+        if self.tails[g].ends(evidence, group(g)) {
+            // Under suspicion excursions teach nothing; the one that raised the alarm is kept for the verdict.
+            if self.is_resting() {
+                self.tails[g].forget();
+            } else {
+                self.end_excursion(g, ctx, tally);
+            }
+        }
+        self.out = self.out & !(1 << g) | u8::from(self.tails[g].is_out()) << g;
+    }
+
+    fn is_out(&self, g: usize) -> bool {
+        self.out & (1 << g) != 0
+    }
+
+    pub(super) fn rule(&self, g: usize, ctx: Context<'_>) -> Rule {
+        self.tails[g].rule(group(g), self.age_days(), &ctx.peers.tails[g])
+    }
+
+    fn strength(&self, g: usize, evidence: f64, ctx: Context<'_>) -> Strength {
+        let rule = self.rule(g, ctx);
+        Strength { bits: rule.bits(evidence), per_day: rule.per_day() }
+    }
+
+    fn strength_if_out(&self, g: usize, evidence: f64, ctx: Context<'_>) -> Strength {
+        if self.is_out(g) { self.strength(g, evidence, ctx) } else { Strength::CALM }
+    }
+
+    /// What the anchored test has to say; it moves once a day.
+    fn strongest_of_days(&self) -> Strongest {
+        let evidence = self.ramp.evidence().0;
+        if evidence <= 0.0 {
+            return Strongest { before: Strength::CALM, now: Strength::CALM, at: None };
+        }
+        let days = Strength { bits: evidence / LN_2, per_day: ramp::LOOKS_PER_DAY };
+        Strongest { before: days, now: days, at: Some(Place::Ramp) }
+    }
+
+    /// Where an alarm is due, learning rests.
+    fn answer(&mut self, strongest: &Strongest, ctx: Context<'_>) {
+        if let Some(at) = strongest.at
+            && strongest.now.level() >= log2(ctx.alarm_days)
+        {
+            self.begin_rest(at);
+        }
+    }
+
+    /// For how long the evidence has been above zero.
+    pub(super) fn deviation_cells(&self, at: Place) -> i64 {
+        let open = |k: usize| self.cell.rem_euclid(CELLS[k]) + 1;
+        match at {
+            Place::Up(k, i) => i64::from(self.scales[k].up_age[i]) * CELLS[k] + open(k),
+            Place::Down(k, i) => i64::from(self.scales[k].down_age[i]) * CELLS[k] + open(k),
+            Place::Ramp => i64::from(self.ramp.evidence().1) * super::CELLS_PER_DAY,
+        }
+    }
+
+    /// The strongest evidence at `ts`, as of the calls seen so far; [`Volume::advance`] has been called.
+    pub(crate) fn level_at(&self, ts: Timestamp, ctx: Context<'_>) -> (Strength, Option<Place>) {
+        let mut strongest = self.strongest_of_days();
+        let more = self.expected_in_cell(into_cell(ts));
+        for k in 0..SCALES {
+            let scale = self.scales[k];
+            let (expected, n) = (scale.expected(more), f64::from(scale.n + self.fresh));
+            let r = self.shape(k).at(expected.mean);
+            if self.is_out(2 * k) {
+                let (sum, i) = Lines::up(expected.high, r).best(|i| scale.up[i].get(), n);
+                strongest.now(self.strength(2 * k, sum - LN_5, ctx), Place::Up(k, i));
+            }
+            if self.is_out(2 * k + 1) {
+                let (sum, i) = Lines::down(expected.low, r).best(|i| scale.down[i].get(), n);
+                strongest.now(self.strength(2 * k + 1, sum - LN_3, ctx), Place::Down(k, i));
+            }
+        }
+        (strongest.now, strongest.at)
+    }
+
+    /// The numbers behind the evidence at `at`, or behind none.
+    pub(crate) fn story(&self, at: Option<Place>, ts: Timestamp, ctx: Context<'_>) -> Story {
+        let history = signal::history(self.age_hours(), self.hour.own.get(), ctx.has_peers);
+        // Where nothing stands out the minute tells how things are.
+        let k = match at {
+            Some(Place::Up(k, _) | Place::Down(k, _)) => k,
+            None => 1,
+            Some(Place::Ramp) => {
+                let day = self.ramp.today();
+                return Story {
+                    pattern: Pattern::Ramp,
+                    observed: day.calls,
+                    expected: day.expected,
+                    low: 0.0,
+                    high: day.allowed,
+                    window_ms: 86_400_000,
+                    since: ts - CELL * u32::try_from(self.deviation_cells(Place::Ramp)).unwrap_or(0),
+                    history,
+                };
+            }
+        };
+        let expected = self.scales[k].expected(self.expected_in_cell(into_cell(ts)));
+        let since = at.map_or(0, |at| self.deviation_cells(at));
+        Story {
+            pattern: match at {
+                Some(Place::Up(..)) => Pattern::MoreCalls,
+                Some(Place::Down(..)) => Pattern::FewerCalls,
+                _ => Pattern::AsUsual,
+            },
+            observed: f64::from(self.scales[k].n + self.fresh),
+            expected: expected.mean,
+            low: expected.low,
+            high: expected.high,
+            window_ms: CELLS[k].unsigned_abs() * CELL.as_millis() as u64,
+            since: ts - CELL * u32::try_from(since).unwrap_or(0),
+            history,
+        }
+    }
+
+    /// The largest count in the window of `at` that would have stayed under `level`, the family's own; for silence the
+    /// least.
+    pub(crate) fn quiet_at(&self, at: Option<Place>, ts: Timestamp, level: f64, ctx: Context<'_>) -> f64 {
+        let (k, g) = match at {
+            Some(Place::Up(k, _)) => (k, 2 * k),
+            Some(Place::Down(k, _)) => (k, 2 * k + 1),
+            Some(Place::Ramp) => return self.ramp.today().allowed,
+            None => return f64::from(self.scales[1].n + self.fresh),
+        };
+        let scale = self.scales[k];
+        let expected = scale.expected(self.expected_in_cell(into_cell(ts)));
+        let r = self.shape(k).at(expected.mean);
+        let quiet = |n: u32| {
+            let evidence = if g % 2 == 0 {
+                Lines::up(expected.high, r).best(|i| scale.up[i].get(), f64::from(n)).0 - LN_5
+            } else {
+                Lines::down(expected.low, r).best(|i| scale.down[i].get(), f64::from(n)).0 - LN_3
+            };
+            evidence <= THRESHOLD || self.strength(g, evidence, ctx).level() < level
+        };
+        if g % 2 == 0 {
+            // Evidence that stands without a single call in the window was there before it.
+            f64::from(last_true(0, scale.n, quiet))
+        } else {
+            f64::from(scale.n + last_true(0, expected.high as u32, |more| !quiet(scale.n + more)) + 1)
+        }
+    }
+
+    fn age_hours(&self) -> f64 {
+        self.age_cells() as f64 / CELLS_PER_HOUR as f64
+    }
+}
+
+/// The largest of `low..=high` for which `holds`, which from some place on does not; `low` where it never does.
+fn last_true(low: u32, high: u32, holds: impl Fn(u32) -> bool) -> u32 {
+    let (mut low, mut high) = (low, high.saturating_add(1));
+    while low + 1 < high {
+        let middle = low.midpoint(high);
+        if holds(middle) { low = middle } else { high = middle }
+    }
+    low
+}
+
+impl Strongest {
+    fn before(&mut self, s: Strength) {
+        self.before = self.before.max(s);
+    }
+
+    fn now(&mut self, s: Strength, at: Place) {
+        if s.level() > self.now.level() {
+            (self.now, self.at) = (s, Some(at));
+        }
+    }
+}
