@@ -10,6 +10,8 @@ mod fleet;
 mod hash;
 mod manifest;
 mod profile;
+#[cfg(test)]
+mod reference;
 mod signal;
 mod stored;
 mod time;

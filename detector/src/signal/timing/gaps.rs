@@ -29,23 +29,26 @@ const GROWN_MAX: f64 = 1e6;
 
 /// A histogram with exponential forgetting: instead of fading all bins, the weight of the next event grows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(bound(serialize = "B: Serialize", deserialize = "B: Stored + Deserialize<'de>"))]
-struct Fading<B> {
+#[serde(bound(
+    serialize = "S: Serialize, B: Serialize",
+    deserialize = "S: Stored + Deserialize<'de>, B: Stored + Deserialize<'de>"
+))]
+struct Fading<S, B> {
     bins: [Row<B, BINS>; STATES],
-    next: [f32; STATES],
-    total: [f32; STATES],
+    next: [S; STATES],
+    total: [S; STATES],
 }
 
-impl<B: Stored> Fading<B> {
+impl<S: Stored, B: Stored> Fading<S, B> {
     fn new(bin: impl Fn(usize, usize) -> f64) -> Self {
         let bins = std::array::from_fn(|s| Row(std::array::from_fn(|b| B::put(bin(s, b)))));
-        let mut fading = Self { bins, next: [1.0; STATES], total: [0.0; STATES] };
+        let mut fading = Self { bins, next: [S::put(1.0); STATES], total: [S::default(); STATES] };
         (0..STATES).for_each(|s| fading.sum_up(s));
         fading
     }
 
     fn sum_up(&mut self, state: usize) {
-        self.total[state] = self.bins[state].0.iter().map(|b| b.get()).sum::<f64>() as f32;
+        self.total[state] = S::put(self.bins[state].0.iter().map(|b| b.get()).sum());
     }
 
     fn weight(&self, state: usize, bin: usize) -> f64 {
@@ -53,19 +56,19 @@ impl<B: Stored> Fading<B> {
     }
 
     fn share(&self, state: usize, bin: usize) -> f64 {
-        self.weight(state, bin) / f64::from(self.total[state])
+        self.weight(state, bin) / self.total[state].get()
     }
 
     fn learn(&mut self, state: usize, bin: usize, memory: f64) {
-        let weight = f64::from(self.next[state]) / (1.0 - 1.0 / memory);
+        let weight = self.next[state].get() / (1.0 - 1.0 / memory);
         self.bins[state].0[bin].update(|x| x + weight);
-        self.total[state] += weight as f32;
-        self.next[state] = weight as f32;
+        self.total[state].update(|t| t + weight);
+        self.next[state] = S::put(weight);
         if weight > GROWN_MAX {
             for bin in &mut self.bins[state].0 {
                 bin.update(|x| x / weight);
             }
-            self.next[state] = 1.0;
+            self.next[state] = S::put(1.0);
             self.sum_up(state);
         }
     }
@@ -96,9 +99,9 @@ impl PeerGaps {
     deserialize = "S: Stored + Deserialize<'de>, B: Stored + Deserialize<'de>"
 ))]
 pub(super) struct Gaps<S = f32, B = Half> {
-    slow: Fading<S>,
-    mid: Fading<B>,
-    fast: Fading<B>,
+    slow: Fading<S, S>,
+    mid: Fading<S, B>,
+    fast: Fading<S, B>,
 }
 
 impl<S: Stored, B: Stored> Gaps<S, B> {
@@ -118,7 +121,7 @@ impl<S: Stored, B: Stored> Gaps<S, B> {
             SLOW_SHARE * self.slow.share(state, bin) + (1.0 - SLOW_SHARE) * self.mid.share(state, bin);
         let beside = |b: usize| self.slow.weight(state, b);
         let neighbours = beside(bin.saturating_sub(1)) + beside((bin + 1).min(BINS - 1));
-        mixed.max(NEIGHBOURS_SHARE * neighbours / 2.0 / f64::from(self.slow.total[state]))
+        mixed.max(NEIGHBOURS_SHARE * neighbours / 2.0 / self.slow.total[state].get())
     }
 
     /// Chance of it for one who has just learned what happens now; it has not seen this gap.
@@ -135,10 +138,21 @@ impl<S: Stored, B: Stored> Gaps<S, B> {
         self.fast.learn(state, bin, FAST_EVENTS);
     }
 
+    /// Weight of what the three memories hold of a state, in events.
+    #[cfg(test)]
+    pub(super) fn totals(&self, state: usize) -> [f64; 3] {
+        let events = |total: S, next: S| total.get() / next.get();
+        [
+            events(self.slow.total[state], self.slow.next[state]),
+            events(self.fast.total[state], self.fast.next[state]),
+            events(self.mid.total[state], self.mid.next[state]),
+        ]
+    }
+
     /// The agent is what it was lately.
     pub(super) fn accept(&mut self) {
         for state in 0..STATES {
-            let known = f64::from(self.slow.total[state]);
+            let known = self.slow.total[state].get();
             for b in 0..BINS {
                 let lately = self.fast.share(state, b);
                 self.slow.bins[state].0[b].update(|x| f64::midpoint(x, known * lately));

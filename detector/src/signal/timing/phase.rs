@@ -76,6 +76,11 @@ impl<S: Stored> Phase<S> {
         self.scale.update(|s| (s + step * (target - s)).max(SCALE_MIN));
     }
 
+    #[cfg(test)]
+    pub(super) fn numbers(&self) -> [f64; 4] {
+        [self.period_s, self.scale, self.sums[0], self.sums[1]].map(Stored::get)
+    }
+
     pub(super) fn rest(&mut self) {
         self.sums = [S::default(); 2];
     }

@@ -52,8 +52,8 @@ impl<S: Stored> Level<S> {
     }
 
     #[cfg(test)]
-    pub(super) fn from_sums([calls, expected, hours]: [f64; 3]) -> Self {
-        Self { calls: S::put(calls), expected: S::put(expected), hours: S::put(hours) }
+    pub(super) fn sums(&self) -> [f64; 3] {
+        [self.calls.get(), self.expected.get(), self.hours.get()]
     }
 }
 

@@ -84,7 +84,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     /// How counts scatter in the window of scale `k` that is open until the end of `cell`: between two scales, both moments
     /// are interpolated in the logarithm of time, or a short burst in a long window would be scored with the long
     /// window's dispersion (study §1).
-    fn shape(&self, k: usize) -> Shape {
+    pub(super) fn shape(&self, k: usize) -> Shape {
         let own = self.scales[k].scatter.shape();
         let open = self.cell.rem_euclid(CELLS[k]) + 1;
         if open == CELLS[k] {

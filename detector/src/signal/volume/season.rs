@@ -84,6 +84,11 @@ impl<C: Stored> Season<C> {
         season
     }
 
+    #[cfg(test)]
+    pub(super) fn tables(&self) -> [[f64; WEEK]; 2] {
+        [&self.calls, &self.hours].map(|row| row.0.map(Stored::get))
+    }
+
     pub(super) fn whole(&self) -> Whole {
         Whole {
             calls: self.calls.0.iter().map(|n| n.get()).sum(),
