@@ -11,6 +11,8 @@ mod hash;
 mod manifest;
 mod profile;
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod reference;
 mod signal;
 mod stored;

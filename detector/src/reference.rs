@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use crate::signal::Strength;
+
 /// Agreement that is asked for, relative, and around zero.
 const RELATIVE: f64 = 1e-6;
 const ABSOLUTE: f64 = 1e-9;
@@ -87,5 +89,44 @@ impl Worst {
             self.by * RELATIVE,
             self.what
         );
+    }
+}
+
+/// How far the levels of a packed state and an exact one were apart.
+#[derive(Default)]
+pub(crate) struct Apart {
+    calls: usize,
+    out: usize,
+    highest: f64,
+    farthest: f64,
+}
+
+impl Apart {
+    /// Bits by which packing may move a level.
+    const BITS_MAX: f64 = 0.05;
+
+    /// Strengths after a call; none of those that are calm. Where one of them is, an excursion begins or ends a call
+    /// sooner, and the other must be worth next to nothing.
+    pub(crate) fn see(&mut self, exact: Option<Strength>, packed: Option<Strength>) {
+        self.calls += 1;
+        self.out += usize::from(exact.is_some() || packed.is_some());
+        let apart = match (exact, packed) {
+            (Some(a), Some(b)) => a.level() - b.level(),
+            (Some(one), None) | (None, Some(one)) => one.bits,
+            (None, None) => 0.0,
+        };
+        self.highest = exact.map_or(self.highest, |a| self.highest.max(a.level()));
+        self.farthest = self.farthest.max(apart.abs());
+        assert!(self.farthest < Self::BITS_MAX, "call {}: {exact:?} became {packed:?}", self.calls);
+    }
+
+    /// Says how far; the stream must have shown a level of `high`.
+    #[expect(clippy::disallowed_macros, reason = "a test's output, shown when asked for")]
+    pub(crate) fn say(&self, signal: &str, high: f64) {
+        let Self { calls, out, highest, farthest } = self;
+        println!(
+            "{signal}: {calls} calls, {out} out of calm, up to {highest:.1} bits; packed and exact at most {farthest:.4} bits apart"
+        );
+        assert!(*highest > high, "a stream that says nothing");
     }
 }

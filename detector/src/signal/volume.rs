@@ -41,6 +41,7 @@ const CELL: Duration = Duration::from_secs(10);
 const CELLS_PER_MINUTE: i64 = 6;
 const CELLS_PER_HOUR: i64 = 360;
 const CELLS_PER_DAY: i64 = 8_640;
+const CELLS_PER_WEEK: i64 = 7 * CELLS_PER_DAY;
 /// Half-life of what is known of scatter and echo (study: 14 d).
 const SCATTER_HALF_LIFE_CELLS: f64 = 14.0 * CELLS_PER_DAY as f64;
 /// What is left of it after one window of each scale.
@@ -48,7 +49,7 @@ static FADES: LazyLock<[f64; SCALES]> =
     LazyLock::new(|| CELLS.map(|cells| exp2(-(cells as f64) / SCATTER_HALF_LIFE_CELLS)));
 /// Cells in which logarithms of the scatter are brought up to date.
 const REFRESH_CELLS: i64 = 60;
-/// An idle spell of more than five weeks teaches no more than five weeks would.
+/// Weeks of an idle spell beyond five teach nothing more.
 const IDLE_CELLS_MAX: i64 = 35 * CELLS_PER_DAY;
 /// Excursions begin at this evidence, nats (study: u).
 const THRESHOLD: f64 = 2.0;
@@ -221,11 +222,16 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     /// Moves on to the cell of `ts`, closing all that ends on the way.
     pub(crate) fn advance(&mut self, ts: Timestamp, ctx: Context<'_>, tally: &mut VolumeTally) {
         let target = cell_of(ts);
-        if target - self.cell > IDLE_CELLS_MAX {
-            self.close_cell(ctx, tally);
-            self.cell = target - IDLE_CELLS_MAX;
-            self.begin_hour(ctx);
+        let enough = self.cell.saturating_add(IDLE_CELLS_MAX);
+        if target > enough {
+            self.walk(enough, ctx, tally);
+            // Whole weeks, so that every hour and window goes on where it was.
+            self.cell += (target - enough) / CELLS_PER_WEEK * CELLS_PER_WEEK;
         }
+        self.walk(target, ctx, tally);
+    }
+
+    fn walk(&mut self, target: i64, ctx: Context<'_>, tally: &mut VolumeTally) {
         while self.cell < target {
             if self.cell % CELLS_PER_HOUR == 0 && target - self.cell >= CELLS_PER_HOUR && self.is_idle() {
                 self.close_idle_hour(ctx, tally);

@@ -1,5 +1,7 @@
 //! Volume's arithmetic against the prototype's, what packing it costs, and laws of its readings.
 
+mod laws;
+mod packing;
 mod prototype;
 
 use serde_json::Value;
