@@ -42,8 +42,9 @@ const LEARN_BELOW: f64 = 0.6;
 /// Gaps of one agent that teach its peers.
 const TEACHES_MAX: u32 = 1_000;
 const TEACHES_EXCURSIONS_MAX: f64 = 20.0;
-/// How fast the line between short and long gaps follows, in bins.
-const MEDIAN_STEP: f64 = 0.02;
+/// How fast the line between short and long gaps follows, in bins (study: 0.02). It comes to rest on a bin, so that a
+/// gap as long as most is a long one: sixty-fourths meet a bin exactly, where fiftieths miss it by a rounding.
+const MEDIAN_STEP: f64 = 1.0 / 64.0;
 /// Events a day that are assumed before a day has passed.
 const DAY_MIN: f64 = 1e-3;
 const GAP_MIN_S: f64 = 1e-3;

@@ -22,6 +22,9 @@ pub(super) const PRIOR_EVENTS: f64 = 20.0;
 /// The null: shares of the slow and the middle memory, and the least share of its neighbours' mean (study §2).
 const SLOW_SHARE: f64 = 0.75;
 const NEIGHBOURS_SHARE: f64 = 0.1;
+/// The least chance of any gap: a memory of so many events knows nothing that is rarer than a tenth of one of them.
+/// (The study's streams are too short for its prior to have faded so far; without an end to it one gap would be proof.)
+const CHANCE_MIN: f64 = 0.1 / SLOW_EVENTS;
 /// The fast learner's share for a bin it has not seen.
 const FAST_FLOOR: f64 = 0.1;
 /// Weights grow in place of everything else fading; past this all are brought back.
@@ -121,7 +124,8 @@ impl<S: Stored, B: Stored> Gaps<S, B> {
             SLOW_SHARE * self.slow.share(state, bin) + (1.0 - SLOW_SHARE) * self.mid.share(state, bin);
         let beside = |b: usize| self.slow.weight(state, b);
         let neighbours = beside(bin.saturating_sub(1)) + beside((bin + 1).min(BINS - 1));
-        mixed.max(NEIGHBOURS_SHARE * neighbours / 2.0 / self.slow.total[state].get())
+        let beside = NEIGHBOURS_SHARE * neighbours / 2.0 / self.slow.total[state].get();
+        mixed.max(beside).max(CHANCE_MIN)
     }
 
     /// Chance of it for one who has just learned what happens now; it has not seen this gap.

@@ -5,19 +5,25 @@
 //! here. Our pace, which takes out what wanders, it has not.
 
 use std::f64::consts::LN_2;
+use std::time::Duration;
 
 use libm::{exp, log, log2};
 use serde_json::Value;
 
 use super::gaps::{BINS, Gaps, PeerGaps};
 use super::phase::Phase;
-use super::{MEDIAN_STEP, NAMED, bin_of};
-use crate::reference::{Row, Table, Worst, json, numbers};
+use super::{Context, NAMED, Reading, Timing, TimingPrior, bin_of};
+use crate::Timestamp;
+use crate::random::Random;
+use crate::reference::{Apart, Row, Table, Worst, json, numbers};
 use crate::signal::tail::{Group, Tail};
+use crate::verdict::Pattern;
 
 const ALARM_DAYS: f64 = 90.0;
 /// Of the null's side: what is even, and a person's gaps as the prototype rounds them.
 const EVEN: f64 = 1.0 / BINS as f64;
+/// Its line between short and long gaps moves by steps that are no binary fraction.
+const MEDIAN_STEP: f64 = 0.02;
 /// Before the first calibration nothing alarms.
 const NEVER: f64 = 99.0;
 
@@ -206,4 +212,38 @@ fn streams_are_the_prototypes_to_a_millionth() {
         }
     }
     worst.say_how_well();
+}
+
+#[test]
+fn packing_moves_no_level() {
+    let start = Timestamp::from_millis(1_740_355_200_000);
+    let (peers, mut random) = (TimingPrior::default(), Random::new(1));
+    let ctx = Context { peers: &peers, has_peers: false, alarm_days: ALARM_DAYS };
+    let mut exact = Timing::<f64, f64>::new(start, &peers);
+    let mut packed = Timing::<f32>::new(start, &peers);
+    let mut tallies = [peers, peers];
+    let (mut ts, mut apart) = (start, Apart::default());
+    for i in 0..6_000 {
+        // Sessions of calls a few seconds apart; near the end somebody calls as fast as he can.
+        let gap_s = match (i, random.unit()) {
+            (5_500..5_600, _) => 0.1 * exp(0.3 * random.normal()),
+            (_, u) if u < 0.1 => 1_200.0 * exp(random.normal()),
+            _ => 4.0 * exp(0.7 * random.normal()),
+        };
+        ts = ts + Duration::from_secs_f64(gap_s);
+        let (a, b) = (exact.count(ts, ctx, &mut tallies[0]), packed.count(ts, ctx, &mut tallies[1]));
+        let out = |r: Reading| (r.pattern != Pattern::AsUsual).then_some(r.now);
+        apart.see(out(a), out(b));
+    }
+    apart.say("timing", 16.0);
+}
+
+#[test]
+fn a_gap_that_was_not_seen_for_a_million_calls_is_no_proof() {
+    let mut gaps = Gaps::<f32>::new(&PeerGaps::default());
+    for _ in 0..1_000_000 {
+        gaps.learn(1, 12, false);
+    }
+    let (known, lately) = (gaps.known(1, 5), gaps.lately(1, 5));
+    assert!(known > 1e-7 && lately > 1e-7, "{known} {lately}");
 }
