@@ -53,10 +53,17 @@ impl Declared {
     }
 
     /// What its timing is read against.
-    pub(crate) fn timing<'a>(&self, fleet: &'a Published, budgets: &Budgets) -> timing::Context<'a> {
+    pub(crate) fn timing<'a>(
+        &self,
+        fleet: &'a Published,
+        budgets: &Budgets,
+        volume: &Volume,
+    ) -> timing::Context<'a> {
         timing::Context {
             peers: &fleet.timing,
             has_peers: fleet.has_peers(),
+            rate_octaves: volume.rate_octaves(),
+            rate_variance: volume.rate_variance(),
             alarm_days: budgets.step_up_days() / SHARES[1].1,
         }
     }

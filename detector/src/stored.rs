@@ -18,6 +18,12 @@ pub(crate) trait Stored: Copy + Default + PartialEq + fmt::Debug {
     fn update(&mut self, f: impl FnOnce(f64) -> f64) {
         *self = Self::put(f(self.get()));
     }
+
+    /// Keeps the number, rounded up with a chance that makes the rounding right on average: small steps then add up even
+    /// where one of them is less than the last digit. `chance` is between 0 and 1 and the same in every run.
+    fn put_fairly(x: f64, _chance: f64) -> Self {
+        Self::put(x)
+    }
 }
 
 impl Stored for f64 {
@@ -50,12 +56,16 @@ const HALF_SHIFT: u32 = 23 - 10;
 
 impl Stored for Half {
     fn put(x: f64) -> Self {
+        Self::put_fairly(x, 0.5)
+    }
+
+    fn put_fairly(x: f64, chance: f64) -> Self {
         // NaN and negative numbers are kept as nothing.
         let x = x as f32;
         if x.is_nan() || x <= 0.0 {
             return Self(0);
         }
-        let rounded = (x.to_bits() + (1 << (HALF_SHIFT - 1))) >> HALF_SHIFT;
+        let rounded = (x.to_bits() + (chance * f64::from(1 << HALF_SHIFT)) as u32) >> HALF_SHIFT;
         Self(u16::try_from(rounded.saturating_sub(HALF_OFFSET)).unwrap_or(u16::MAX))
     }
 

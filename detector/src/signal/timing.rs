@@ -9,6 +9,7 @@ mod pace;
 mod phase;
 #[cfg(test)]
 mod tests;
+mod tide;
 
 use std::f64::consts::LN_2;
 use std::sync::LazyLock;
@@ -16,9 +17,10 @@ use std::sync::LazyLock;
 use libm::{exp, floor, log, log2};
 use serde::{Deserialize, Serialize};
 
-use self::gaps::{BINS, Gaps, PRIOR_EVENTS, PeerGaps};
+use self::gaps::{BINS, Gaps, PEERS_EVENTS, PeerGaps};
 use self::pace::Pace;
 use self::phase::Phase;
+use self::tide::Tide;
 use super::tail::{Group, PeerTail, Rule, Tail};
 use super::{Story, Strength, history};
 use crate::Timestamp;
@@ -37,8 +39,13 @@ const HUMAN_SD_OCTAVES: f64 = 1.7;
 const GUN_BINS: usize = 8;
 /// Share of an alternative's own shape, and of what is even beside it.
 const SHAPE_SHARE: f64 = 0.9;
+/// Evidence fades with this memory in events: a takeover shows within a hundred calls, while what adds up by a hundredth of
+/// a nat a call for hours is a misfit of the law, not an intruder.
+const SUM_EVENTS: f64 = 100.0;
 /// Over this share of the alarm's evidence nothing is learned (study §2).
 const LEARN_BELOW: f64 = 0.6;
+/// Over this evidence, in nats, the pace earns nothing: what follows a change at once is no merit.
+const EARN_BELOW: f64 = 2.0;
 /// Gaps of one agent that teach its peers.
 const TEACHES_MAX: u32 = 1_000;
 const TEACHES_EXCURSIONS_MAX: f64 = 20.0;
@@ -63,6 +70,10 @@ pub(crate) struct TimingPrior {
 pub(crate) struct Context<'a> {
     pub(crate) peers: &'a TimingPrior,
     pub(crate) has_peers: bool,
+    /// How far the volume expects the rate of now to be above the overall one.
+    pub(crate) rate_octaves: f64,
+    /// Relative variance of that rate.
+    pub(crate) rate_variance: f64,
     /// Days between two false alarms of this family.
     pub(crate) alarm_days: f64,
 }
@@ -87,7 +98,8 @@ pub(crate) struct Timing<S = f32, B = Half> {
     rest_until: u32,
     tails: [Tail<S>; GROUPS],
     phase: Phase<S>,
-    pace: Pace<S>,
+    tide: Tide<S>,
+    pace: Pace<S, B>,
     gaps: Gaps<S, B>,
 }
 
@@ -133,6 +145,7 @@ impl<S: Stored, B: Stored> Timing<S, B> {
             rest_until: 0,
             tails: [Tail::default(); GROUPS],
             phase: Phase::new(),
+            tide: Tide::new(),
             pace: Pace::new(),
             gaps: Gaps::new(&peers.gaps),
         }
@@ -158,10 +171,17 @@ impl<S: Stored, B: Stored> Timing<S, B> {
         }
         let octaves = log2(gap_s * 1e3);
         let state = usize::from(f64::from(self.before) >= self.median.get());
-        let bin = bin_of(octaves - self.pace.octaves());
+        // The agent's own law speaks of gaps as they would be at its overall rate, named alternatives of gaps as they are.
+        let even = octaves - self.tide.octaves(ctx.rate_octaves);
+        let bin = bin_of(even);
         let before = self.strength(ctx);
-        self.weigh(state, bin);
+        let (without, paced) = (self.gaps.known(state, bin), self.pace.predict(even));
+        self.weigh(state, bin, bin_of(octaves), self.pace.mixed(without, &paced, ctx.rate_variance));
         self.phase.take(gap_s, self.events);
+        if !self.phase.is_periodic() {
+            // Of an agent without a period nothing has been lost; once it is held to one, the count begins at nothing.
+            self.phase.rest();
+        }
         let suspect = self.look(ctx, tally);
         let (strength, group) = self.strength(ctx);
         if self.rest_until == 0 && strength.level() >= log2(ctx.alarm_days) {
@@ -176,22 +196,30 @@ impl<S: Stored, B: Stored> Timing<S, B> {
             usual_s: self.usual_s(group),
             since: self.since(group),
         };
-        self.learn(state, bin, octaves, suspect, tally);
+        self.pace.follow(&paced);
+        self.learn(state, bin, suspect, tally);
+        if !suspect {
+            self.tide.learn(octaves, ctx.rate_octaves, self.events);
+            self.pace.learn(&paced, |j| dither(self.events, j));
+            if self.evidence(0).is_none_or(|e| e <= EARN_BELOW) {
+                self.pace.earn(without, &paced);
+            }
+        }
         reading
     }
 
     /// Adds what the gap says for each alternative.
-    fn weigh(&mut self, state: usize, bin: usize) {
-        let known = log(self.gaps.known(state, bin));
+    fn weigh(&mut self, state: usize, bin: usize, as_is: usize, known: f64) {
+        let known = log(known);
         let named = &*NAMED;
         let even = -log(BINS as f64);
-        let chances = [log(self.gaps.lately(state, bin)), even, named[0][bin], named[1][bin]];
+        let chances = [log(self.gaps.lately(state, bin)), even, named[0][as_is], named[1][as_is]];
         let age_s = self.age_s();
         for (i, chance) in chances.into_iter().enumerate() {
             if self.sums[i].get() <= 0.0 {
                 self.since[i] = age_s;
             }
-            self.sums[i].update(|s| (s + chance - known).max(0.0));
+            self.sums[i].update(|s| (s * (1.0 - 1.0 / SUM_EVENTS) + chance - known).max(0.0));
         }
     }
 
@@ -216,13 +244,10 @@ impl<S: Stored, B: Stored> Timing<S, B> {
         suspect
     }
 
-    fn learn(&mut self, state: usize, bin: usize, octaves: f64, suspect: bool, tally: &mut TimingPrior) {
-        self.gaps.learn(state, bin, suspect);
-        if !suspect {
-            self.pace.learn(octaves, self.events);
-            if self.events <= TEACHES_MAX {
-                tally.gaps.learn(state, bin);
-            }
+    fn learn(&mut self, state: usize, bin: usize, suspect: bool, tally: &mut TimingPrior) {
+        self.gaps.learn(state, bin, suspect, dither(self.events, u32::MAX));
+        if !suspect && self.events <= TEACHES_MAX {
+            tally.gaps.learn(state, bin);
         }
         let b = bin as f64;
         self.median.update(|m| {
@@ -244,7 +269,7 @@ impl<S: Stored, B: Stored> Timing<S, B> {
             let most = self.sums.iter().map(|s| s.get()).fold(0.0, f64::max);
             return Some(most - 2.0 * LN_2);
         }
-        self.phase.is_periodic(self.events).then(|| self.phase.evidence().0)
+        self.phase.is_periodic().then(|| self.phase.evidence().0)
     }
 
     fn group(&self) -> Group {
@@ -322,7 +347,7 @@ impl<S: Stored, B: Stored> Timing<S, B> {
             high: 0.0,
             window_ms: self.last.since(reading.since).as_millis() as u64,
             since: reading.since,
-            history: history(own, own / (own + PRIOR_EVENTS), ctx.has_peers),
+            history: history(own, own / (own + PEERS_EVENTS), ctx.has_peers),
         }
     }
 
@@ -341,6 +366,14 @@ impl<S: Stored, B: Stored> Timing<S, B> {
         self.phase.rest();
         self.rest_until = 0;
     }
+}
+
+/// A number between 0 and 1 that is as good as drawn by chance and the same in every run: the golden ratio's multiples
+/// (Weyl), scrambled.
+fn dither(event: u32, place: u32) -> f64 {
+    let mixed = (u64::from(event) << 32 | u64::from(place)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mixed = (mixed ^ mixed >> 31).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    (mixed >> 40) as f64 / (1_u64 << 24) as f64
 }
 
 fn bin_of(octaves: f64) -> usize {

@@ -21,7 +21,7 @@ mod tests;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use libm::exp2;
+use libm::{exp2, log2};
 use serde::{Deserialize, Serialize};
 
 use self::hour::{Hour, Level};
@@ -34,7 +34,9 @@ use super::tail::{Group, PeerTail, Tail};
 use crate::Timestamp;
 use crate::stored::{Half, Stored};
 
-/// Window lengths in cells, and a cell's length. The study's scales and the 10 s that it leaves open.
+/// Window lengths in cells, and a cell's length: the study's scales and the 10 s that it leaves open. The shortest looks
+/// upward only and carries nothing over from window to window: calls that come in clumps minutes apart are independent at
+/// no scale so short, and what lasts longer than 10 s the next scale adds up.
 const CELLS: [i64; SCALES] = [1, 6, 60, 360];
 const SCALES: usize = 4;
 const CELL: Duration = Duration::from_secs(10);
@@ -53,7 +55,7 @@ const REFRESH_CELLS: i64 = 60;
 const IDLE_CELLS_MAX: i64 = 35 * CELLS_PER_DAY;
 /// Excursions begin at this evidence, nats (study: u).
 const THRESHOLD: f64 = 2.0;
-/// One tail a scale and direction; the shortest scale looks upward only, so its second place stays empty.
+/// One tail a scale and direction; the shortest scale's second place stays empty.
 const TAILS: usize = 2 * SCALES;
 const GROUPS: f64 = 7.0;
 /// Without a verdict learning rests this long after an alarm, and then takes what it sees for the new normal (study:
@@ -179,6 +181,7 @@ pub(crate) struct Volume<S = f32, C = Half> {
     room: u32,
     /// Bit g: tail g is in an excursion.
     out: u8,
+    rate_octaves: f32,
     rest: Rest<S>,
     // Read when something may have changed.
     born: Timestamp,
@@ -204,6 +207,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             fresh: 0,
             room: 0,
             out: 0,
+            rate_octaves: 0.0,
             rest: Rest::default(),
             born: ts,
             hour_calls: 0,
@@ -257,7 +261,9 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             let minutes = CELLS[k] as f64 / CELLS_PER_MINUTE as f64;
             self.scales[k].expose(minute.over(minutes));
             let shape = self.scales[k].scatter.shape();
-            self.scales[k].close(windows, shape, k > 0);
+            if k > 0 {
+                self.scales[k].close(windows, shape);
+            }
             if !self.is_resting() {
                 self.scales[k].learn_idle(windows, FADES[k]);
             }
@@ -311,12 +317,14 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     }
 
     fn close_window(&mut self, k: usize) {
-        let resting = self.is_resting();
+        let (resting, excursion) = (self.is_resting(), self.is_out(2 * k));
         let scale = &mut self.scales[k];
         let shape = scale.scatter.shape();
-        scale.close(1, shape, k > 0);
+        if k > 0 {
+            scale.close(1, shape);
+        }
         if !resting {
-            scale.learn(FADES[k]);
+            scale.learn(FADES[k], excursion);
         }
         scale.begin();
     }
@@ -359,6 +367,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         let hour = hour_of_week(self.cell.div_euclid(CELLS_PER_HOUR));
         let scatter = self.scales[SCALES - 1].scatter.relative();
         self.hour = Hour::new(hour, &self.season, &self.level, ctx.prior(), scatter);
+        self.rate_octaves = log2(self.hour.base.get() / self.hour.overall.get()) as f32;
     }
 
     /// Expected between the start of the cell and a moment `share` of it later.
@@ -453,6 +462,16 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 
     fn age_days(&self) -> f64 {
         self.age_cells() as f64 / CELLS_PER_DAY as f64
+    }
+
+    /// Relative variance of the rate expected in this hour: how little is known of it.
+    pub(crate) fn rate_variance(&self) -> f64 {
+        self.hour.variance.get()
+    }
+
+    /// How far the rate expected in this hour is above the overall one, in octaves.
+    pub(crate) fn rate_octaves(&self) -> f64 {
+        f64::from(self.rate_octaves)
     }
 
     /// Calls a day this agent makes on average, ≥ 1.

@@ -10,21 +10,21 @@ pub(crate) const BINS: usize = 30;
 /// After a short gap, and after a long one.
 const STATES: usize = 2;
 /// Memories in events: what the agent is, what it was lately, and what it does now (study: 4000, 200, 30).
-const SLOW_EVENTS: f64 = 4_000.0;
+pub(super) const SLOW_EVENTS: f64 = 4_000.0;
 const MID_EVENTS: f64 = 200.0;
 const FAST_EVENTS: f64 = 30.0;
 /// Prior weight of a bin (Krichevsky and Trofimov), and of all bins of the shorter memories together.
-const SLOW_PRIOR: f64 = 0.5;
+pub(super) const SLOW_PRIOR: f64 = 0.5;
 const MID_PRIOR: f64 = 1.0;
 const FAST_PRIOR: f64 = 0.5;
 /// Weight of what peers do in a new agent's law, in events.
-pub(super) const PRIOR_EVENTS: f64 = 20.0;
+pub(super) const PEERS_EVENTS: f64 = 20.0;
 /// The null: shares of the slow and the middle memory, and the least share of its neighbours' mean (study §2).
 const SLOW_SHARE: f64 = 0.75;
 const NEIGHBOURS_SHARE: f64 = 0.1;
 /// The least chance of any gap: a memory of so many events knows nothing that is rarer than a tenth of one of them.
 /// (The study's streams are too short for its prior to have faded so far; without an end to it one gap would be proof.)
-const CHANCE_MIN: f64 = 0.1 / SLOW_EVENTS;
+pub(super) const SHARE_MIN: f64 = 0.1 / SLOW_EVENTS;
 /// The fast learner's share for a bin it has not seen.
 const FAST_FLOOR: f64 = 0.1;
 /// Weights grow in place of everything else fading; past this all are brought back.
@@ -36,44 +36,56 @@ const GROWN_MAX: f64 = 1e6;
     serialize = "S: Serialize, B: Serialize",
     deserialize = "S: Stored + Deserialize<'de>, B: Stored + Deserialize<'de>"
 ))]
-struct Fading<S, B> {
-    bins: [Row<B, BINS>; STATES],
-    next: [S; STATES],
-    total: [S; STATES],
+pub(super) struct Fading<S, B> {
+    bins: Row<B, BINS>,
+    next: S,
+    total: S,
 }
 
 impl<S: Stored, B: Stored> Fading<S, B> {
-    fn new(bin: impl Fn(usize, usize) -> f64) -> Self {
-        let bins = std::array::from_fn(|s| Row(std::array::from_fn(|b| B::put(bin(s, b)))));
-        let mut fading = Self { bins, next: [S::put(1.0); STATES], total: [S::default(); STATES] };
-        (0..STATES).for_each(|s| fading.sum_up(s));
+    pub(super) fn new(bin: impl Fn(usize) -> f64) -> Self {
+        let bins = Row(std::array::from_fn(|b| B::put(bin(b))));
+        let mut fading = Self { bins, next: S::put(1.0), total: S::default() };
+        fading.sum_up();
         fading
     }
 
-    fn sum_up(&mut self, state: usize) {
-        self.total[state] = S::put(self.bins[state].0.iter().map(|b| b.get()).sum());
+    fn sum_up(&mut self) {
+        self.total = S::put(self.bins.0.iter().map(|b| b.get()).sum());
     }
 
-    fn weight(&self, state: usize, bin: usize) -> f64 {
-        self.bins[state].0[bin].get()
+    pub(super) fn share(&self, bin: usize) -> f64 {
+        self.bins.0[bin].get() / self.total.get()
     }
 
-    fn share(&self, state: usize, bin: usize) -> f64 {
-        self.weight(state, bin) / self.total[state].get()
+    /// Mean share of the bins beside this one; at an end the bin itself stands in.
+    pub(super) fn beside(&self, bin: usize) -> f64 {
+        let beside = |b: usize| self.bins.0[b].get();
+        (beside(bin.saturating_sub(1)) + beside((bin + 1).min(BINS - 1))) / 2.0 / self.total.get()
     }
 
-    fn learn(&mut self, state: usize, bin: usize, memory: f64) {
-        let weight = self.next[state].get() / (1.0 - 1.0 / memory);
-        self.bins[state].0[bin].update(|x| x + weight);
-        self.total[state].update(|t| t + weight);
-        self.next[state] = S::put(weight);
+    /// What comes next weighs this much more than what came before.
+    pub(super) fn fade(&mut self, memory: f64) {
+        let weight = self.next.get() / (1.0 - 1.0 / memory);
+        self.next = S::put(weight);
         if weight > GROWN_MAX {
-            for bin in &mut self.bins[state].0 {
-                bin.update(|x| x / weight);
-            }
-            self.next[state] = S::put(1.0);
-            self.sum_up(state);
+            self.bins.0.iter_mut().for_each(|bin| bin.update(|x| x / weight));
+            self.next = S::put(1.0);
+            self.sum_up();
         }
+    }
+
+    /// Adds a share of an event; see [`Stored::put_fairly`] for `chance`.
+    pub(super) fn add(&mut self, bin: usize, share: f64, chance: f64) {
+        let weight = self.next.get() * share;
+        let bin = &mut self.bins.0[bin];
+        *bin = B::put_fairly(bin.get() + weight, chance);
+        self.total.update(|t| t + weight);
+    }
+
+    fn learn(&mut self, bin: usize, memory: f64, chance: f64) {
+        self.fade(memory);
+        self.add(bin, 1.0, chance);
     }
 }
 
@@ -95,73 +107,65 @@ impl PeerGaps {
     }
 }
 
-/// The three memories.
+/// The three memories, each for both states.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(bound(
     serialize = "S: Serialize, B: Serialize",
     deserialize = "S: Stored + Deserialize<'de>, B: Stored + Deserialize<'de>"
 ))]
 pub(super) struct Gaps<S = f32, B = Half> {
-    slow: Fading<S, S>,
-    mid: Fading<S, B>,
-    fast: Fading<S, B>,
+    slow: [Fading<S, B>; STATES],
+    mid: [Fading<S, B>; STATES],
+    fast: [Fading<S, B>; STATES],
 }
 
 impl<S: Stored, B: Stored> Gaps<S, B> {
     /// The law of an agent of which only its peers are known.
     pub(super) fn new(peers: &PeerGaps) -> Self {
-        let even = |all: f64| move |_, _| all / BINS as f64;
+        let even = |all: f64| [Fading::new(|_| all / BINS as f64); STATES];
         Self {
-            slow: Fading::new(|s, b| SLOW_PRIOR + PRIOR_EVENTS * peers.share(s, b)),
-            mid: Fading::new(even(MID_PRIOR)),
-            fast: Fading::new(even(FAST_PRIOR)),
+            slow: std::array::from_fn(|s| Fading::new(|b| SLOW_PRIOR + PEERS_EVENTS * peers.share(s, b))),
+            mid: even(MID_PRIOR),
+            fast: even(FAST_PRIOR),
         }
     }
 
     /// Chance of a gap in `bin` for the agent as it is known.
     pub(super) fn known(&self, state: usize, bin: usize) -> f64 {
-        let mixed =
-            SLOW_SHARE * self.slow.share(state, bin) + (1.0 - SLOW_SHARE) * self.mid.share(state, bin);
-        let beside = |b: usize| self.slow.weight(state, b);
-        let neighbours = beside(bin.saturating_sub(1)) + beside((bin + 1).min(BINS - 1));
-        let beside = NEIGHBOURS_SHARE * neighbours / 2.0 / self.slow.total[state].get();
-        mixed.max(beside).max(CHANCE_MIN)
+        let (slow, mid) = (&self.slow[state], &self.mid[state]);
+        let mixed = SLOW_SHARE * slow.share(bin) + (1.0 - SLOW_SHARE) * mid.share(bin);
+        mixed.max(NEIGHBOURS_SHARE * slow.beside(bin)).max(SHARE_MIN)
     }
 
     /// Chance of it for one who has just learned what happens now; it has not seen this gap.
     pub(super) fn lately(&self, state: usize, bin: usize) -> f64 {
-        (1.0 - FAST_FLOOR) * self.fast.share(state, bin) + FAST_FLOOR / BINS as f64
+        (1.0 - FAST_FLOOR) * self.fast[state].share(bin) + FAST_FLOOR / BINS as f64
     }
 
     /// Learns the gap: as what the agent is unless it is suspect, as what it does now in any case.
-    pub(super) fn learn(&mut self, state: usize, bin: usize, suspect: bool) {
+    pub(super) fn learn(&mut self, state: usize, bin: usize, suspect: bool, chance: f64) {
         if !suspect {
-            self.slow.learn(state, bin, SLOW_EVENTS);
-            self.mid.learn(state, bin, MID_EVENTS);
+            self.slow[state].learn(bin, SLOW_EVENTS, chance);
+            self.mid[state].learn(bin, MID_EVENTS, chance);
         }
-        self.fast.learn(state, bin, FAST_EVENTS);
+        self.fast[state].learn(bin, FAST_EVENTS, chance);
     }
 
     /// Weight of what the three memories hold of a state, in events.
     #[cfg(test)]
     pub(super) fn totals(&self, state: usize) -> [f64; 3] {
-        let events = |total: S, next: S| total.get() / next.get();
-        [
-            events(self.slow.total[state], self.slow.next[state]),
-            events(self.fast.total[state], self.fast.next[state]),
-            events(self.mid.total[state], self.mid.next[state]),
-        ]
+        [&self.slow, &self.fast, &self.mid].map(|memory| memory[state].total.get() / memory[state].next.get())
     }
 
-    /// The agent is what it was lately.
+    /// The agent is as much what it was lately as what it was.
     pub(super) fn accept(&mut self) {
-        for state in 0..STATES {
-            let known = self.slow.total[state].get();
+        for (slow, fast) in self.slow.iter_mut().zip(&self.fast) {
+            let known = slow.total.get();
             for b in 0..BINS {
-                let lately = self.fast.share(state, b);
-                self.slow.bins[state].0[b].update(|x| f64::midpoint(x, known * lately));
+                let lately = fast.share(b);
+                slow.bins.0[b].update(|x| f64::midpoint(x, known * lately));
             }
-            self.slow.sum_up(state);
+            slow.sum_up();
         }
     }
 }

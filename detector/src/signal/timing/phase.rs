@@ -16,6 +16,11 @@ const STEP_MAX: f64 = 0.05;
 const SCALE_MIN: f64 = 1e-3;
 const SCALE_PERIODIC: f64 = 0.12;
 const SCALE_YOUNG: f64 = 0.1;
+/// Gaps within [`PERIODS_MAX`] after which an agent may count as periodic, what a longer one takes back, and the most that
+/// are counted. Without this an agent whose first gap was short would keep a "period" that no gap ever tests.
+const KEPT_MIN: u16 = 200;
+const KEPT_LOST: u16 = 5;
+const KEPT_MAX: u16 = 1_000;
 /// The null's share of Laplace; the rest is even over one period. A too regular agent has a fourth of the scale.
 const LAPLACE: f64 = 0.97;
 const TIGHTER: f64 = 4.0;
@@ -29,16 +34,18 @@ pub(super) struct Phase<S> {
     scale: S,
     /// Not periodic any more, and too regular.
     sums: [S; 2],
+    /// Gaps that the period explained, less those that it did not.
+    kept: u16,
 }
 
 impl<S: Stored> Phase<S> {
     pub(super) fn new() -> Self {
-        Self { period_s: S::default(), scale: S::put(SCALE_YOUNG), sums: [S::default(); 2] }
+        Self { period_s: S::default(), scale: S::put(SCALE_YOUNG), sums: [S::default(); 2], kept: 0 }
     }
 
     /// Whether the agent keeps a period well enough to be held to it.
-    pub(super) fn is_periodic(&self, events: u32) -> bool {
-        events > SETTLED_EVENTS && self.scale.get() < SCALE_PERIODIC
+    pub(super) fn is_periodic(&self) -> bool {
+        self.kept >= KEPT_MIN && self.scale.get() < SCALE_PERIODIC
     }
 
     /// The period in seconds, 0 before the second event.
@@ -59,21 +66,38 @@ impl<S: Stored> Phase<S> {
             self.period_s = S::put(gap_s);
         }
         let (period, scale) = (self.period_s.get(), self.scale.get());
-        let periods = rint(gap_s / period).max(1.0);
+        let periods = rint(gap_s / period);
+        if (1.0..=PERIODS_MAX).contains(&periods) {
+            self.kept = (self.kept + 1).min(KEPT_MAX);
+        } else {
+            self.kept = self.kept.saturating_sub(KEPT_LOST);
+            if self.kept == 0 {
+                // No period has held so far: perhaps this gap is one.
+                *self = Self { period_s: S::put(gap_s), ..Self::new() };
+                return;
+            }
+        }
         if periods > PERIODS_MAX {
             self.sums[0].update(|s| (s + LOST).max(0.0));
             return;
         }
+        let periods = periods.max(1.0);
         let off = gap_s / period - periods;
         let laplace = |scale: f64| LAPLACE * exp(-fabs(off) / scale) / (2.0 * scale) + (1.0 - LAPLACE);
         let null = laplace(scale);
         self.sums[0].update(|s| (s - log(null)).max(0.0));
-        self.sums[1].update(|s| (s + log(laplace(scale / TIGHTER) / null)).max(0.0));
+        self.sums[1].update(|s| (s + log(laplace((scale / TIGHTER).max(SCALE_MIN)) / null)).max(0.0));
         let step = if events > SETTLED_EVENTS { STEP } else { 1.0 / (f64::from(events) + 1.0) };
         let relative = (off / periods).clamp(-STEP_MAX, STEP_MAX);
         self.period_s.update(|p| p * exp(step * relative));
         let target = fabs(off).min(4.0 * scale + SCALE_MIN);
         self.scale.update(|s| (s + step * (target - s)).max(SCALE_MIN));
+    }
+
+    /// However few gaps it explains, the period is not given up.
+    #[cfg(test)]
+    pub(super) fn hold(&mut self) {
+        self.kept = KEPT_MAX;
     }
 
     #[cfg(test)]

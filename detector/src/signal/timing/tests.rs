@@ -2,7 +2,7 @@
 //!
 //! The streams go through [`Gaps`], [`Phase`] and two tails in the prototype's order. It calibrates every 50 events, and
 //! reads "a person's pace" at the gap itself where ours reads it at the middle of its bin; that one score is computed
-//! here. Our pace, which takes out what wanders, it has not.
+//! here. It never gives a period up, and has nothing of our tide and pace, which take out what wanders.
 
 use std::f64::consts::LN_2;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use super::{Context, NAMED, Reading, Timing, TimingPrior, bin_of};
 use crate::Timestamp;
 use crate::random::Random;
 use crate::reference::{Apart, Row, Table, Worst, json, numbers};
+use crate::signal::Strength;
 use crate::signal::tail::{Group, Tail};
 use crate::verdict::Pattern;
 
@@ -88,16 +89,17 @@ impl Prototype {
         }
         let suspect = evidence > 0.6 * self.thresholds[0];
 
+        self.phase.hold();
         self.phase.take(gap_s, self.events);
         let (phase, phase_evidence) = (self.phase.numbers(), self.phase.evidence().0);
-        let is_held = self.phase.is_periodic(self.events) && self.quiet_until <= self.events;
+        let is_held = self.events > 200 && self.phase.is_periodic() && self.quiet_until <= self.events;
         let alarms = phase_evidence > self.thresholds[1] && is_held;
         self.look(1, phase_evidence, alarms);
         if alarms {
             self.quiet_until = self.events + 50;
             self.phase.rest();
         }
-        self.gaps.learn(state, bin, suspect);
+        self.gaps.learn(state, bin, suspect, 0.5);
         let b = bin as f64;
         if (b - self.median).abs() > 0.0 {
             self.median += MEDIAN_STEP * (b - self.median).signum();
@@ -218,7 +220,9 @@ fn streams_are_the_prototypes_to_a_millionth() {
 fn packing_moves_no_level() {
     let start = Timestamp::from_millis(1_740_355_200_000);
     let (peers, mut random) = (TimingPrior::default(), Random::new(1));
-    let ctx = Context { peers: &peers, has_peers: false, alarm_days: ALARM_DAYS };
+    let (rate_octaves, rate_variance) = (0.0, 0.01);
+    let ctx =
+        Context { peers: &peers, has_peers: false, rate_octaves, rate_variance, alarm_days: ALARM_DAYS };
     let mut exact = Timing::<f64, f64>::new(start, &peers);
     let mut packed = Timing::<f32>::new(start, &peers);
     let mut tallies = [peers, peers];
@@ -238,12 +242,37 @@ fn packing_moves_no_level() {
     apart.say("timing", 16.0);
 }
 
+/// Strongest level while an agent leaves such gaps.
+fn highest(gaps_s: impl Iterator<Item = f64>) -> f64 {
+    let (mut ts, peers) = (Timestamp::from_millis(1_740_355_200_000), TimingPrior::default());
+    let (mut timing, mut tally) = (Timing::<f32>::new(ts, &peers), peers);
+    let (rate_octaves, rate_variance) = (0.0, 0.0);
+    let ctx =
+        Context { peers: &peers, has_peers: false, rate_octaves, rate_variance, alarm_days: ALARM_DAYS };
+    let mut level = |gap_s: f64| {
+        ts = ts + Duration::from_secs_f64(gap_s);
+        let Strength { bits, per_day } = timing.count(ts, ctx, &mut tally).now;
+        assert!(bits.is_finite() && per_day > 0.0, "{bits} bits, {per_day} a day");
+        bits - log2(per_day)
+    };
+    gaps_s.map(&mut level).fold(f64::NEG_INFINITY, f64::max)
+}
+
 #[test]
-fn a_gap_that_was_not_seen_for_a_million_calls_is_no_proof() {
-    let mut gaps = Gaps::<f32>::new(&PeerGaps::default());
-    for _ in 0..1_000_000 {
-        gaps.learn(1, 12, false);
-    }
-    let (known, lately) = (gaps.known(1, 5), gaps.lately(1, 5));
-    assert!(known > 1e-7 && lately > 1e-7, "{known} {lately}");
+fn one_gap_is_no_proof_however_long_the_like_was_not_seen() {
+    // By then a prior that fades without end is nothing in 16 bits.
+    let level = highest(std::iter::once(0.0).chain(std::iter::repeat_n(5.0, 60_000)).chain([0.3]));
+    assert!(level < 20.0, "{level}");
+}
+
+#[test]
+fn a_clock_that_keeps_its_beat_exactly_is_not_too_regular() {
+    let level = highest(std::iter::once(0.0).chain(std::iter::repeat_n(60.0, 3_000)));
+    assert!(level < log2(ALARM_DAYS), "{level}");
+}
+
+#[test]
+fn an_agent_that_missed_its_first_beat_has_not_lost_it() {
+    let level = highest([0.0, 10.0].into_iter().chain(std::iter::repeat_n(5.0, 3_000)));
+    assert!(level < log2(ALARM_DAYS), "{level}");
 }

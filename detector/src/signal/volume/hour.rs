@@ -71,7 +71,8 @@ pub(super) struct Hour<S> {
     /// What a base rate is multiplied by to give the band's edges, a minute.
     high: S,
     low: S,
-    /// Weight of the agent's own past.
+    /// Relative variance of the base rate, and the weight of the agent's own past in it.
+    pub(super) variance: S,
     pub(super) own: S,
 }
 
@@ -101,6 +102,7 @@ impl<S: Stored> Hour<S> {
             level: S::put(now),
             high: S::put(now / 60.0 * width * (1.0 + BAND_TOLERANCE)),
             low: S::put(now / 60.0 / width / (1.0 + BAND_TOLERANCE)),
+            variance: S::put(base.variance),
             own: S::put(base.own),
         }
     }

@@ -21,6 +21,9 @@ use crate::{Timestamp, signal};
 const LN_5: f64 = 1.609_437_912_434_100_3;
 const LN_3: f64 = 1.098_612_288_668_109_8;
 
+/// Bits by which silence stays under the alarm; learning rests for it all the same.
+const UNDER_ALARM: f64 = 1e-3;
+
 /// What the volume says after a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reading {
@@ -241,7 +244,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         self.out = self.out & !(1 << g) | u8::from(self.tails[g].is_out()) << g;
     }
 
-    fn is_out(&self, g: usize) -> bool {
+    pub(super) fn is_out(&self, g: usize) -> bool {
         self.out & (1 << g) != 0
     }
 
@@ -251,7 +254,10 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 
     fn strength(&self, g: usize, evidence: f64, ctx: Context<'_>) -> Strength {
         let rule = self.rule(g, ctx);
-        Strength { bits: rule.bits(evidence), per_day: rule.per_day() }
+        let strength = Strength { bits: rule.bits(evidence), per_day: rule.per_day() };
+        // Silence is at most a watch (design: detection, "absence"), however long it lasts.
+        let most = if g % 2 == 1 { log2(ctx.alarm_days) - UNDER_ALARM } else { f64::INFINITY };
+        Strength { bits: strength.bits.min((most + log2(strength.per_day)).max(0.0)), ..strength }
     }
 
     fn strength_if_out(&self, g: usize, evidence: f64, ctx: Context<'_>) -> Strength {
@@ -271,7 +277,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     /// Where an alarm is due, learning rests.
     fn answer(&mut self, strongest: &Strongest, ctx: Context<'_>) {
         if let Some(at) = strongest.at
-            && strongest.now.level() >= log2(ctx.alarm_days)
+            && strongest.now.level() >= log2(ctx.alarm_days) - 2.0 * UNDER_ALARM
         {
             self.begin_rest(at);
         }

@@ -81,7 +81,7 @@ impl<S: Stored> Scale<S> {
     }
 
     /// Takes the finished window into the CUSUMs, or as many alike.
-    pub(super) fn close(&mut self, windows: i64, shape: Shape, downward: bool) {
+    pub(super) fn close(&mut self, windows: i64, shape: Shape) {
         let n = f64::from(self.n);
         let resting = |sums: &[S]| sums.iter().all(|s| s.get() <= 0.0);
         // Without a call no upward ratio is above zero.
@@ -89,19 +89,17 @@ impl<S: Stored> Scale<S> {
             let lines = Lines::up(self.high.get(), shape.at(self.mean.get()));
             add(&mut self.up, &mut self.up_age, &lines, n, windows);
         }
-        if downward {
-            let (m, r) = (self.low.get(), shape.at(self.mean.get()));
-            if !resting(&self.down) || Lines::down_bound(m, r).best(|_| 0.0, n).0 > 0.0 {
-                add(&mut self.down, &mut self.down_age, &Lines::down(m, r), n, windows);
-            }
+        let (m, r) = (self.low.get(), shape.at(self.mean.get()));
+        if !resting(&self.down) || Lines::down_bound(m, r).best(|_| 0.0, n).0 > 0.0 {
+            add(&mut self.down, &mut self.down_age, &Lines::down(m, r), n, windows);
         }
     }
 
     /// Learns how the finished window scattered; `fade` is what is left of the past after one window.
-    pub(super) fn learn(&mut self, fade: f64) {
+    pub(super) fn learn(&mut self, fade: f64, excursion: bool) {
         let n = f64::from(self.n);
         self.scatter.learn(n, self.mean.get(), fade);
-        self.echo.learn(n, self.profile.get(), fade);
+        self.echo.learn(n, self.profile.get(), fade, excursion);
     }
 
     /// The same for so many windows without a call.

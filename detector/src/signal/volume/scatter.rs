@@ -135,9 +135,13 @@ impl<S: Stored> Echo<S> {
         1.0 + self.share() * self.recent.get()
     }
 
-    /// A window that was expected to hold `m` held `n`.
-    pub(super) fn learn(&mut self, n: f64, m: f64, fade: f64) {
-        let (y, weight) = ((n / m.max(1e-6)).min(ECHO_RATIO_MAX) - 1.0, m / (1.0 + m));
+    /// A window that was expected to hold `m` held `n`. In an excursion upward the share is not learned: a change that
+    /// lasts would teach within minutes that it announces itself, and hide.
+    pub(super) fn learn(&mut self, n: f64, m: f64, fade: f64, excursion: bool) {
+        let (y, mut weight) = ((n / m.max(1e-6)).min(ECHO_RATIO_MAX) - 1.0, m / (1.0 + m));
+        if excursion {
+            weight = 0.0;
+        }
         let x = self.recent.get();
         self.with.update(|s| s * fade + weight * x * y);
         self.square.update(|s| s * fade + weight * x * x);
@@ -148,7 +152,7 @@ impl<S: Stored> Echo<S> {
     pub(super) fn learn_idle(&mut self, k: i64, m: f64, fade: f64) {
         // The first few move the running mean; from then on nothing but forgetting happens.
         let explicit = k.min(ECHO_IDLE_WINDOWS);
-        (0..explicit).for_each(|_| self.learn(0.0, m, fade));
+        (0..explicit).for_each(|_| self.learn(0.0, m, fade, false));
         let rest = libm::pow(fade, (k - explicit) as f64);
         let steady = m / (1.0 + m) * (1.0 - rest) / (1.0 - fade);
         self.with.update(|s| s * rest + steady);

@@ -15,12 +15,12 @@ fn packing_moves_no_level() {
     let mut random = Random::new(1);
     let (mut exact, mut packed) = (Volume::<f64, f64>::new(START, ctx), Volume::<f32>::new(START, ctx));
     let mut tallies = [VolumeTally::default(), VolumeTally::default()];
-    let (mut days, mut apart) = (0.0, Apart::default());
+    let (mut days, mut attack, mut apart) = (0.0, 0..200, Apart::default());
     while days < 21.0 {
-        // Three working weeks, and six minutes of an attack in the last.
+        // Three working weeks, and six minutes of an attack near their end.
         let hour = (days * 24.0) as u32;
         let per_hour = match (hour / 24 % 7, hour % 24) {
-            _ if (19.6..19.604).contains(&days) => 1_800.0,
+            _ if days > 18.4 && attack.next().is_some() => 2_000.0,
             (5.., _) => 2.0,
             (_, 8..18) => 40.0,
             _ => 4.0,

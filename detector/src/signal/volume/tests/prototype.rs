@@ -160,10 +160,10 @@ impl Prototype {
 
     fn close_window(&mut self, k: usize, read: Read, locked: bool) {
         let (scale, fade) = (&mut self.volume.scales[k + 1], FADES[k + 1]);
-        scale.close(1, Shape { relative: 1.0 / read.r, fano: 0.0 }, true);
+        scale.close(1, Shape { relative: 1.0 / read.r, fano: 0.0 });
         if !locked {
             scale.scatter.take(read.n, read.expected.mean, read.r, fade, 1.0);
-            scale.echo.learn(read.n, scale.profile(), fade);
+            scale.echo.learn(read.n, scale.profile(), fade, false);
         }
         scale.begin();
     }
