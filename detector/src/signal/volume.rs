@@ -56,6 +56,7 @@ const IDLE_CELLS_MAX: i64 = 35 * CELLS_PER_DAY;
 const THRESHOLD: f64 = 2.0;
 /// One tail a scale and direction; the shortest scale's second place stays empty.
 const TAILS: usize = 2 * SCALES;
+/// Groups that share the family's budget: four look upward, three downward.
 const GROUPS: f64 = 7.0;
 /// Without a verdict learning rests this long after an alarm, and then takes what it sees for the new normal (study:
 /// 24 h). What a person has to decide stays open in the revoker; this only keeps the arithmetic from standing still.
@@ -336,8 +337,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         while let Some((ago, calls)) = self.pending.pop(age_hours) {
             if let Some(calls) = calls {
                 self.learn_hour(ended - ago as i64, calls, ctx.prior());
-                let overall = Season::<C>::overall(self.season.whole(), ctx.prior());
-                tally.add_hour(overall);
+                tally.add_hour(self.hour.overall.get());
             }
         }
         self.begin_hour(ctx);
@@ -346,7 +346,8 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     fn learn_hour(&mut self, hour: i64, calls: f64, prior: Prior) {
         let share = self.share_of_hour(hour);
         let of_week = hour_of_week(hour);
-        let base = self.season.base(of_week, self.season.whole(), prior, 0.0).per_hour;
+        let scatter = self.scales[SCALES - 1].scatter.relative();
+        let base = self.season.base(of_week, &self.season.pool(prior, scatter), prior, scatter).per_hour;
         self.season.learn(of_week, calls, self.hour.level.get() * share);
         self.level.learn(calls, base * share);
     }

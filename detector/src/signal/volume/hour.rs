@@ -85,16 +85,16 @@ impl<S: Stored> Hour<S> {
         prior: Prior,
         scatter: f64,
     ) -> Self {
-        let whole = season.whole();
-        let base = season.base(hour, whole, prior, scatter);
-        let near = |h: usize| season.base(h % WEEK, whole, prior, scatter).per_hour;
+        let pool = season.pool(prior, scatter);
+        let base = season.base(hour, &pool, prior, scatter);
+        let near = |h: usize| season.base(h % WEEK, &pool, prior, scatter).per_hour;
         let (before, after) = (near(hour + WEEK - 1), near(hour + 1));
         let now = level.get(base.per_hour);
         let of_level =
             (1.0 / base.per_hour.max(LEVEL_RATE_MIN) + scatter) / (level.hours.get() + LEVEL_HOURS);
         let width = exp((BAND_DEVIATIONS * sqrt(base.variance + of_level)).min(BAND_MAX));
         Self {
-            overall: S::put(Season::<C>::overall(whole, prior)),
+            overall: S::put(pool.overall(prior)),
             base: S::put(base.per_hour),
             before: S::put(before),
             after: S::put(after),
