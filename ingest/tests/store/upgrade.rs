@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use detector::{MicroBits, Pattern, Signal};
+use detector::{MicroBits, Pattern};
 use ingest::store::Store;
 
 use crate::support::shared;
@@ -23,13 +23,14 @@ FROM numbers(2)";
 
 /// The statements of a migration, without its comments.
 fn statements(sql: &str) -> Vec<String> {
-    let code: String =
-        sql.lines().filter(|line| !line.starts_with("--")).map(|line| format!("{line}\n")).collect();
+    let code: Vec<_> = sql.lines().filter(|line| !line.starts_with("--")).collect();
+    let code = code.join("\n");
     code.split(';').map(str::trim).filter(|s| !s.is_empty()).map(str::to_owned).collect()
 }
 
 async fn run(store: &Store, sql: &str) {
-    store.query_json(sql).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    let done = store.query_json(sql).await;
+    assert!(done.is_ok(), "{sql}: {done:?}");
 }
 
 #[tokio::test]
@@ -62,14 +63,14 @@ async fn verdicts_of_an_earlier_version_are_read_with_those_of_this_one() {
         assert_eq!(record.event_id, event);
         let verdict = record.verdict;
         assert!(verdict.is_exact(), "{verdict:?}");
-        assert_eq!(verdict.parts.len(), 3);
+        let signals: Vec<_> = verdict.parts.iter().map(|part| part.signal.as_str()).collect();
+        assert_eq!(signals, ["volume", "endpoint", "look_elsewhere"]);
         for part in verdict.parts {
             assert_eq!(
                 (part.level, part.pattern, part.since),
                 (MicroBits::ZERO, Pattern::AsUsual, verdict.ts)
             );
             assert_eq!((part.low, part.high), (0.0, 0.0));
-            assert!(part.signal != Signal::Volume || part.observed == 12.0);
         }
     }
 }
