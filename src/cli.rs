@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::exit::Result;
-use crate::{approver, config_check, demo, engine, operate, replay, serve, simulate};
+use crate::{approver, config_check, demo, engine, explain, operate, replay, serve, simulate};
 
 /// Watches what AI agents do and pulls their access when they stop behaving like themselves.
 #[derive(Parser, Debug)]
@@ -38,6 +38,7 @@ enum Command {
         command: operate::AgentsCommand,
     },
     Alerts(operate::AlertsArgs),
+    Explain(explain::ExplainArgs),
     Pause(operate::PauseArgs),
     Resume(operate::ResumeArgs),
     Engine(engine::EngineArgs),
@@ -79,6 +80,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Approver { command } => approver::run(&command),
         Command::Agents { command } => operate::agents(&command),
         Command::Alerts(args) => operate::alerts(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Pause(args) => operate::pause(&args),
         Command::Resume(args) => operate::resume(&args),
         Command::Engine(args) => engine::run(&args),

@@ -8,6 +8,7 @@ mod config_check;
 mod demo;
 mod engine;
 mod exit;
+mod explain;
 mod operate;
 mod replay;
 mod serve;
