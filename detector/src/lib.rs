@@ -10,6 +10,10 @@ mod fleet;
 mod hash;
 mod manifest;
 mod profile;
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+mod reference;
 mod signal;
 mod stored;
 mod time;

@@ -136,6 +136,17 @@ impl<S: Stored> Tail<S> {
         self.peak.get() > 0.0
     }
 
+    #[cfg(test)]
+    pub(crate) fn from_sums([excursions, excess, excess2]: [f64; 3]) -> Self {
+        let [excursions, excess, excess2] = [excursions, excess, excess2].map(S::put);
+        Self { excursions, excess, excess2, peak: S::default() }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn sums(&self) -> [f64; 3] {
+        [self.excursions.get(), self.excess.get(), self.excess2.get()]
+    }
+
     /// Excursions learned so far.
     pub(crate) fn excursions(&self) -> f64 {
         self.excursions.get()
@@ -172,5 +183,41 @@ impl<S: Stored> Tail<S> {
     /// Ends the excursion and learns nothing.
     pub(crate) fn forget(&mut self) {
         self.peak = S::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reference::{Table, Worst, json};
+
+    /// Once in 90 days, as the study.
+    const ALARM_DAYS: f64 = 90.0;
+
+    #[test]
+    fn recurrence_is_the_prototypes() {
+        let volume = json(include_str!("../../tests/reference/volume.json"));
+        let mut worst = Worst::default();
+        for row in Table::new(&volume["pot"]).rows() {
+            let tail = Tail::<f64>::from_sums(["EX", "SX", "SXX"].map(|name| row.get(name)));
+            let days = row.get("days");
+            // The prototype has six groups and knows no peers that would cap the scale.
+            let group = Group { threshold: 2.0, look_days: row.get("W") / 1_440.0, groups: 6.0 };
+            let rule = tail.rule_with(group, days, 1.0 + 2.0 * exp(-days / 14.0), Some(f64::INFINITY));
+            worst.check("lam", rule.per_day() / 6.0, row.get("lam"));
+            worst.check("a", rule.shape, row.get("a"));
+            worst.check("s", rule.scale, row.get("s"));
+            worst.check("thr", rule.evidence_once_in(ALARM_DAYS), row.get("thr"));
+            for i in 0..5 {
+                let share = libm::exp2(-rule.bits(row.at("G", i)));
+                worst.check("tail", share, row.at("tail", i));
+                worst.check("R", rule.per_day() * share, row.at("R", i));
+            }
+            // Without peers, and before they cap anything, the schedule is the same.
+            if rule.scale <= SCALE_OVER_PEERS_MAX * SCALE_YOUNG {
+                assert_eq!(tail.rule(group, days, &PeerTail::default()), rule);
+            }
+        }
+        worst.say_how_well();
     }
 }

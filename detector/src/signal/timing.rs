@@ -49,8 +49,9 @@ const EARN_BELOW: f64 = 2.0;
 /// Gaps of one agent that teach its peers.
 const TEACHES_MAX: u32 = 1_000;
 const TEACHES_EXCURSIONS_MAX: f64 = 20.0;
-/// How fast the line between short and long gaps follows, in bins.
-const MEDIAN_STEP: f64 = 0.02;
+/// How fast the line between short and long gaps follows, in bins (study: 0.02). It comes to rest on a bin, so that a
+/// gap as long as most is a long one: sixty-fourths meet a bin exactly, where fiftieths miss it by a rounding.
+const MEDIAN_STEP: f64 = 1.0 / 64.0;
 /// Events a day that are assumed before a day has passed.
 const DAY_MIN: f64 = 1e-3;
 const GAP_MIN_S: f64 = 1e-3;
@@ -99,7 +100,7 @@ pub(crate) struct Timing<S = f32, B = Half> {
     phase: Phase<S>,
     tide: Tide<S>,
     pace: Pace<S, B>,
-    gaps: Gaps<B>,
+    gaps: Gaps<S, B>,
 }
 
 /// What the timing says after a call.
@@ -188,7 +189,7 @@ impl<S: Stored, B: Stored> Timing<S, B> {
             now: strength,
             pattern: self.pattern(group),
             gap_s,
-            usual_s: self.usual_s(group),
+            usual_s: self.usual_s(group, ctx),
             since: self.since(group),
         };
         self.pace.follow(&paced);
@@ -324,10 +325,10 @@ impl<S: Stored, B: Stored> Timing<S, B> {
     }
 
     /// The middle gap, or the period where it is held to one.
-    fn usual_s(&self, group: Option<usize>) -> f64 {
+    fn usual_s(&self, group: Option<usize>, ctx: Context<'_>) -> f64 {
         match group {
             Some(1) => self.phase.period_s(),
-            _ => libm::exp2(self.median.get() + 0.5 + self.pace.octaves()) / 1e3,
+            _ => libm::exp2(self.tide.usual_octaves(ctx.rate_octaves) + self.pace.octaves()) / 1e3,
         }
     }
 

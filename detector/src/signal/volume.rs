@@ -29,7 +29,7 @@ use self::pending::Pending;
 use self::ramp::Ramp;
 use self::read::Place;
 use self::scale::{Expected, Scale};
-use self::season::{Prior, Season, WEEK};
+use self::season::{Pool, Prior, Season, WEEK};
 use super::tail::{Group, PeerTail, Tail};
 use crate::Timestamp;
 use crate::stored::{Half, Stored};
@@ -43,6 +43,7 @@ const CELL: Duration = Duration::from_secs(10);
 const CELLS_PER_MINUTE: i64 = 6;
 const CELLS_PER_HOUR: i64 = 360;
 const CELLS_PER_DAY: i64 = 8_640;
+const CELLS_PER_WEEK: i64 = 7 * CELLS_PER_DAY;
 /// Half-life of what is known of scatter and echo (study: 14 d).
 const SCATTER_HALF_LIFE_CELLS: f64 = 14.0 * CELLS_PER_DAY as f64;
 /// What is left of it after one window of each scale.
@@ -50,7 +51,7 @@ static FADES: LazyLock<[f64; SCALES]> =
     LazyLock::new(|| CELLS.map(|cells| exp2(-(cells as f64) / SCATTER_HALF_LIFE_CELLS)));
 /// Cells in which logarithms of the scatter are brought up to date.
 const REFRESH_CELLS: i64 = 60;
-/// An idle spell of more than five weeks teaches no more than five weeks would.
+/// Weeks of an idle spell beyond five teach nothing more.
 const IDLE_CELLS_MAX: i64 = 35 * CELLS_PER_DAY;
 /// Excursions begin at this evidence, nats (study: u).
 const THRESHOLD: f64 = 2.0;
@@ -226,11 +227,16 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     /// Moves on to the cell of `ts`, closing all that ends on the way.
     pub(crate) fn advance(&mut self, ts: Timestamp, ctx: Context<'_>, tally: &mut VolumeTally) {
         let target = cell_of(ts);
-        if target - self.cell > IDLE_CELLS_MAX {
-            self.close_cell(ctx, tally);
-            self.cell = target - IDLE_CELLS_MAX;
-            self.begin_hour(ctx);
+        let enough = self.cell.saturating_add(IDLE_CELLS_MAX);
+        if target > enough {
+            self.walk(enough, ctx, tally);
+            // Whole weeks, so that every hour and window goes on where it was.
+            self.cell += (target - enough) / CELLS_PER_WEEK * CELLS_PER_WEEK;
         }
+        self.walk(target, ctx, tally);
+    }
+
+    fn walk(&mut self, target: i64, ctx: Context<'_>, tally: &mut VolumeTally) {
         while self.cell < target {
             if self.cell % CELLS_PER_HOUR == 0 && target - self.cell >= CELLS_PER_HOUR && self.is_idle() {
                 self.close_idle_hour(ctx, tally);
@@ -336,20 +342,25 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         self.hour_calls = 0;
         while let Some((ago, calls)) = self.pending.pop(age_hours) {
             if let Some(calls) = calls {
-                self.learn_hour(ended - ago as i64, calls, ctx.prior());
+                let pool = self.season.pool(ctx.prior(), self.scatter());
+                self.learn_hour(ended - ago as i64, calls, &pool, ctx.prior());
                 tally.add_hour(self.hour.overall.get());
             }
         }
         self.begin_hour(ctx);
     }
 
-    fn learn_hour(&mut self, hour: i64, calls: f64, prior: Prior) {
+    fn learn_hour(&mut self, hour: i64, calls: f64, pool: &Pool, prior: Prior) {
         let share = self.share_of_hour(hour);
         let of_week = hour_of_week(hour);
-        let scatter = self.scales[SCALES - 1].scatter.relative();
-        let base = self.season.base(of_week, &self.season.pool(prior, scatter), prior, scatter).per_hour;
+        let base = self.season.base(of_week, pool, prior, self.scatter()).per_hour;
         self.season.learn(of_week, calls, self.hour.level.get() * share);
         self.level.learn(calls, base * share);
+    }
+
+    /// The relative variance of an hour's count beyond Poisson.
+    fn scatter(&self) -> f64 {
+        self.scales[SCALES - 1].scatter.relative()
     }
 
     /// How much of an hour the agent was known.
@@ -359,9 +370,13 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     }
 
     fn begin_hour(&mut self, ctx: Context<'_>) {
+        let pool = self.season.pool(ctx.prior(), self.scatter());
+        self.begin_hour_from(&pool, ctx);
+    }
+
+    fn begin_hour_from(&mut self, pool: &Pool, ctx: Context<'_>) {
         let hour = hour_of_week(self.cell.div_euclid(CELLS_PER_HOUR));
-        let scatter = self.scales[SCALES - 1].scatter.relative();
-        self.hour = Hour::new(hour, &self.season, &self.level, ctx.prior(), scatter);
+        self.hour = Hour::new(hour, &self.season, pool, &self.level, ctx.prior(), self.scatter());
         self.rate_octaves = log2(self.hour.base.get() / self.hour.overall.get()) as f32;
     }
 

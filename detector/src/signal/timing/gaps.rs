@@ -22,6 +22,9 @@ pub(super) const PEERS_EVENTS: f64 = 20.0;
 /// The null: shares of the slow and the middle memory, and the least share of its neighbours' mean (study §2).
 const SLOW_SHARE: f64 = 0.75;
 const NEIGHBOURS_SHARE: f64 = 0.1;
+/// The least chance of any gap: a memory of so many events knows nothing that is rarer than a tenth of one of them.
+/// (The study's streams are too short for its prior to have faded so far; without an end to it one gap would be proof.)
+const CHANCE_MIN: f64 = 0.1 / SLOW_EVENTS;
 /// The fast learner's share for a bin it has not seen.
 const FAST_FLOOR: f64 = 0.1;
 /// Weights grow in place of everything else fading; past this all are brought back.
@@ -29,52 +32,55 @@ const GROWN_MAX: f64 = 1e6;
 
 /// A histogram with exponential forgetting: instead of fading all bins, the weight of the next event grows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(bound(serialize = "B: Serialize", deserialize = "B: Stored + Deserialize<'de>"))]
-pub(super) struct Fading<B> {
+#[serde(bound(
+    serialize = "S: Serialize, B: Serialize",
+    deserialize = "S: Stored + Deserialize<'de>, B: Stored + Deserialize<'de>"
+))]
+pub(super) struct Fading<S, B> {
     bins: Row<B, BINS>,
-    next: f32,
-    total: f32,
+    next: S,
+    total: S,
 }
 
-impl<B: Stored> Fading<B> {
+impl<S: Stored, B: Stored> Fading<S, B> {
     pub(super) fn new(bin: impl Fn(usize) -> f64) -> Self {
         let bins = Row(std::array::from_fn(|b| B::put(bin(b))));
-        let mut fading = Self { bins, next: 1.0, total: 0.0 };
+        let mut fading = Self { bins, next: S::put(1.0), total: S::default() };
         fading.sum_up();
         fading
     }
 
     fn sum_up(&mut self) {
-        self.total = self.bins.0.iter().map(|b| b.get()).sum::<f64>() as f32;
+        self.total = S::put(self.bins.0.iter().map(|b| b.get()).sum());
     }
 
     pub(super) fn share(&self, bin: usize) -> f64 {
-        self.bins.0[bin].get() / f64::from(self.total)
+        self.bins.0[bin].get() / self.total.get()
     }
 
     /// Mean share of the bins beside this one; at an end the bin itself stands in.
     pub(super) fn beside(&self, bin: usize) -> f64 {
         let beside = |b: usize| self.bins.0[b].get();
-        (beside(bin.saturating_sub(1)) + beside((bin + 1).min(BINS - 1))) / 2.0 / f64::from(self.total)
+        (beside(bin.saturating_sub(1)) + beside((bin + 1).min(BINS - 1))) / 2.0 / self.total.get()
     }
 
     /// What comes next weighs this much more than what came before.
     pub(super) fn fade(&mut self, memory: f64) {
-        let weight = f64::from(self.next) / (1.0 - 1.0 / memory);
-        self.next = weight as f32;
+        let weight = self.next.get() / (1.0 - 1.0 / memory);
+        self.next = S::put(weight);
         if weight > GROWN_MAX {
             self.bins.0.iter_mut().for_each(|bin| bin.update(|x| x / weight));
-            self.next = 1.0;
+            self.next = S::put(1.0);
             self.sum_up();
         }
     }
 
     /// Adds a share of an event; see [`Stored::put_fairly`] for `chance`.
     pub(super) fn add(&mut self, bin: usize, share: f64, chance: f64) {
-        let weight = f64::from(self.next) * share;
+        let weight = self.next.get() * share;
         let bin = &mut self.bins.0[bin];
         *bin = B::put_fairly(bin.get() + weight, chance);
-        self.total += weight as f32;
+        self.total.update(|t| t + weight);
     }
 
     fn learn(&mut self, bin: usize, memory: f64, chance: f64) {
@@ -103,14 +109,17 @@ impl PeerGaps {
 
 /// The three memories, each for both states.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(bound(serialize = "B: Serialize", deserialize = "B: Stored + Deserialize<'de>"))]
-pub(super) struct Gaps<B = Half> {
-    slow: [Fading<B>; STATES],
-    mid: [Fading<B>; STATES],
-    fast: [Fading<B>; STATES],
+#[serde(bound(
+    serialize = "S: Serialize, B: Serialize",
+    deserialize = "S: Stored + Deserialize<'de>, B: Stored + Deserialize<'de>"
+))]
+pub(super) struct Gaps<S = f32, B = Half> {
+    slow: [Fading<S, B>; STATES],
+    mid: [Fading<S, B>; STATES],
+    fast: [Fading<S, B>; STATES],
 }
 
-impl<B: Stored> Gaps<B> {
+impl<S: Stored, B: Stored> Gaps<S, B> {
     /// The law of an agent of which only its peers are known.
     pub(super) fn new(peers: &PeerGaps) -> Self {
         let even = |all: f64| [Fading::new(|_| all / BINS as f64); STATES];
@@ -125,7 +134,7 @@ impl<B: Stored> Gaps<B> {
     pub(super) fn known(&self, state: usize, bin: usize) -> f64 {
         let (slow, mid) = (&self.slow[state], &self.mid[state]);
         let mixed = SLOW_SHARE * slow.share(bin) + (1.0 - SLOW_SHARE) * mid.share(bin);
-        mixed.max(NEIGHBOURS_SHARE * slow.beside(bin))
+        mixed.max(NEIGHBOURS_SHARE * slow.beside(bin)).max(CHANCE_MIN)
     }
 
     /// Chance of it for one who has just learned what happens now; it has not seen this gap.
@@ -142,10 +151,16 @@ impl<B: Stored> Gaps<B> {
         self.fast[state].learn(bin, FAST_EVENTS, chance);
     }
 
+    /// Weight of what the three memories hold of a state, in events.
+    #[cfg(test)]
+    pub(super) fn totals(&self, state: usize) -> [f64; 3] {
+        [&self.slow, &self.fast, &self.mid].map(|m| m[state].total.get() / m[state].next.get())
+    }
+
     /// The agent is as much what it was lately as what it was.
     pub(super) fn accept(&mut self) {
         for (slow, fast) in self.slow.iter_mut().zip(&self.fast) {
-            let known = f64::from(slow.total);
+            let known = slow.total.get();
             for b in 0..BINS {
                 let lately = fast.share(b);
                 slow.bins.0[b].update(|x| f64::midpoint(x, known * lately));

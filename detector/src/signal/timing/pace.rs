@@ -35,7 +35,7 @@ const NEIGHBOURS_SHARE: f64 = 0.1;
 ))]
 pub(super) struct Pace<S = f32, B = Half> {
     chances: Row<B, PACES>,
-    law: Fading<B>,
+    law: Fading<S, B>,
     /// Logarithm of the odds that the agent has a pace.
     earned: S,
 }

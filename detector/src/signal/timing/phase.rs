@@ -82,12 +82,17 @@ impl<S: Stored> Phase<S> {
         let laplace = |scale: f64| LAPLACE * exp(-fabs(off) / scale) / (2.0 * scale) + (1.0 - LAPLACE);
         let null = laplace(scale);
         self.sums[0].update(|s| (s - log(null)).max(0.0));
-        self.sums[1].update(|s| (s + log(laplace(scale / TIGHTER) / null)).max(0.0));
+        self.sums[1].update(|s| (s + log(laplace((scale / TIGHTER).max(SCALE_MIN)) / null)).max(0.0));
         let step = if events > SETTLED_EVENTS { STEP } else { 1.0 / (f64::from(events) + 1.0) };
         let relative = (off / periods).clamp(-STEP_MAX, STEP_MAX);
         self.period_s.update(|p| p * exp(step * relative));
         let target = fabs(off).min(4.0 * scale + SCALE_MIN);
         self.scale.update(|s| (s + step * (target - s)).max(SCALE_MIN));
+    }
+
+    #[cfg(test)]
+    pub(super) fn numbers(&self) -> [f64; 4] {
+        [self.period_s, self.scale, self.sums[0], self.sums[1]].map(Stored::get)
     }
 
     pub(super) fn rest(&mut self) {

@@ -4,7 +4,7 @@ use libm::{exp, sqrt};
 use serde::{Deserialize, Serialize};
 
 use super::scale::Expected;
-use super::season::{Prior, Season, WEEK};
+use super::season::{Pool, Prior, Season, WEEK};
 use crate::stored::Stored;
 
 /// Width of the credibility band in standard deviations and its tolerance beyond, and the widest it gets, in nats
@@ -52,8 +52,8 @@ impl<S: Stored> Level<S> {
     }
 
     #[cfg(test)]
-    pub(super) fn from_sums([calls, expected, hours]: [f64; 3]) -> Self {
-        Self { calls: S::put(calls), expected: S::put(expected), hours: S::put(hours) }
+    pub(super) fn sums(&self) -> [f64; 3] {
+        [self.calls.get(), self.expected.get(), self.hours.get()]
     }
 }
 
@@ -81,13 +81,13 @@ impl<S: Stored> Hour<S> {
     pub(super) fn new<C: Stored>(
         hour: usize,
         season: &Season<C>,
+        pool: &Pool,
         level: &Level<S>,
         prior: Prior,
         scatter: f64,
     ) -> Self {
-        let pool = season.pool(prior, scatter);
-        let base = season.base(hour, &pool, prior, scatter);
-        let near = |h: usize| season.base(h % WEEK, &pool, prior, scatter).per_hour;
+        let base = season.base(hour, pool, prior, scatter);
+        let near = |h: usize| season.base(h % WEEK, pool, prior, scatter).per_hour;
         let (before, after) = (near(hour + WEEK - 1), near(hour + 1));
         let now = level.get(base.per_hour);
         let of_level =

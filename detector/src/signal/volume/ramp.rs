@@ -68,6 +68,11 @@ impl<S: Stored> Ramp<S> {
         Day { calls: self.calls.get(), expected, allowed: expected * ALLOWED }
     }
 
+    #[cfg(test)]
+    pub(super) fn anchor(&self) -> [f64; 2] {
+        [self.ratios.get(), self.weight.get()]
+    }
+
     /// A day has ended. `hour_shape` is the shape of an hour's count; a `suspect` day does not move the anchor.
     pub(super) fn close_day(&mut self, hour_shape: f64, age_days: f64, suspect: bool) {
         let day = self.today();

@@ -40,6 +40,15 @@ impl Lines<5> {
         Self::new(r, |i| LN_UP[i], turn)
     }
 
+    /// Nowhere below what these lines, of `m` and `r`, become for any `m` or `r` that is larger, `r` up to `r_max`. With r
+    /// the slope grows by less than its tangent, and everything else that m or r changes only lowers the ratios.
+    pub(super) fn while_shape_grows(mut self, m: f64, r: f64, r_max: f64) -> Self {
+        for (slope, factor) in self.slope.iter_mut().zip(UP) {
+            *slope += (r_max - r) * (factor - 1.0) * m / ((r + m) * (r + factor * m));
+        }
+        self
+    }
+
     /// The least count at which a sum that now stands at `sums` can reach `evidence`; below it no answer changes.
     pub(super) fn least_count(&self, sums: impl Fn(usize) -> f64, evidence: f64) -> u32 {
         let reach = |i: usize| (evidence - sums(i) - self.none[i]) / self.slope[i].max(f64::MIN_POSITIVE);

@@ -56,7 +56,6 @@ impl From<Strongest> for Reading {
 pub(crate) enum Place {
     /// The scale's upward or downward group, and the factor that wins in it.
     Up(usize, usize),
-    /// As above.
     Down(usize, usize),
     /// Whole days against the anchor.
     Ramp,
@@ -87,7 +86,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     /// How counts scatter in the window of scale `k` that is open until the end of `cell`: between two scales, both moments
     /// are interpolated in the logarithm of time, or a short burst in a long window would be scored with the long
     /// window's dispersion (study §1).
-    fn shape(&self, k: usize) -> Shape {
+    pub(super) fn shape(&self, k: usize) -> Shape {
         let own = self.scales[k].scatter.shape();
         let open = self.cell.rem_euclid(CELLS[k]) + 1;
         if open == CELLS[k] {
@@ -112,13 +111,15 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             return self.strongest_of_days().into();
         }
         self.flush();
-        let more = self.expected_in_cell(into_cell(ts));
+        let (more, whole) = (self.expected_in_cell(into_cell(ts)), self.expected_in_cell(1.0));
         let mut strongest = self.strongest_of_days();
         let mut room = u32::MAX;
         for k in 0..SCALES {
             let expected = self.scales[k].expected(more);
-            let r = self.shape(k).at(expected.mean);
-            room = room.min(self.count_up(k, expected, r, ctx, tally, &mut strongest));
+            let shape = self.shape(k);
+            let r = shape.at(expected.mean);
+            let shapes = (r, shape.at(self.scales[k].expected(whole).mean));
+            room = room.min(self.count_up(k, expected, shapes, ctx, tally, &mut strongest));
             if self.is_out(2 * k + 1) {
                 self.count_down(k, expected, r, ctx, &mut strongest);
             }
@@ -130,12 +131,13 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         strongest.into()
     }
 
-    /// One call more on scale `k`, upward. Gives how many more may come in this cell before another look.
+    /// One call more on scale `k`, upward, whose window has the shape `r` now and `r_end` at the end of the cell. Gives how
+    /// many more may come in this cell before another look.
     fn count_up(
         &mut self,
         k: usize,
         expected: Expected,
-        r: f64,
+        (r, r_end): (f64, f64),
         ctx: Context<'_>,
         tally: &mut VolumeTally,
         strongest: &mut Strongest,
@@ -144,8 +146,11 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         let after = n.saturating_add(1);
         let scale = self.scales[k];
         let sums = |i: usize| scale.up[i].get();
+        let least = |lines: Lines<5>| {
+            lines.while_shape_grows(expected.high, r, r_end).least_count(sums, THRESHOLD + LN_5)
+        };
         if !self.is_out(2 * k) {
-            let least = Lines::up_bound(expected.high, r).least_count(sums, THRESHOLD + LN_5);
+            let least = least(Lines::up_bound(expected.high, r));
             if after < least {
                 return least - 1 - after;
             }
@@ -161,7 +166,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             strongest.now(self.strength(2 * k, sum - LN_5, ctx), Place::Up(k, i));
             return 0;
         }
-        lines.least_count(sums, THRESHOLD + LN_5).saturating_sub(after.saturating_add(1))
+        least(lines).saturating_sub(after.saturating_add(1))
     }
 
     /// One call more on scale `k`, downward: it can only calm.
@@ -294,7 +299,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         let more = self.expected_in_cell(into_cell(ts));
         for k in 0..SCALES {
             let scale = self.scales[k];
-            let (expected, n) = (scale.expected(more), f64::from(scale.n + self.fresh));
+            let (expected, n) = (scale.expected(more), f64::from(scale.n) + f64::from(self.fresh));
             let r = self.shape(k).at(expected.mean);
             if self.is_out(2 * k) {
                 let (sum, i) = Lines::up(expected.high, r).best(|i| scale.up[i].get(), n);
@@ -310,7 +315,8 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 
     /// The numbers behind the evidence at `at`, or behind none.
     pub(crate) fn story(&self, at: Option<Place>, ts: Timestamp, ctx: Context<'_>) -> Story {
-        let history = signal::history(self.age_hours(), self.hour.own.get(), ctx.has_peers);
+        let age_hours = self.age_cells() as f64 / CELLS_PER_HOUR as f64;
+        let history = signal::history(age_hours, self.hour.own.get(), ctx.has_peers);
         // Where nothing stands out the minute tells how things are.
         let k = match at {
             Some(Place::Up(k, _) | Place::Down(k, _)) => k,
@@ -330,19 +336,18 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             }
         };
         let expected = self.scales[k].expected(self.expected_in_cell(into_cell(ts)));
-        let since = at.map_or(0, |at| self.deviation_cells(at));
         Story {
             pattern: match at {
                 Some(Place::Up(..)) => Pattern::MoreCalls,
                 Some(Place::Down(..)) => Pattern::FewerCalls,
                 _ => Pattern::AsUsual,
             },
-            observed: f64::from(self.scales[k].n + self.fresh),
+            observed: f64::from(self.scales[k].n) + f64::from(self.fresh),
             expected: expected.mean,
             low: expected.low,
             high: expected.high,
             window_ms: CELLS[k].unsigned_abs() * CELL.as_millis() as u64,
-            since: ts - CELL * u32::try_from(since).unwrap_or(0),
+            since: ts - CELL * at.map_or(0, |at| u32::try_from(self.deviation_cells(at)).unwrap_or(0)),
             history,
         }
     }
@@ -354,7 +359,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             Some(Place::Up(k, _)) => (k, 2 * k),
             Some(Place::Down(k, _)) => (k, 2 * k + 1),
             Some(Place::Ramp) => return self.ramp.today().allowed,
-            None => return f64::from(self.scales[1].n + self.fresh),
+            None => return f64::from(self.scales[1].n) + f64::from(self.fresh),
         };
         let scale = self.scales[k];
         let expected = scale.expected(self.expected_in_cell(into_cell(ts)));
@@ -371,12 +376,9 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             // Evidence that stands without a single call in the window was there before it.
             f64::from(last_true(0, scale.n, quiet))
         } else {
-            f64::from(scale.n + last_true(0, expected.high as u32, |more| !quiet(scale.n + more)) + 1)
+            let more = last_true(0, expected.high as u32, |more| !quiet(scale.n.saturating_add(more)));
+            f64::from(scale.n) + f64::from(more) + 1.0
         }
-    }
-
-    fn age_hours(&self) -> f64 {
-        self.age_cells() as f64 / CELLS_PER_HOUR as f64
     }
 }
 

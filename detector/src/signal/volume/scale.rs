@@ -109,6 +109,11 @@ impl<S: Stored> Scale<S> {
         self.echo.learn_idle(windows, self.profile.get(), fade);
     }
 
+    #[cfg(test)]
+    pub(super) fn profile(&self) -> f64 {
+        self.profile.get()
+    }
+
     /// Begins the next window.
     pub(super) fn begin(&mut self) {
         self.n = 0;

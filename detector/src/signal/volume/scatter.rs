@@ -43,11 +43,6 @@ impl<S: Stored> Scatter<S> {
     }
 
     #[cfg(test)]
-    pub(super) fn from_moments([excess, square, fano, windows]: [f64; 4]) -> Self {
-        Self { excess: S::put(excess), square: S::put(square), fano: S::put(fano), windows: S::put(windows) }
-    }
-
-    #[cfg(test)]
     pub(super) fn moments(&self) -> [f64; 4] {
         [self.excess.get(), self.square.get(), self.fano.get(), self.windows.get()]
     }
@@ -75,8 +70,12 @@ impl<S: Stored> Scatter<S> {
     /// `k` windows that were each expected to hold `m` calls held `n`; `fade` is what is left after all of them, and `k`
     /// what they weigh then.
     pub(super) fn learn_many(&mut self, n: f64, m: f64, fade: f64, k: f64) {
-        let r = self.shape().at(m);
-        let q = ((n - m) * (n - m)).min(DEVIATIONS2_MAX * (m + m * m / r) + SQUARE_FREE) - m;
+        self.take(n, m, self.shape().at(m), fade, k);
+    }
+
+    /// The same, where the shape of the law whose six deviations are the most a count may say is given.
+    pub(super) fn take(&mut self, n: f64, m: f64, shape: f64, fade: f64, k: f64) {
+        let q = ((n - m) * (n - m)).min(DEVIATIONS2_MAX * (m + m * m / shape) + SQUARE_FREE) - m;
         let linear = q / m.max(FANO_MEAN_MIN) * (m / FANO_MEAN_MIN).min(1.0);
         self.fano.update(|f| f * fade + k * linear);
         self.windows.update(|w| w * fade + k);

@@ -76,6 +76,11 @@ impl<C: Stored> Season<C> {
         }
         season
     }
+
+    #[cfg(test)]
+    pub(super) fn tables(&self) -> [[f64; WEEK]; 2] {
+        [&self.calls, &self.hours].map(|row| row.0.map(Stored::get))
+    }
 }
 
 /// Calls and hours of exposure.
@@ -145,7 +150,9 @@ impl<C: Stored> Season<C> {
                 add(2, (self.calls.0[i].get(), self.hours.0[i].get()), of_type);
             }
         }
-        for (step, ((square, chance, whole), children)) in sums.into_iter().zip([24.0, 24.0, 120.0]).enumerate() {
+        for (step, ((square, chance, whole), children)) in
+            sums.into_iter().zip([24.0, 24.0, 120.0]).enumerate()
+        {
             pool.steps[step] = Step::learned(pool.steps[step], square, chance, whole, children, unit);
         }
         pool

@@ -1,1 +1,61 @@
+//! Volume's arithmetic against the prototype's, what packing it costs, and laws of its readings.
 
+mod laws;
+mod packing;
+mod prototype;
+
+use serde_json::Value;
+
+use super::ratio::{DOWN, Lines, UP};
+use super::season::{Prior, Season};
+use super::{Context, RATE_VARIANCE, VolumePrior};
+use crate::reference::{Table, Worst, json, numbers};
+use crate::signal::tail::PeerTail;
+
+fn reference() -> Value {
+    json(include_str!("../../../tests/reference/volume.json"))
+}
+
+/// Peers that make so many calls an hour and have taught no tails.
+fn peers(per_hour: f64) -> VolumePrior {
+    VolumePrior { per_hour, variance: RATE_VARIANCE, tails: [PeerTail::default(); super::TAILS] }
+}
+
+fn context(peers: &VolumePrior) -> Context<'_> {
+    Context { peers, has_peers: false, declared_per_hour: None, alarm_days: 90.0 }
+}
+
+#[test]
+fn the_mean_is_the_prototypes() {
+    let mut worst = Worst::default();
+    for case in reference()["base"].as_array().unwrap() {
+        let get = |name: &str| case[name].as_f64().unwrap();
+        for (name, ours) in [("k1", 1.0), ("k2", 1.5), ("k3", 1.5), ("tau2", 0.02)] {
+            worst.check(name, ours, get(name));
+        }
+        let season = Season::<f64>::from_tables(&numbers(&case["N"]), &numbers(&case["E"]));
+        // The prototype knows no other variance of a prior, not even of a declared rate.
+        let prior = Prior { per_hour: get("prior"), variance: 1.5, hours: get("e0"), hour_variance: 0.5 };
+        let base = season.base(get("hw") as usize, &season.pool_as_studied(prior), prior, get("invr"));
+        worst.check("mean", base.per_hour, get("mean"));
+        worst.check("variance", base.variance, get("variance"));
+        worst.check("other", base.other, get("other"));
+    }
+    worst.say_how_well();
+}
+
+#[test]
+fn likelihood_ratios_are_the_prototypes() {
+    let mut worst = Worst::default();
+    for row in Table::new(&reference()["llr"]).rows() {
+        let [n, m, rho, r] = ["n", "m", "rho", "r"].map(|name| row.get(name));
+        let factors = [&UP[..], &DOWN].concat();
+        let i = factors.iter().position(|f| f.total_cmp(&rho).is_eq()).expect("one of our factors");
+        let got = match i.checked_sub(UP.len()) {
+            None => Lines::up(m, r).at(i, n),
+            Some(i) => Lines::down(m, r).at(i, n),
+        };
+        worst.check("llr", got, row.get("llr"));
+    }
+    worst.say_how_well();
+}
