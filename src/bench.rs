@@ -140,8 +140,8 @@ mod tests {
         let fleets = fleets.to_vec();
         let args = DetectionArgs {
             seed,
-            agents: 3,
-            days: 2,
+            agents: 2,
+            days: 1,
             fleets,
             only: Some(only),
             revokes_years: None,

@@ -66,9 +66,9 @@ impl Grade {
     }
 }
 
-/// Bits are the logarithm of the days between two recurrences.
+/// Bits are the logarithm of the days between two recurrences, to a millionth; no budget is set finer than this.
 fn budget_days(grade: Grade, budgets: Budgets) -> f64 {
-    grade.threshold(budgets).as_bits().exp2()
+    (grade.threshold(budgets).as_bits().exp2() * 100.0).round() / 100.0
 }
 
 /// The level of one family of signals as if it alone counted. A verdict does not say it yet: every lens sees it all.
