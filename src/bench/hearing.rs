@@ -37,12 +37,12 @@ pub(crate) enum Grade {
 impl Grade {
     pub(crate) const ALL: [Self; 3] = [Self::Watch, Self::StepUp, Self::Revoke];
 
-    /// The name in tables.
-    pub(crate) fn name(self) -> &'static str {
+    /// What many of them are called.
+    pub(crate) fn plural(self) -> &'static str {
         match self {
-            Self::Watch => "watch",
-            Self::StepUp => "step-up",
-            Self::Revoke => "revoke",
+            Self::Watch => "watches",
+            Self::StepUp => "step-ups",
+            Self::Revoke => "revokes",
         }
     }
 

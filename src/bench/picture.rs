@@ -52,7 +52,7 @@ pub(crate) fn draw(report: &Report, out: &mut impl Write) -> fmt::Result {
     writeln!(out, r#"<rect width="{WIDTH}" height="{height}" fill="white"/>"#)?;
     let bottom = height - BOTTOM + 6.0;
     grid(&ALARMS, &[0.01, 0.1, 1.0, 10.0, 100.0], bottom, out)?;
-    grid(&DELAYS, &[0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0], bottom, out)?;
+    grid(&DELAYS, &[0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0], bottom, out)?;
     headings(report, bottom, out)?;
     for (i, fleet) in report.fleets.iter().enumerate() {
         line(fleet, TOP + LINE * (i as f64 + 0.5), out)?;
@@ -98,7 +98,7 @@ fn headings(report: &Report, bottom: f64, out: &mut impl Write) -> fmt::Result {
 fn key(x: &mut f64, name: &str, colour: &str, out: &mut impl Write) -> fmt::Result {
     dot(*x, 72.0, colour, true, out)?;
     text(*x + 9.0, 76.0, "start", INK, "12", name, out)?;
-    *x += 28.0 + 6.6 * name.len() as f64;
+    *x += 30.0 + 7.2 * name.len() as f64;
     Ok(())
 }
 

@@ -105,7 +105,7 @@ fn false_alarm_rows(f: &FleetReport) -> Vec<Row> {
     }
     let row = |grade: Grade| {
         let a = false_alarms::find(&f.false_alarms, Lens::Combined, grade)?;
-        let name = format!("false {}s per agent in 90 days, {}", grade.name(), f.fleet.name());
+        let name = format!("false {} per agent in 90 days, {}", grade.plural(), f.fleet.name());
         let e = a.per_90d;
         let goal = format!("at most {:.1}", a.budget_90d);
         Some(Row::new(name, (Some(e.value), Some(e.low), Some(e.high)), goal, e.value <= a.budget_90d))
@@ -158,7 +158,7 @@ fn timing_rows(t: &TimingReport) -> Vec<Row> {
     for grade in [Grade::StepUp, Grade::Watch] {
         if let Some(a) = timing::find(&t.false_alarms, Lens::Timing, grade) {
             let name =
-                format!("timing alone, false {}s per agent in 90 days, {}", grade.name(), t.pace.name());
+                format!("timing alone, false {} per agent in 90 days, {}", grade.plural(), t.pace.name());
             let e = a.per_90d;
             let goal = format!("at most {:.1}", a.budget_90d);
             rows.push(Row::new(
