@@ -1,6 +1,7 @@
 //! The one executable of Tocsin: reads the command line, runs one command, exits with a code of sysexits.h.
 
 mod approver;
+mod bench;
 mod cli;
 mod clock;
 mod config;

@@ -15,7 +15,7 @@ fn packing_moves_no_level() {
     let mut random = Random::new(1);
     let (mut exact, mut packed) = (Volume::<f64, f64>::new(START, ctx), Volume::<f32>::new(START, ctx));
     let mut tallies = [VolumeTally::default(), VolumeTally::default()];
-    let (mut days, mut burst, mut apart) = (0.0, 0, Apart::default());
+    let (mut days, mut burst, mut apart) = (0.0, 0, Apart::at_most(0.05));
     while days < 21.0 {
         // Three working weeks, and six minutes of an attack in the last.
         burst += u32::from(days > 17.5);
