@@ -99,7 +99,7 @@ impl Detector {
         let volume_ctx = p.declared.volume(published, &config.budgets);
         p.volume.advance(ts, volume_ctx, &mut tally.volume);
         let volume = p.volume.count(ts, volume_ctx, &mut tally.volume);
-        let timing_ctx = p.declared.timing(published, &config.budgets, &p.volume);
+        let timing_ctx = Declared::timing(published, &config.budgets, &p.volume);
         let timing = p.timing.count(ts, timing_ctx, &mut tally.timing);
         let name = hash64(&[&*call.endpoint]);
         let calls_per_day = p.volume.calls_per_day();
@@ -167,7 +167,7 @@ impl Detector {
             let State { config, profiles, fleet: Fleet { published, tally, .. }, .. } = &mut self.state;
             let p = &mut profiles[i];
             p.volume.accept(p.declared.volume(published, &config.budgets), &mut tally.volume);
-            p.timing.accept(p.declared.timing(published, &config.budgets, &p.volume));
+            p.timing.accept(Declared::timing(published, &config.budgets, &p.volume));
             p.endpoints.accept();
             p.suspect = false;
         }
@@ -181,7 +181,7 @@ impl Detector {
         // Time passes for a copy; nobody learns from a question.
         let mut volume = p.volume.clone();
         volume.advance(ts, volume_ctx, &mut VolumeTally::default());
-        let (timing, _) = p.timing.strength(p.declared.timing(published, &config.budgets, &p.volume));
+        let (timing, _) = p.timing.strength(Declared::timing(published, &config.budgets, &p.volume));
         let endpoint = Strength { bits: p.endpoints.level_at(ts), per_day: p.volume.calls_per_day() };
         let strengths = [volume.level_at(ts, volume_ctx).0, timing, endpoint];
         let levels = strengths.into_iter().enumerate().map(|(f, s)| combine::level(f, s));

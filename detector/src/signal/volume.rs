@@ -29,7 +29,7 @@ use self::pending::Pending;
 use self::ramp::Ramp;
 use self::read::Place;
 use self::scale::{Expected, Scale};
-use self::season::{Pool, Prior, Season, WEEK};
+use self::season::{Pool, Prior, Season};
 use super::tail::{Group, PeerTail, Tail};
 use crate::Timestamp;
 use crate::stored::{Half, Stored};
@@ -248,7 +248,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 
     /// Whether nothing is under way that cells without calls would change one by one.
     fn is_idle(&self) -> bool {
-        let looks_up = |g: usize| g % 2 == 0 && self.out & (1 << g) != 0;
+        let looks_up = |g: usize| g.is_multiple_of(2) && self.out & (1 << g) != 0;
         self.fresh == 0
             && !(0..TAILS).any(looks_up)
             && self.scales.iter().all(|s| s.n == 0 && s.up.iter().all(|s| s.get() <= 0.0))
@@ -302,8 +302,8 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             self.rest.expected.update(|m| m + cell.mean);
         }
         self.cell += 1;
-        for k in 0..SCALES {
-            if self.cell % CELLS[k] == 0 {
+        for (k, cells) in CELLS.iter().enumerate() {
+            if self.cell % cells == 0 {
                 self.close_window(k);
             }
         }
@@ -343,7 +343,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         while let Some((ago, calls)) = self.pending.pop(age_hours) {
             if let Some(calls) = calls {
                 let pool = self.season.pool(ctx.prior(), self.scatter());
-                self.learn_hour(ended - ago as i64, calls, &pool, ctx.prior());
+                self.learn_hour(ended - ago, calls, &pool, ctx.prior());
                 tally.add_hour(self.hour.overall.get());
             }
         }
@@ -505,5 +505,5 @@ fn into_cell(ts: Timestamp) -> f64 {
 
 /// Hour of the week of an hour since the epoch, which began on a Thursday; 0 is Monday's first.
 fn hour_of_week(hour: i64) -> usize {
-    (hour + 3 * 24).rem_euclid(WEEK as i64) as usize
+    (hour + 3 * 24).rem_euclid(7 * 24) as usize
 }

@@ -61,7 +61,7 @@ impl<S: Stored, B: Stored> Fading<S, B> {
     /// Mean share of the bins beside this one; at an end the bin itself stands in.
     pub(super) fn beside(&self, bin: usize) -> f64 {
         let beside = |b: usize| self.bins.0[b].get();
-        (beside(bin.saturating_sub(1)) + beside((bin + 1).min(BINS - 1))) / 2.0 / self.total.get()
+        f64::midpoint(beside(bin.saturating_sub(1)), beside((bin + 1).min(BINS - 1))) / self.total.get()
     }
 
     /// What comes next weighs this much more than what came before.
