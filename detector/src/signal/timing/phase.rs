@@ -8,8 +8,7 @@ use crate::stored::Stored;
 
 /// A gap of more periods than this says nothing of the phase; missed firings are not news.
 const PERIODS_MAX: f64 = 4.0;
-/// Gaps from which the estimate moves slowly, and how slowly.
-const SETTLED_EVENTS: u32 = 200;
+/// How slowly the estimate moves once it is settled.
 const STEP: f64 = 0.01;
 /// Largest relative step of the period, least scale, and the scale under which an agent counts as periodic.
 const STEP_MAX: f64 = 0.05;
@@ -61,7 +60,7 @@ impl<S: Stored> Phase<S> {
     }
 
     /// Takes a gap in; gives what it adds to either alternative.
-    pub(super) fn take(&mut self, gap_s: f64, events: u32) {
+    pub(super) fn take(&mut self, gap_s: f64) {
         if self.period_s.get() <= 0.0 {
             self.period_s = S::put(gap_s);
         }
@@ -83,7 +82,7 @@ impl<S: Stored> Phase<S> {
         let null = laplace(scale);
         self.sums[0].update(|s| (s - log(null)).max(0.0));
         self.sums[1].update(|s| (s + log(laplace((scale / TIGHTER).max(SCALE_MIN)) / null)).max(0.0));
-        let step = if events > SETTLED_EVENTS { STEP } else { 1.0 / (f64::from(events) + 1.0) };
+        let step = if self.kept > KEPT_MIN { STEP } else { 1.0 / (f64::from(self.kept) + 1.0) };
         let relative = (off / periods).clamp(-STEP_MAX, STEP_MAX);
         self.period_s.update(|p| p * exp(step * relative));
         let target = fabs(off).min(4.0 * scale + SCALE_MIN);

@@ -88,7 +88,7 @@ impl Prototype {
         }
         let suspect = evidence > 0.6 * self.thresholds[0];
 
-        self.phase.take(gap_s, self.events);
+        self.phase.take(gap_s);
         let (phase, phase_evidence) = (self.phase.numbers(), self.phase.evidence().0);
         let is_held = self.phase.is_periodic() && self.quiet_until <= self.events;
         let alarms = phase_evidence > self.thresholds[1] && is_held;

@@ -6,9 +6,10 @@ mod prototype;
 
 use serde_json::Value;
 
+use super::prior::RATE_VARIANCE;
 use super::ratio::{DOWN, Lines, UP};
 use super::season::{Prior, Season};
-use super::{Context, RATE_VARIANCE, VolumePrior};
+use super::{Context, VolumePrior};
 use crate::reference::{Table, Worst, json, numbers};
 use crate::signal::tail::PeerTail;
 

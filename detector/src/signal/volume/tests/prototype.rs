@@ -11,7 +11,7 @@ use libm::{exp, log};
 
 use super::super::ratio::Lines;
 use super::super::scale::Expected;
-use super::super::scatter::Shape;
+use super::super::scatter::{Clumps, Shape};
 use super::super::season::WEEK;
 use super::super::{CELLS_PER_DAY, CELLS_PER_HOUR, CELLS_PER_MINUTE, FADES, Rest, Volume};
 use super::{context, peers, reference};
@@ -59,9 +59,12 @@ struct Prototype {
 impl Prototype {
     fn new(per_hour: f64) -> Self {
         let peers = peers(per_hour);
+        let mut volume = Volume::new(Timestamp::from_millis(MONDAY_CELL * 10_000), context(&peers));
+        // It knows no clumps but those of its windows' moments.
+        volume.scales.iter_mut().for_each(|scale| scale.clumps = Clumps::default());
         Self {
             t: 0,
-            volume: Volume::new(Timestamp::from_millis(MONDAY_CELL * 10_000), context(&peers)),
+            volume,
             peers,
             threshold: [[0.0; 2]; SCALES],
             waiting: VecDeque::new(),
