@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::exit::Result;
-use crate::{approver, config_check, demo, engine, operate, replay, serve, simulate};
+use crate::{approver, bench, config_check, demo, engine, explain, operate, replay, serve, simulate};
 
 /// Watches what AI agents do and pulls their access when they stop behaving like themselves.
 #[derive(Parser, Debug)]
@@ -22,6 +22,11 @@ enum Command {
     Demo(demo::DemoArgs),
     Replay(replay::ReplayArgs),
     Simulate(simulate::SimulateArgs),
+    /// Measure how well it detects.
+    Bench {
+        #[command(subcommand)]
+        command: bench::BenchCommand,
+    },
     /// Look at the configuration.
     Config {
         #[command(subcommand)]
@@ -38,6 +43,7 @@ enum Command {
         command: operate::AgentsCommand,
     },
     Alerts(operate::AlertsArgs),
+    Explain(explain::ExplainArgs),
     Pause(operate::PauseArgs),
     Resume(operate::ResumeArgs),
     Engine(engine::EngineArgs),
@@ -75,10 +81,12 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Demo(args) => demo::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Bench { command } => bench::run(&command),
         Command::Config { command } => config_check::run(&command),
         Command::Approver { command } => approver::run(&command),
         Command::Agents { command } => operate::agents(&command),
         Command::Alerts(args) => operate::alerts(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Pause(args) => operate::pause(&args),
         Command::Resume(args) => operate::resume(&args),
         Command::Engine(args) => engine::run(&args),

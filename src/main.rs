@@ -1,6 +1,7 @@
 //! The one executable of Tocsin: reads the command line, runs one command, exits with a code of sysexits.h.
 
 mod approver;
+mod bench;
 mod cli;
 mod clock;
 mod config;
@@ -8,6 +9,7 @@ mod config_check;
 mod demo;
 mod engine;
 mod exit;
+mod explain;
 mod operate;
 mod replay;
 mod serve;

@@ -102,6 +102,14 @@ pub(crate) struct Agent {
     issuer: Option<String>,
 }
 
+impl Agent {
+    /// How a query names it.
+    pub(crate) fn query(&self) -> Vec<(&str, &str)> {
+        let issuer = self.issuer.as_deref().map(|issuer| ("issuer", issuer));
+        std::iter::once(("agent_id", self.agent_id.as_str())).chain(issuer).collect()
+    }
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct Order {
     #[command(flatten)]
@@ -126,9 +134,7 @@ pub(crate) fn agents(command: &AgentsCommand) -> Result<()> {
             })
         }
         AgentsCommand::Show { agent, target } => {
-            let mut query = vec![("agent_id", agent.agent_id.as_str())];
-            query.extend(agent.issuer.as_deref().map(|issuer| ("issuer", issuer)));
-            print_json(&ask(target, Method::GET, "/v1/agent", &query, None)?)
+            print_json(&ask(target, Method::GET, "/v1/agent", &agent.query(), None)?)
         }
         AgentsCommand::Revoke(order) => send(order, "revoke"),
         AgentsCommand::Reinstate(order) => send(order, "reinstate"),
@@ -178,8 +184,9 @@ fn send(order: &Order, verb: &str) -> Result<()> {
     print_json(&ask(&order.target, Method::POST, &format!("/v1/agents/{verb}"), &[], Some(body))?)
 }
 
+/// Sends a request to the server and gives its answer, a JSON object.
 #[tokio::main(flavor = "current_thread")]
-async fn ask(
+pub(crate) async fn ask(
     target: &Target,
     method: Method,
     path: &str,
@@ -238,7 +245,8 @@ fn print_rows(answer: &Value, as_json: bool, line: impl Fn(&Value) -> Option<Str
     Ok(())
 }
 
-fn print_json(value: &Value) -> Result<()> {
+/// Prints an answer as it came.
+pub(crate) fn print_json(value: &Value) -> Result<()> {
     println!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `tocsin serve`: puts the crates together and runs them until told to stop.
 
+mod explain;
 mod feedback;
 mod findings;
 mod gate;

@@ -13,7 +13,7 @@ use detector::Timestamp;
 use ingest::decode::native;
 
 use crate::exit::{Code, OrExit, Result};
-pub(crate) use fleet::{Fleet, FleetSpec};
+pub(crate) use fleet::{Fleet, FleetSpec, usual_endpoint};
 
 /// Write the calls of a simulated fleet, with two kinds of attack in it.
 #[derive(Args, Debug)]

@@ -7,11 +7,11 @@ use crate::combine::{self, Score};
 use crate::fleet::Fleet;
 use crate::hash::{hash64, hash128};
 use crate::profile::{Declared, Profile};
+use crate::signal::Evidence;
 use crate::signal::endpoint::Endpoints;
 use crate::signal::timing::Timing;
-use crate::signal::volume::{Volume, VolumeTally};
-use crate::signal::{Evidence, Strength};
-use crate::{Call, DetectorConfig, Kind, Manifest, MicroBits, Signal, Timestamp, Verdict, VerdictId};
+use crate::signal::volume::Volume;
+use crate::{Call, DetectorConfig, Kind, Manifest, Signal, Timestamp, Verdict, VerdictId};
 
 /// The version of a verdict that no late call has amended.
 const FIRST_VERSION: u16 = 1;
@@ -26,19 +26,19 @@ const EVICT_ONE_IN: usize = 64;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "State")]
 pub struct Detector {
-    state: State,
+    pub(crate) state: State,
     index: HashTable<u32>,
 }
 
 /// What a snapshot holds.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct State {
+pub(crate) struct State {
     #[serde(skip)]
-    config: DetectorConfig,
+    pub(crate) config: DetectorConfig,
     #[serde(skip)]
     manifests: Vec<(Option<String>, String, Declared)>,
-    profiles: Vec<Profile>,
-    fleet: Fleet,
+    pub(crate) profiles: Vec<Profile>,
+    pub(crate) fleet: Fleet,
     evicted: u64,
 }
 
@@ -93,14 +93,20 @@ impl Detector {
         let profile = self.profile(call);
         let State { config, profiles, fleet, .. } = &mut self.state;
         let p = &mut profiles[profile];
+        // A call that comes late is counted where we are: a forged date must buy no forgiveness. Of gaps it says nothing.
+        let is_late = call.ts < p.last;
         let ts = call.ts.max(p.last);
         p.last = ts;
         let Fleet { published, tally, .. } = fleet;
         let volume_ctx = p.declared.volume(published, &config.budgets);
         p.volume.advance(ts, volume_ctx, &mut tally.volume);
         let volume = p.volume.count(ts, volume_ctx, &mut tally.volume);
-        let timing_ctx = p.declared.timing(published, &config.budgets, &p.volume);
-        let timing = p.timing.count(ts, timing_ctx, &mut tally.timing);
+        let timing_ctx = Declared::timing(published, &config.budgets, &p.volume);
+        let timing = if is_late {
+            p.timing.stand(timing_ctx)
+        } else {
+            p.timing.count(ts, timing_ctx, &mut tally.timing)
+        };
         let name = hash64(&[&*call.endpoint]);
         let calls_per_day = p.volume.calls_per_day();
         let endpoint = p.endpoints.score(
@@ -167,25 +173,10 @@ impl Detector {
             let State { config, profiles, fleet: Fleet { published, tally, .. }, .. } = &mut self.state;
             let p = &mut profiles[i];
             p.volume.accept(p.declared.volume(published, &config.budgets), &mut tally.volume);
-            p.timing.accept(p.declared.timing(published, &config.budgets, &p.volume));
+            p.timing.accept(Declared::timing(published, &config.budgets, &p.volume));
             p.endpoints.accept();
             p.suspect = false;
         }
-    }
-
-    /// The level of an agent's evidence at `ts`, as of the calls seen so far; `None` for an agent never seen.
-    pub fn level_at(&self, issuer: Option<&str>, agent_id: &str, ts: Timestamp) -> Option<MicroBits> {
-        let State { config, profiles, fleet: Fleet { published, .. }, .. } = &self.state;
-        let p = &profiles[self.find(issuer, agent_id)?];
-        let volume_ctx = p.declared.volume(published, &config.budgets);
-        // Time passes for a copy; nobody learns from a question.
-        let mut volume = p.volume.clone();
-        volume.advance(ts, volume_ctx, &mut VolumeTally::default());
-        let (timing, _) = p.timing.strength(p.declared.timing(published, &config.budgets, &p.volume));
-        let endpoint = Strength { bits: p.endpoints.level_at(ts), per_day: p.volume.calls_per_day() };
-        let strengths = [volume.level_at(ts, volume_ctx).0, timing, endpoint];
-        let levels = strengths.into_iter().enumerate().map(|(f, s)| combine::level(f, s));
-        Some(MicroBits::from_bits(levels.fold(f64::NEG_INFINITY, f64::max)))
     }
 
     /// Version of the fleet's model that scores now; 0 while nothing is known of peers.
@@ -213,7 +204,7 @@ impl Detector {
         size_of::<Profile>()
     }
 
-    fn find(&self, issuer: Option<&str>, agent_id: &str) -> Option<usize> {
+    pub(crate) fn find(&self, issuer: Option<&str>, agent_id: &str) -> Option<usize> {
         let profiles = &self.state.profiles;
         let found =
             self.index.find(key_hash(issuer, agent_id), |&i| profiles[i as usize].is(issuer, agent_id));

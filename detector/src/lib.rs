@@ -15,6 +15,7 @@ mod random;
 #[cfg(test)]
 mod reference;
 mod signal;
+mod silence;
 mod stored;
 mod time;
 mod verdict;
@@ -27,5 +28,6 @@ pub use call::{
 pub use config::DetectorConfig;
 pub use detector::Detector;
 pub use manifest::Manifest;
+pub use silence::Silence;
 pub use time::{Timestamp, TimestampError};
 pub use verdict::{History, PARTS_MAX, Part, Pattern, Signal, Verdict, VerdictId, VerdictRecord};

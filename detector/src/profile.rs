@@ -52,9 +52,8 @@ impl Declared {
         }
     }
 
-    /// What its timing is read against.
+    /// What an agent's timing is read against.
     pub(crate) fn timing<'a>(
-        &self,
         fleet: &'a Published,
         budgets: &Budgets,
         volume: &Volume,

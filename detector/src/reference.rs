@@ -95,6 +95,7 @@ impl Worst {
 /// How far the levels of a packed state and an exact one were apart.
 #[derive(Default)]
 pub(crate) struct Apart {
+    most: f64,
     calls: usize,
     out: usize,
     highest: f64,
@@ -102,8 +103,10 @@ pub(crate) struct Apart {
 }
 
 impl Apart {
-    /// Bits by which packing may move a level.
-    const BITS_MAX: f64 = 0.05;
+    /// By how many bits packing may move a level.
+    pub(crate) fn at_most(most: f64) -> Self {
+        Self { most, ..Self::default() }
+    }
 
     /// Strengths after a call; none of those that are calm. Where one of them is, an excursion begins or ends a call
     /// sooner, and the other must be worth next to nothing.
@@ -117,16 +120,16 @@ impl Apart {
         };
         self.highest = exact.map_or(self.highest, |a| self.highest.max(a.level()));
         self.farthest = self.farthest.max(apart.abs());
-        assert!(self.farthest < Self::BITS_MAX, "call {}: {exact:?} became {packed:?}", self.calls);
+        assert!(apart.abs() < self.most, "call {}: {exact:?} became {packed:?}", self.calls);
     }
 
     /// Says how far; the stream must have shown a level of `high`.
     #[expect(clippy::disallowed_macros, reason = "a test's output, shown when asked for")]
     pub(crate) fn say(&self, signal: &str, high: f64) {
-        let Self { calls, out, highest, farthest } = self;
+        let Self { calls, out, highest, farthest, .. } = self;
         println!(
             "{signal}: {calls} calls, {out} out of calm, up to {highest:.1} bits; packed and exact at most {farthest:.4} bits apart"
         );
-        assert!(*highest > high, "a stream that says nothing");
+        assert!(*highest > high, "a stream that says nothing: {highest} of {high}");
     }
 }

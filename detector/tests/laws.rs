@@ -116,7 +116,8 @@ proptest! {
             let (ts, agent) = (Timestamp::from_micros(micros), format!("agent-{agent}"));
             let verdict = detector.observe(&Call::new(format!("c{i}"), ts, &*agent, "e")).unwrap();
             prop_assert!(finite(&verdict), "{:?}", verdict);
-            prop_assert!(detector.level_at(None, &agent, ts).is_some());
+            let mut silence = detector.silence(None, &agent).unwrap();
+            prop_assert!(detector.level_in(&mut silence, ts).as_bits().is_finite());
             detector.tick(ts);
         }
     }

@@ -8,6 +8,7 @@
 mod config;
 mod error;
 mod keep;
+mod last;
 mod migrate;
 mod row;
 mod tls;

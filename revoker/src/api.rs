@@ -36,8 +36,9 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use detector::Timestamp;
 
-pub use caller::{Caller, Role};
+pub use caller::{AsOperator, Caller, Role};
 pub use gate::{Gate, GateError, Scored, Scorer};
+pub use input::Asked;
 pub use problem::Problem;
 
 use crate::revoker::Revoker;
@@ -80,7 +81,8 @@ impl Api {
     }
 }
 
-async fn no_such_method() -> Problem {
+/// The answer to a method that a route does not have; for routes that stand beside these.
+pub async fn no_such_method() -> Problem {
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "Not with this method")
         .detail("The header `Allow` names those that are.")
 }

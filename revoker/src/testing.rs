@@ -5,8 +5,8 @@ pub(crate) mod receiver;
 use std::path::Path;
 
 use detector::{
-    Attestation, Budgets, Call, EffectiveAttestation, History, Kind, MicroBits, Part, Signal, Timestamp,
-    Verdict, VerdictId, VerdictRecord,
+    Attestation, Budgets, Call, EffectiveAttestation, History, Kind, MicroBits, Part, Pattern, Signal,
+    Timestamp, Verdict, VerdictId, VerdictRecord,
 };
 
 use crate::config::PolicyConfig;
@@ -46,8 +46,13 @@ pub(crate) fn record(n: u32, ts: Timestamp, agent: &str, bits: f64) -> VerdictRe
         signal: Signal::Endpoint,
         bits: level,
         added: level,
+        level,
+        pattern: Pattern::Foreign,
         observed: 0.0,
         expected: 0.01,
+        low: 0.0,
+        high: 1.0,
+        since: ts,
         window_ms: 0,
         history: History { n: 400, prior: 10, peers: 90, own: 900 },
         quiet_at: 0.0,

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use detector::{Detector, MicroBits, Timestamp};
+use detector::{Detector, MicroBits, Silence, Timestamp};
 
 /// Length of a window.
 pub(super) const WINDOW: Duration = Duration::from_mins(5);
@@ -17,6 +17,8 @@ struct Agent {
     /// Highest level in the open window; `None` while it is empty.
     peak: Option<MicroBits>,
     last: Timestamp,
+    /// What follows its last call, once a window without one has been written.
+    silence: Option<Silence>,
 }
 
 /// Writes the rows of a window when event time leaves it, agents in the order first seen.
@@ -56,11 +58,12 @@ impl<W: Write> Windows<W> {
     pub(super) fn call(&mut self, agent: usize, name: (Option<&str>, &str), ts: Timestamp, level: MicroBits) {
         if agent == self.agents.len() {
             let (issuer, agent_id) = (name.0.map(str::to_owned), name.1.to_owned());
-            self.agents.push(Agent { issuer, name: agent_id, peak: None, last: ts });
+            self.agents.push(Agent { issuer, name: agent_id, peak: None, last: ts, silence: None });
         }
         let a = &mut self.agents[agent];
         a.peak = Some(a.peak.map_or(level, |p| p.max(level)));
         a.last = a.last.max(ts);
+        a.silence = None;
     }
 
     /// The last window ends with the log.
@@ -79,12 +82,15 @@ impl<W: Write> Windows<W> {
                 continue;
             }
             any = true;
-            // Evidence only fades without calls, so the level at its start is the highest of an empty window.
-            let left = detector.level_at(a.issuer.as_deref(), &a.name, start);
-            let score = match (a.peak.take(), left) {
-                (Some(peak), _) => peak,
-                (None, Some(left)) => left,
-                (None, None) => continue,
+            let score = if let Some(peak) = a.peak.take() {
+                peak
+            } else {
+                if a.silence.is_none() {
+                    a.silence = detector.silence(a.issuer.as_deref(), &a.name);
+                }
+                let Some(silence) = &mut a.silence else { continue };
+                // What silence says grows, and what was there before it fades: the higher of both ends.
+                detector.level_in(silence, start).max(detector.level_in(silence, start + WINDOW))
             };
             writeln!(self.out, "{},{start},{:.6}", csv(&a.name), score)?;
         }

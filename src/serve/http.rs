@@ -18,6 +18,7 @@ use revoker::api::{Api, Caller, Role};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::explain;
 use super::gate::ToLog;
 use super::stored::Stored;
 use crate::clock;
@@ -44,12 +45,14 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
     let Parts { credentials, intake, revoker, scorer, metrics, stored, stop } = parts;
     let calls = HttpState::new(&config.http, Arc::clone(&credentials), intake, stop.clone());
     let api = Api::new(revoker.clone(), &config.http.public_url, Arc::new(clock::now));
+    let explanations = explain::router(config.budgets, stored.clone());
     let probes = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(async move || metrics.render()))
         .with_state((revoker, stored, stop));
     revoker::api::router(api, scorer, RECORD_BYTES_MAX)
+        .merge(explanations)
         .layer(middleware::from_fn_with_state(credentials, identify))
         .merge(http::router(calls))
         .merge(probes)

@@ -205,6 +205,11 @@ impl Iterator for Fleet {
     }
 }
 
+/// What agent number `agent` calls when it does what it always does; `u` is uniform in [0, 1).
+pub(crate) fn usual_endpoint(agent: usize, u: f64) -> &'static str {
+    ROLES[agent % ROLES.len()].1[zipf(u)]
+}
+
 fn zipf(u: f64) -> usize {
     const WHOLE: f64 = 1.0 + 1.0 / 2.0 + 1.0 / 3.0 + 1.0 / 4.0 + 1.0 / 5.0 + 1.0 / 6.0;
     let mut left = u * WHOLE;

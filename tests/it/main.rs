@@ -11,6 +11,7 @@ mod borders;
 mod demo;
 mod disk_full;
 mod engine_down;
+mod explain;
 mod hostile_receiver;
 mod kafka_incidents;
 mod kills;

@@ -3,7 +3,7 @@
     python3 tests/prove/table.py target/prove.ndjson target/prove.json
 
 A row is `name, value, low, high, goal, holds, command`: what was measured, the value and the range it lay in over its
-repetitions, what was wanted (empty where the figure is only printed), whether it holds, and the command that measures it
+repetitions (a delay that has no end is null), what was wanted (empty where the figure is only printed), whether it holds, and the command that measures it
 alone. A row whose name comes twice is a mistake: two figures would claim to be the same one.
 """
 
@@ -31,6 +31,8 @@ def cell(value):
         return "yes"
     if value is False:
         return "NO"
+    if value is None:
+        return "never"
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -155,14 +155,7 @@ impl<S: Stored, B: Stored> Timing<S, B> {
     pub(crate) fn count(&mut self, ts: Timestamp, ctx: Context<'_>, tally: &mut TimingPrior) -> Reading {
         self.events = self.events.saturating_add(1);
         if self.events == 1 {
-            return Reading {
-                before: Strength::CALM,
-                now: Strength::CALM,
-                pattern: Pattern::AsUsual,
-                gap_s: 0.0,
-                usual_s: 0.0,
-                since: ts,
-            };
+            return self.stand(ctx);
         }
         let gap_s = (ts.since(self.last).as_micros() as f64 / 1e6).max(GAP_MIN_S);
         self.last = ts;
@@ -177,11 +170,7 @@ impl<S: Stored, B: Stored> Timing<S, B> {
         let before = self.strength(ctx);
         let (without, paced) = (self.gaps.known(state, bin), self.pace.predict(even));
         self.weigh(state, bin, bin_of(octaves), self.pace.mixed(without, &paced, ctx.rate_variance));
-        self.phase.take(gap_s, self.events);
-        if !self.phase.is_periodic() {
-            // Of an agent without a period nothing has been lost; once it is held to one, the count begins at nothing.
-            self.phase.rest();
-        }
+        self.phase.take(gap_s);
         let suspect = self.look(ctx, tally);
         let (strength, group) = self.strength(ctx);
         if self.rest_until == 0 && strength.level() >= log2(ctx.alarm_days) {
@@ -193,7 +182,7 @@ impl<S: Stored, B: Stored> Timing<S, B> {
             now: strength,
             pattern: self.pattern(group),
             gap_s,
-            usual_s: self.usual_s(group),
+            usual_s: self.usual_s(group, ctx),
             since: self.since(group),
         };
         self.pace.follow(&paced);
@@ -206,6 +195,19 @@ impl<S: Stored, B: Stored> Timing<S, B> {
             }
         }
         reading
+    }
+
+    /// What there is to say without another gap.
+    pub(crate) fn stand(&self, ctx: Context<'_>) -> Reading {
+        let (now, group) = self.strength(ctx);
+        Reading {
+            before: now,
+            now,
+            pattern: self.pattern(group),
+            gap_s: 0.0,
+            usual_s: self.usual_s(group, ctx),
+            since: self.since(group),
+        }
     }
 
     /// Adds what the gap says for each alternative.
@@ -329,10 +331,10 @@ impl<S: Stored, B: Stored> Timing<S, B> {
     }
 
     /// The middle gap, or the period where it is held to one.
-    fn usual_s(&self, group: Option<usize>) -> f64 {
+    fn usual_s(&self, group: Option<usize>, ctx: Context<'_>) -> f64 {
         match group {
             Some(1) => self.phase.period_s(),
-            _ => libm::exp2(self.median.get() + 0.5 + self.pace.octaves()) / 1e3,
+            _ => libm::exp2(self.tide.usual_octaves(ctx.rate_octaves) + self.pace.octaves()) / 1e3,
         }
     }
 

@@ -9,6 +9,7 @@
 
 mod hour;
 mod pending;
+mod prior;
 mod ramp;
 mod ratio;
 mod read;
@@ -26,11 +27,12 @@ use serde::{Deserialize, Serialize};
 
 use self::hour::{Hour, Level};
 use self::pending::Pending;
+pub(crate) use self::prior::{Context, VolumePrior, VolumeTally};
 use self::ramp::Ramp;
 use self::read::Place;
 use self::scale::{Expected, Scale};
-use self::season::{Prior, Season, WEEK};
-use super::tail::{Group, PeerTail, Tail};
+use self::season::{Pool, Prior, Season};
+use super::tail::{Group, Tail};
 use crate::Timestamp;
 use crate::stored::{Half, Stored};
 
@@ -57,6 +59,7 @@ const IDLE_CELLS_MAX: i64 = 35 * CELLS_PER_DAY;
 const THRESHOLD: f64 = 2.0;
 /// One tail a scale and direction; the shortest scale's second place stays empty.
 const TAILS: usize = 2 * SCALES;
+/// Groups that share the family's budget: four look upward, three downward.
 const GROUPS: f64 = 7.0;
 /// Without a verdict learning rests this long after an alarm, and then takes what it sees for the new normal (study:
 /// 24 h). What a person has to decide stays open in the revoker; this only keeps the arithmetic from standing still.
@@ -65,91 +68,8 @@ const REST: Duration = Duration::from_hours(24);
 const RESEED_MIN: f64 = 0.02;
 const RESEED_MAX: f64 = 50.0;
 
-/// Calls an hour of an agent of which nothing at all is known, and how unsure that is: log-sd 1.2 (study §1).
-const RATE_PRIOR: f64 = 10.0;
-const RATE_VARIANCE: f64 = 1.5;
-/// Agent-hours at which that counts against what peers do.
-const RATE_PRIOR_HOURS: f64 = 24.0;
-/// Weight of a prior rate in hours, and what an hour of the day may add to its variance; the same of a declared one.
-const PRIOR_HOURS: f64 = 1.0;
-const PRIOR_HOUR_VARIANCE: f64 = 0.5;
-const DECLARED_HOURS: f64 = 24.0;
-const DECLARED_VARIANCE: f64 = 0.05;
 /// Excursions of one agent that its peers learn from: none teaches them more.
 const TEACHES_MAX: f64 = 20.0;
-
-/// What the fleet says of an agent before it has said anything itself.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct VolumePrior {
-    per_hour: f64,
-    variance: f64,
-    tails: [PeerTail; TAILS],
-}
-
-impl Default for VolumePrior {
-    fn default() -> Self {
-        VolumeTally::default().prior()
-    }
-}
-
-/// Sums over many agents, from which the next [`VolumePrior`] is made.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct VolumeTally {
-    /// Agent-hours, and over them the logarithm of calls an hour and its square.
-    hours: f64,
-    ln: f64,
-    ln2: f64,
-    tails: [PeerTail; TAILS],
-}
-
-impl VolumeTally {
-    /// The prior that these sums stand for: the geometric mean of the agents' rates, and how far they lie apart.
-    pub(crate) fn prior(&self) -> VolumePrior {
-        let whole = self.hours + RATE_PRIOR_HOURS;
-        let of_prior = libm::log(RATE_PRIOR);
-        let mean = (self.ln + RATE_PRIOR_HOURS * of_prior) / whole;
-        let square = (self.ln2 + RATE_PRIOR_HOURS * (of_prior * of_prior + RATE_VARIANCE)) / whole;
-        VolumePrior {
-            per_hour: libm::exp(mean),
-            variance: (square - mean * mean).max(DECLARED_VARIANCE),
-            tails: self.tails,
-        }
-    }
-
-    fn add_hour(&mut self, per_hour: f64) {
-        let ln = libm::log(per_hour.max(1e-3));
-        self.hours += 1.0;
-        self.ln += ln;
-        self.ln2 += ln * ln;
-    }
-}
-
-/// What one agent is read against.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Context<'a> {
-    pub(crate) peers: &'a VolumePrior,
-    pub(crate) has_peers: bool,
-    /// Calls an hour that the agent's manifest declares, > 0.
-    pub(crate) declared_per_hour: Option<f64>,
-    /// Days between two false alarms of this family at which learning rests.
-    pub(crate) alarm_days: f64,
-}
-
-impl Context<'_> {
-    fn prior(&self) -> Prior {
-        match self.declared_per_hour {
-            Some(per_hour) => {
-                Prior { per_hour, variance: DECLARED_VARIANCE, hours: DECLARED_HOURS, hour_variance: 0.0 }
-            }
-            None => Prior {
-                per_hour: self.peers.per_hour,
-                variance: self.peers.variance,
-                hours: PRIOR_HOURS,
-                hour_variance: PRIOR_HOUR_VARIANCE,
-            },
-        }
-    }
-}
 
 /// Learning rests: since an alarm, until a verdict or [`REST`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -247,7 +167,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 
     /// Whether nothing is under way that cells without calls would change one by one.
     fn is_idle(&self) -> bool {
-        let looks_up = |g: usize| g % 2 == 0 && self.out & (1 << g) != 0;
+        let looks_up = |g: usize| g.is_multiple_of(2) && self.out & (1 << g) != 0;
         self.fresh == 0
             && !(0..TAILS).any(looks_up)
             && self.scales.iter().all(|s| s.n == 0 && s.up.iter().all(|s| s.get() <= 0.0))
@@ -260,7 +180,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             let windows = CELLS_PER_HOUR / CELLS[k];
             let minutes = CELLS[k] as f64 / CELLS_PER_MINUTE as f64;
             self.scales[k].expose(minute.over(minutes));
-            let shape = self.scales[k].scatter.shape();
+            let shape = self.scales[k].shape();
             if k > 0 {
                 self.scales[k].close(windows, shape);
             }
@@ -301,8 +221,8 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             self.rest.expected.update(|m| m + cell.mean);
         }
         self.cell += 1;
-        for k in 0..SCALES {
-            if self.cell % CELLS[k] == 0 {
+        for (k, cells) in CELLS.iter().enumerate() {
+            if self.cell % cells == 0 {
                 self.close_window(k);
             }
         }
@@ -319,7 +239,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     fn close_window(&mut self, k: usize) {
         let (resting, excursion) = (self.is_resting(), self.is_out(2 * k));
         let scale = &mut self.scales[k];
-        let shape = scale.scatter.shape();
+        let shape = scale.shape();
         if k > 0 {
             scale.close(1, shape);
         }
@@ -341,20 +261,25 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         self.hour_calls = 0;
         while let Some((ago, calls)) = self.pending.pop(age_hours) {
             if let Some(calls) = calls {
-                self.learn_hour(ended - ago as i64, calls, ctx.prior());
-                let overall = Season::<C>::overall(self.season.whole(), ctx.prior());
-                tally.add_hour(overall);
+                let pool = self.season.pool(ctx.prior(), self.scatter());
+                self.learn_hour(ended - ago, calls, &pool, ctx.prior());
+                tally.add_hour(self.hour.overall.get());
             }
         }
         self.begin_hour(ctx);
     }
 
-    fn learn_hour(&mut self, hour: i64, calls: f64, prior: Prior) {
+    fn learn_hour(&mut self, hour: i64, calls: f64, pool: &Pool, prior: Prior) {
         let share = self.share_of_hour(hour);
         let of_week = hour_of_week(hour);
-        let base = self.season.base(of_week, self.season.whole(), prior, 0.0).per_hour;
+        let base = self.season.base(of_week, pool, prior, self.scatter()).per_hour;
         self.season.learn(of_week, calls, self.hour.level.get() * share);
         self.level.learn(calls, base * share);
+    }
+
+    /// The relative variance of an hour's count beyond Poisson.
+    fn scatter(&self) -> f64 {
+        self.scales[SCALES - 1].scatter.relative()
     }
 
     /// How much of an hour the agent was known.
@@ -364,9 +289,13 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     }
 
     fn begin_hour(&mut self, ctx: Context<'_>) {
+        let pool = self.season.pool(ctx.prior(), self.scatter());
+        self.begin_hour_from(&pool, ctx);
+    }
+
+    fn begin_hour_from(&mut self, pool: &Pool, ctx: Context<'_>) {
         let hour = hour_of_week(self.cell.div_euclid(CELLS_PER_HOUR));
-        let scatter = self.scales[SCALES - 1].scatter.relative();
-        self.hour = Hour::new(hour, &self.season, &self.level, ctx.prior(), scatter);
+        self.hour = Hour::new(hour, &self.season, pool, &self.level, ctx.prior(), self.scatter());
         self.rate_octaves = log2(self.hour.base.get() / self.hour.overall.get()) as f32;
     }
 
@@ -495,5 +424,5 @@ fn into_cell(ts: Timestamp) -> f64 {
 
 /// Hour of the week of an hour since the epoch, which began on a Thursday; 0 is Monday's first.
 fn hour_of_week(hour: i64) -> usize {
-    (hour + 3 * 24).rem_euclid(WEEK as i64) as usize
+    (hour + 3 * 24).rem_euclid(7 * 24) as usize
 }

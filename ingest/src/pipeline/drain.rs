@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use detector::VerdictRecord;
 use metrics::{counter, gauge};
-use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Sink;
-use super::verdict::{AlertRecord, decode};
+use super::verdict::{AlertRecord, Written, decode};
 use crate::log::{Entry, Log, Reader};
 use crate::metric;
 use crate::retry::{Patience, Stopped};
@@ -26,7 +25,7 @@ pub const READER: &str = "drain";
 const LOOK: Duration = Duration::from_millis(200);
 
 /// A kind of record that is drained.
-trait Drained: DeserializeOwned + Send + Sync + 'static {
+trait Drained: Written + Send + Sync + 'static {
     const TABLE: &str;
 
     fn insert<S: Sink>(sink: &S, records: &[Self]) -> impl Future<Output = Result<(), StoreError>> + Send;

@@ -1,7 +1,8 @@
 //! Verdicts and alerts as they lie in their logs on the way to ClickHouse.
 
+mod first;
+
 use detector::{MicroBits, Timestamp, VerdictRecord};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -9,8 +10,9 @@ use crate::log::{EntryKind, NewEntry};
 use crate::seen::{Digest, Key};
 use crate::store::AlertRow;
 
-/// The first byte of every entry; raise it when a type below changes, and keep reading the old ones.
-const VERSION: u8 = 1;
+/// The first byte of every entry; raise it when a type below changes, and keep reading the old ones: an update finds
+/// in the log what a database that was down has not taken yet.
+const VERSION: u8 = 2;
 
 /// An alert as the executable writes it down, for the table `alerts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,12 +84,34 @@ pub(super) fn entry_of(record: &VerdictRecord) -> Result<NewEntry, EncodeError> 
     Ok(entry(record.verdict.id.0.to_be_bytes(), digest(&payload), payload))
 }
 
-pub(super) fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, DecodeError> {
-    match payload.split_first() {
-        Some((&VERSION, body)) => Ok(postcard::from_bytes(body)?),
-        Some((other, _)) => Err(DecodeError::Version(*other)),
-        None => Err(DecodeError::Version(0)),
+/// What can be read back from its log.
+pub(super) trait Written: Sized {
+    /// Reads what an entry of this version holds.
+    fn read(version: u8, body: &[u8]) -> Result<Self, DecodeError>;
+}
+
+impl Written for VerdictRecord {
+    fn read(version: u8, body: &[u8]) -> Result<Self, DecodeError> {
+        match version {
+            1 => Ok(postcard::from_bytes::<first::VerdictRecord>(body)?.into()),
+            VERSION => Ok(postcard::from_bytes(body)?),
+            other => Err(DecodeError::Version(other)),
+        }
     }
+}
+
+impl Written for AlertRecord {
+    fn read(version: u8, body: &[u8]) -> Result<Self, DecodeError> {
+        match version {
+            // Version 2 changed verdicts alone.
+            1 | VERSION => Ok(postcard::from_bytes(body)?),
+            other => Err(DecodeError::Version(other)),
+        }
+    }
+}
+
+pub(super) fn decode<T: Written>(payload: &[u8]) -> Result<T, DecodeError> {
+    payload.split_first().ok_or(DecodeError::Version(0)).and_then(|(version, body)| T::read(*version, body))
 }
 
 fn encode(record: &impl Serialize) -> Result<Vec<u8>, EncodeError> {
@@ -108,17 +132,24 @@ fn entry(key: Key, digest: Digest, payload: Vec<u8>) -> NewEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use detector::{Attestation, Call, EffectiveAttestation, History, Part, Signal, Verdict, VerdictId};
+    use detector::{
+        Attestation, Call, EffectiveAttestation, History, Part, Pattern, Signal, Verdict, VerdictId,
+    };
 
     #[test]
     fn a_verdict_comes_back_as_it_was() {
         let call = Call::new("e1", Timestamp::from_millis(1), "agent", "search");
         let part = Part {
-            signal: Signal::Volume,
+            signal: Signal::Timing,
             bits: MicroBits::from_bits(7.25),
             added: MicroBits::from_bits(-0.000_001),
+            level: MicroBits::from_bits(-0.25),
+            pattern: Pattern::TooRegular,
             observed: 1.0 / 3.0,
             expected: f64::MIN_POSITIVE,
+            low: 0.1,
+            high: f64::MAX,
+            since: Timestamp::from_micros(-1),
             window_ms: 60_000,
             history: History { n: 3, prior: 100, peers: 200, own: 700 },
             quiet_at: 5.0,
@@ -140,5 +171,36 @@ mod tests {
         assert_eq!(decode::<VerdictRecord>(&entry.payload).unwrap(), record);
         assert_eq!(entry.key, (u128::MAX - 7).to_be_bytes());
         assert!(matches!(decode::<VerdictRecord>(&[9, 9]), Err(DecodeError::Version(9))));
+    }
+
+    /// Written by the last version that wrote version 1.
+    const FIRST: &str = "0102653100056167656e74011368747470733a2f2f6964702e6578616d706c6500000000067365617263680104504f\
+        53540000203030303030303030303030303030303030303030303030303030303030303561\
+        01c0aec6b094db9706e0eac304dfeac3040300a081f5069f81f5060000000000002840000000000000e03fe0d4030364c801bc05\
+        00000000000014400100000000000000002840000000000000e03fe0d4030364c801bc05000000000000144002bf96b102c096b1\
+        020000000000002840000000000000e03fe0d4030364c801bc050000000000001440010000c0410209";
+
+    #[test]
+    fn a_verdict_of_version_1_is_still_read() {
+        let byte = |i: usize| u8::from_str_radix(&FIRST[i..i + 2], 16).unwrap();
+        let payload: Vec<u8> = (0..FIRST.len()).step_by(2).map(byte).collect();
+        let record: VerdictRecord = decode(&payload).unwrap();
+        assert!(record.verdict.is_exact());
+        assert_eq!((record.method.as_deref(), record.verdict.model), (Some("POST"), 9));
+        let parts: Vec<_> = record
+            .verdict
+            .parts
+            .iter()
+            .map(|p| (p.signal.as_str(), p.bits.to_string(), p.quiet_at))
+            .collect();
+        let bits = |signal, bits: &str| (signal, bits.to_owned(), 5.0);
+        assert_eq!(parts, [bits("volume", "7.2"), bits("endpoint", "0.0"), bits("look_elsewhere", "-2.5")]);
+        assert!(
+            record
+                .verdict
+                .parts
+                .iter()
+                .all(|p| p.since == record.verdict.ts && p.pattern == Pattern::AsUsual)
+        );
     }
 }

@@ -11,3 +11,4 @@ mod refused;
 mod round_trip;
 mod support;
 mod tls;
+mod upgrade;

@@ -2,7 +2,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use detector::{
     Attestation, Call, Credential, CredentialKind, EffectiveAttestation, History, Identity, Kind, MicroBits,
-    Part, Signal, Timestamp, Verdict, VerdictId, VerdictRecord,
+    Part, Pattern, Signal, Timestamp, Verdict, VerdictId, VerdictRecord,
 };
 use ingest::decode::{Invalid, Reject};
 use ingest::store::{AlertRow, CallRow, Place, RejectRow, Store, VerdictRow};
@@ -110,28 +110,44 @@ async fn every_field_of_a_call() {
     "#);
 }
 
+/// The last verdict of a record's agent at its time.
+async fn last(store: &Store, record: &VerdictRecord) -> VerdictRecord {
+    let found = store.last_verdict(record.issuer.as_deref(), &record.agent_id, record.verdict.ts).await;
+    found.unwrap().unwrap()
+}
+
 #[tokio::test]
 async fn every_field_of_a_verdict() {
     let store = shared().await.store("every_verdict").await;
-    let part = |signal, bits, window_ms| Part {
+    let part = |signal, pattern, bits, window_ms| Part {
         signal,
         bits: MicroBits::from_micros(bits),
         added: MicroBits::from_micros(-bits),
+        level: MicroBits::from_micros(bits / 2),
+        pattern,
         observed: 12.0,
         expected: 0.5,
+        low: 0.25,
+        high: f64::MAX,
+        since: full().ts,
         window_ms,
         history: History { n: u32::MAX, prior: 100, peers: 200, own: 700 },
         quiet_at: 3.0,
     };
+    let since = time("9999-12-30T22:00:00.999999Z");
     let verdict = Verdict {
         id: VerdictId(0x0123_4567_89ab_cdef_0011_2233_4455_6677),
         version: 2,
         ts: full().ts,
         level: MicroBits::from_micros(7_000_001),
         added: MicroBits::from_micros(-7_000_001),
-        parts: [part(Signal::Volume, 8_000_001, 60_000), part(Signal::LookElsewhere, -1_000_000, 0)]
-            .into_iter()
-            .collect(),
+        parts: [
+            part(Signal::Volume, Pattern::MoreCalls, 8_000_001, 60_000),
+            Part { since, ..part(Signal::Timing, Pattern::HumanPaced, 0, u64::MAX) },
+            part(Signal::LookElsewhere, Pattern::AsUsual, -1_000_000, 0),
+        ]
+        .into_iter()
+        .collect(),
         families: 1,
         jump: 24.0,
         attestation: full().attestation,
@@ -139,6 +155,23 @@ async fn every_field_of_a_verdict() {
     };
     let record = VerdictRecord::new(&full(), verdict);
     store.insert_verdicts(&[VerdictRow::from(&record)]).await.unwrap();
+    assert_eq!(
+        last(&store, &record).await,
+        VerdictRecord {
+            token_id: None,
+            delegator: None,
+            method: None,
+            resource: None,
+            args_digest: None,
+            ..record.clone()
+        },
+        "what only the call knows is missing"
+    );
+    store
+        .insert_calls(&[CallRow::new(&full(), [0; 16], Place { origin: "log", position: 0 })])
+        .await
+        .unwrap();
+    assert_eq!(last(&store, &record).await, record);
     insta::assert_snapshot!("verdict", read(&store, "SELECT * EXCEPT stored_at FROM verdicts_once").await);
     let exact = "SELECT arraySum(parts.microbits) = level_microbits AS sums FROM verdicts_once";
     insta::assert_snapshot!(read(&store, exact).await, @r#"

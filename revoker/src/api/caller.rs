@@ -39,9 +39,9 @@ pub struct Caller {
 #[derive(Debug)]
 pub(super) struct AsGate(pub(super) Caller);
 
-/// A caller with the role `operator`.
+/// A caller with the role `operator`; without it, a problem is the answer.
 #[derive(Debug)]
-pub(super) struct AsOperator(pub(super) Caller);
+pub struct AsOperator(pub Caller);
 
 impl<S: Sync> FromRequestParts<S> for AsGate {
     type Rejection = Problem;

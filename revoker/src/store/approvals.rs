@@ -8,6 +8,7 @@ use std::time::Duration;
 use detector::{Timestamp, VerdictRecord};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
+use serde_json::Value;
 
 use crate::approval::lockout::Attempts;
 use crate::approval::page::Past;
@@ -272,7 +273,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Approval> {
         page: parsed(row, "page")?,
         case: row.get("case_id")?,
         alert_id: row.get("alert_id")?,
-        record: serde_json::from_str(&record).map_err(|e| unreadable("record", e))?,
+        record: evidence(&record).map_err(|e| unreadable("record", e))?,
         binding_code: parsed(row, "binding_code")?,
         policy: row.get("policy")?,
         opened_at: Timestamp::from_micros(row.get("opened_at")?),
@@ -287,6 +288,24 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Approval> {
     } else {
         Err(unreadable("action_digest", "the act it was opened for and the act it holds differ"))
     }
+}
+
+/// Evidence as it was kept. What an earlier version wrote lacks what parts say beside their shares, and gets what
+/// migration 0006 of ClickHouse gives the verdicts of that time: no level of their own, no pattern, and no beginning but
+/// the call.
+fn evidence(kept: &str) -> serde_json::Result<VerdictRecord> {
+    let mut record: Value = serde_json::from_str(kept)?;
+    let ts = record.pointer("/verdict/ts").cloned().unwrap_or_default();
+    let parts = record.pointer_mut("/verdict/parts").and_then(Value::as_array_mut);
+    for part in parts.into_iter().flatten().filter_map(Value::as_object_mut) {
+        let nothing = [("level", 0.0.into()), ("low", 0.0.into()), ("high", 0.0.into())];
+        for (field, value) in
+            nothing.into_iter().chain([("pattern", "as_usual".into()), ("since", ts.clone())])
+        {
+            part.entry(field).or_insert(value);
+        }
+    }
+    serde_json::from_value(record)
 }
 
 fn state(row: &Row<'_>) -> rusqlite::Result<State> {
@@ -329,4 +348,26 @@ fn parsed<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
 fn unreadable(column: &str, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
     let why = format!("approvals.{column}: {}", why.into());
     rusqlite::Error::FromSqlConversionFailure(0, Type::Text, why.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{at, record};
+
+    #[test]
+    fn evidence_is_read_as_it_was_kept_also_that_of_an_earlier_version() {
+        let new = record(1, at(0), "a", 12.345_678);
+        let mut json = serde_json::to_value(&new).unwrap();
+        assert_eq!(evidence(&json.to_string()).unwrap(), new);
+
+        let part = json.pointer_mut("/verdict/parts/0").and_then(Value::as_object_mut).unwrap();
+        for field in ["level", "pattern", "low", "high", "since"] {
+            assert!(part.remove(field).is_some(), "{field}");
+        }
+        let old = evidence(&json.to_string()).unwrap();
+        assert_eq!((old.verdict.level, old.verdict.parts[0].since), (new.verdict.level, at(0)));
+        assert_eq!(old.verdict.parts[0].bits, new.verdict.parts[0].bits);
+        assert!(evidence("[]").is_err() && evidence("{}").is_err() && evidence("3").is_err());
+    }
 }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use detector::Timestamp;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -27,16 +29,18 @@ impl Agent {
     /// Gives `tocsin` three weeks of its ordinary calls, which end now.
     pub(crate) fn with_history(tocsin: &Tocsin, name: &'static str) -> Self {
         let now = now();
-        let step = Duration::from_hours(21 * 24) / HISTORY as u32;
-        let lines: Vec<String> = (0..HISTORY)
-            .map(|i| {
+        let mut at = now;
+        let lines: Vec<String> = ordinary_gaps()
+            .zip((0..HISTORY).rev())
+            .map(|(gap, i)| {
+                at = at - gap;
                 let endpoint = ["read_mail", "search", "summarize"][i % 3];
-                let at = now - step * (HISTORY - i) as u32;
                 json!({ "event_id": format!("{name}-{i}"), "ts": at, "agent_id": name, "endpoint": endpoint,
                         "attestation": "token" })
                 .to_string()
             })
             .collect();
+        let lines: Vec<String> = lines.into_iter().rev().collect();
         tocsin.append(&(lines.join("\n") + "\n")).expect("an answer").expect(200);
         Self { name, now, acts: 0 }
     }
@@ -74,6 +78,17 @@ impl Agent {
         }
         panic!("{TRIES_MAX} payments by an agent that only reads, and nobody is asked");
     }
+}
+
+/// Times between calls that come by themselves, 95 a day and always the same ones. Gaps of one length would be a
+/// clock's, and an agent that keeps time is another story.
+fn ordinary_gaps() -> impl Iterator<Item = Duration> {
+    let mean_s = Duration::from_hours(21 * 24).as_secs_f64() / HISTORY as f64;
+    let mut chance = StdRng::seed_from_u64(1);
+    std::iter::repeat_with(move || {
+        let gap_s = -mean_s * chance.random_range(f64::MIN_POSITIVE..1.0).ln();
+        Duration::from_micros((gap_s * 1e6) as u64)
+    })
 }
 
 /// Asks the gate whether the act may be done; `resumption` is a grant and the id of this resumption.

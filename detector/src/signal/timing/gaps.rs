@@ -24,7 +24,7 @@ const SLOW_SHARE: f64 = 0.75;
 const NEIGHBOURS_SHARE: f64 = 0.1;
 /// The least chance of any gap: a memory of so many events knows nothing that is rarer than a tenth of one of them.
 /// (The study's streams are too short for its prior to have faded so far; without an end to it one gap would be proof.)
-pub(super) const SHARE_MIN: f64 = 0.1 / SLOW_EVENTS;
+const CHANCE_MIN: f64 = 0.1 / SLOW_EVENTS;
 /// The fast learner's share for a bin it has not seen.
 const FAST_FLOOR: f64 = 0.1;
 /// Weights grow in place of everything else fading; past this all are brought back.
@@ -61,7 +61,7 @@ impl<S: Stored, B: Stored> Fading<S, B> {
     /// Mean share of the bins beside this one; at an end the bin itself stands in.
     pub(super) fn beside(&self, bin: usize) -> f64 {
         let beside = |b: usize| self.bins.0[b].get();
-        (beside(bin.saturating_sub(1)) + beside((bin + 1).min(BINS - 1))) / 2.0 / self.total.get()
+        f64::midpoint(beside(bin.saturating_sub(1)), beside((bin + 1).min(BINS - 1))) / self.total.get()
     }
 
     /// What comes next weighs this much more than what came before.
@@ -134,7 +134,7 @@ impl<S: Stored, B: Stored> Gaps<S, B> {
     pub(super) fn known(&self, state: usize, bin: usize) -> f64 {
         let (slow, mid) = (&self.slow[state], &self.mid[state]);
         let mixed = SLOW_SHARE * slow.share(bin) + (1.0 - SLOW_SHARE) * mid.share(bin);
-        mixed.max(NEIGHBOURS_SHARE * slow.beside(bin)).max(SHARE_MIN)
+        mixed.max(NEIGHBOURS_SHARE * slow.beside(bin)).max(CHANCE_MIN)
     }
 
     /// Chance of it for one who has just learned what happens now; it has not seen this gap.
@@ -154,7 +154,7 @@ impl<S: Stored, B: Stored> Gaps<S, B> {
     /// Weight of what the three memories hold of a state, in events.
     #[cfg(test)]
     pub(super) fn totals(&self, state: usize) -> [f64; 3] {
-        [&self.slow, &self.fast, &self.mid].map(|memory| memory[state].total.get() / memory[state].next.get())
+        [&self.slow, &self.fast, &self.mid].map(|m| m[state].total.get() / m[state].next.get())
     }
 
     /// The agent is as much what it was lately as what it was.

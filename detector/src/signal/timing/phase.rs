@@ -8,8 +8,7 @@ use crate::stored::Stored;
 
 /// A gap of more periods than this says nothing of the phase; missed firings are not news.
 const PERIODS_MAX: f64 = 4.0;
-/// Gaps from which the estimate moves slowly, and how slowly.
-const SETTLED_EVENTS: u32 = 200;
+/// How slowly the estimate moves once it is settled.
 const STEP: f64 = 0.01;
 /// Largest relative step of the period, least scale, and the scale under which an agent counts as periodic.
 const STEP_MAX: f64 = 0.05;
@@ -61,43 +60,33 @@ impl<S: Stored> Phase<S> {
     }
 
     /// Takes a gap in; gives what it adds to either alternative.
-    pub(super) fn take(&mut self, gap_s: f64, events: u32) {
+    pub(super) fn take(&mut self, gap_s: f64) {
         if self.period_s.get() <= 0.0 {
             self.period_s = S::put(gap_s);
         }
         let (period, scale) = (self.period_s.get(), self.scale.get());
-        let periods = rint(gap_s / period);
-        if (1.0..=PERIODS_MAX).contains(&periods) {
-            self.kept = (self.kept + 1).min(KEPT_MAX);
-        } else {
+        let periods = rint(gap_s / period).max(1.0);
+        if periods > PERIODS_MAX {
             self.kept = self.kept.saturating_sub(KEPT_LOST);
             if self.kept == 0 {
                 // No period has held so far: perhaps this gap is one.
                 *self = Self { period_s: S::put(gap_s), ..Self::new() };
-                return;
+            } else {
+                self.sums[0].update(|s| (s + LOST).max(0.0));
             }
-        }
-        if periods > PERIODS_MAX {
-            self.sums[0].update(|s| (s + LOST).max(0.0));
             return;
         }
-        let periods = periods.max(1.0);
+        self.kept = (self.kept + 1).min(KEPT_MAX);
         let off = gap_s / period - periods;
         let laplace = |scale: f64| LAPLACE * exp(-fabs(off) / scale) / (2.0 * scale) + (1.0 - LAPLACE);
         let null = laplace(scale);
         self.sums[0].update(|s| (s - log(null)).max(0.0));
         self.sums[1].update(|s| (s + log(laplace((scale / TIGHTER).max(SCALE_MIN)) / null)).max(0.0));
-        let step = if events > SETTLED_EVENTS { STEP } else { 1.0 / (f64::from(events) + 1.0) };
+        let step = if self.kept > KEPT_MIN { STEP } else { 1.0 / (f64::from(self.kept) + 1.0) };
         let relative = (off / periods).clamp(-STEP_MAX, STEP_MAX);
         self.period_s.update(|p| p * exp(step * relative));
         let target = fabs(off).min(4.0 * scale + SCALE_MIN);
         self.scale.update(|s| (s + step * (target - s)).max(SCALE_MIN));
-    }
-
-    /// However few gaps it explains, the period is not given up.
-    #[cfg(test)]
-    pub(super) fn hold(&mut self) {
-        self.kept = KEPT_MAX;
     }
 
     #[cfg(test)]

@@ -34,6 +34,11 @@ impl<S: Stored> Tide<S> {
         -share * rate_octaves.clamp(-OCTAVES_MAX, OCTAVES_MAX)
     }
 
+    /// The usual gap at such a rate, in octaves.
+    pub(super) fn usual_octaves(&self, rate_octaves: f64) -> f64 {
+        self.mean.get() + self.octaves(rate_octaves)
+    }
+
     /// Takes in a gap of so many octaves at such a rate.
     pub(super) fn learn(&mut self, octaves: f64, rate_octaves: f64, events: u32) {
         let rate = rate_octaves.clamp(-OCTAVES_MAX, OCTAVES_MAX);

@@ -4,7 +4,7 @@ use libm::{exp, sqrt};
 use serde::{Deserialize, Serialize};
 
 use super::scale::Expected;
-use super::season::{Prior, Season, WEEK};
+use super::season::{Pool, Prior, Season, WEEK};
 use crate::stored::Stored;
 
 /// Width of the credibility band in standard deviations and its tolerance beyond, and the widest it gets, in nats
@@ -81,20 +81,20 @@ impl<S: Stored> Hour<S> {
     pub(super) fn new<C: Stored>(
         hour: usize,
         season: &Season<C>,
+        pool: &Pool,
         level: &Level<S>,
         prior: Prior,
         scatter: f64,
     ) -> Self {
-        let whole = season.whole();
-        let base = season.base(hour, whole, prior, scatter);
-        let near = |h: usize| season.base(h % WEEK, whole, prior, scatter).per_hour;
+        let base = season.base(hour, pool, prior, scatter);
+        let near = |h: usize| season.base(h % WEEK, pool, prior, scatter).per_hour;
         let (before, after) = (near(hour + WEEK - 1), near(hour + 1));
         let now = level.get(base.per_hour);
         let of_level =
             (1.0 / base.per_hour.max(LEVEL_RATE_MIN) + scatter) / (level.hours.get() + LEVEL_HOURS);
         let width = exp((BAND_DEVIATIONS * sqrt(base.variance + of_level)).min(BAND_MAX));
         Self {
-            overall: S::put(Season::<C>::overall(whole, prior)),
+            overall: S::put(pool.overall(prior)),
             base: S::put(base.per_hour),
             before: S::put(before),
             after: S::put(after),

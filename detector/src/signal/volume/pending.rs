@@ -30,13 +30,13 @@ impl<C: Stored> Pending<C> {
 
     /// The oldest hour once it has waited long enough at this age: how many hours before the newest it was, and its
     /// calls, or none where it was struck.
-    pub(super) fn pop(&mut self, age_hours: i64) -> Option<(usize, Option<f64>)> {
+    pub(super) fn pop(&mut self, age_hours: i64) -> Option<(i64, Option<f64>)> {
         let waiting = usize::from(self.waiting);
-        let delay = (age_hours / AGE_SHARE).clamp(0, HOURS as i64) as usize;
+        let delay = usize::try_from(age_hours / AGE_SHARE).unwrap_or(0).min(HOURS);
         if waiting == 0 || (waiting <= delay && waiting < HOURS) {
             return None;
         }
-        let oldest = (waiting - 1, (self.struck & 1 == 0).then(|| self.calls[0].get()));
+        let oldest = (i64::from(self.waiting) - 1, (self.struck & 1 == 0).then(|| self.calls[0].get()));
         self.calls.copy_within(1..waiting, 0);
         self.struck >>= 1;
         self.waiting -= 1;

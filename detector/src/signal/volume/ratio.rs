@@ -8,11 +8,11 @@ use std::f64::consts::{LN_2, LN_10};
 
 use libm::log1p;
 
-/// Rate factors told apart upward (study: rho_up), and their logarithms.
+/// Rate factors told apart upward (study: `rho_up`), and their logarithms.
 pub(super) const UP: [f64; 5] = [1.5, 2.0, 4.0, 12.0, 50.0];
 pub(super) const LN_UP: [f64; 5] =
     [0.405_465_108_108_164_4, LN_2, 2.0 * LN_2, 2.484_906_649_788_000_4, 3.912_023_005_428_146];
-/// The same downward (study: rho_dn).
+/// The same downward (study: `rho_dn`).
 pub(super) const DOWN: [f64; 3] = [0.67, 0.4, 0.1];
 pub(super) const LN_DOWN: [f64; 3] = [-0.400_477_566_597_125_25, -0.916_290_731_874_155, -LN_10];
 

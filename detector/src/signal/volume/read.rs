@@ -87,7 +87,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     /// are interpolated in the logarithm of time, or a short burst in a long window would be scored with the long
     /// window's dispersion (study §1).
     pub(super) fn shape(&self, k: usize) -> Shape {
-        let own = self.scales[k].scatter.shape();
+        let own = self.scales[k].shape();
         let open = self.cell.rem_euclid(CELLS[k]) + 1;
         if open == CELLS[k] {
             return own;
@@ -99,7 +99,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         let (a, b) = (&self.scales[below], &self.scales[below + 1]);
         Shape {
             relative: own.relative.max(between(a.ln_relative, b.ln_relative)),
-            fano: between(a.ln_fano, b.ln_fano),
+            fano: between(a.ln_fano, b.ln_fano).max(self.scales[k].clumps.fano()),
         }
     }
 

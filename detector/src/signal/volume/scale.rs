@@ -4,7 +4,7 @@ use libm::log;
 use serde::{Deserialize, Serialize};
 
 use super::ratio::Lines;
-use super::scatter::{Echo, Scatter, Shape};
+use super::scatter::{Clumps, Echo, Scatter, Shape};
 use crate::stored::Stored;
 
 /// Expected calls over a stretch of time: the mean, and the two edges of its credibility band.
@@ -34,6 +34,7 @@ pub(super) struct Scale<S> {
     low: S,
     pub(super) echo: Echo<S>,
     pub(super) scatter: Scatter<S>,
+    pub(super) clumps: Clumps<S>,
     /// Logarithms of the scatter's two numbers; open windows interpolate between scales in them.
     pub(super) ln_relative: S,
     pub(super) ln_fano: S,
@@ -50,9 +51,20 @@ const LN_FANO_MIN: f64 = 1e-4;
 impl<S: Stored> Scale<S> {
     /// A scale whose windows are expected to hold `m` calls.
     pub(super) fn new(m: f64) -> Self {
-        let mut scale = Self { echo: Echo::new(), scatter: Scatter::prior(m), ..Self::default() };
+        let mut scale = Self {
+            echo: Echo::new(),
+            scatter: Scatter::prior(m),
+            clumps: Clumps::prior(),
+            ..Self::default()
+        };
         scale.refresh();
         scale
+    }
+
+    /// The shape of whole windows.
+    pub(super) fn shape(&self) -> Shape {
+        let Shape { relative, fano } = self.scatter.shape();
+        Shape { relative, fano: fano.max(self.clumps.fano()) }
     }
 
     /// Brings the logarithms up to date.
@@ -99,13 +111,16 @@ impl<S: Stored> Scale<S> {
     pub(super) fn learn(&mut self, fade: f64, excursion: bool) {
         let n = f64::from(self.n);
         self.scatter.learn(n, self.mean.get(), fade);
+        self.clumps.learn_many(n, self.mean.get(), fade, 1.0);
         self.echo.learn(n, self.profile.get(), fade, excursion);
     }
 
     /// The same for so many windows without a call.
     pub(super) fn learn_idle(&mut self, windows: i64, fade: f64) {
         let all = libm::pow(fade, windows as f64);
-        self.scatter.learn_many(0.0, self.mean.get(), all, (1.0 - all) / (1.0 - fade));
+        let weight = (1.0 - all) / (1.0 - fade);
+        self.scatter.learn_many(0.0, self.mean.get(), all, weight);
+        self.clumps.learn_many(0.0, self.mean.get(), all, weight);
         self.echo.learn_idle(windows, self.profile.get(), fade);
     }
 

@@ -85,6 +85,40 @@ impl<S: Stored> Scatter<S> {
     }
 }
 
+/// How large the clumps are that calls come in, F − 1 = Σq/Σm, believed only as far as calls were seen.
+///
+/// The moments above weigh windows, so that an agent that works in sessions and rests looks like chance after a day of
+/// rest, and its next session like an attack. Here the prior gives way to calls alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Clumps<S> {
+    excess: S,
+    calls: S,
+}
+
+/// The prior's weight in calls, and its F − 1: sessions of five calls, the median of the recorded ones
+/// (fixtures/agent-traces).
+const CLUMPS_CALLS: f64 = 30.0;
+const CLUMPS_FANO: f64 = 4.0;
+
+impl<S: Stored> Clumps<S> {
+    pub(super) fn prior() -> Self {
+        Self { excess: S::put(CLUMPS_CALLS * CLUMPS_FANO), calls: S::put(CLUMPS_CALLS) }
+    }
+
+    /// F − 1.
+    pub(super) fn fano(&self) -> f64 {
+        if self.calls.get() > 0.0 { (self.excess.get() / self.calls.get()).max(0.0) } else { 0.0 }
+    }
+
+    /// As [`Scatter::learn_many`]. One window is at most six deviations, or six clumps where less than a call is expected.
+    pub(super) fn learn_many(&mut self, n: f64, m: f64, fade: f64, k: f64) {
+        let clump = 1.0 + self.fano();
+        let q = ((n - m) * (n - m)).min(DEVIATIONS2_MAX * (m * clump).max(clump * clump)) - m;
+        self.excess.update(|e| e * fade + k * q);
+        self.calls.update(|c| c * fade + k * m);
+    }
+}
+
 /// What two moments say of the mixed Poisson's shape.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {

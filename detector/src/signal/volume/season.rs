@@ -54,13 +54,6 @@ pub(super) struct Season<C = Half> {
     hours: Row<C, WEEK>,
 }
 
-/// Sums over the whole week.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Whole {
-    calls: f64,
-    hours: f64,
-}
-
 impl<C: Stored> Default for Season<C> {
     fn default() -> Self {
         Self { calls: Row::default(), hours: Row::default() }
@@ -88,44 +81,136 @@ impl<C: Stored> Season<C> {
     pub(super) fn tables(&self) -> [[f64; WEEK]; 2] {
         [&self.calls, &self.hours].map(|row| row.0.map(Stored::get))
     }
+}
 
-    pub(super) fn whole(&self) -> Whole {
-        Whole {
-            calls: self.calls.0.iter().map(|n| n.get()).sum(),
-            hours: self.hours.0.iter().map(|e| e.get()).sum(),
+/// Calls and hours of exposure.
+type Seen = (f64, f64);
+
+/// The week pooled by hour of day and type of day, with how far its hours lie apart: what every hour is estimated from.
+#[derive(Clone, Debug)]
+pub(super) struct Pool {
+    all: Seen,
+    of_day: [Seen; 24],
+    of_type: [[Seen; 24]; 2],
+    /// Weight of the parent in hours and what the step adds to the relative variance, step by step below overall.
+    steps: [Step; 3],
+}
+
+/// How far the children of one step lie from their parents.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Step {
+    weight: f64,
+    adds: f64,
+}
+
+impl Step {
+    /// From the squared distances of children from their parents: `of_children` over all of them, of which `by_chance`
+    /// would be there if all were alike, in `children` pieces of exposure whose squared expectation sums to `square`.
+    ///
+    /// Children that lie no further apart than chance alone would put them are one: the parent then weighs as much as
+    /// τ² says, the moment estimate of their relative variance and two of its deviations (empirical Bayes). The weight is
+    /// never less than the study's.
+    fn learned(study: Self, of_children: f64, by_chance: f64, square: f64, children: f64, unit: f64) -> Self {
+        if square <= 0.0 {
+            return study;
         }
+        let spread = (of_children - by_chance).max(0.0) + 2.0 * by_chance * libm::sqrt(2.0 / children);
+        let tau2 = spread / square;
+        if tau2 >= study.adds {
+            return study;
+        }
+        Self { weight: (unit / tau2).max(study.weight), adds: tau2 }
     }
+}
 
-    /// Calls an hour over the whole week.
-    pub(super) fn overall(whole: Whole, prior: Prior) -> f64 {
-        (whole.calls + prior.hours * prior.per_hour) / (whole.hours + prior.hours)
-    }
-
-    /// The expectation for one hour of the week. `scatter` is the relative variance of an hour's count beyond Poisson.
-    pub(super) fn base(&self, hour: usize, whole: Whole, prior: Prior, scatter: f64) -> Base {
-        let (of_day, weekend) = (hour % 24, hour / 24 >= 5);
-        let [mut all, mut same, mut other] = [(0.0, 0.0); 3];
-        for day in 0..7 {
-            let i = day * 24 + of_day;
-            let seen = (self.calls.0[i].get(), self.hours.0[i].get());
-            let of_type = if (day >= 5) == weekend { &mut same } else { &mut other };
-            for sum in [&mut all, of_type] {
-                sum.0 += seen.0;
-                sum.1 += seen.1;
+impl<C: Stored> Season<C> {
+    /// Pools the week. `scatter` is the relative variance of an hour's count beyond Poisson.
+    pub(super) fn pool(&self, prior: Prior, scatter: f64) -> Pool {
+        let mut pool = self.pool_as_studied(prior);
+        let overall = pool.overall(prior);
+        let unit = 1.0 / overall.max(RATE_MIN) + scatter;
+        // Squared distances, what chance alone makes of them, and squared expectations, for each step.
+        let mut sums = [(0.0, 0.0, 0.0); 3];
+        let mut add = |step: usize, child: Seen, parent: f64| {
+            let m = child.1 * parent;
+            let (square, chance, whole) = &mut sums[step];
+            *square += (child.0 - m) * (child.0 - m);
+            *chance += m + m * parent * scatter;
+            *whole += m * m;
+        };
+        for hour in 0..24 {
+            let of_day = rate(pool.of_day[hour], overall);
+            add(0, pool.of_day[hour], overall);
+            for of_type in &pool.of_type {
+                add(1, of_type[hour], of_day);
+            }
+            for day in 0..7 {
+                let i = day * 24 + hour;
+                let of_type = rate(pool.of_type[usize::from(day >= 5)][hour], of_day);
+                add(2, (self.calls.0[i].get(), self.hours.0[i].get()), of_type);
             }
         }
+        for (step, ((square, chance, whole), children)) in
+            sums.into_iter().zip([24.0, 24.0, 120.0]).enumerate()
+        {
+            pool.steps[step] = Step::learned(pool.steps[step], square, chance, whole, children, unit);
+        }
+        pool
+    }
+
+    /// The same with the study's fixed weights.
+    pub(super) fn pool_as_studied(&self, prior: Prior) -> Pool {
+        let mut pool = Pool {
+            all: (0.0, 0.0),
+            of_day: [(0.0, 0.0); 24],
+            of_type: [[(0.0, 0.0); 24]; 2],
+            steps: [
+                Step { weight: HOUR_WEIGHT, adds: prior.hour_variance },
+                Step { weight: DAY_TYPE_WEIGHT, adds: STEP_VARIANCE },
+                Step { weight: WEEK_HOUR_WEIGHT, adds: STEP_VARIANCE },
+            ],
+        };
+        for i in 0..WEEK {
+            let (calls, hours) = (self.calls.0[i].get(), self.hours.0[i].get());
+            let of_type = &mut pool.of_type[usize::from(i / 24 >= 5)][i % 24];
+            for sum in [&mut pool.all, &mut pool.of_day[i % 24], of_type] {
+                sum.0 += calls;
+                sum.1 += hours;
+            }
+        }
+        pool
+    }
+
+    /// The expectation for one hour of the week.
+    pub(super) fn base(&self, hour: usize, pool: &Pool, prior: Prior, scatter: f64) -> Base {
+        let (of_day, weekend) = (hour % 24, usize::from(hour / 24 >= 5));
+        let [by_day, by_type, by_hour] = pool.steps;
         let seen = (self.calls.0[hour].get(), self.hours.0[hour].get());
-        let overall = Estimate::root(prior).step((whole.calls, whole.hours), prior.hours, 0.0, scatter);
-        let hour_of_day = overall.step(all, HOUR_WEIGHT, prior.hour_variance, scatter);
-        let day_type = hour_of_day.step(same, DAY_TYPE_WEIGHT, STEP_VARIANCE, scatter);
-        let week_hour = day_type.step(seen, WEEK_HOUR_WEIGHT, STEP_VARIANCE, scatter);
+        let overall = Estimate::root(prior).step(pool.all, prior.hours, 0.0, scatter);
+        let hour_of_day = overall.step(pool.of_day[of_day], by_day.weight, by_day.adds, scatter);
+        let of_type = |weekend: usize| {
+            hour_of_day.step(pool.of_type[weekend][of_day], by_type.weight, by_type.adds, scatter)
+        };
+        let week_hour = of_type(weekend).step(seen, by_hour.weight, by_hour.adds, scatter);
         Base {
             per_hour: week_hour.per_hour,
             variance: week_hour.variance,
-            other: (other.0 + DAY_TYPE_WEIGHT * hour_of_day.per_hour) / (other.1 + DAY_TYPE_WEIGHT),
+            other: of_type(1 - weekend).per_hour,
             own: 1.0 - week_hour.prior,
         }
     }
+}
+
+impl Pool {
+    /// Calls an hour over the whole week.
+    pub(super) fn overall(&self, prior: Prior) -> f64 {
+        (self.all.0 + prior.hours * prior.per_hour) / (self.all.1 + prior.hours)
+    }
+}
+
+/// The rate of what was seen, or the parent's where nothing was.
+fn rate((calls, hours): Seen, parent: f64) -> f64 {
+    if hours > 0.0 { calls / hours } else { parent }
 }
 
 /// A shrunken mean on its way down the hierarchy.

@@ -6,9 +6,10 @@ mod prototype;
 
 use serde_json::Value;
 
+use super::prior::RATE_VARIANCE;
 use super::ratio::{DOWN, Lines, UP};
 use super::season::{Prior, Season};
-use super::{Context, RATE_VARIANCE, VolumePrior};
+use super::{Context, VolumePrior};
 use crate::reference::{Table, Worst, json, numbers};
 use crate::signal::tail::PeerTail;
 
@@ -36,7 +37,7 @@ fn the_mean_is_the_prototypes() {
         let season = Season::<f64>::from_tables(&numbers(&case["N"]), &numbers(&case["E"]));
         // The prototype knows no other variance of a prior, not even of a declared rate.
         let prior = Prior { per_hour: get("prior"), variance: 1.5, hours: get("e0"), hour_variance: 0.5 };
-        let base = season.base(get("hw") as usize, season.whole(), prior, get("invr"));
+        let base = season.base(get("hw") as usize, &season.pool_as_studied(prior), prior, get("invr"));
         worst.check("mean", base.per_hour, get("mean"));
         worst.check("variance", base.variance, get("variance"));
         worst.check("other", base.other, get("other"));

@@ -26,10 +26,20 @@ pub struct VerdictRow<'a> {
     part_microbits: Column<'a, MicroBits>,
     #[serde(rename = "parts.added_microbits")]
     part_added_microbits: Column<'a, MicroBits>,
+    #[serde(rename = "parts.level_microbits")]
+    part_level_microbits: Column<'a, MicroBits>,
+    #[serde(rename = "parts.pattern")]
+    part_pattern: Column<'a, &'static str>,
     #[serde(rename = "parts.observed")]
     part_observed: Column<'a, f64>,
     #[serde(rename = "parts.expected")]
     part_expected: Column<'a, f64>,
+    #[serde(rename = "parts.low")]
+    part_low: Column<'a, f64>,
+    #[serde(rename = "parts.high")]
+    part_high: Column<'a, f64>,
+    #[serde(rename = "parts.since")]
+    part_since: Column<'a, Timestamp>,
     #[serde(rename = "parts.window_ms")]
     part_window_ms: Column<'a, u64>,
     #[serde(rename = "parts.quiet_at")]
@@ -67,8 +77,13 @@ impl<'a> From<&'a VerdictRecord> for VerdictRow<'a> {
             part_signal: Column(&verdict.parts, |p| p.signal.as_str()),
             part_microbits: Column(&verdict.parts, |p| p.bits),
             part_added_microbits: Column(&verdict.parts, |p| p.added),
+            part_level_microbits: Column(&verdict.parts, |p| p.level),
+            part_pattern: Column(&verdict.parts, |p| p.pattern.as_str()),
             part_observed: Column(&verdict.parts, |p| p.observed),
             part_expected: Column(&verdict.parts, |p| p.expected),
+            part_low: Column(&verdict.parts, |p| p.low),
+            part_high: Column(&verdict.parts, |p| p.high),
+            part_since: Column(&verdict.parts, |p| p.since),
             part_window_ms: Column(&verdict.parts, |p| p.window_ms),
             part_quiet_at: Column(&verdict.parts, |p| p.quiet_at),
             part_history_n: Column(&verdict.parts, |p| p.history.n),

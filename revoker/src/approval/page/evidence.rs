@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use detector::{MicroBits, Part, Signal};
+use detector::{MicroBits, Part, Pattern, Signal};
 use maud::{Markup, html};
 
-use super::words::{capital, number, percent, rarity, signed, span, visible};
+use super::words::{capital, clock, gap, number, percent, rarity, signed, span, visible};
 use super::{PAST_DAYS, View};
 
 /// Width of the drawing that a bar is part of.
@@ -59,17 +59,17 @@ fn bar(share: f64, against: bool) -> Markup {
 
 /// What was seen beside what was expected, in the signal's own unit. The sentence below says what both rest on.
 fn numbers(part: &Part) -> Markup {
-    let facts: Vec<(&str, String)> = match part.signal {
-        Signal::Volume => vec![
-            ("Observed", format!("{} calls", number(part.observed))),
-            ("Expected", number(part.expected)),
-            ("Quiet up to", number(part.quiet_at)),
-            ("Within", span(Duration::from_millis(part.window_ms))),
+    let facts = match part.signal {
+        Signal::Volume => volume(part),
+        Signal::Timing => vec![
+            ("Observed", html! { (gap(part.observed)) " between calls" }),
+            ("Usual", html! { (gap(part.expected)) }),
+            ("Since", clock(part.since)),
         ],
         Signal::Endpoint => vec![
-            ("Observed", "this call".to_owned()),
-            ("Expected", format!("{} of its calls", percent(part.expected))),
-            ("Quiet from", percent(part.quiet_at)),
+            ("Observed", html! { "this call" }),
+            ("Expected", html! { (percent(part.expected)) " of its calls" }),
+            ("Quiet from", html! { (percent(part.quiet_at)) }),
         ],
         Signal::LookElsewhere => return html! {},
     };
@@ -78,9 +78,27 @@ fn numbers(part: &Part) -> Markup {
     }
 }
 
+/// A ramp is measured against what was usual before it and what an operator allows for growth, everything else against
+/// the edges of the expectation.
+fn volume(part: &Part) -> Vec<(&'static str, Markup)> {
+    let (expected, high) = (number(part.expected), number(part.high));
+    let [usual, edge] = match part.pattern {
+        Pattern::Ramp => [("Usual before", html! { (expected) }), ("Allowed up to", html! { (high) })],
+        pattern => {
+            let side = if pattern == Pattern::FewerCalls { "Quiet from" } else { "Quiet up to" };
+            let band = html! { (expected) ", between " (number(part.low)) " and " (high) };
+            [("Expected", band), (side, html! { (number(part.quiet_at)) })]
+        }
+    };
+    let observed = html! { (number(part.observed)) " calls" };
+    let window = html! { (span(Duration::from_millis(part.window_ms))) };
+    vec![("Observed", observed), usual, edge, ("Within", window), ("Since", clock(part.since))]
+}
+
 fn name(signal: Signal) -> &'static str {
     match signal {
         Signal::Volume => "How much it does",
+        Signal::Timing => "When it calls",
         Signal::Endpoint => "What it calls",
         Signal::LookElsewhere => "Discount for looking often",
     }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use detector::{
-    Attestation, EffectiveAttestation, History, Kind, MicroBits, Part, Signal, Timestamp, Verdict,
+    Attestation, EffectiveAttestation, History, Kind, MicroBits, Part, Pattern, Signal, Timestamp, Verdict,
+    VerdictId, VerdictRecord,
 };
-use detector::{VerdictId, VerdictRecord};
 
 use super::{Past, Refused, STYLE, View, notice, render, unknown};
 use crate::approval::lockout::Attempts;
@@ -20,22 +20,38 @@ fn asked() -> Timestamp {
     at("2026-11-22T03:02:10.5Z")
 }
 
-fn parts() -> [Part; 3] {
+/// A part of each signal, as if every one told its story.
+fn parts() -> [Part; 4] {
     let history = |n, own, peers, prior| History { n, own, peers, prior };
-    let part = |signal, bits, (observed, expected, quiet_at), window_ms, history| Part {
+    let part = |signal, pattern, bits, (observed, expected, quiet_at), window_ms, history| Part {
         signal,
         bits: MicroBits::from_bits(bits),
         added: MicroBits::from_bits(bits / 2.0),
+        level: MicroBits::from_bits(bits),
+        pattern,
         observed,
         expected,
+        low: 0.0,
+        high: 0.0,
+        since: asked() - Duration::from_millis(window_ms),
         window_ms,
         history,
         quiet_at,
     };
+    let volume =
+        part(Signal::Volume, Pattern::MoreCalls, 9.25, (212.0, 3.8, 31.0), 60_000, history(431, 900, 80, 20));
     [
-        part(Signal::Volume, 9.25, (212.0, 3.8, 31.0), 60_000, history(4_310, 900, 80, 20)),
-        part(Signal::Endpoint, 6.5, (1.0, 0.000_06, 0.03), 0, history(18_204, 640, 300, 60)),
-        part(Signal::LookElsewhere, -4.25, (19.0, 0.0, 19.0), 0, History::default()),
+        Part { low: 2.1, high: 7.25, ..volume },
+        part(Signal::Timing, Pattern::MachineGun, 2.0, (0.28, 16.0, 16.0), 58_000, history(310, 950, 0, 50)),
+        part(
+            Signal::Endpoint,
+            Pattern::Foreign,
+            6.5,
+            (1.0, 0.000_06, 0.03),
+            0,
+            history(18_204, 640, 300, 60),
+        ),
+        part(Signal::LookElsewhere, Pattern::AsUsual, -6.25, (19.0, 0.0, 19.0), 0, History::default()),
     ]
 }
 
@@ -112,6 +128,40 @@ fn answered(choice: Choice) -> State {
 #[test]
 fn an_open_question() {
     insta::assert_snapshot!(shown(&approval(State::Pending), None, "2026-11-22T03:04:00Z"));
+}
+
+/// The numbers of one part.
+fn numbers(part: Part) -> String {
+    let mut approval = approval(State::Pending);
+    approval.record.verdict.parts = std::iter::once(part).collect();
+    let html = shown(&approval, None, "2026-11-22T03:04:00Z");
+    let numbers = html.lines().skip_while(|l| !l.contains("<dl class=\"numbers\">"));
+    numbers.take_while(|l| !l.contains("</ol>")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_pattern_of_volume_has_edges_of_its_own() {
+    let [volume, ..] = parts();
+    let hour = Part { window_ms: 3_600_000, since: at("2026-11-22T01:40:00Z"), ..volume };
+    let fewer = Part {
+        pattern: Pattern::FewerCalls,
+        observed: 0.0,
+        expected: 41.0,
+        low: 30.5,
+        high: 55.0,
+        quiet_at: 12.0,
+        ..hour
+    };
+    let ramp = Part {
+        pattern: Pattern::Ramp,
+        observed: 3_900.0,
+        expected: 1_200.0,
+        low: 0.0,
+        high: 1_560.0,
+        window_ms: 86_400_000,
+        ..hour
+    };
+    insta::assert_snapshot!(format!("{}\n--\n{}", numbers(fewer), numbers(ramp)));
 }
 
 #[test]

@@ -64,6 +64,16 @@ pub(super) fn span(length: Duration) -> String {
     out
 }
 
+/// The time between two calls, from milliseconds to hours.
+pub(super) fn gap(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => format!("{:.0} ms", s * 1e3),
+        s if s < 120.0 => format!("{s:.1} s"),
+        s if s < 7_200.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3_600.0),
+    }
+}
+
 /// How rare a level of evidence is, in words: it would be reached once in 2^bits days.
 pub(super) fn rarity(level: MicroBits) -> String {
     let days = level.as_bits().exp2();
@@ -128,6 +138,12 @@ mod tests {
             spans,
             ["0 s", "59 s", "1 min", "1 min 1 s", "12 min 34 s", "1 h", "2 h 5 min", "1 d 1 h", "2 d 7 h"]
         );
+    }
+
+    #[test]
+    fn gaps() {
+        let gaps = [0.0, 0.0042, 1.0, 119.9, 120.0, 7_199.0, 90_000.0].map(gap);
+        assert_eq!(gaps, ["0 ms", "4 ms", "1.0 s", "119.9 s", "2 min", "120 min", "25.0 h"]);
     }
 
     #[test]

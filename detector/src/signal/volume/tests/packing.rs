@@ -15,12 +15,13 @@ fn packing_moves_no_level() {
     let mut random = Random::new(1);
     let (mut exact, mut packed) = (Volume::<f64, f64>::new(START, ctx), Volume::<f32>::new(START, ctx));
     let mut tallies = [VolumeTally::default(), VolumeTally::default()];
-    let (mut days, mut attack, mut apart) = (0.0, 0..200, Apart::default());
+    let (mut days, mut burst, mut apart) = (0.0, 0, Apart::at_most(0.05));
     while days < 21.0 {
-        // Three working weeks, and six minutes of an attack near their end.
+        // Three working weeks, and six minutes of an attack in the last.
+        burst += u32::from(days > 17.5);
         let hour = (days * 24.0) as u32;
         let per_hour = match (hour / 24 % 7, hour % 24) {
-            _ if days > 18.4 && attack.next().is_some() => 2_000.0,
+            _ if (1..180).contains(&burst) => 1_800.0,
             (5.., _) => 2.0,
             (_, 8..18) => 40.0,
             _ => 4.0,

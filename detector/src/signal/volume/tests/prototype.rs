@@ -11,7 +11,7 @@ use libm::{exp, log};
 
 use super::super::ratio::Lines;
 use super::super::scale::Expected;
-use super::super::scatter::Shape;
+use super::super::scatter::{Clumps, Shape};
 use super::super::season::WEEK;
 use super::super::{CELLS_PER_DAY, CELLS_PER_HOUR, CELLS_PER_MINUTE, FADES, Rest, Volume};
 use super::{context, peers, reference};
@@ -59,9 +59,12 @@ struct Prototype {
 impl Prototype {
     fn new(per_hour: f64) -> Self {
         let peers = peers(per_hour);
+        let mut volume = Volume::new(Timestamp::from_millis(MONDAY_CELL * 10_000), context(&peers));
+        // It knows no clumps but those of its windows' moments.
+        volume.scales.iter_mut().for_each(|scale| scale.clumps = Clumps::default());
         Self {
             t: 0,
-            volume: Volume::new(Timestamp::from_millis(MONDAY_CELL * 10_000), context(&peers)),
+            volume,
             peers,
             threshold: [[0.0; 2]; SCALES],
             waiting: VecDeque::new(),
@@ -80,7 +83,10 @@ impl Prototype {
     }
 
     fn begin_hour(&mut self) {
-        self.volume.begin_hour(context(&self.peers));
+        // The prototype's weights are the study's, whatever the hours have in common.
+        let ctx = context(&self.peers);
+        let pool = self.volume.season.pool_as_studied(ctx.prior());
+        self.volume.begin_hour_from(&pool, ctx);
         let days = f64::from(self.t) / 1_440.0;
         for k in 0..SCALES {
             for d in 0..2 {
@@ -202,11 +208,10 @@ impl Prototype {
         while let Some((_, calls)) = volume.pending.pop(i64::from(self.t - 1) / 60) {
             let hour = self.waiting.pop_front().unwrap();
             if let Some(calls) = calls {
-                volume.learn_hour(
-                    MONDAY_CELL / CELLS_PER_HOUR + i64::from(hour),
-                    calls,
-                    context(&self.peers).prior(),
-                );
+                let (hour, prior) =
+                    (MONDAY_CELL / CELLS_PER_HOUR + i64::from(hour), context(&self.peers).prior());
+                let pool = volume.season.pool_as_studied(prior);
+                volume.learn_hour(hour, calls, &pool, prior);
             }
         }
     }
@@ -271,7 +276,8 @@ fn check_hour(prototype: &Prototype, minute: u32, row: Row<'_>, worst: &mut Wors
     // Before the hour's last minute the profile is still what the hour was made from.
     if minute % 60 != 59 {
         let prior = context(&prototype.peers).prior();
-        let base = |hour: usize| volume.season.base(hour % WEEK, volume.season.whole(), prior, 0.0);
+        let pool = volume.season.pool_as_studied(prior);
+        let base = |hour: usize| volume.season.base(hour % WEEK, &pool, prior, 0.0);
         worst.check("bo", base(hour).other, row.get("bo"));
         worst.check("bnx", base(hour + 1).per_hour, row.get("bnx"));
         worst.check("bpv", base(hour + WEEK - 1).per_hour, row.get("bpv"));

@@ -1,0 +1,91 @@
+//! What is believed of an agent's volume before its own past is: from its peers, or from what was declared.
+
+use serde::{Deserialize, Serialize};
+
+use super::TAILS;
+use super::season::Prior;
+use crate::signal::tail::PeerTail;
+
+/// Calls an hour of an agent of which nothing at all is known, and how unsure that is: log-sd 1.2 (study §1).
+const RATE_PRIOR: f64 = 10.0;
+pub(super) const RATE_VARIANCE: f64 = 1.5;
+/// Agent-hours at which that counts against what peers do.
+const RATE_PRIOR_HOURS: f64 = 24.0;
+/// Weight of a prior rate in hours, and what an hour of the day may add to its variance; the same of a declared one.
+const PRIOR_HOURS: f64 = 1.0;
+const PRIOR_HOUR_VARIANCE: f64 = 0.5;
+const DECLARED_HOURS: f64 = 24.0;
+const DECLARED_VARIANCE: f64 = 0.05;
+
+/// What the fleet says of an agent before it has said anything itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct VolumePrior {
+    pub(super) per_hour: f64,
+    pub(super) variance: f64,
+    pub(super) tails: [PeerTail; TAILS],
+}
+
+impl Default for VolumePrior {
+    fn default() -> Self {
+        VolumeTally::default().prior()
+    }
+}
+
+/// Sums over many agents, from which the next [`VolumePrior`] is made.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct VolumeTally {
+    /// Agent-hours, and over them the logarithm of calls an hour and its square.
+    hours: f64,
+    ln: f64,
+    ln2: f64,
+    pub(super) tails: [PeerTail; TAILS],
+}
+
+impl VolumeTally {
+    /// The prior that these sums stand for: the geometric mean of the agents' rates, and how far they lie apart.
+    pub(crate) fn prior(&self) -> VolumePrior {
+        let whole = self.hours + RATE_PRIOR_HOURS;
+        let of_prior = libm::log(RATE_PRIOR);
+        let mean = (self.ln + RATE_PRIOR_HOURS * of_prior) / whole;
+        let square = (self.ln2 + RATE_PRIOR_HOURS * (of_prior * of_prior + RATE_VARIANCE)) / whole;
+        VolumePrior {
+            per_hour: libm::exp(mean),
+            variance: (square - mean * mean).max(DECLARED_VARIANCE),
+            tails: self.tails,
+        }
+    }
+
+    pub(super) fn add_hour(&mut self, per_hour: f64) {
+        let ln = libm::log(per_hour.max(1e-3));
+        self.hours += 1.0;
+        self.ln += ln;
+        self.ln2 += ln * ln;
+    }
+}
+
+/// What one agent is read against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) peers: &'a VolumePrior,
+    pub(crate) has_peers: bool,
+    /// Calls an hour that the agent's manifest declares, > 0.
+    pub(crate) declared_per_hour: Option<f64>,
+    /// Days between two false alarms of this family at which learning rests.
+    pub(crate) alarm_days: f64,
+}
+
+impl Context<'_> {
+    pub(super) fn prior(&self) -> Prior {
+        match self.declared_per_hour {
+            Some(per_hour) => {
+                Prior { per_hour, variance: DECLARED_VARIANCE, hours: DECLARED_HOURS, hour_variance: 0.0 }
+            }
+            None => Prior {
+                per_hour: self.peers.per_hour,
+                variance: self.peers.variance,
+                hours: PRIOR_HOURS,
+                hour_variance: PRIOR_HOUR_VARIANCE,
+            },
+        }
+    }
+}

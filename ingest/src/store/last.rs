@@ -1,0 +1,194 @@
+//! The last word on an agent: its latest verdict up to an instant, whole again as it was said.
+
+use clickhouse::Row;
+use detector::{
+    Attestation, EffectiveAttestation, History, Kind, MicroBits, Part, Pattern, Signal, Timestamp, Verdict,
+    VerdictId, VerdictRecord,
+};
+use serde::de::{DeserializeOwned, Error as _, IntoDeserializer};
+use serde::{Deserialize, Deserializer};
+
+use super::{QUERY_MAX, Store, StoreError, within};
+
+/// The time is looked for in one column alone, and the row then read by the whole of its key: an agent may have millions.
+/// Of several verdicts at one instant it is the one with the most evidence, as the last of a burst is.
+const LAST: &str = "SELECT ?fields FROM verdicts_once
+WHERE agent_id = ? AND issuer IS NOT DISTINCT FROM ? AND ts <= fromUnixTimestamp64Micro(?, 'UTC') AND ts = (
+    SELECT max(ts) FROM verdicts
+    WHERE agent_id = ? AND issuer IS NOT DISTINCT FROM ? AND ts <= fromUnixTimestamp64Micro(?, 'UTC')
+)
+ORDER BY version DESC, level_microbits DESC LIMIT 1";
+
+/// What stands in `calls` only.
+const CALL: &str = "SELECT ?fields FROM calls_once
+WHERE agent_id = ? AND ts = fromUnixTimestamp64Micro(?, 'UTC') AND event_id = ? LIMIT 1";
+
+impl Store {
+    /// The agent's last verdict at or before an instant of event time; none if the database holds none.
+    ///
+    /// Agents are told apart by issuer and name, so one without an issuer is another agent. A verdict comes into the
+    /// database a moment after it is said, and its call may come later still: until then, and after its retention, what
+    /// only the call knows (token, delegator, method, resource, arguments' digest) is missing.
+    pub async fn last_verdict(
+        &self,
+        issuer: Option<&str>,
+        agent_id: &str,
+        at: Timestamp,
+    ) -> Result<Option<VerdictRecord>, StoreError> {
+        let what = || format!("read the last verdict of agent {agent_id:?} at or before {at}");
+        let read = async {
+            let at = at.as_micros();
+            let query = self.client.query(LAST).bind(agent_id).bind(issuer).bind(at);
+            let query = query.bind(agent_id).bind(issuer).bind(at);
+            let Some(said) = query.fetch_optional::<Said>().await? else { return Ok(None) };
+            let query = self.client.query(CALL).bind(agent_id).bind(said.ts.as_micros()).bind(&said.event_id);
+            let call = query.fetch_optional::<Called>().await?.unwrap_or_default();
+            said.record(call).map(Some)
+        };
+        let read = async { read.await.map_err(|e| StoreError::new(what(), e)) };
+        within(QUERY_MAX, &what(), read).await
+    }
+}
+
+/// A row of `verdicts`.
+#[derive(Debug, Row, Deserialize)]
+struct Said {
+    id: [u8; 32],
+    version: u16,
+    event_id: String,
+    kind: Name<Kind>,
+    ts: Timestamp,
+    agent_id: String,
+    issuer: Option<String>,
+    instance_id: Option<String>,
+    session_id: Option<String>,
+    endpoint: String,
+    level_microbits: MicroBits,
+    added_microbits: MicroBits,
+    #[serde(rename = "parts.signal")]
+    part_signal: Vec<Name<Signal>>,
+    #[serde(rename = "parts.microbits")]
+    part_microbits: Vec<MicroBits>,
+    #[serde(rename = "parts.added_microbits")]
+    part_added_microbits: Vec<MicroBits>,
+    #[serde(rename = "parts.level_microbits")]
+    part_level_microbits: Vec<MicroBits>,
+    #[serde(rename = "parts.pattern")]
+    part_pattern: Vec<Name<Pattern>>,
+    #[serde(rename = "parts.observed")]
+    part_observed: Vec<f64>,
+    #[serde(rename = "parts.expected")]
+    part_expected: Vec<f64>,
+    #[serde(rename = "parts.low")]
+    part_low: Vec<f64>,
+    #[serde(rename = "parts.high")]
+    part_high: Vec<f64>,
+    #[serde(rename = "parts.since")]
+    part_since: Vec<Timestamp>,
+    #[serde(rename = "parts.window_ms")]
+    part_window_ms: Vec<u64>,
+    #[serde(rename = "parts.quiet_at")]
+    part_quiet_at: Vec<f64>,
+    #[serde(rename = "parts.history_n")]
+    part_history_n: Vec<u32>,
+    #[serde(rename = "parts.history_prior")]
+    part_history_prior: Vec<u16>,
+    #[serde(rename = "parts.history_peers")]
+    part_history_peers: Vec<u16>,
+    #[serde(rename = "parts.history_own")]
+    part_history_own: Vec<u16>,
+    families: u8,
+    jump: f32,
+    attestation: Name<Attestation>,
+    model: u32,
+}
+
+/// The columns of `calls` that a verdict speaks of and `verdicts` lacks.
+#[derive(Debug, Default, Row, Deserialize)]
+struct Called {
+    token_id: Option<String>,
+    delegator: Option<String>,
+    method: Option<String>,
+    resource: Option<String>,
+    args_digest: Option<String>,
+}
+
+impl Said {
+    fn record(self, call: Called) -> Result<VerdictRecord, clickhouse::error::Error> {
+        let id = std::str::from_utf8(&self.id).ok().and_then(|id| id.parse::<VerdictId>().ok());
+        let id = id.ok_or_else(|| Self::broken("id", &self.event_id))?;
+        let parts: Option<_> =
+            (0..self.part_signal.len().min(detector::PARTS_MAX)).map(|i| self.part(i)).collect();
+        let parts = parts.ok_or_else(|| Self::broken("parts", &self.event_id))?;
+        let Name(attestation) = self.attestation;
+        Ok(VerdictRecord {
+            verdict: Verdict {
+                id,
+                version: self.version,
+                ts: self.ts,
+                level: self.level_microbits,
+                added: self.added_microbits,
+                parts,
+                families: self.families,
+                jump: self.jump,
+                // It was the lower of claim and ceiling when it was stored; the lower of it and itself is it again.
+                attestation: EffectiveAttestation::new(attestation, attestation),
+                model: self.model,
+            },
+            event_id: self.event_id,
+            kind: self.kind.0,
+            agent_id: self.agent_id,
+            issuer: self.issuer,
+            instance_id: self.instance_id,
+            session_id: self.session_id,
+            token_id: call.token_id,
+            delegator: call.delegator,
+            endpoint: self.endpoint,
+            method: call.method,
+            resource: call.resource,
+            args_digest: call.args_digest,
+        })
+    }
+
+    /// The part at one place of all its columns.
+    fn part(&self, i: usize) -> Option<Part> {
+        Some(Part {
+            signal: self.part_signal.get(i)?.0,
+            bits: *self.part_microbits.get(i)?,
+            added: *self.part_added_microbits.get(i)?,
+            level: *self.part_level_microbits.get(i)?,
+            pattern: self.part_pattern.get(i)?.0,
+            observed: *self.part_observed.get(i)?,
+            expected: *self.part_expected.get(i)?,
+            low: *self.part_low.get(i)?,
+            high: *self.part_high.get(i)?,
+            since: *self.part_since.get(i)?,
+            window_ms: *self.part_window_ms.get(i)?,
+            history: History {
+                n: *self.part_history_n.get(i)?,
+                prior: *self.part_history_prior.get(i)?,
+                peers: *self.part_history_peers.get(i)?,
+                own: *self.part_history_own.get(i)?,
+            },
+            quiet_at: *self.part_quiet_at.get(i)?,
+        })
+    }
+
+    fn broken(column: &str, event_id: &str) -> clickhouse::error::Error {
+        clickhouse::error::Error::Custom(format!(
+            "`{column}` of the verdict on event {event_id:?} is not as written"
+        ))
+    }
+}
+
+/// A word of a closed set, as files and tables spell it.
+#[derive(Clone, Copy, Debug)]
+struct Name<T>(T);
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Name<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        let known: Result<T, serde::de::value::Error> = T::deserialize(word.into_deserializer());
+        known.map(Self).map_err(D::Error::custom)
+    }
+}

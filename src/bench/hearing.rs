@@ -1,0 +1,152 @@
+//! What of a verdict counts as an alarm.
+
+use std::time::Duration;
+
+use detector::{Budgets, MicroBits, Signal, Timestamp, Verdict};
+use serde::Serialize;
+
+/// After an alarm its kind rests for a day, as in the study. A level that is then still over the threshold alarms
+/// again: the stricter reading of "crosses".
+const REARM: Duration = Duration::from_hours(24);
+
+/// Which evidence is listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Lens {
+    /// Volume as if it alone counted.
+    Volume,
+    /// Timing as if it alone counted.
+    Timing,
+    /// The verdict, as an operator gets it.
+    Combined,
+}
+
+impl Lens {
+    pub(crate) const ALL: [Self; 3] = [Self::Volume, Self::Timing, Self::Combined];
+}
+
+/// The three kinds of alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Grade {
+    Watch,
+    StepUp,
+    Revoke,
+}
+
+impl Grade {
+    pub(crate) const ALL: [Self; 3] = [Self::Watch, Self::StepUp, Self::Revoke];
+
+    /// What many of them are called.
+    pub(crate) fn plural(self) -> &'static str {
+        match self {
+            Self::Watch => "watches",
+            Self::StepUp => "step-ups",
+            Self::Revoke => "revokes",
+        }
+    }
+
+    /// The evidence that sets it off.
+    pub(crate) fn threshold(self, budgets: Budgets) -> MicroBits {
+        match self {
+            Self::Watch => budgets.watch(),
+            Self::StepUp => budgets.step_up(),
+            Self::Revoke => budgets.revoke(),
+        }
+    }
+
+    /// How many of them an agent may have for nothing in 90 days.
+    pub(crate) fn budget_90d(self, budgets: Budgets) -> f64 {
+        90.0 / budget_days(self, budgets)
+    }
+
+    /// Minutes between two that are accepted for nothing.
+    pub(crate) fn budget_minutes(self, budgets: Budgets) -> f64 {
+        budget_days(self, budgets) * 1_440.0
+    }
+}
+
+/// Bits are the logarithm of the days between two recurrences, to a millionth; no budget is set finer than this.
+fn budget_days(grade: Grade, budgets: Budgets) -> f64 {
+    (grade.threshold(budgets).as_bits().exp2() * 100.0).round() / 100.0
+}
+
+/// The level of one family of signals as if it alone counted, at its share of the budget.
+fn family_level(verdict: &Verdict, lens: Lens) -> MicroBits {
+    let own = |signal| verdict.part(signal).map_or(MicroBits::ZERO, |part| part.level);
+    match lens {
+        Lens::Volume => own(Signal::Volume),
+        Lens::Timing => own(Signal::Timing),
+        Lens::Combined => verdict.level,
+    }
+}
+
+/// A verdict's level through each lens, in the order of [`Lens::ALL`].
+pub(crate) fn levels(verdict: &Verdict) -> [MicroBits; 3] {
+    Lens::ALL.map(|lens| family_level(verdict, lens))
+}
+
+/// How many alarms one agent raised: by lens, by grade.
+pub(crate) type Counts = [[u32; 3]; 3];
+
+/// Listens to one agent for false alarms.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ear {
+    resting_until: [[Timestamp; 3]; 3],
+    pub(crate) all: Counts,
+    /// Those after the agent's first two weeks.
+    pub(crate) late: Counts,
+}
+
+impl Ear {
+    /// Hears a verdict at `at`. True if the operator is asked: a step-up or a revocation of the combined verdict.
+    pub(crate) fn hear(
+        &mut self,
+        verdict: &Verdict,
+        at: Timestamp,
+        late: bool,
+        thresholds: [MicroBits; 3],
+    ) -> bool {
+        let levels = levels(verdict);
+        let mut asked = false;
+        for (lens, level) in levels.into_iter().enumerate() {
+            for (grade, threshold) in thresholds.into_iter().enumerate() {
+                if level < threshold || at < self.resting_until[lens][grade] {
+                    continue;
+                }
+                self.resting_until[lens][grade] = at + REARM;
+                self.all[lens][grade] += 1;
+                self.late[lens][grade] += u32::from(late);
+                asked |= Lens::ALL[lens] == Lens::Combined && Grade::ALL[grade] != Grade::Watch;
+            }
+        }
+        asked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets_are_the_operators() {
+        let b = Budgets::default();
+        assert!((Grade::Watch.budget_90d(b) - 90.0 / 7.0).abs() < 1e-3);
+        assert!((Grade::StepUp.budget_minutes(b) - 129_600.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn an_alarm_rests_for_a_day_and_comes_again() {
+        let mut detector = detector::Detector::new(detector::DetectorConfig::default(), &[]);
+        let call = detector::Call::new("e", Timestamp::from_millis(0), "a", "x");
+        let mut verdict = detector.observe(&call).unwrap();
+        let thresholds = Grade::ALL.map(|g| g.threshold(Budgets::default()));
+        let mut ear = Ear::default();
+        verdict.level = MicroBits::from_bits(7.0);
+        let at = |hours: u64| Timestamp::from_millis(0) + Duration::from_hours(hours);
+        let asked: Vec<bool> =
+            [0, 1, 23, 24, 30].map(|h| ear.hear(&verdict, at(h), h > 20, thresholds)).to_vec();
+        assert_eq!(asked, [true, false, false, true, false]);
+        assert_eq!((ear.all[2], ear.late[2]), ([2, 2, 0], [1, 1, 0]));
+    }
+}

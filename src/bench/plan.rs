@@ -1,0 +1,176 @@
+//! Which fleets are run for what, by two threads.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Result, anyhow};
+use clap::ValueEnum;
+
+use super::field::{self, Settings};
+use super::fleet::Fleet;
+use super::hearing::{Grade, Lens};
+use super::pace::Pace;
+use super::progress::Progress;
+use super::report::{FleetReport, Report, RevokesOf, RevokesReport, agent_years, agents_for};
+use super::source::STUDY_RATES;
+use super::timing::{self, TimingReport};
+use super::young::{self, YoungReport};
+use super::{DetectionArgs, Part, false_alarms};
+
+const THREADS: usize = 2;
+/// Agents a fleet attacks, and newcomers of either kind: as many as in the study.
+const ATTACKED: usize = 40;
+/// A random cut forest takes about a minute an agent-year, so it watches the first few.
+const FORESTS: usize = 5;
+/// Base rates of the agents that false revocations are counted on: false alarms an agent-year hardly depend on the
+/// rate, and the time to play them does.
+const REVOKES_RATES: (f64, f64) = (0.05, 0.5);
+
+/// One piece of work.
+#[derive(Clone, Copy, Debug)]
+enum Job {
+    Fleet(Fleet),
+    Timing(Pace),
+    Young,
+    Revokes(Fleet),
+}
+
+enum Done {
+    Fleet(Box<FleetReport>),
+    Timing(TimingReport),
+    Young(Vec<YoungReport>),
+    Revokes(RevokesOf),
+}
+
+/// Does all that was asked for.
+pub(super) fn run(args: &DetectionArgs) -> Result<Report> {
+    let jobs = jobs(args);
+    let progress = Progress::new(jobs.iter().map(|job| job.days(args)).sum());
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        while let Some((i, job)) = jobs.iter().copied().enumerate().nth(next.fetch_add(1, Ordering::Relaxed))
+        {
+            done.push((i, job.run(args, &progress)?));
+            progress.done(&job.name());
+        }
+        Ok::<_, anyhow::Error>(done)
+    };
+    let mut done = Vec::new();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
+        for thread in threads {
+            done.extend(thread.join().map_err(|_| anyhow!("a thread of the bench panicked"))??);
+        }
+        Ok::<_, anyhow::Error>(())
+    })?;
+    progress.finish();
+    done.sort_by_key(|(i, _)| *i);
+    Ok(collect(args, done.into_iter().map(|(_, d)| d)))
+}
+
+fn jobs(args: &DetectionArgs) -> Vec<Job> {
+    let wanted = |part: Part| args.only.is_none_or(|only| only == part);
+    let chosen = |fleet: &Fleet| args.fleets.is_empty() || args.fleets.contains(fleet);
+    let mut jobs = Vec::new();
+    if wanted(Part::FalseAlarms) || wanted(Part::Delay) {
+        jobs.extend(Fleet::value_variants().iter().copied().filter(chosen).map(Job::Fleet));
+    }
+    if wanted(Part::Timing) {
+        jobs.extend(Pace::ALL.map(Job::Timing));
+    }
+    if wanted(Part::Young) {
+        jobs.push(Job::Young);
+    }
+    if wanted(Part::Revokes) && args.revokes_years.is_some() {
+        jobs.extend(Fleet::quiet().filter(chosen).map(Job::Revokes));
+    }
+    jobs
+}
+
+fn collect(args: &DetectionArgs, done: impl Iterator<Item = Done>) -> Report {
+    let mut report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        seed: args.seed,
+        fleets: Vec::new(),
+        timing: Vec::new(),
+        young: Vec::new(),
+        revokes: None,
+    };
+    let mut revokes = Vec::new();
+    for done in done {
+        match done {
+            Done::Fleet(f) => report.fleets.push(*f),
+            Done::Timing(t) => report.timing.push(t),
+            Done::Young(y) => report.young = y,
+            Done::Revokes(r) => revokes.push(r),
+        }
+    }
+    if !revokes.is_empty() {
+        let (low, high) = REVOKES_RATES;
+        let mix = format!("{} fleets alike, base rates {low} to {high} calls a minute", revokes.len());
+        report.revokes = Some(RevokesReport::of(mix, revokes));
+    }
+    report
+}
+
+impl Job {
+    fn name(self) -> String {
+        match self {
+            Self::Fleet(fleet) => fleet.name().to_owned(),
+            Self::Timing(pace) => pace.name().to_owned(),
+            Self::Young => "young agents".to_owned(),
+            Self::Revokes(fleet) => format!("revokes on {}", fleet.name()),
+        }
+    }
+
+    /// Steps of progress: days of a fleet, agents of a kind of timing.
+    fn days(self, args: &DetectionArgs) -> u64 {
+        match self {
+            Self::Fleet(_) | Self::Revokes(_) => u64::from(args.days),
+            Self::Timing(_) => timing::AGENTS as u64,
+            Self::Young => u64::from(young::DAYS),
+        }
+    }
+
+    fn run(self, args: &DetectionArgs, progress: &Progress) -> Result<Done> {
+        let wanted = |part: Part| args.only.is_none_or(|only| only == part);
+        let agents = args.agents as usize;
+        let settings = Settings {
+            seed: args.seed,
+            agents,
+            days: args.days,
+            rates: STUDY_RATES,
+            false_alarms: wanted(Part::FalseAlarms),
+            attacked: if wanted(Part::Delay) { ATTACKED.min(agents) } else { 0 },
+            rivals: Some(if wanted(Part::FalseAlarms) { FORESTS } else { 0 }),
+        };
+        Ok(match self {
+            Self::Fleet(fleet) => Done::Fleet(Box::new(field::run(fleet, &settings, progress)?)),
+            Self::Timing(pace) => Done::Timing(timing::run(pace, args.seed, progress)),
+            Self::Young => Done::Young(young::run(args.seed, ATTACKED.min(agents), progress)),
+            Self::Revokes(fleet) => Done::Revokes(revokes(fleet, args, &settings, progress)?),
+        })
+    }
+}
+
+/// False revocations of one fleet: its share of the years, and nothing else.
+fn revokes(
+    fleet: Fleet,
+    args: &DetectionArgs,
+    settings: &Settings,
+    progress: &Progress,
+) -> Result<RevokesOf> {
+    let fleets = jobs(args).iter().filter(|j| matches!(j, Job::Revokes(_))).count().max(1);
+    let years = f64::from(args.revokes_years.unwrap_or(0)) / fleets as f64;
+    let agents = agents_for(years, args.days);
+    let settings =
+        Settings { agents, rates: REVOKES_RATES, false_alarms: true, attacked: 0, rivals: None, ..*settings };
+    let report = field::run(fleet, &settings, progress)?;
+    let found = false_alarms::find(&report.false_alarms, Lens::Combined, Grade::Revoke);
+    Ok(RevokesOf {
+        fleet,
+        agent_years: agent_years(agents, args.days),
+        count: found.map_or(0, |f| f.count),
+        worst: found.map_or(0, |f| f.worst),
+    })
+}

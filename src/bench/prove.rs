@@ -1,0 +1,219 @@
+//! Rows for `make prove`: what was wanted, what was measured, whether it holds.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::delay::{self, Delay};
+use super::false_alarms;
+use super::fleet::Fleet;
+use super::hearing::{Grade, Lens};
+use super::interval::Spread;
+use super::pace::{Pace, Takeover};
+use super::report::{FleetReport, Report};
+use super::timing::{self, TimingReport};
+use super::young::YoungReport;
+
+const COMMAND: &str = "tocsin bench detection";
+/// At least so many fleets without a true change stay under half of the step-up budget.
+const HALF_BUDGET_FLEETS: usize = 9;
+/// What must be found is found on so many of the agents.
+const FOUND: f64 = 0.95;
+/// An obvious takeover of a regular agent is found within so many calls.
+const OBVIOUS_CALLS: f64 = 10.0;
+
+/// The study's section 2: median calls to detection and share found, of agents with 5,000 calls of history.
+const STUDY_TAKEOVERS: [Takeover; 5] =
+    [Takeover::Regular, Takeover::Human, Takeover::MachineGun, Takeover::Jitter, Takeover::Rate2];
+const STUDY_TIMING: [(Pace, [(f64, f64); 5]); 5] = [
+    (Pace::Poisson, [(36.0, 1.0), (20.0, 0.87), (8.0, 1.0), (70.0, 1.0), (624.0, 0.53)]),
+    (Pace::LogNormal, [(38.0, 1.0), (6.0, 0.9), (3.0, 1.0), (86.0, 0.9), (98.0, 0.77)]),
+    (Pace::Cron, [(27.0, 0.6), (2.0, 1.0), (2.0, 1.0), (6.0, 1.0), (3.0, 1.0)]),
+    (Pace::Sessions, [(38.0, 1.0), (8.0, 1.0), (3.0, 1.0), (5.0, 1.0), (98.0, 1.0)]),
+    (Pace::LlmLoop, [(52.0, 1.0), (58.0, 1.0), (21.0, 1.0), (17.0, 1.0), (409.0, 0.83)]),
+];
+
+/// Delay over bound that a fleet's jumps must stay under.
+const RATIOS: [(Fleet, &[&str], f64); 3] = [
+    (Fleet::Poisson, &["x2", "x5", "x20", "x100"], 1.8),
+    (Fleet::Nb, &["x2", "x5", "x20", "x100"], 1.5),
+    (Fleet::Season, &["x5", "x20", "x100"], 2.0),
+];
+
+/// One row; its fields are those of `tests/prove/table.py`. `null` is "never".
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    name: String,
+    value: Option<f64>,
+    low: Option<f64>,
+    high: Option<f64>,
+    goal: String,
+    holds: bool,
+    command: &'static str,
+}
+
+impl Row {
+    fn new(
+        name: String,
+        (value, low, high): (Option<f64>, Option<f64>, Option<f64>),
+        goal: String,
+        holds: bool,
+    ) -> Self {
+        Self { name, value, low, high, goal, holds, command: COMMAND }
+    }
+}
+
+/// Every row the report has the figures for.
+pub(crate) fn rows(report: &Report) -> Vec<Row> {
+    let mut rows: Vec<Row> = report.fleets.iter().flat_map(false_alarm_rows).collect();
+    rows.extend(half_budget(&report.fleets));
+    rows.extend(report.fleets.iter().flat_map(ratio_rows));
+    rows.extend(report.fleets.iter().filter_map(ramp_row));
+    rows.extend(report.timing.iter().flat_map(timing_rows));
+    rows.extend(report.young.iter().filter(|y| y.manifest).flat_map(young_rows));
+    rows.extend(report.revokes.as_ref().map(|r| {
+        let figures = (Some(r.count as f64), Some(0.0), Some(r.per_10_years_upper * r.agent_years / 10.0));
+        let goal = format!(
+            "95 % upper bound at most {:.0} in {:.0} agent-years",
+            r.agent_years / 10.0,
+            r.agent_years
+        );
+        Row::new(
+            "false revokes, all fleets without a change".to_owned(),
+            figures,
+            goal,
+            r.per_10_years_upper <= 1.0,
+        )
+    }));
+    rows
+}
+
+/// Appends the rows to the file `make prove` collects.
+pub(crate) fn append(rows: &[Row], path: &Path) -> std::io::Result<()> {
+    let mut out = std::fs::File::options().create(true).append(true).open(path)?;
+    for row in rows {
+        writeln!(out, "{}", serde_json::to_string(row)?)?;
+    }
+    Ok(())
+}
+
+/// The budget is kept on average over the fleet's agents.
+fn false_alarm_rows(f: &FleetReport) -> Vec<Row> {
+    if f.true_change.is_some() {
+        return Vec::new();
+    }
+    let row = |grade: Grade| {
+        let a = false_alarms::find(&f.false_alarms, Lens::Combined, grade)?;
+        let name = format!("false {} per agent in 90 days, {}", grade.plural(), f.fleet.name());
+        let e = a.per_90d;
+        let goal = format!("at most {:.1}", a.budget_90d);
+        Some(Row::new(name, (Some(e.value), Some(e.low), Some(e.high)), goal, e.value <= a.budget_90d))
+    };
+    [Grade::StepUp, Grade::Watch].into_iter().filter_map(row).collect()
+}
+
+fn half_budget(fleets: &[FleetReport]) -> Option<Row> {
+    let quiet: Vec<f64> = fleets
+        .iter()
+        .filter(|f| f.true_change.is_none())
+        .filter_map(|f| {
+            Some(false_alarms::find(&f.false_alarms, Lens::Combined, Grade::StepUp)?.per_90d.value)
+        })
+        .collect();
+    // Of a few fleets it would say nothing.
+    (quiet.len() == Fleet::quiet().count()).then(|| {
+        let n = quiet.iter().filter(|&&x| x <= 0.5).count();
+        let name = format!("fleets of {} with at most 0.5 false step-ups", quiet.len());
+        let n_f64 = Some(n as f64);
+        Row::new(
+            name,
+            (n_f64, n_f64, n_f64),
+            format!("at least {HALF_BUDGET_FLEETS}"),
+            n >= HALF_BUDGET_FLEETS,
+        )
+    })
+}
+
+fn ratio_rows(f: &FleetReport) -> Vec<Row> {
+    let of_fleet = RATIOS.into_iter().filter(|(fleet, ..)| *fleet == f.fleet);
+    let row = |(attack, most): (&str, f64)| {
+        let ratio = delay::find(&f.delays, attack, Lens::Combined)?.ratio?;
+        let name = format!("delay over bound, median, {attack} on {}", f.fleet.name());
+        Some(Row::new(name, median(ratio), format!("under {most}"), ratio.median.is_some_and(|m| m < most)))
+    };
+    of_fleet.flat_map(|(_, attacks, most)| attacks.iter().map(move |a| (*a, most))).filter_map(row).collect()
+}
+
+fn ramp_row(f: &FleetReport) -> Option<Row> {
+    let d = delay::find(&f.delays, "ramp 14 d", Lens::Combined)?;
+    let name = format!("14-day ramps to x4 found, {}", f.fleet.name());
+    let goal = if f.fleet == Fleet::Sessions { String::new() } else { format!("at least {FOUND}") };
+    let holds = f.fleet == Fleet::Sessions || d.found.value >= FOUND;
+    Some(Row::new(name, (Some(d.found.value), Some(d.found.low), Some(d.found.high)), goal, holds))
+}
+
+fn timing_rows(t: &TimingReport) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for grade in [Grade::StepUp, Grade::Watch] {
+        if let Some(a) = timing::find(&t.false_alarms, Lens::Timing, grade) {
+            let name =
+                format!("timing alone, false {} per agent in 90 days, {}", grade.plural(), t.pace.name());
+            let e = a.per_90d;
+            let goal = format!("at most {:.1}", a.budget_90d);
+            rows.push(Row::new(
+                name,
+                (Some(e.value), Some(e.low), Some(e.high)),
+                goal,
+                e.value <= a.budget_90d,
+            ));
+        }
+    }
+    let study = STUDY_TIMING.into_iter().filter(|(pace, _)| *pace == t.pace).flat_map(|(_, figures)| figures);
+    rows.extend(STUDY_TAKEOVERS.into_iter().zip(study).filter_map(|(takeover, (calls, share))| {
+        let d = delay::find(&t.delays, takeover.name(), Lens::Timing)?;
+        Some(study_row(t.pace, takeover, d, calls, share))
+    }));
+    let obvious = [Takeover::MachineGun, Takeover::Human].into_iter().filter_map(|takeover| {
+        let calls = delay::find(&t.delays, takeover.name(), Lens::Combined)?.calls?;
+        let name = format!("{} takeover of {}, median calls", takeover.name(), t.pace.name());
+        let holds = calls.median.is_some_and(|m| m <= OBVIOUS_CALLS);
+        Some(Row::new(name, median(calls), format!("at most {OBVIOUS_CALLS}"), holds))
+    });
+    if matches!(t.pace, Pace::Cron | Pace::LogNormal) {
+        rows.extend(obvious);
+    }
+    rows
+}
+
+/// No worse than the study, which had 30 agents: neither median nor share is, by its 95 % interval, on the wrong side.
+fn study_row(pace: Pace, takeover: Takeover, d: &Delay, calls: f64, share: f64) -> Row {
+    let name = format!("timing alone, {} takeover of {}, median calls", takeover.name(), pace.name());
+    let goal = format!("{calls} and {:.0} % found, or within the interval", share * 100.0);
+    let figures = d.calls.map_or((None, None, None), median);
+    let soon = [figures.0, figures.1].into_iter().flatten().any(|x| x <= calls);
+    Row::new(name, figures, goal, soon && d.found.high >= share)
+}
+
+fn young_rows(y: &YoungReport) -> Vec<Row> {
+    let of_x5 = y.attacks.iter().filter(|a| a.delay.lens == Lens::Combined && a.delay.attack == "x5");
+    let rows = |age: u32, d: &Delay| {
+        let agent = format!("x5 on an agent {age} minutes old with manifest");
+        let found = (Some(d.found.value), Some(d.found.low), Some(d.found.high));
+        let minutes = d.minutes.map_or((None, None, None), median);
+        [
+            Row::new(
+                format!("{agent}, share found"),
+                found,
+                format!("at least {FOUND}"),
+                d.found.value >= FOUND,
+            ),
+            Row::new(format!("{agent}, median minutes"), minutes, String::new(), true),
+        ]
+    };
+    of_x5.flat_map(|a| rows(a.age_minutes, &a.delay)).collect()
+}
+
+fn median(s: Spread) -> (Option<f64>, Option<f64>, Option<f64>) {
+    (s.median, s.low, s.high)
+}

@@ -1,0 +1,92 @@
+//! All that was measured, as it stands in `detection.json`.
+
+use serde::Serialize;
+
+use super::baseline::{Rival, RivalDelay};
+use super::delay::Delay;
+use super::false_alarms::FalseAlarms;
+use super::fleet::Fleet;
+use super::interval::{Estimate, poisson_upper};
+use super::timing::TimingReport;
+use super::young::YoungReport;
+
+const DAYS_A_YEAR: f64 = 365.25;
+
+/// The whole of it. Holds nothing that differs between two runs of the same seed and version.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) version: &'static str,
+    pub(crate) seed: u64,
+    pub(crate) fleets: Vec<FleetReport>,
+    pub(crate) timing: Vec<TimingReport>,
+    pub(crate) young: Vec<YoungReport>,
+    pub(crate) revokes: Option<RevokesReport>,
+}
+
+/// One fleet.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FleetReport {
+    pub(crate) fleet: Fleet,
+    pub(crate) about: &'static str,
+    /// Why an alarm may be right although nobody attacks.
+    pub(crate) true_change: Option<&'static str>,
+    pub(crate) agents: usize,
+    pub(crate) days: u32,
+    /// Calls of the fleet itself, those of attacked copies not counted.
+    pub(crate) calls: u64,
+    pub(crate) false_alarms: Vec<FalseAlarms>,
+    pub(crate) rivals: Vec<Rival>,
+    pub(crate) delays: Vec<Delay>,
+    pub(crate) rival_delays: Vec<RivalDelay>,
+}
+
+/// False revocations over many agent-years.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RevokesReport {
+    /// What was run.
+    pub(crate) mix: String,
+    pub(crate) agent_years: f64,
+    pub(crate) count: u64,
+    /// Per agent in ten years.
+    pub(crate) per_10_years: Estimate,
+    /// What it is below with 95 % confidence.
+    pub(crate) per_10_years_upper: f64,
+    pub(crate) by_fleet: Vec<RevokesOf>,
+}
+
+/// The share of one fleet in it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RevokesOf {
+    pub(crate) fleet: Fleet,
+    pub(crate) agent_years: f64,
+    pub(crate) count: u64,
+    /// Of the worst agent.
+    pub(crate) worst: u32,
+}
+
+impl RevokesReport {
+    /// Sums up.
+    pub(crate) fn of(mix: String, by_fleet: Vec<RevokesOf>) -> Self {
+        let agent_years = by_fleet.iter().map(|f| f.agent_years).sum::<f64>();
+        let count = by_fleet.iter().map(|f| f.count).sum();
+        let decades = agent_years / 10.0;
+        Self {
+            mix,
+            agent_years,
+            count,
+            per_10_years: Estimate::rate(count, decades),
+            per_10_years_upper: poisson_upper(count) / decades,
+            by_fleet,
+        }
+    }
+}
+
+/// So many agents for so many days.
+pub(crate) fn agent_years(agents: usize, days: u32) -> f64 {
+    agents as f64 * f64::from(days) / DAYS_A_YEAR
+}
+
+/// How many agents it takes for so many years in so many days.
+pub(crate) fn agents_for(years: f64, days: u32) -> usize {
+    (years * DAYS_A_YEAR / f64::from(days)).ceil() as usize
+}

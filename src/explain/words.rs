@@ -1,0 +1,189 @@
+//! An explanation as a person reads it. Unlike an alert, whose sentences are about the signal that won, it says what every
+//! signal saw, also those that saw nothing.
+
+use std::fmt;
+use std::time::Duration;
+
+use detector::{MicroBits, Part, Pattern, Signal, VerdictRecord};
+
+use super::Explanation;
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        head(f, &self.record)?;
+        self.level(f)?;
+        writeln!(f, "\nwhat each signal makes of it, if it were the only one")?;
+        for part in self.families() {
+            let pattern = part.pattern.as_str().replace('_', " ");
+            writeln!(
+                f,
+                "  {:<9} {:>6} bits  {pattern}",
+                part.signal.as_str(),
+                format!("{:+.1}", part.level)
+            )?;
+            writeln!(f, "      {}", sentence(part, &self.record.endpoint))?;
+            writeln!(f, "      {}", basis(part))?;
+        }
+        self.quiet(f)
+    }
+}
+
+impl Explanation {
+    fn level(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = &self.record.verdict;
+        writeln!(f, "\nlevel {:+.1} bits, {:+.1} by this call", verdict.level, verdict.added)?;
+        let budgets = &self.budgets;
+        for (name, budget) in
+            [("watch", budgets.watch), ("step-up", budgets.step_up), ("revoke", budgets.revoke)]
+        {
+            let over = verdict.level - budget;
+            let how = if over >= MicroBits::ZERO {
+                format!("crossed by {over:.1} bits")
+            } else {
+                format!("{:.1} bits below", -over)
+            };
+            writeln!(f, "  {name:<9} {:>6} bits  {how}", format!("{budget:.1}"))?;
+        }
+        Ok(())
+    }
+
+    /// Every signal that is over the watch budget by itself has to be quiet for the verdict to be.
+    fn quiet(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let under = self.budgets.watch - self.record.verdict.level;
+        if under > MicroBits::ZERO {
+            return writeln!(f, "\nit was quiet: {under:.1} bits under the watch budget");
+        }
+        writeln!(f, "\nit would have been quiet with")?;
+        for part in self.families().into_iter().filter(|part| part.level >= self.budgets.watch) {
+            writeln!(f, "  {:<9} {}", part.signal.as_str(), quiet(part))?;
+        }
+        Ok(())
+    }
+}
+
+/// Who did what, when.
+fn head(f: &mut fmt::Formatter<'_>, record: &VerdictRecord) -> fmt::Result {
+    let verdict = &record.verdict;
+    let rows = [
+        ("agent", Some(record.agent_id.as_str())),
+        ("issuer", record.issuer.as_deref()),
+        ("instance", record.instance_id.as_deref()),
+        ("session", record.session_id.as_deref()),
+        ("for", record.delegator.as_deref()),
+        ("attested", Some(verdict.attestation.get().as_str())),
+        (record.kind.as_str(), Some(record.endpoint.as_str())),
+        ("method", record.method.as_deref()),
+        ("resource", record.resource.as_deref()),
+        ("event", Some(record.event_id.as_str())),
+    ];
+    writeln!(f, "{:<9} {}", "at", verdict.ts)?;
+    for (name, value) in rows {
+        if let Some(value) = value {
+            writeln!(f, "{name:<9} {}", value.escape_debug())?;
+        }
+    }
+    Ok(())
+}
+
+/// What a signal saw and what it expected.
+fn sentence(part: &Part, endpoint: &str) -> String {
+    let since = format!("since {}", part.since);
+    match (part.signal, part.pattern) {
+        (Signal::Volume, Pattern::Ramp) => format!(
+            "{} in {} where {} were usual before it began to grow, {since}; up to {} is allowed",
+            calls(part.observed),
+            window(part.window_ms),
+            number(part.expected),
+            number(part.high),
+        ),
+        (Signal::Volume, pattern) => {
+            let seen = format!(
+                "{} in {} where about {} are expected, {} to {} for all that is known",
+                calls(part.observed),
+                window(part.window_ms),
+                number(part.expected),
+                number(part.low),
+                number(part.high),
+            );
+            if pattern == Pattern::AsUsual { seen } else { format!("{seen}, {since}") }
+        }
+        (Signal::Timing, pattern) => {
+            let seen = format!("{} between calls where {} is usual", gap(part.observed), gap(part.expected));
+            if pattern == Pattern::AsUsual { seen } else { format!("{seen}, {since}") }
+        }
+        (Signal::Endpoint | Signal::LookElsewhere, pattern) => {
+            let share = percent(part.expected);
+            let seen = format!(
+                "`{}` is {share} of what it calls by its own past and its peers'",
+                endpoint.escape_debug()
+            );
+            if pattern == Pattern::AsUsual { seen } else { format!("{seen}; strange calls {since}") }
+        }
+    }
+}
+
+fn basis(part: &Part) -> String {
+    let (history, unit) = (part.history, if part.signal == Signal::Volume { "hours" } else { "calls" });
+    let [own, peers, prior] = [history.own, history.peers, history.prior].map(|share| share / 10);
+    format!("{} {unit} of history: {own} % own, {peers} % peers, {prior} % prior", history.n)
+}
+
+/// The smallest change that would have kept a signal under the watch budget.
+fn quiet(part: &Part) -> String {
+    match (part.signal, part.pattern) {
+        (Signal::Volume, Pattern::FewerCalls) => {
+            format!("at least {} in {}", calls(part.quiet_at), window(part.window_ms))
+        }
+        (Signal::Volume, _) => {
+            format!("at most {} in {}", calls(part.quiet_at), window(part.window_ms))
+        }
+        (Signal::Timing, _) => format!("about {} between calls", gap(part.quiet_at)),
+        (Signal::Endpoint | Signal::LookElsewhere, _) if part.quiet_at >= 1.0 => {
+            "no endpoint whatever: its earlier calls are enough".to_owned()
+        }
+        (Signal::Endpoint | Signal::LookElsewhere, _) => {
+            format!("an endpoint that is at least {} of what it calls", percent(part.quiet_at))
+        }
+    }
+}
+
+fn calls(n: f64) -> String {
+    let plural = if n.total_cmp(&1.0).is_eq() { "" } else { "s" };
+    format!("{} call{plural}", number(n))
+}
+
+fn number(x: f64) -> String {
+    let digits = match x.abs() {
+        a if a >= 100.0 || x.fract() == 0.0 => 0,
+        a if a >= 1.0 => 1,
+        _ => 3,
+    };
+    format!("{x:.digits$}")
+}
+
+fn percent(share: f64) -> String {
+    if share < 1e-4 { "under 0.01 %".to_owned() } else { format!("{} %", number(share * 100.0)) }
+}
+
+/// The time between two calls.
+fn gap(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => format!("{:.0} ms", s * 1e3),
+        s if s < 120.0 => format!("{s:.1} s"),
+        s if s < 7_200.0 => format!("{:.0} minutes", s / 60.0),
+        s => format!("{:.1} h", s / 3_600.0),
+    }
+}
+
+/// A window that evidence is counted in, or the time since it began to be.
+fn window(ms: u64) -> String {
+    match Duration::from_millis(ms).as_secs() {
+        0 => format!("{ms} ms"),
+        s if s % 3_600 == 0 => format!("{} h", s / 3_600),
+        s if s % 60 == 0 => format!("{} min", s / 60),
+        s => format!("{s} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

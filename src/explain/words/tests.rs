@@ -1,0 +1,112 @@
+//! Explanations as they are printed, for a verdict that was flagged and one that was not.
+
+use detector::{
+    Attestation, Budgets, Call, EffectiveAttestation, History, MicroBits, Part, Pattern, Signal, Timestamp,
+    Verdict, VerdictId, VerdictRecord,
+};
+
+use super::{Explanation, quiet, sentence};
+
+fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn part(signal: Signal, pattern: Pattern, level: f64, observed: f64, expected: f64) -> Part {
+    Part {
+        signal,
+        bits: MicroBits::ZERO,
+        added: MicroBits::ZERO,
+        level: MicroBits::from_bits(level),
+        pattern,
+        observed,
+        expected,
+        low: 0.0,
+        high: 0.0,
+        since: time("2026-11-22T03:01:12Z"),
+        window_ms: 58_000,
+        history: History { n: 431, prior: 20, peers: 80, own: 900 },
+        quiet_at: observed,
+    }
+}
+
+fn volume(pattern: Pattern, level: f64, observed: f64) -> Part {
+    let part = part(Signal::Volume, pattern, level, observed, 3.8);
+    Part { low: 2.1, high: 7.25, window_ms: 300_000, quiet_at: 31.0, ..part }
+}
+
+fn explained(parts: &[Part; 3], level: f64) -> Explanation {
+    let mut call = Call::new("evt-7c1f", time("2026-11-22T03:02:10.5Z"), "billing\u{1b}[2J", "send_money");
+    call.identity.issuer = Some("https://idp.example".into());
+    call.identity.delegator = Some("dana@example.com".into());
+    let price = part(Signal::LookElsewhere, Pattern::AsUsual, 0.0, 19.0, 1.0);
+    let verdict = Verdict {
+        id: VerdictId(0x5a),
+        version: 1,
+        ts: call.ts,
+        level: MicroBits::from_bits(level),
+        added: MicroBits::from_bits(1.25),
+        parts: parts.iter().copied().chain([price]).collect(),
+        families: 2,
+        jump: 56.0,
+        attestation: EffectiveAttestation::new(Attestation::Token, Attestation::Token),
+        model: 0,
+    };
+    Explanation::new(VerdictRecord::new(&call, verdict), Budgets::default())
+}
+
+#[test]
+fn a_call_that_was_flagged() {
+    let endpoint = part(Signal::Endpoint, Pattern::Foreign, 3.5, 1.0, 0.000_06);
+    let explained = explained(
+        &[
+            volume(Pattern::MoreCalls, 9.25, 212.0),
+            part(Signal::Timing, Pattern::MachineGun, 1.5, 0.28, 16.0),
+            Part { quiet_at: 0.03, ..endpoint },
+        ],
+        9.25,
+    );
+    insta::assert_snapshot!(explained.to_string());
+}
+
+#[test]
+fn a_call_that_was_not() {
+    let explained = explained(
+        &[
+            volume(Pattern::AsUsual, -1.5, 4.0),
+            part(Signal::Timing, Pattern::AsUsual, -3.25, 9.0, 16.0),
+            part(Signal::Endpoint, Pattern::AsUsual, -4.0, 1.0, 0.33),
+        ],
+        -1.5,
+    );
+    insta::assert_snapshot!(explained.to_string());
+}
+
+#[test]
+fn other_patterns_in_words() {
+    let ramp = Part { high: 5.5, low: 0.0, window_ms: 86_400_000, ..volume(Pattern::Ramp, 8.0, 9.0) };
+    let parts = [
+        volume(Pattern::FewerCalls, 8.0, 1.0),
+        ramp,
+        part(Signal::Timing, Pattern::Irregular, 8.0, 4_000.0, 9_000.0),
+        part(Signal::Endpoint, Pattern::Foreign, 30.0, 1.0, 0.5),
+    ];
+    let said = parts.map(|part| format!("{}\n  quiet with {}", sentence(&part, "search"), quiet(&part)));
+    insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn the_answer_is_read_back_as_it_was_given() {
+    let given = explained(
+        &[
+            volume(Pattern::MoreCalls, 9.25, 1.0 / 3.0),
+            part(Signal::Timing, Pattern::OffBeat, 1.5, 0.28, 16.0),
+            part(Signal::Endpoint, Pattern::Foreign, 3.5, 1.0, 0.000_06),
+        ],
+        9.25,
+    );
+    let json = serde_json::to_value(&given).unwrap();
+    let read: Explanation = serde_json::from_value(json.clone()).unwrap();
+    assert_eq!(read.record, given.record);
+    assert_eq!(json["budgets"]["revoke"].as_f64().map(|bits| format!("{bits:.1}")).as_deref(), Some("11.8"));
+    assert_eq!(json["verdict"]["parts"][1]["pattern"], "off_beat");
+}
