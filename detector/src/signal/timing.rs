@@ -171,6 +171,10 @@ impl<S: Stored, B: Stored> Timing<S, B> {
         let (without, paced) = (self.gaps.known(state, bin), self.pace.predict(even));
         self.weigh(state, bin, bin_of(octaves), self.pace.mixed(without, &paced, ctx.rate_variance));
         self.phase.take(gap_s);
+        if !self.phase.is_periodic() {
+            // Of an agent without a period nothing has been lost; once it is held to one, the count begins at nothing.
+            self.phase.rest();
+        }
         let suspect = self.look(ctx, tally);
         let (strength, group) = self.strength(ctx);
         if self.rest_until == 0 && strength.level() >= log2(ctx.alarm_days) {

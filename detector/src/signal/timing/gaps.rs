@@ -24,7 +24,7 @@ const SLOW_SHARE: f64 = 0.75;
 const NEIGHBOURS_SHARE: f64 = 0.1;
 /// The least chance of any gap: a memory of so many events knows nothing that is rarer than a tenth of one of them.
 /// (The study's streams are too short for its prior to have faded so far; without an end to it one gap would be proof.)
-const CHANCE_MIN: f64 = 0.1 / SLOW_EVENTS;
+pub(super) const SHARE_MIN: f64 = 0.1 / SLOW_EVENTS;
 /// The fast learner's share for a bin it has not seen.
 const FAST_FLOOR: f64 = 0.1;
 /// Weights grow in place of everything else fading; past this all are brought back.
@@ -134,7 +134,7 @@ impl<S: Stored, B: Stored> Gaps<S, B> {
     pub(super) fn known(&self, state: usize, bin: usize) -> f64 {
         let (slow, mid) = (&self.slow[state], &self.mid[state]);
         let mixed = SLOW_SHARE * slow.share(bin) + (1.0 - SLOW_SHARE) * mid.share(bin);
-        mixed.max(NEIGHBOURS_SHARE * slow.beside(bin)).max(CHANCE_MIN)
+        mixed.max(NEIGHBOURS_SHARE * slow.beside(bin)).max(SHARE_MIN)
     }
 
     /// Chance of it for one who has just learned what happens now; it has not seen this gap.

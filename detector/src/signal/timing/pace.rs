@@ -9,7 +9,7 @@ use libm::{exp, log};
 use serde::{Deserialize, Serialize};
 
 use super::bin_of;
-use super::gaps::{BINS, Fading, SLOW_EVENTS, SLOW_PRIOR};
+use super::gaps::{BINS, Fading, SHARE_MIN, SLOW_EVENTS, SLOW_PRIOR};
 use crate::stored::{Half, Row, Stored};
 
 /// Paces half an octave apart, four octaves to either side of the usual.
@@ -35,7 +35,8 @@ const NEIGHBOURS_SHARE: f64 = 0.1;
 ))]
 pub(super) struct Pace<S = f32, B = Half> {
     chances: Row<B, PACES>,
-    law: Fading<S, B>,
+    /// In 32 bits: every gap adds to many of its bins, and rounding so often in 16 moves a level by a quarter of a bit.
+    law: Fading<S, S>,
     /// Logarithm of the odds that the agent has a pace.
     earned: S,
 }
@@ -78,7 +79,7 @@ impl<S: Stored, B: Stored> Pace<S, B> {
             let above = if j + 1 < PACES { now[j + 1] } else { now[j] };
             let before = STAYS * now[j] + MOVES * (below + above) + DRAWN * whole * DRAWN_PACES[j];
             let bin = bin_of(gap_octaves - octaves(j));
-            let law = self.law.share(bin).max(NEIGHBOURS_SHARE * self.law.beside(bin));
+            let law = self.law.share(bin).max(NEIGHBOURS_SHARE * self.law.beside(bin)).max(SHARE_MIN);
             prediction.bins[j] = bin as u8;
             prediction.after[j] = before / whole * law;
             prediction.chance += prediction.after[j];

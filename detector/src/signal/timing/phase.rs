@@ -65,18 +65,22 @@ impl<S: Stored> Phase<S> {
             self.period_s = S::put(gap_s);
         }
         let (period, scale) = (self.period_s.get(), self.scale.get());
-        let periods = rint(gap_s / period).max(1.0);
-        if periods > PERIODS_MAX {
+        let periods = rint(gap_s / period);
+        if (1.0..=PERIODS_MAX).contains(&periods) {
+            self.kept = (self.kept + 1).min(KEPT_MAX);
+        } else {
             self.kept = self.kept.saturating_sub(KEPT_LOST);
             if self.kept == 0 {
-                // No period has held so far: perhaps this gap is one.
+                // No period has held so far, or one that is longer than the agent's: perhaps this gap is it.
                 *self = Self { period_s: S::put(gap_s), ..Self::new() };
-            } else {
-                self.sums[0].update(|s| (s + LOST).max(0.0));
+                return;
             }
+        }
+        if periods > PERIODS_MAX {
+            self.sums[0].update(|s| (s + LOST).max(0.0));
             return;
         }
-        self.kept = (self.kept + 1).min(KEPT_MAX);
+        let periods = periods.max(1.0);
         let off = gap_s / period - periods;
         let laplace = |scale: f64| LAPLACE * exp(-fabs(off) / scale) / (2.0 * scale) + (1.0 - LAPLACE);
         let null = laplace(scale);

@@ -16,6 +16,7 @@ use super::{Context, NAMED, Reading, Timing, TimingPrior, bin_of};
 use crate::Timestamp;
 use crate::random::Random;
 use crate::reference::{Apart, Row, Table, Worst, json, numbers};
+use crate::signal::Strength;
 use crate::signal::tail::{Group, Tail};
 use crate::verdict::Pattern;
 
@@ -231,7 +232,7 @@ fn packing_moves_no_level() {
     let mut exact = Timing::<f64, f64>::new(start, &peers);
     let mut packed = Timing::<f32>::new(start, &peers);
     let mut tallies = [peers, peers];
-    let (mut ts, mut apart) = (start, Apart::at_most(0.5));
+    let (mut ts, mut apart) = (start, Apart::at_most(0.05));
     for i in 0..6_000 {
         // Sessions of calls a few seconds apart; near the end somebody calls as fast as he can.
         let gap_s = match (i, random.unit()) {
@@ -255,4 +256,39 @@ fn a_gap_that_was_not_seen_for_a_million_calls_is_no_proof() {
     }
     let (known, lately) = (gaps.known(1, 5), gaps.lately(1, 5));
     assert!(known > 1e-7 && lately > 1e-7, "{known} {lately}");
+}
+
+/// Strongest level while an agent leaves such gaps.
+fn highest(gaps_s: impl Iterator<Item = f64>) -> f64 {
+    let (mut ts, peers) = (Timestamp::from_millis(1_740_355_200_000), TimingPrior::default());
+    let (mut timing, mut tally) = (Timing::<f32>::new(ts, &peers), peers);
+    let (rate_octaves, rate_variance) = (0.0, 0.0);
+    let ctx =
+        Context { peers: &peers, has_peers: false, rate_octaves, rate_variance, alarm_days: ALARM_DAYS };
+    let mut level = |gap_s: f64| {
+        ts = ts + Duration::from_secs_f64(gap_s);
+        let Strength { bits, per_day } = timing.count(ts, ctx, &mut tally).now;
+        assert!(bits.is_finite() && per_day > 0.0, "{bits} bits, {per_day} a day");
+        bits - log2(per_day)
+    };
+    gaps_s.map(&mut level).fold(f64::NEG_INFINITY, f64::max)
+}
+
+#[test]
+fn one_gap_is_no_proof_however_long_the_like_was_not_seen() {
+    // By then a prior that fades without end is nothing in 16 bits.
+    let level = highest(std::iter::once(0.0).chain(std::iter::repeat_n(5.0, 60_000)).chain([0.3]));
+    assert!(level < 20.0, "{level}");
+}
+
+#[test]
+fn a_clock_that_keeps_its_beat_exactly_is_not_too_regular() {
+    let level = highest(std::iter::once(0.0).chain(std::iter::repeat_n(60.0, 3_000)));
+    assert!(level < log2(ALARM_DAYS), "{level}");
+}
+
+#[test]
+fn an_agent_that_missed_its_first_beat_has_not_lost_it() {
+    let level = highest([0.0, 10.0].into_iter().chain(std::iter::repeat_n(5.0, 3_000)));
+    assert!(level < log2(ALARM_DAYS), "{level}");
 }
