@@ -108,7 +108,7 @@ impl Detector {
             p.timing.count(ts, timing_ctx, &mut tally.timing)
         };
         let name = hash64(&[&*call.endpoint]);
-        let calls_per_day = p.volume.calls_per_day();
+        let calls_per_day = p.timing.calls_per_day();
         let endpoint = p.endpoints.score(
             ts,
             name,

@@ -6,7 +6,6 @@ use crate::combine;
 use crate::detector::Detector;
 use crate::fleet::Fleet;
 use crate::profile::Declared;
-use crate::signal::Strength;
 use crate::signal::volume::{Volume, VolumeTally};
 use crate::{MicroBits, Timestamp};
 
@@ -38,7 +37,7 @@ impl Detector {
         let ts = if ts.since(p.last) > HOURLY_AFTER { ts.floor_to(HOUR) } else { ts };
         silence.volume.advance(ts, ctx, &mut VolumeTally::default());
         let (timing, _) = p.timing.strength(Declared::timing(published, &config.budgets, &p.volume));
-        let endpoint = Strength { bits: p.endpoints.level_at(ts), per_day: p.volume.calls_per_day() };
+        let endpoint = p.endpoints.strength_at(ts, p.timing.calls_per_day());
         let strengths = [silence.volume.level_at(ts, ctx).0, timing, endpoint];
         let levels = strengths.into_iter().enumerate().map(|(f, s)| combine::level(f, s));
         MicroBits::from_bits(levels.fold(f64::NEG_INFINITY, f64::max))

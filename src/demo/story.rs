@@ -21,7 +21,7 @@ use crate::simulate::{Fleet, FleetSpec};
 /// A recorded session without an attack in which the agent does what it never did before.
 const UNUSUAL: &str = "s-37e8f23e46655003";
 /// A recorded session that was hijacked by a prompt injection.
-const HIJACKED: &str = "s-5a4029e19ca62177";
+const HIJACKED: &str = "s-c5f108fd08f9057d";
 /// Calls a request carries while logs are played.
 const BATCH: usize = 250;
 /// Simulated agents, for how long, and the seed that makes one of them run away.

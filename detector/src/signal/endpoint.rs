@@ -138,7 +138,7 @@ impl Endpoints {
         }
         self.sum = (before + (model.intruder() / share).log2()).max(0.0);
         self.last = self.last.max(ts);
-        let strength = |bits: f64| Strength { bits, per_day: calls_per_day };
+        let strength = |bits| Self::strength(bits, calls_per_day);
         Evidence {
             before: strength(before),
             now: strength(self.sum),
@@ -155,9 +155,14 @@ impl Endpoints {
         }
     }
 
+    /// How often a day the CUSUM of an agent that makes so many calls stands so high.
+    fn strength(bits: f64, calls_per_day: f64) -> Strength {
+        if bits > 0.0 { Strength { bits, per_day: calls_per_day } } else { Strength::CALM }
+    }
+
     /// The evidence that is left at `ts`.
-    pub(crate) fn level_at(&self, ts: Timestamp) -> f64 {
-        self.faded(ts)
+    pub(crate) fn strength_at(&self, ts: Timestamp, calls_per_day: f64) -> Strength {
+        Self::strength(self.faded(ts), calls_per_day)
     }
 
     /// How likely the call would have had to be for the evidence to end under `bits`, between 0 and 1.

@@ -52,8 +52,8 @@ const TEACHES_EXCURSIONS_MAX: f64 = 20.0;
 /// How fast the line between short and long gaps follows, in bins (study: 0.02). It comes to rest on a bin, so that a
 /// gap as long as most is a long one: sixty-fourths meet a bin exactly, where fiftieths miss it by a rounding.
 const MEDIAN_STEP: f64 = 1.0 / 64.0;
-/// Events a day that are assumed before a day has passed.
-const DAY_MIN: f64 = 1e-3;
+/// An agent's first hour, in days: a few calls are no rate.
+const HOUR_DAYS: f64 = 1.0 / 24.0;
 const GAP_MIN_S: f64 = 1e-3;
 /// Without a verdict learning rests this long after an alarm, as for volume.
 const REST_S: u32 = 86_400;
@@ -282,8 +282,9 @@ impl<S: Stored, B: Stored> Timing<S, B> {
         Group { threshold: THRESHOLD, look_days: 1.0 / self.calls_per_day(), groups: GROUPS as f64 }
     }
 
-    fn calls_per_day(&self) -> f64 {
-        f64::from(self.events) / self.age_days().max(DAY_MIN)
+    /// Calls a day that this agent has made so far, ≥ 1; its first hour counts as a whole one.
+    pub(crate) fn calls_per_day(&self) -> f64 {
+        (f64::from(self.events) / (self.age_days() + HOUR_DAYS)).max(1.0)
     }
 
     fn age_s(&self) -> u32 {
@@ -338,7 +339,7 @@ impl<S: Stored, B: Stored> Timing<S, B> {
     fn usual_s(&self, group: Option<usize>, ctx: Context<'_>) -> f64 {
         match group {
             Some(1) => self.phase.period_s(),
-            _ => libm::exp2(self.tide.usual_octaves(ctx.rate_octaves) + self.pace.octaves()) / 1e3,
+            _ => libm::exp2(self.tide.usual_octaves(ctx.rate_octaves)) / 1e3,
         }
     }
 

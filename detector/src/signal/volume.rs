@@ -402,11 +402,6 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     pub(crate) fn rate_octaves(&self) -> f64 {
         f64::from(self.rate_octaves)
     }
-
-    /// Calls a day this agent makes on average, ≥ 1.
-    pub(crate) fn calls_per_day(&self) -> f64 {
-        (self.hour.overall.get() * 24.0).max(1.0)
-    }
 }
 
 fn group(g: usize) -> Group {

@@ -36,7 +36,7 @@ const NEIGHBOURS_SHARE: f64 = 0.1;
 pub(super) struct Pace<S = f32, B = Half> {
     chances: Row<B, PACES>,
     /// In 32 bits: every gap adds to many of its bins, and rounding so often in 16 moves a level by a quarter of a bit.
-    law: Fading<S, S>,
+    law: Fading<S, B>,
     /// Logarithm of the odds that the agent has a pace.
     earned: S,
 }

@@ -232,7 +232,7 @@ fn packing_moves_no_level() {
     let mut exact = Timing::<f64, f64>::new(start, &peers);
     let mut packed = Timing::<f32>::new(start, &peers);
     let mut tallies = [peers, peers];
-    let (mut ts, mut apart) = (start, Apart::at_most(0.05));
+    let (mut ts, mut apart) = (start, Apart::at_most(0.5));
     for i in 0..6_000 {
         // Sessions of calls a few seconds apart; near the end somebody calls as fast as he can.
         let gap_s = match (i, random.unit()) {
