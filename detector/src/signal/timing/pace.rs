@@ -117,15 +117,6 @@ impl<S: Stored, B: Stored> Pace<S, B> {
         let gained = log(prediction.chance / without);
         self.earned.update(|w| w * (1.0 - 1.0 / SLOW_EVENTS) + gained);
     }
-
-    /// The most likely pace, in octaves, as far as the agent has one.
-    pub(super) fn octaves(&self) -> f64 {
-        if self.earned.get() <= 0.0 {
-            return 0.0;
-        }
-        let now = self.chances.0.map(Stored::get);
-        octaves((1..PACES).fold(0, |best, j| if now[j] > now[best] { j } else { best }))
-    }
 }
 
 const _: () = assert!(BINS < 256);
