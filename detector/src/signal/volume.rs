@@ -68,6 +68,8 @@ const REST: Duration = Duration::from_hours(24);
 const RESEED_MIN: f64 = 0.02;
 const RESEED_MAX: f64 = 50.0;
 
+/// Days on which an agent may behave as on the other type of day.
+const HOLIDAY_SHARE: f64 = 0.1;
 /// Excursions of one agent that its peers learn from: none teaches them more.
 const TEACHES_MAX: f64 = 20.0;
 
@@ -393,9 +395,10 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         self.age_cells() as f64 / CELLS_PER_DAY as f64
     }
 
-    /// Relative variance of the rate expected in this hour: how little is known of it.
+    /// Relative variance of the rate expected in this hour: how little is known of it, and on one day in ten how far a
+    /// holiday would move it.
     pub(crate) fn rate_variance(&self) -> f64 {
-        self.hour.variance.get()
+        self.hour.variance.get() + HOLIDAY_SHARE * self.hour.holiday().powi(2)
     }
 
     /// How far the rate expected in this hour is above the overall one, in octaves.

@@ -107,6 +107,11 @@ impl<S: Stored> Hour<S> {
         }
     }
 
+    /// By how many nats a holiday would move the rate.
+    pub(super) fn holiday(&self) -> f64 {
+        libm::log(self.other.get() / self.base.get())
+    }
+
     /// Expected in one minute of the hour. The edges take the larger and the smaller of this hour's rate, its
     /// interpolation to the neighbours', and the other type of day's: neither an hour's edge nor a holiday is news.
     pub(super) fn minute(&self, minute: i64) -> Expected {
