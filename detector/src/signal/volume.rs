@@ -159,46 +159,81 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 
     fn walk(&mut self, target: i64, ctx: Context<'_>, tally: &mut VolumeTally) {
         while self.cell < target {
-            if self.cell % CELLS_PER_HOUR == 0 && target - self.cell >= CELLS_PER_HOUR && self.is_idle() {
-                self.close_idle_hour(ctx, tally);
-            } else {
-                self.close_cell(ctx, tally);
+            match self.idle_run(target) {
+                Some((scales, end)) => self.close_idle(scales, end, ctx, tally),
+                None => self.close_cell(ctx, tally),
             }
         }
     }
 
-    /// Whether nothing is under way that cells without calls would change one by one.
-    fn is_idle(&self) -> bool {
-        let looks_up = |g: usize| g.is_multiple_of(2) && self.out & (1 << g) != 0;
-        self.fresh == 0
-            && !(0..TAILS).any(looks_up)
-            && self.scales.iter().all(|s| s.n == 0 && s.up.iter().all(|s| s.get() <= 0.0))
+    /// How far one step may go before `target`, and how many of the shorter scales close whole windows without a call in
+    /// it: up to the next window of the scale above them, or a whole hour.
+    fn idle_run(&self, target: i64) -> Option<(usize, i64)> {
+        let empty = self.scales.iter().take_while(|s| s.n == 0).count();
+        if self.fresh > 0 {
+            return None;
+        }
+        (1..=empty).rev().find_map(|scales| {
+            let cells = CELLS[scales - 1];
+            if self.cell % cells != 0 {
+                return None;
+            }
+            let above = CELLS.get(scales).copied().unwrap_or(CELLS_PER_HOUR);
+            let end = (self.cell / above + 1) * above;
+            let end = end.min(target / cells * cells);
+            (end > self.cell).then_some((scales, end))
+        })
     }
 
-    /// An hour without a call in one step: the same sums as cell by cell, at the expectation of the middle of the hour.
-    fn close_idle_hour(&mut self, ctx: Context<'_>, tally: &mut VolumeTally) {
-        let minute = self.hour.minute(30);
+    /// Cells without a call in one step: the same sums as cell by cell, at the expectation of the middle. Excursions are
+    /// looked at where it ends.
+    fn close_idle(&mut self, scales: usize, end: i64, ctx: Context<'_>, tally: &mut VolumeTally) {
+        let cells = end - self.cell;
+        let middle = self.cell + cells / 2;
+        let minute = self.hour.minute(middle.div_euclid(CELLS_PER_MINUTE).rem_euclid(60));
+        let minutes = |cells: i64| cells as f64 / CELLS_PER_MINUTE as f64;
+        let resting = self.is_resting();
         for k in 0..SCALES {
-            let windows = CELLS_PER_HOUR / CELLS[k];
-            let minutes = CELLS[k] as f64 / CELLS_PER_MINUTE as f64;
-            self.scales[k].expose(minute.over(minutes));
-            let shape = self.scales[k].shape();
+            let scale = &mut self.scales[k];
+            if k >= scales {
+                scale.expose(minute.over(minutes(cells)));
+                continue;
+            }
+            let windows = cells / CELLS[k];
+            scale.expose(minute.over(minutes(CELLS[k])));
             if k > 0 {
-                self.scales[k].close(windows, shape);
+                let shape = scale.shape();
+                scale.close(windows, shape);
             }
-            if !self.is_resting() {
-                self.scales[k].learn_idle(windows, FADES[k]);
+            if !resting {
+                scale.learn_idle(windows, FADES[k]);
             }
-            self.scales[k].begin();
+            scale.begin();
         }
-        self.scales.iter_mut().for_each(Scale::refresh);
-        self.cell += CELLS_PER_HOUR;
-        self.look_at_sums(ctx, tally);
-        if self.is_resting() {
-            self.rest.expected.update(|m| m + minute.mean * 60.0);
+        self.cell = end - 1;
+        self.look_at_end_of_cell(ctx, tally);
+        if resting {
+            self.rest.expected.update(|m| m + minute.mean * minutes(cells));
         }
-        self.pass(CELLS_PER_HOUR as u16, ctx, tally);
-        self.close_hour(ctx, tally);
+        self.cell = end;
+        self.close_boundaries(scales, cells, ctx, tally);
+    }
+
+    /// The windows of `from` and longer scales that end here, and the hour.
+    fn close_boundaries(&mut self, from: usize, cells: i64, ctx: Context<'_>, tally: &mut VolumeTally) {
+        for (k, length) in CELLS.iter().enumerate().skip(from) {
+            if self.cell % length == 0 {
+                self.close_window(k);
+            }
+        }
+        if self.cell % REFRESH_CELLS == 0 {
+            self.scales.iter_mut().for_each(Scale::refresh);
+        }
+        self.pass(cells as u16, ctx, tally);
+        if self.cell % CELLS_PER_HOUR == 0 {
+            self.close_hour(ctx, tally);
+        }
+        self.room = 0;
     }
 
     /// Time goes by for a rest.
@@ -223,19 +258,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             self.rest.expected.update(|m| m + cell.mean);
         }
         self.cell += 1;
-        for (k, cells) in CELLS.iter().enumerate() {
-            if self.cell % cells == 0 {
-                self.close_window(k);
-            }
-        }
-        if self.cell % REFRESH_CELLS == 0 {
-            self.scales.iter_mut().for_each(Scale::refresh);
-        }
-        self.pass(1, ctx, tally);
-        if self.cell % CELLS_PER_HOUR == 0 {
-            self.close_hour(ctx, tally);
-        }
-        self.room = 0;
+        self.close_boundaries(0, 1, ctx, tally);
     }
 
     fn close_window(&mut self, k: usize) {

@@ -218,18 +218,6 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         self.answer(&strongest, ctx);
     }
 
-    /// The timer after hours without a call: what silence has added to the sums downward.
-    pub(super) fn look_at_sums(&mut self, ctx: Context<'_>, tally: &mut VolumeTally) {
-        let mut strongest = Strongest { before: Strength::CALM, now: Strength::CALM, at: None };
-        for k in 1..SCALES {
-            let sums = self.scales[k].down.map(Stored::get);
-            let i = (1..sums.len()).fold(0, |best, i| if sums[i] > sums[best] { i } else { best });
-            self.look(2 * k + 1, sums[i] - LN_3, ctx, tally);
-            strongest.now(self.strength_if_out(2 * k + 1, sums[i] - LN_3, ctx), Place::Down(k, i));
-        }
-        self.answer(&strongest, ctx);
-    }
-
     /// Shows group `g` its evidence.
     fn look(&mut self, g: usize, evidence: f64, ctx: Context<'_>, tally: &mut VolumeTally) {
         self.tails[g].raise(evidence, group(g));

@@ -121,7 +121,7 @@ impl<S: Stored> Scale<S> {
         let weight = (1.0 - all) / (1.0 - fade);
         self.scatter.learn_many(0.0, self.mean.get(), all, weight);
         self.clumps.learn_many(0.0, self.mean.get(), all, weight);
-        self.echo.learn_idle(windows, self.profile.get(), fade);
+        self.echo.learn_idle(windows as f64, self.profile.get(), all);
     }
 
     #[cfg(test)]

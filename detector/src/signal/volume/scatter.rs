@@ -149,8 +149,6 @@ const ECHO_PRIOR: f64 = 30.0;
 const ECHO_STEP: f64 = 0.25;
 const ECHO_RATIO_MAX: f64 = 30.0;
 const ECHO_MAX: f64 = 0.95;
-/// Windows without a call after which the running mean stands at none (0.75^16 is a hundredth).
-const ECHO_IDLE_WINDOWS: i64 = 16;
 
 impl<S: Stored> Echo<S> {
     /// A fresh one: nothing is announced.
@@ -182,15 +180,16 @@ impl<S: Stored> Echo<S> {
         self.recent.update(|x| x + ECHO_STEP * (y - x));
     }
 
-    /// `k` windows without a call.
-    pub(super) fn learn_idle(&mut self, k: i64, m: f64, fade: f64) {
-        // The first few move the running mean; from then on nothing but forgetting happens.
-        let explicit = k.min(ECHO_IDLE_WINDOWS);
-        (0..explicit).for_each(|_| self.learn(0.0, m, fade, false));
-        let rest = libm::pow(fade, (k - explicit) as f64);
-        let steady = m / (1.0 + m) * (1.0 - rest) / (1.0 - fade);
-        self.with.update(|s| s * rest + steady);
-        self.square.update(|s| s * rest + steady);
+    /// `k` windows without a call; `all` is what is left of the past after them. The sums of a running mean on its way to
+    /// nothing are geometric; what fades within the run itself is not told apart.
+    pub(super) fn learn_idle(&mut self, k: f64, m: f64, all: f64) {
+        let (weight, start) = (m / (1.0 + m), self.recent.get() + 1.0);
+        let left = libm::pow(1.0 - ECHO_STEP, k);
+        let sum = start * (1.0 - left) / ECHO_STEP;
+        let squares = start * start * (1.0 - left * left) / (ECHO_STEP * (2.0 - ECHO_STEP));
+        self.with.update(|s| s * all + weight * (k - sum));
+        self.square.update(|s| s * all + weight * (k - 2.0 * sum + squares));
+        self.recent = S::put(start * left - 1.0);
     }
 
     #[cfg(test)]
