@@ -2,14 +2,46 @@
 
 use arrayvec::ArrayVec;
 
-use crate::signal::{Evidence, Strength};
-use crate::{Call, History, MicroBits, PARTS_MAX, Part, Signal};
+use crate::signal::{Alarm, Evidence, Strength};
+use crate::{Budgets, Call, History, MicroBits, PARTS_MAX, Part, Signal};
 
 /// Each signal family's share of the false-alarm budget. The study (volume-timing §5) gives 0.4, 0.2 and 0.4; endpoints,
 /// which are not calibrated on the agent's own excursions yet, keep half.
-pub(crate) const SHARES: [(Signal, f64); FAMILIES] =
-    [(Signal::Volume, 0.35), (Signal::Timing, 0.15), (Signal::Endpoint, 0.5)];
+const SHARES: [Share; FAMILIES] = [
+    Share { signal: Signal::Volume, of_budget: 0.35, log2: -1.514_573_172_829_758_3 },
+    Share { signal: Signal::Timing, of_budget: 0.15, log2: -2.736_965_594_166_206 },
+    Share { signal: Signal::Endpoint, of_budget: 0.5, log2: -1.0 },
+];
 const FAMILIES: usize = 3;
+
+struct Share {
+    signal: Signal,
+    of_budget: f64,
+    log2: f64,
+}
+
+/// The operator's budgets as the families read them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Limits {
+    /// The level over which an agent is watched.
+    pub(crate) watch: MicroBits,
+    /// Where a family alone asks a person.
+    pub(crate) volume: Alarm,
+    pub(crate) timing: Alarm,
+}
+
+impl From<Budgets> for Limits {
+    fn from(budgets: Budgets) -> Self {
+        let alarm = |family: usize| Alarm::once_in(budgets.step_up_days() / SHARES[family].of_budget);
+        Self { watch: budgets.watch(), volume: alarm(0), timing: alarm(1) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Budgets::default().into()
+    }
+}
 
 /// The combined score of one call.
 pub(crate) struct Score {
@@ -21,12 +53,12 @@ pub(crate) struct Score {
 
 /// A family's own level: its strength at its share of the budget.
 pub(crate) fn level(family: usize, strength: Strength) -> f64 {
-    strength.level() + libm::log2(SHARES[family].1)
+    strength.level() + SHARES[family].log2
 }
 
 /// The strength, −log2 of recurrences a day, at which a family alone reaches `level`.
 pub(crate) fn allowed(family: usize, level: MicroBits) -> f64 {
-    level.as_bits() - libm::log2(SHARES[family].1)
+    level.as_bits() - SHARES[family].log2
 }
 
 /// The family that would recur least often wins and tells the story; the others stand beside it with no bits.
@@ -50,7 +82,7 @@ pub(crate) fn combine(evidence: &[Evidence; FAMILIES], call: &Call<'_>, watch: M
         let alone = MicroBits::from_bits(level(f, e.now));
         families += u8::from(alone >= watch);
         parts.push(Part {
-            signal: SHARES[f].0,
+            signal: SHARES[f].signal,
             bits,
             added: bits - share(f == before, e.before.bits),
             level: alone,
@@ -65,7 +97,7 @@ pub(crate) fn combine(evidence: &[Evidence; FAMILIES], call: &Call<'_>, watch: M
             quiet_at: story.observed,
         });
     }
-    let looks = evidence[now].now.per_day / SHARES[now].1;
+    let looks = libm::exp2(evidence[now].now.looks) / SHARES[now].of_budget;
     let bits = price(now, evidence[now].now);
     parts.push(Part {
         signal: Signal::LookElsewhere,
@@ -87,5 +119,17 @@ pub(crate) fn combine(evidence: &[Evidence; FAMILIES], call: &Call<'_>, watch: M
         added: parts.iter().map(|p| p.added).sum(),
         families,
         parts,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_a_whole_and_their_logarithms_theirs() {
+        assert!((SHARES.iter().map(|s| s.of_budget).sum::<f64>() - 1.0).abs() < 1e-15);
+        assert!(SHARES.iter().all(|s| (s.log2 - libm::log2(s.of_budget)).abs() < 1e-15));
+        assert_eq!(Strength::CALM, Strength::new(0.0, 1_440.0));
     }
 }

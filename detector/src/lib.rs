@@ -8,6 +8,7 @@ mod config;
 mod detector;
 mod fleet;
 mod hash;
+mod ln;
 mod manifest;
 mod profile;
 #[cfg(test)]

@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::combine::SHARES;
+use crate::combine::Limits;
 use crate::fleet::Published;
 use crate::hash::hash64;
 use crate::signal::endpoint::Endpoints;
 use crate::signal::timing::Timing;
 use crate::signal::volume::Volume;
 use crate::signal::{timing, volume};
-use crate::{Budgets, Manifest, Timestamp};
+use crate::{Manifest, Timestamp};
 
 /// One agent under one issuer: its name, its past, and where its evidence stands. About 2.5 KiB plus the name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,27 +43,23 @@ impl From<&Manifest> for Declared {
 
 impl Declared {
     /// What this agent's volume is read against.
-    pub(crate) fn volume<'a>(&self, fleet: &'a Published, budgets: &Budgets) -> volume::Context<'a> {
+    pub(crate) fn volume<'a>(&self, fleet: &'a Published, limits: &Limits) -> volume::Context<'a> {
         volume::Context {
             peers: &fleet.volume,
             has_peers: fleet.has_peers(),
             declared_per_hour: self.calls_per_hour,
-            alarm_days: budgets.step_up_days() / SHARES[0].1,
+            alarm: limits.volume,
         }
     }
 
     /// What an agent's timing is read against.
-    pub(crate) fn timing<'a>(
-        fleet: &'a Published,
-        budgets: &Budgets,
-        volume: &Volume,
-    ) -> timing::Context<'a> {
+    pub(crate) fn timing<'a>(fleet: &'a Published, limits: &Limits, volume: &Volume) -> timing::Context<'a> {
         timing::Context {
             peers: &fleet.timing,
             has_peers: fleet.has_peers(),
             rate_octaves: volume.rate_octaves(),
             rate_variance: volume.rate_variance(),
-            alarm_days: budgets.step_up_days() / SHARES[1].1,
+            alarm: limits.timing,
         }
     }
 }
@@ -75,13 +71,13 @@ impl Profile {
         ts: Timestamp,
         declared: Declared,
         fleet: &Published,
-        budgets: &Budgets,
+        limits: &Limits,
     ) -> Self {
         Self {
             issuer: issuer.map(Into::into),
             agent_id: agent_id.into(),
             last: ts,
-            volume: Volume::new(ts, declared.volume(fleet, budgets)),
+            volume: Volume::new(ts, declared.volume(fleet, limits)),
             timing: Timing::new(ts, &fleet.timing),
             endpoints: Endpoints::new(ts),
             suspect: false,

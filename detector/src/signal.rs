@@ -15,22 +15,43 @@ use crate::{History, Timestamp};
 pub(crate) struct Strength {
     /// −log2 of the share of occasions on which a normal agent would show the like, ≥ 0.
     pub(crate) bits: f64,
-    /// Such occasions a day, > 0.
-    pub(crate) per_day: f64,
+    /// Logarithm, to base 2, of such occasions a day.
+    pub(crate) looks: f64,
 }
 
 impl Strength {
-    /// Nothing stands out: a normal agent shows that every minute.
-    pub(crate) const CALM: Self = Self { bits: 0.0, per_day: 1_440.0 };
+    /// Nothing stands out: a normal agent shows that every minute, 1,440 times a day.
+    pub(crate) const CALM: Self = Self { bits: 0.0, looks: 10.491_853_096_329_674 };
+
+    /// Evidence of an occasion that comes `per_day` > 0 times a day.
+    pub(crate) fn new(bits: f64, per_day: f64) -> Self {
+        Self { bits, looks: log2(per_day) }
+    }
 
     /// −log2 of the recurrences a day.
     pub(crate) fn level(self) -> f64 {
-        self.bits - log2(self.per_day)
+        self.bits - self.looks
     }
 
     /// The stronger of two.
     pub(crate) fn max(self, other: Self) -> Self {
         if other.level() > self.level() { other } else { self }
+    }
+}
+
+/// How often a family may be wrong: where a person is asked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Alarm {
+    /// Days between two false ones.
+    pub(crate) days: f64,
+    /// Their logarithm to base 2: the level at which it is raised.
+    pub(crate) level: f64,
+}
+
+impl Alarm {
+    /// Once in so many days.
+    pub(crate) fn once_in(days: f64) -> Self {
+        Self { days, level: log2(days) }
     }
 }
 

@@ -157,7 +157,7 @@ impl Endpoints {
 
     /// How often a day the CUSUM of an agent that makes so many calls stands so high.
     fn strength(bits: f64, calls_per_day: f64) -> Strength {
-        if bits > 0.0 { Strength { bits, per_day: calls_per_day } } else { Strength::CALM }
+        if bits > 0.0 { Strength::new(bits, calls_per_day) } else { Strength::CALM }
     }
 
     /// The evidence that is left at `ts`.

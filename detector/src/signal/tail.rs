@@ -7,6 +7,7 @@
 use libm::{exp, log2};
 use serde::{Deserialize, Serialize};
 
+use super::Strength;
 use crate::stored::Stored;
 
 /// Weight of the prior scale, in excursions (study: `a0`).
@@ -93,9 +94,9 @@ impl Rule {
         self.shape * log2(1.0 + above / (self.shape * self.scale))
     }
 
-    /// How often a day an excursion begins.
-    pub(crate) fn per_day(&self) -> f64 {
-        self.per_day
+    /// The same as a recurrence.
+    pub(crate) fn strength(&self, evidence: f64) -> Strength {
+        Strength::new(self.bits(evidence), self.per_day)
     }
 
     /// The evidence that recurs once in so many days.
@@ -204,14 +205,14 @@ mod tests {
             // The prototype has six groups and knows no peers that would cap the scale.
             let group = Group { threshold: 2.0, look_days: row.get("W") / 1_440.0, groups: 6.0 };
             let rule = tail.rule_with(group, days, 1.0 + 2.0 * exp(-days / 14.0), Some(f64::INFINITY));
-            worst.check("lam", rule.per_day() / 6.0, row.get("lam"));
+            worst.check("lam", rule.per_day / 6.0, row.get("lam"));
             worst.check("a", rule.shape, row.get("a"));
             worst.check("s", rule.scale, row.get("s"));
             worst.check("thr", rule.evidence_once_in(ALARM_DAYS), row.get("thr"));
             for i in 0..5 {
                 let share = libm::exp2(-rule.bits(row.at("G", i)));
                 worst.check("tail", share, row.at("tail", i));
-                worst.check("R", rule.per_day() * share, row.at("R", i));
+                worst.check("R", rule.per_day * share, row.at("R", i));
             }
             // Without peers, and before they cap anything, the schedule is the same.
             if rule.scale <= SCALE_OVER_PEERS_MAX * SCALE_YOUNG {

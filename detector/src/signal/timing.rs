@@ -17,13 +17,14 @@ use std::sync::LazyLock;
 use libm::{exp, floor, log, log2};
 use serde::{Deserialize, Serialize};
 
-use self::gaps::{BINS, Gaps, PEERS_EVENTS, PeerGaps};
+use self::gaps::{BINS, Gaps, PEERS_EVENTS, PeerGaps, bin_at};
 use self::pace::Pace;
 use self::phase::Phase;
 use self::tide::Tide;
 use super::tail::{Group, PeerTail, Rule, Tail};
-use super::{Story, Strength, history};
+use super::{Alarm, Story, Strength, history};
 use crate::Timestamp;
+use crate::ln::ln;
 use crate::stored::{Half, Stored};
 use crate::verdict::Pattern;
 
@@ -74,8 +75,8 @@ pub(crate) struct Context<'a> {
     pub(crate) rate_octaves: f64,
     /// Relative variance of that rate.
     pub(crate) rate_variance: f64,
-    /// Days between two false alarms of this family.
-    pub(crate) alarm_days: f64,
+    /// Where this family's learning rests.
+    pub(crate) alarm: Alarm,
 }
 
 /// One agent's gaps.
@@ -116,8 +117,8 @@ pub(crate) struct Reading {
     since: Timestamp,
 }
 
-/// Chance of a bin for a human and for a machine-gun, as logarithms; what is even is the same for all.
-static NAMED: LazyLock<[[f64; BINS]; 2]> = LazyLock::new(|| {
+/// Chance of a bin for a human, for a machine-gun and where all are alike, as logarithms.
+static NAMED: LazyLock<[[f64; BINS]; 3]> = LazyLock::new(|| {
     let even = (1.0 - SHAPE_SHARE) / BINS as f64;
     let human = |bin: usize| {
         let z = (bin as f64 + 0.5 - HUMAN_OCTAVES) / HUMAN_SD_OCTAVES;
@@ -128,7 +129,7 @@ static NAMED: LazyLock<[[f64; BINS]; 2]> = LazyLock::new(|| {
             (SHAPE_SHARE / GUN_BINS as f64, (1.0 - SHAPE_SHARE) / (BINS - GUN_BINS) as f64);
         if bin < GUN_BINS { inside } else { outside }
     };
-    [std::array::from_fn(|b| log(human(b))), std::array::from_fn(|b| log(gun(b)))]
+    [std::array::from_fn(|b| log(human(b))), std::array::from_fn(|b| log(gun(b))), [-log(BINS as f64); BINS]]
 });
 
 impl<S: Stored, B: Stored> Timing<S, B> {
@@ -169,15 +170,19 @@ impl<S: Stored, B: Stored> Timing<S, B> {
         let bin = bin_of(even);
         let before = self.strength(ctx);
         let (without, paced) = (self.gaps.known(state, bin), self.pace.predict(even));
-        self.weigh(state, bin, bin_of(octaves), self.pace.mixed(without, &paced, ctx.rate_variance));
-        self.phase.take(gap_s);
-        if !self.phase.is_periodic() {
+        let known = self.pace.mixed(without, &paced, ctx.rate_variance);
+        let [known, lately, gained] = ln([known, self.gaps.lately(state, bin), paced.chance / without]);
+        self.weigh(lately, bin_of(octaves), known);
+        let beat = self.phase.take(gap_s);
+        if self.phase.is_periodic() {
+            self.phase.weigh(beat);
+        } else {
             // Of an agent without a period nothing has been lost; once it is held to one, the count begins at nothing.
             self.phase.rest();
         }
         let suspect = self.look(ctx, tally);
         let (strength, group) = self.strength(ctx);
-        if self.rest_until == 0 && strength.level() >= log2(ctx.alarm_days) {
+        if self.rest_until == 0 && strength.level() >= ctx.alarm.level {
             self.rest_until = self.age_s().saturating_add(REST_S);
         }
         let suspect = suspect || self.rest_until > 0;
@@ -195,7 +200,7 @@ impl<S: Stored, B: Stored> Timing<S, B> {
             self.tide.learn(octaves, ctx.rate_octaves, self.events);
             self.pace.learn(&paced, |j| dither(self.events, j));
             if self.evidence(0).is_none_or(|e| e <= EARN_BELOW) {
-                self.pace.earn(without, &paced);
+                self.pace.earn(gained);
             }
         }
         reading
@@ -214,12 +219,11 @@ impl<S: Stored, B: Stored> Timing<S, B> {
         }
     }
 
-    /// Adds what the gap says for each alternative.
-    fn weigh(&mut self, state: usize, bin: usize, as_is: usize, known: f64) {
-        let known = log(known);
-        let named = &*NAMED;
-        let even = -log(BINS as f64);
-        let chances = [log(self.gaps.lately(state, bin)), even, named[0][as_is], named[1][as_is]];
+    /// Adds what the gap says for each alternative: logarithms of its chance for one who has just learned what happens
+    /// now, for the named ones in its bin as it is, and for the agent as it is known.
+    fn weigh(&mut self, lately: f64, as_is: usize, known: f64) {
+        let [human, gun, even] = &*NAMED;
+        let chances = [lately, even[as_is], human[as_is], gun[as_is]];
         let age_s = self.age_s();
         for (i, chance) in chances.into_iter().enumerate() {
             if self.sums[i].get() <= 0.0 {
@@ -237,7 +241,7 @@ impl<S: Stored, B: Stored> Timing<S, B> {
             let group = self.group();
             self.tails[g].raise(evidence, group);
             if self.tails[g].is_out() {
-                let alarm = self.rule(g, ctx).evidence_once_in(ctx.alarm_days);
+                let alarm = self.rule(g, ctx).evidence_once_in(ctx.alarm.days);
                 suspect |= g == 0 && evidence > LEARN_BELOW * alarm;
                 if self.rest_until == 0 && self.tails[g].ends(evidence, group) {
                     let excess = self.tails[g].end(group, alarm);
@@ -304,8 +308,7 @@ impl<S: Stored, B: Stored> Timing<S, B> {
         let mut strongest = (Strength::CALM, None);
         for g in 0..GROUPS {
             if let (true, Some(evidence)) = (self.tails[g].is_out(), self.evidence(g)) {
-                let rule = self.rule(g, ctx);
-                let strength = Strength { bits: rule.bits(evidence), per_day: rule.per_day() };
+                let strength = self.rule(g, ctx).strength(evidence);
                 if strength.level() > strongest.0.level() {
                     strongest = (strength, Some(g));
                 }
@@ -362,7 +365,7 @@ impl<S: Stored, B: Stored> Timing<S, B> {
     pub(crate) fn accept(&mut self, ctx: Context<'_>) {
         for g in 0..GROUPS {
             if self.tails[g].is_out() {
-                let alarm = self.rule(g, ctx).evidence_once_in(ctx.alarm_days);
+                let alarm = self.rule(g, ctx).evidence_once_in(ctx.alarm.days);
                 self.tails[g].end(self.group(), alarm);
                 if g == 0 {
                     self.gaps.accept();
@@ -384,5 +387,5 @@ fn dither(event: u32, place: u32) -> f64 {
 }
 
 fn bin_of(octaves: f64) -> usize {
-    floor(octaves).clamp(0.0, (BINS - 1) as f64) as usize
+    bin_at(floor(octaves) as i32)
 }

@@ -30,8 +30,8 @@ use self::pending::Pending;
 pub(crate) use self::prior::{Context, VolumePrior, VolumeTally};
 use self::ramp::Ramp;
 use self::read::Place;
-use self::scale::{Expected, Scale};
-use self::season::{Pool, Prior, Season};
+use self::scale::{Expected, Idle, Scale};
+use self::season::{Prior, Season};
 use super::tail::{Group, Tail};
 use crate::Timestamp;
 use crate::stored::{Half, Stored};
@@ -51,12 +51,17 @@ const SCATTER_HALF_LIFE_CELLS: f64 = 14.0 * CELLS_PER_DAY as f64;
 /// What is left of it after one window of each scale.
 static FADES: LazyLock<[f64; SCALES]> =
     LazyLock::new(|| CELLS.map(|cells| exp2(-(cells as f64) / SCATTER_HALF_LIFE_CELLS)));
-/// Cells in which logarithms of the scatter are brought up to date.
-const REFRESH_CELLS: i64 = 60;
+/// The same after so many windows without a call, an hour of them at most.
+static IDLE: LazyLock<[Vec<Idle>; SCALES]> = LazyLock::new(|| {
+    std::array::from_fn(|k| (0..=CELLS_PER_HOUR / CELLS[k]).map(|n| Idle::new(n, FADES[k])).collect())
+});
 /// Weeks of an idle spell beyond five teach nothing more.
 const IDLE_CELLS_MAX: i64 = 35 * CELLS_PER_DAY;
 /// Excursions begin at this evidence, nats (study: u).
 const THRESHOLD: f64 = 2.0;
+/// Upward it lies above what a single call can say, ln 50 less the price of five factors: windows are read at every call
+/// (the study reads them every minute), and the first of an idle agent would always begin one.
+const THRESHOLD_UP: f64 = 2.5;
 /// One tail a scale and direction; the shortest scale's second place stays empty.
 const TAILS: usize = 2 * SCALES;
 /// Groups that share the family's budget: four look upward, three downward.
@@ -103,6 +108,9 @@ pub(crate) struct Volume<S = f32, C = Half> {
     room: u32,
     /// Bit g: tail g is in an excursion.
     out: u8,
+    /// Bit k: not even silence to the end of its window makes scale k speak downward; 0 is always safe.
+    #[serde(skip)]
+    still: u8,
     rate_octaves: f32,
     rest: Rest<S>,
     // Read when something may have changed.
@@ -115,7 +123,7 @@ pub(crate) struct Volume<S = f32, C = Half> {
     level: Level<S>,
     ramp: Ramp<S>,
     pending: Pending<C>,
-    season: Season<C>,
+    season: Season<S, C>,
 }
 
 impl<S: Stored, C: Stored> Volume<S, C> {
@@ -129,6 +137,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             fresh: 0,
             room: 0,
             out: 0,
+            still: 0,
             rate_octaves: 0.0,
             rest: Rest::default(),
             born: ts,
@@ -169,19 +178,20 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     /// How far one step may go before `target`, and how many of the shorter scales close whole windows without a call in
     /// it: up to the next window of the scale above them, or a whole hour.
     fn idle_run(&self, target: i64) -> Option<(usize, i64)> {
-        let empty = self.scales.iter().take_while(|s| s.n == 0).count();
         if self.fresh > 0 {
             return None;
         }
+        let empty = self.scales.iter().take_while(|s| s.n == 0).count();
+        let into_hour = into_hour(self.cell);
+        let left = (target - self.cell).min(CELLS_PER_HOUR) as u32;
         (1..=empty).rev().find_map(|scales| {
-            let cells = CELLS[scales - 1];
-            if self.cell % cells != 0 {
+            let cells = CELLS[scales - 1] as u32;
+            if !into_hour.is_multiple_of(cells) {
                 return None;
             }
-            let above = CELLS.get(scales).copied().unwrap_or(CELLS_PER_HOUR);
-            let end = (self.cell / above + 1) * above;
-            let end = end.min(target / cells * cells);
-            (end > self.cell).then_some((scales, end))
+            let above = CELLS.get(scales).map_or(CELLS_PER_HOUR as u32, |&cells| cells as u32);
+            let run = (above - into_hour % above).min(left / cells * cells);
+            (run > 0).then(|| (scales, self.cell + i64::from(run)))
         })
     }
 
@@ -206,12 +216,14 @@ impl<S: Stored, C: Stored> Volume<S, C> {
                 scale.close(windows, shape);
             }
             if !resting {
-                scale.learn_idle(windows, FADES[k]);
+                scale.learn_idle(&IDLE[k][windows as usize]);
             }
             scale.begin();
         }
+        self.scales.iter_mut().for_each(|scale| scale.quiet = 0);
+        self.still &= u8::MAX << scales;
         self.cell = end - 1;
-        self.look_at_end_of_cell(ctx, tally);
+        self.look_at_end_of_cell(scales, ctx, tally);
         if resting {
             self.rest.expected.update(|m| m + minute.mean * minutes(cells));
         }
@@ -221,16 +233,13 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 
     /// The windows of `from` and longer scales that end here, and the hour.
     fn close_boundaries(&mut self, from: usize, cells: i64, ctx: Context<'_>, tally: &mut VolumeTally) {
-        for (k, length) in CELLS.iter().enumerate().skip(from) {
-            if self.cell % length == 0 {
-                self.close_window(k);
-            }
-        }
-        if self.cell % REFRESH_CELLS == 0 {
-            self.scales.iter_mut().for_each(Scale::refresh);
+        let into_hour = into_hour(self.cell);
+        let ended = CELLS.iter().take_while(|&&cells| into_hour.is_multiple_of(cells as u32)).count();
+        for k in from..ended {
+            self.close_window(k);
         }
         self.pass(cells as u16, ctx, tally);
-        if self.cell % CELLS_PER_HOUR == 0 {
+        if into_hour == 0 {
             self.close_hour(ctx, tally);
         }
         self.room = 0;
@@ -253,7 +262,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         for scale in &mut self.scales {
             scale.expose(cell);
         }
-        self.look_at_end_of_cell(ctx, tally);
+        self.look_at_end_of_cell(0, ctx, tally);
         if self.is_resting() {
             self.rest.expected.update(|m| m + cell.mean);
         }
@@ -271,7 +280,13 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         if !resting {
             scale.learn(FADES[k], excursion);
         }
+        // Scatter gets wider where calls came or many were missed; longer windows are interpolated from it.
+        let is_wider = scale.n > 0 || scale.expected(Expected::default()).mean > 1.0;
         scale.begin();
+        self.still &= !(1 << k);
+        if is_wider {
+            self.scales[k..].iter_mut().for_each(|longer| longer.quiet = 0);
+        }
     }
 
     fn close_hour(&mut self, ctx: Context<'_>, tally: &mut VolumeTally) {
@@ -286,18 +301,21 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         self.hour_calls = 0;
         while let Some((ago, calls)) = self.pending.pop(age_hours) {
             if let Some(calls) = calls {
-                let pool = self.season.pool(ctx.prior(), self.scatter());
-                self.learn_hour(ended - ago, calls, &pool, ctx.prior());
-                tally.add_hour(self.hour.overall.get());
+                self.learn_hour(ended - ago, calls, ctx.prior());
+                tally.add_hour(self.season.overall(ctx.prior()));
             }
+        }
+        // How far the hours lie apart moves slowly once there are many.
+        if self.cell % CELLS_PER_DAY == 0 || age_hours.count_ones() == 1 {
+            self.season.compare(ctx.prior(), self.scatter());
         }
         self.begin_hour(ctx);
     }
 
-    fn learn_hour(&mut self, hour: i64, calls: f64, pool: &Pool, prior: Prior) {
+    fn learn_hour(&mut self, hour: i64, calls: f64, prior: Prior) {
         let share = self.share_of_hour(hour);
         let of_week = hour_of_week(hour);
-        let base = self.season.base(of_week, pool, prior, self.scatter()).per_hour;
+        let base = self.season.base(of_week, prior, self.scatter()).per_hour;
         self.season.learn(of_week, calls, self.hour.level.get() * share);
         self.level.learn(calls, base * share);
     }
@@ -314,14 +332,9 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     }
 
     fn begin_hour(&mut self, ctx: Context<'_>) {
-        let pool = self.season.pool(ctx.prior(), self.scatter());
-        self.begin_hour_from(&pool, ctx);
-    }
-
-    fn begin_hour_from(&mut self, pool: &Pool, ctx: Context<'_>) {
         let hour = hour_of_week(self.cell.div_euclid(CELLS_PER_HOUR));
-        self.hour = Hour::new(hour, &self.season, pool, &self.level, ctx.prior(), self.scatter());
-        self.rate_octaves = log2(self.hour.base.get() / self.hour.overall.get()) as f32;
+        self.hour = Hour::new(hour, &self.season, &self.level, ctx.prior(), self.scatter());
+        self.rate_octaves = log2(self.hour.base.get() / self.season.overall(ctx.prior())) as f32;
     }
 
     /// Expected between the start of the cell and a moment `share` of it later.
@@ -381,7 +394,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
                 self.tails[g].forget();
             }
         }
-        (self.rest, self.out) = (Rest::default(), 0);
+        (self.rest, self.out, self.still) = (Rest::default(), 0, 0);
         self.scales.iter_mut().for_each(Scale::rest);
         self.ramp.rest();
         self.begin_hour(ctx);
@@ -403,7 +416,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     }
 
     fn end_excursion(&mut self, g: usize, ctx: Context<'_>, tally: &mut VolumeTally) {
-        let alarm = self.rule(g, ctx).evidence_once_in(ctx.alarm_days);
+        let alarm = self.rule(g, ctx).evidence_once_in(ctx.alarm.days);
         let excess = self.tails[g].end(group(g), alarm);
         if self.tails[g].excursions() <= TEACHES_MAX {
             tally.tails[g].learn(excess);
@@ -431,11 +444,17 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 }
 
 fn group(g: usize) -> Group {
-    Group { threshold: THRESHOLD, look_days: CELLS[g / 2] as f64 / CELLS_PER_DAY as f64, groups: GROUPS }
+    let threshold = if g.is_multiple_of(2) { THRESHOLD_UP } else { THRESHOLD };
+    Group { threshold, look_days: CELLS[g / 2] as f64 / CELLS_PER_DAY as f64, groups: GROUPS }
 }
 
 fn cell_of(ts: Timestamp) -> i64 {
     ts.as_micros().div_euclid(CELL.as_micros() as i64)
+}
+
+/// Cells since the hour began; every window ends with an hour at the latest.
+fn into_hour(cell: i64) -> u32 {
+    cell.rem_euclid(CELLS_PER_HOUR) as u32
 }
 
 /// How far into its cell an instant is, 0 to 1.

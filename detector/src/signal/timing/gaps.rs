@@ -24,11 +24,16 @@ const SLOW_SHARE: f64 = 0.75;
 const NEIGHBOURS_SHARE: f64 = 0.1;
 /// The least chance of any gap: a memory of so many events knows nothing that is rarer than a tenth of one of them.
 /// (The study's streams are too short for its prior to have faded so far; without an end to it one gap would be proof.)
-pub(super) const SHARE_MIN: f64 = 0.1 / SLOW_EVENTS;
+const SHARE_MIN: f64 = 0.1 / SLOW_EVENTS;
 /// The fast learner's share for a bin it has not seen.
 const FAST_FLOOR: f64 = 0.1;
 /// Weights grow in place of everything else fading; past this all are brought back.
 const GROWN_MAX: f64 = 1e6;
+
+/// The bin of so many whole octaves over a millisecond; beyond an end it is the last.
+pub(super) fn bin_at(octaves: i32) -> usize {
+    usize::try_from(octaves).unwrap_or(0).min(BINS - 1)
+}
 
 /// A histogram with exponential forgetting: instead of fading all bins, the weight of the next event grows.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,10 +63,23 @@ impl<S: Stored, B: Stored> Fading<S, B> {
         self.bins.0[bin].get() / self.total.get()
     }
 
-    /// Mean share of the bins beside this one; at an end the bin itself stands in.
-    pub(super) fn beside(&self, bin: usize) -> f64 {
-        let beside = |b: usize| self.bins.0[b].get();
-        f64::midpoint(beside(bin.saturating_sub(1)), beside((bin + 1).min(BINS - 1))) / self.total.get()
+    /// The part of the neighbours' mean share that a bin is never believed to hold less than.
+    fn beside(&self, bin: usize) -> f64 {
+        let [below, above] = [bin.saturating_sub(1), (bin + 1).min(BINS - 1)].map(|b| self.bins.0[b].get());
+        NEIGHBOURS_SHARE / 2.0 * (below + above) / self.total.get()
+    }
+
+    /// What the bins from `first` on are believed to hold: their share, or [`Self::beside`] where that is more.
+    pub(super) fn shares_from<const N: usize>(&self, first: i32) -> [f64; N] {
+        let part = 1.0 / self.total.get();
+        let held = |octaves: i32| self.bins.0[bin_at(octaves)].get() * part;
+        let (mut shares, mut before, mut now) = ([0.0; N], held(first - 1), held(first));
+        for (share, above) in shares.iter_mut().zip(first + 1..) {
+            let next = held(above);
+            *share = now.max(NEIGHBOURS_SHARE / 2.0 * (before + next)).max(SHARE_MIN);
+            (before, now) = (now, next);
+        }
+        shares
     }
 
     /// What comes next weighs this much more than what came before.
@@ -134,7 +152,7 @@ impl<S: Stored, B: Stored> Gaps<S, B> {
     pub(super) fn known(&self, state: usize, bin: usize) -> f64 {
         let (slow, mid) = (&self.slow[state], &self.mid[state]);
         let mixed = SLOW_SHARE * slow.share(bin) + (1.0 - SLOW_SHARE) * mid.share(bin);
-        mixed.max(NEIGHBOURS_SHARE * slow.beside(bin)).max(SHARE_MIN)
+        mixed.max(slow.beside(bin)).max(SHARE_MIN)
     }
 
     /// Chance of it for one who has just learned what happens now; it has not seen this gap.

@@ -5,16 +5,18 @@
 //! usual pace. How much that prediction counts beside the law without a pace is what it has earned over thousands of
 //! calls, so that an agent that keeps its pace cannot begin to have one in the middle of an attack.
 
-use libm::{exp, log};
+use libm::{exp, floor};
 use serde::{Deserialize, Serialize};
 
-use super::bin_of;
-use super::gaps::{BINS, Fading, SHARE_MIN, SLOW_EVENTS, SLOW_PRIOR};
+use super::gaps::{BINS, Fading, SLOW_EVENTS, SLOW_PRIOR, bin_at};
 use crate::stored::{Half, Row, Stored};
 
 /// Paces half an octave apart, four octaves to either side of the usual.
 const PACES: usize = 17;
 const USUAL: usize = PACES / 2;
+/// Whole octaves from the usual pace to the fastest.
+const REACH: u8 = 4;
+const _: () = assert!(REACH as usize * 2 == USUAL);
 const STEP_OCTAVES: f64 = 0.5;
 /// Chances that a pace stays, moves by one step to one side, and that a new one is drawn.
 const STAYS: f64 = 0.90;
@@ -24,8 +26,6 @@ const DRAWN: f64 = 0.01;
 const UNKNOWN_VARIANCE: f64 = 0.1;
 /// Below this a pace teaches the law of gaps nothing.
 const CHANCE_MIN: f64 = 0.01;
-/// The least share of its neighbours' mean, as for the law without a pace.
-const NEIGHBOURS_SHARE: f64 = 0.1;
 
 /// Chances of the paces, the law at the usual one, and what the prediction has earned.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,7 +35,6 @@ const NEIGHBOURS_SHARE: f64 = 0.1;
 ))]
 pub(super) struct Pace<S = f32, B = Half> {
     chances: Row<B, PACES>,
-    /// In 32 bits: every gap adds to many of its bins, and rounding so often in 16 moves a level by a quarter of a bit.
     law: Fading<S, B>,
     /// Logarithm of the odds that the agent has a pace.
     earned: S,
@@ -44,8 +43,10 @@ pub(super) struct Pace<S = f32, B = Half> {
 /// What the paces predict of one gap.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prediction {
-    bins: [u8; PACES],
-    /// Chances of the paces after the gap.
+    /// Whole octaves of the bin that the fastest pace puts the gap into, and how many above it each does.
+    first: i32,
+    above: [u8; PACES],
+    /// Chances of the paces after the gap; they sum to 1.
     after: [f64; PACES],
     /// Chance of the gap.
     pub(super) chance: f64,
@@ -71,19 +72,30 @@ impl<S: Stored, B: Stored> Pace<S, B> {
 
     /// What is predicted of a gap of so many octaves over a millisecond.
     pub(super) fn predict(&self, gap_octaves: f64) -> Prediction {
-        let now = self.chances.0.map(Stored::get);
-        let whole: f64 = now.iter().sum();
-        let mut prediction = Prediction { bins: [0; PACES], after: [0.0; PACES], chance: 0.0 };
-        for j in 0..PACES {
-            let below = if j > 0 { now[j - 1] } else { now[0] };
-            let above = if j + 1 < PACES { now[j + 1] } else { now[j] };
-            let before = STAYS * now[j] + MOVES * (below + above) + DRAWN * whole * DRAWN_PACES[j];
-            let bin = bin_of(gap_octaves - octaves(j));
-            let law = self.law.share(bin).max(NEIGHBOURS_SHARE * self.law.beside(bin)).max(SHARE_MIN);
-            prediction.bins[j] = bin as u8;
-            prediction.after[j] = before / whole * law;
-            prediction.chance += prediction.after[j];
+        // Beyond its ends the grid of paces goes on as it ended.
+        let mut now = [0.0; PACES + 2];
+        for (now, chance) in now[1..].iter_mut().zip(&self.chances.0) {
+            *now = chance.get();
         }
+        (now[0], now[PACES + 1]) = (now[1], now[PACES]);
+        let whole: f64 = now[1..=PACES].iter().sum();
+        // All paces put the gap into one of so many bins, from that of the fastest; every second one meets it half an
+        // octave lower.
+        let octave = floor(gap_octaves);
+        let (first, lower) =
+            (octave as i32 - i32::from(REACH), usize::from(gap_octaves - octave < STEP_OCTAVES));
+        let laws: [f64; 2 * REACH as usize + 1] = self.law.shares_from(first);
+        let mut prediction = Prediction { first, above: [0; PACES], after: [0.0; PACES], chance: 0.0 };
+        for j in 0..PACES {
+            let before = STAYS * now[j + 1] + MOVES * (now[j] + now[j + 2]) + DRAWN * whole * DRAWN_PACES[j];
+            let i = 2 * REACH as usize - j / 2 - (j % 2) * lower;
+            prediction.above[j] = i as u8;
+            prediction.after[j] = before * laws[i];
+        }
+        let chance: f64 = prediction.after.iter().sum();
+        let part = 1.0 / chance;
+        prediction.after.iter_mut().for_each(|p| *p *= part);
+        prediction.chance = chance / whole;
         prediction
     }
 
@@ -98,23 +110,23 @@ impl<S: Stored, B: Stored> Pace<S, B> {
 
     /// The pace has moved.
     pub(super) fn follow(&mut self, prediction: &Prediction) {
-        self.chances = Row(prediction.after.map(|p| B::put(p / prediction.chance)));
+        self.chances = Row(prediction.after.map(B::put));
     }
 
     /// Learns the law at the usual pace.
     pub(super) fn learn(&mut self, prediction: &Prediction, dither: impl Fn(u32) -> f64) {
         self.law.fade(SLOW_EVENTS);
         for j in 0..PACES {
-            let chance = prediction.after[j] / prediction.chance;
+            let chance = prediction.after[j];
             if chance >= CHANCE_MIN {
-                self.law.add(usize::from(prediction.bins[j]), chance, dither(j as u32));
+                let bin = bin_at(prediction.first + i32::from(prediction.above[j]));
+                self.law.add(bin, chance, dither(j as u32));
             }
         }
     }
 
-    /// Takes note of how well the paces predicted beside the law without one.
-    pub(super) fn earn(&mut self, without: f64, prediction: &Prediction) {
-        let gained = log(prediction.chance / without);
+    /// Takes note of by how many nats the paces predicted better than the law without one.
+    pub(super) fn earn(&mut self, gained: f64) {
         self.earned.update(|w| w * (1.0 - 1.0 / SLOW_EVENTS) + gained);
     }
 }

@@ -37,6 +37,15 @@ pub(super) struct Phase<S> {
     kept: u16,
 }
 
+/// A gap beside the period.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Beat {
+    /// Of more periods than say anything.
+    Lost,
+    /// So far from a whole number of them, in periods, where such a scale was usual.
+    Off(f64, f64),
+}
+
 impl<S: Stored> Phase<S> {
     pub(super) fn new() -> Self {
         Self { period_s: S::default(), scale: S::put(SCALE_YOUNG), sums: [S::default(); 2], kept: 0 }
@@ -59,8 +68,8 @@ impl<S: Stored> Phase<S> {
         (sum - std::f64::consts::LN_2, i)
     }
 
-    /// Takes a gap in; gives what it adds to either alternative.
-    pub(super) fn take(&mut self, gap_s: f64) {
+    /// Takes a gap in.
+    pub(super) fn take(&mut self, gap_s: f64) -> Beat {
         if self.period_s.get() <= 0.0 {
             self.period_s = S::put(gap_s);
         }
@@ -73,24 +82,34 @@ impl<S: Stored> Phase<S> {
             if self.kept == 0 {
                 // No period has held so far, or one that is longer than the agent's: perhaps this gap is it.
                 *self = Self { period_s: S::put(gap_s), ..Self::new() };
-                return;
+                return Beat::Lost;
             }
         }
         if periods > PERIODS_MAX {
-            self.sums[0].update(|s| (s + LOST).max(0.0));
-            return;
+            return Beat::Lost;
         }
         let periods = periods.max(1.0);
         let off = gap_s / period - periods;
-        let laplace = |scale: f64| LAPLACE * exp(-fabs(off) / scale) / (2.0 * scale) + (1.0 - LAPLACE);
-        let null = laplace(scale);
-        self.sums[0].update(|s| (s - log(null)).max(0.0));
-        self.sums[1].update(|s| (s + log(laplace((scale / TIGHTER).max(SCALE_MIN)) / null)).max(0.0));
         let step = if self.kept > KEPT_MIN { STEP } else { 1.0 / (f64::from(self.kept) + 1.0) };
         let relative = (off / periods).clamp(-STEP_MAX, STEP_MAX);
         self.period_s.update(|p| p * exp(step * relative));
         let target = fabs(off).min(4.0 * scale + SCALE_MIN);
         self.scale.update(|s| (s + step * (target - s)).max(SCALE_MIN));
+        Beat::Off(fabs(off), scale)
+    }
+
+    /// Adds to both sums what a gap says.
+    pub(super) fn weigh(&mut self, beat: Beat) {
+        let [lost, tight] = match beat {
+            Beat::Lost => [LOST, 0.0],
+            Beat::Off(off, scale) => {
+                let laplace = |scale: f64| LAPLACE * exp(-off / scale) / (2.0 * scale) + (1.0 - LAPLACE);
+                let null = laplace(scale);
+                [-log(null), log(laplace((scale / TIGHTER).max(SCALE_MIN)) / null)]
+            }
+        };
+        self.sums[0].update(|s| (s + lost).max(0.0));
+        self.sums[1].update(|s| (s + tight).max(0.0));
     }
 
     #[cfg(test)]

@@ -16,8 +16,8 @@ use super::{Context, NAMED, Reading, Timing, TimingPrior, bin_of};
 use crate::Timestamp;
 use crate::random::Random;
 use crate::reference::{Apart, Row, Table, Worst, json, numbers};
-use crate::signal::Strength;
 use crate::signal::tail::{Group, Tail};
+use crate::signal::{Alarm, Strength};
 use crate::verdict::Pattern;
 
 const ALARM_DAYS: f64 = 90.0;
@@ -89,7 +89,8 @@ impl Prototype {
         }
         let suspect = evidence > 0.6 * self.thresholds[0];
 
-        self.phase.take(gap_s);
+        let beat = self.phase.take(gap_s);
+        self.phase.weigh(beat);
         let (phase, phase_evidence) = (self.phase.numbers(), self.phase.evidence().0);
         let is_held = self.phase.is_periodic() && self.quiet_until <= self.events;
         let alarms = phase_evidence > self.thresholds[1] && is_held;
@@ -227,7 +228,7 @@ fn packing_moves_no_level() {
         has_peers: false,
         rate_octaves: 0.0,
         rate_variance: 0.01,
-        alarm_days: ALARM_DAYS,
+        alarm: Alarm::once_in(ALARM_DAYS),
     };
     let mut exact = Timing::<f64, f64>::new(start, &peers);
     let mut packed = Timing::<f32>::new(start, &peers);
@@ -263,13 +264,18 @@ fn highest(gaps_s: impl Iterator<Item = f64>) -> f64 {
     let (mut ts, peers) = (Timestamp::from_millis(1_740_355_200_000), TimingPrior::default());
     let (mut timing, mut tally) = (Timing::<f32>::new(ts, &peers), peers);
     let (rate_octaves, rate_variance) = (0.0, 0.0);
-    let ctx =
-        Context { peers: &peers, has_peers: false, rate_octaves, rate_variance, alarm_days: ALARM_DAYS };
+    let ctx = Context {
+        peers: &peers,
+        has_peers: false,
+        rate_octaves,
+        rate_variance,
+        alarm: Alarm::once_in(ALARM_DAYS),
+    };
     let mut level = |gap_s: f64| {
         ts = ts + Duration::from_secs_f64(gap_s);
-        let Strength { bits, per_day } = timing.count(ts, ctx, &mut tally).now;
-        assert!(bits.is_finite() && per_day > 0.0, "{bits} bits, {per_day} a day");
-        bits - log2(per_day)
+        let Strength { bits, looks } = timing.count(ts, ctx, &mut tally).now;
+        assert!(bits.is_finite() && looks.is_finite(), "{bits} bits, 2^{looks} a day");
+        bits - looks
     };
     gaps_s.map(&mut level).fold(f64::NEG_INFINITY, f64::max)
 }

@@ -4,7 +4,7 @@ use libm::{exp, sqrt};
 use serde::{Deserialize, Serialize};
 
 use super::scale::Expected;
-use super::season::{Pool, Prior, Season, WEEK};
+use super::season::{Prior, Season, WEEK};
 use crate::stored::Stored;
 
 /// Width of the credibility band in standard deviations and its tolerance beyond, and the widest it gets, in nats
@@ -60,8 +60,6 @@ impl<S: Stored> Level<S> {
 /// The expectation of one hour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Hour<S> {
-    /// Calls an hour over the whole week.
-    pub(super) overall: S,
     /// Calls an hour by the profile: this hour's, the neighbours', and this hour's under the other type of day.
     pub(super) base: S,
     before: S,
@@ -80,21 +78,19 @@ impl<S: Stored> Hour<S> {
     /// The hour of the week `hour`; `scatter` is the relative variance of an hour's count beyond Poisson.
     pub(super) fn new<C: Stored>(
         hour: usize,
-        season: &Season<C>,
-        pool: &Pool,
+        season: &Season<S, C>,
         level: &Level<S>,
         prior: Prior,
         scatter: f64,
     ) -> Self {
-        let base = season.base(hour, pool, prior, scatter);
-        let near = |h: usize| season.base(h % WEEK, pool, prior, scatter).per_hour;
+        let base = season.base(hour, prior, scatter);
+        let near = |h: usize| season.base(h % WEEK, prior, scatter).per_hour;
         let (before, after) = (near(hour + WEEK - 1), near(hour + 1));
         let now = level.get(base.per_hour);
         let of_level =
             (1.0 / base.per_hour.max(LEVEL_RATE_MIN) + scatter) / (level.hours.get() + LEVEL_HOURS);
         let width = exp((BAND_DEVIATIONS * sqrt(base.variance + of_level)).min(BAND_MAX));
         Self {
-            overall: S::put(pool.overall(prior)),
             base: S::put(base.per_hour),
             before: S::put(before),
             after: S::put(after),
@@ -110,6 +106,16 @@ impl<S: Stored> Hour<S> {
     /// By how many nats a holiday would move the rate.
     pub(super) fn holiday(&self) -> f64 {
         libm::log(self.other.get() / self.base.get())
+    }
+
+    /// The same in the middle of the hour, where its neighbours have no say and the band is narrowest.
+    pub(super) fn middle(&self) -> Expected {
+        let (base, other) = (self.base.get(), self.other.get());
+        Expected {
+            mean: self.level.get() * base / 60.0,
+            high: self.high.get() * base.max(other),
+            low: self.low.get() * base.min(other),
+        }
     }
 
     /// Expected in one minute of the hour. The edges take the larger and the smaller of this hour's rate, its

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TAILS;
 use super::season::Prior;
+use crate::signal::Alarm;
 use crate::signal::tail::PeerTail;
 
 /// Calls an hour of an agent of which nothing at all is known, and how unsure that is: log-sd 1.2 (study §1).
@@ -70,8 +71,8 @@ pub(crate) struct Context<'a> {
     pub(crate) has_peers: bool,
     /// Calls an hour that the agent's manifest declares, > 0.
     pub(crate) declared_per_hour: Option<f64>,
-    /// Days between two false alarms of this family at which learning rests.
-    pub(crate) alarm_days: f64,
+    /// Where this family's learning rests.
+    pub(crate) alarm: Alarm,
 }
 
 impl Context<'_> {

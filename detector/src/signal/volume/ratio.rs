@@ -6,7 +6,7 @@
 
 use std::f64::consts::{LN_2, LN_10};
 
-use libm::log1p;
+use crate::ln::ln;
 
 /// Rate factors told apart upward (study: `rho_up`), and their logarithms.
 pub(super) const UP: [f64; 5] = [1.5, 2.0, 4.0, 12.0, 50.0];
@@ -24,20 +24,36 @@ pub(super) struct Lines<const N: usize> {
     none: [f64; N],
 }
 
+/// What an event says upward at most, after any `m` from this on whose shape is for it no larger than `r` is for this
+/// one.
+pub(super) fn most_per_event(m: f64, r: f64) -> f64 {
+    LN_UP[4] - least_turn(UP[4], m / (r + m))
+}
+
+/// Nowhere above ln(1 + x), x = (factor − 1)·`share` ≥ 0: 3x(2 + x)/(6 + 6x + x²), the Padé approximant of order 2/2.
+fn least_turn(factor: f64, share: f64) -> f64 {
+    let x = (factor - 1.0) * share;
+    3.0 * x * (2.0 + x) / (6.0 + x * (6.0 + x))
+}
+
 impl Lines<5> {
     /// Upward, with `m` expected so far and the shape `r`.
     pub(super) fn up(m: f64, r: f64) -> Self {
-        Self::new(r, |i| LN_UP[i], |i| log1p((UP[i] - 1.0) * m / (r + m)))
+        let part = 1.0 / (r + m);
+        Self::new(r, LN_UP, ln(UP.map(|factor| (r + factor * m) * part)))
     }
 
-    /// Nowhere below [`Self::up`], and without a logarithm: for x ≥ 0, ln(1 + x) ≥ 3x(2 + x)/(6 + 6x + x²), the Padé
-    /// approximant of order 2/2.
+    /// Nowhere below [`Self::up`], and without a logarithm.
     pub(super) fn up_bound(m: f64, r: f64) -> Self {
-        let turn = |i: usize| {
-            let x = (UP[i] - 1.0) * m / (r + m);
-            3.0 * x * (2.0 + x) / (6.0 + x * (6.0 + x))
-        };
-        Self::new(r, |i| LN_UP[i], turn)
+        let share = m / (r + m);
+        Self::new(r, LN_UP, UP.map(|factor| least_turn(factor, share)))
+    }
+
+    /// Nowhere below [`Self::up`] of any `m` from this on whose shape is `r_min` or more, and for its `m` no larger than
+    /// `r_max` is for this one: what an event adds grows with the shape over the mean and depends on nothing else, and none at
+    /// all says the less the smaller both are.
+    pub(super) fn up_between(m: f64, (r_min, r_max): (f64, f64)) -> Self {
+        Self { slope: Self::up_bound(m, r_max).slope, none: Self::up_bound(m, r_min).none }
     }
 
     /// Nowhere below what these lines, of `m` and `r`, become for any `m` or `r` that is larger, `r` up to `r_max`. With r
@@ -61,26 +77,30 @@ impl Lines<5> {
 impl Lines<3> {
     /// Downward.
     pub(super) fn down(m: f64, r: f64) -> Self {
-        Self::new(r, |i| LN_DOWN[i], |i| log1p((DOWN[i] - 1.0) * m / (r + m)))
+        let part = 1.0 / (r + m);
+        Self::new(r, LN_DOWN, ln(DOWN.map(|factor| (r + factor * m) * part)))
     }
 
     /// Nowhere below [`Self::down`]: for x ≥ 0, ln(1 + x) ≤ x(6 + x)/(6 + 4x), the Padé approximant of order 2/1.
     pub(super) fn down_bound(m: f64, r: f64) -> Self {
-        let turn = |i: usize| {
-            let x = (1.0 - DOWN[i]) * m / (r + DOWN[i] * m);
+        let turn = |factor: f64| {
+            let x = (1.0 - factor) * m / (r + factor * m);
             -x * (6.0 + x) / (6.0 + 4.0 * x)
         };
-        Self::new(r, |i| LN_DOWN[i], turn)
+        Self::new(r, LN_DOWN, DOWN.map(turn))
+    }
+
+    /// Nowhere below [`Self::down`] of any shape up to `r_max`: the larger it is the more none at all says, and no event
+    /// is evidence downward.
+    pub(super) fn down_at_most(m: f64, r_max: f64) -> Self {
+        Self { slope: [0.0; 3], ..Self::down_bound(m, r_max) }
     }
 }
 
 impl<const N: usize> Lines<N> {
-    fn new(r: f64, ln_factor: impl Fn(usize) -> f64, turn: impl Fn(usize) -> f64) -> Self {
-        let turns: [f64; N] = std::array::from_fn(turn);
-        Self {
-            slope: std::array::from_fn(|i| ln_factor(i) - turns[i]),
-            none: std::array::from_fn(|i| -r * turns[i]),
-        }
+    /// From the logarithms of the factors, and of what they turn the expectation by.
+    fn new(r: f64, ln_factors: [f64; N], turns: [f64; N]) -> Self {
+        Self { slope: std::array::from_fn(|i| ln_factors[i] - turns[i]), none: turns.map(|turn| -r * turn) }
     }
 
     /// The ratio of factor `i` after `n` events.
@@ -114,15 +134,24 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn bounds_are_never_below(m in 0.0..1e4_f64, r in 1e-3..1e3_f64, n in 0..10_000_u32) {
+        fn bounds_are_never_below(m in 0.0..1e4_f64, r in 1e-3..1e3_f64, more in 0.0..9.0_f64, n in 0..10_000_u32) {
             let n = f64::from(n);
             for i in 0..5 {
                 let slack = 1e-9 * (1.0 + n);
                 proptest::prop_assert!(Lines::up_bound(m, r).at(i, n) + slack >= Lines::up(m, r).at(i, n));
+                let between = Lines::up_between(m, (r / 3.0, r));
+                for share in [0.0, 0.3, 1.0] {
+                    let (low, high) = (r / 3.0, r * (1.0 + more));
+                    let later = Lines::up(m * (1.0 + more), low + share * (high - low));
+                    proptest::prop_assert!(between.at(i, n) + slack >= later.at(i, n));
+                    proptest::prop_assert!(n * most_per_event(m, r) + slack >= later.at(i, n));
+                }
             }
             for i in 0..3 {
                 let slack = 1e-9 * (1.0 + n);
                 proptest::prop_assert!(Lines::down_bound(m, r).at(i, n) + slack >= Lines::down(m, r).at(i, n));
+                let less = Lines::down(m, r / (1.0 + more));
+                proptest::prop_assert!(Lines::down_at_most(m, r).at(i, n) + slack >= less.at(i, n));
             }
         }
 

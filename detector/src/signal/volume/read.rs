@@ -3,14 +3,16 @@
 use std::f64::consts::LN_2;
 use std::sync::LazyLock;
 
-use libm::{exp, log, log2};
+use libm::{exp, log};
 
-use super::ratio::{Lines, UP};
+use super::ratio::{self, Lines, UP};
 use super::scale::Expected;
 use super::scatter::Shape;
 use super::{
-    CELL, CELLS, CELLS_PER_HOUR, Context, SCALES, THRESHOLD, Volume, VolumeTally, group, into_cell, ramp,
+    CELL, CELLS, CELLS_PER_HOUR, CELLS_PER_MINUTE, Context, SCALES, THRESHOLD, THRESHOLD_UP, Volume,
+    VolumeTally, group, into_cell, into_hour, ramp,
 };
+use crate::ln::ln;
 use crate::signal::tail::Rule;
 use crate::signal::{Story, Strength};
 use crate::stored::Stored;
@@ -20,6 +22,9 @@ use crate::{Timestamp, signal};
 /// The price of taking the best of several factors, nats (study: `max S − ln #`).
 const LN_5: f64 = 1.609_437_912_434_100_3;
 const LN_3: f64 = 1.098_612_288_668_109_8;
+
+/// The linear moment is never taken for less than this in a logarithm (study: 1e-4).
+const LN_FANO_MIN: f64 = 1e-4;
 
 /// Bits by which silence stays under the alarm; learning rests for it all the same.
 const UNDER_ALARM: f64 = 1e-3;
@@ -88,18 +93,19 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     /// window's dispersion (study §1).
     pub(super) fn shape(&self, k: usize) -> Shape {
         let own = self.scales[k].shape();
-        let open = self.cell.rem_euclid(CELLS[k]) + 1;
+        let open = i64::from(into_hour(self.cell) % CELLS[k] as u32) + 1;
         if open == CELLS[k] {
             return own;
         }
         let below = (0..k).rev().find(|j| CELLS[*j] <= open).unwrap_or(0);
         let at = |cells: i64| LN_CELLS[cells as usize];
         let w = (at(open) - at(CELLS[below])) / (at(CELLS[below + 1]) - at(CELLS[below]));
-        let between = |a: S, b: S| exp(a.get() + w * (b.get() - a.get()));
-        let (a, b) = (&self.scales[below], &self.scales[below + 1]);
+        let [a, b] = [below, below + 1].map(|j| &self.scales[j].scatter);
+        let [ln_relative, ln_relative_b, ln_fano, ln_fano_b] =
+            ln([a.relative(), b.relative(), a.fano().max(LN_FANO_MIN), b.fano().max(LN_FANO_MIN)]);
         Shape {
-            relative: own.relative.max(between(a.ln_relative, b.ln_relative)),
-            fano: between(a.ln_fano, b.ln_fano).max(self.scales[k].clumps.fano()),
+            relative: own.relative.max(exp(ln_relative + w * (ln_relative_b - ln_relative))),
+            fano: exp(ln_fano + w * (ln_fano_b - ln_fano)).max(self.scales[k].clumps.fano()),
         }
     }
 
@@ -111,17 +117,20 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             return self.strongest_of_days().into();
         }
         self.flush();
-        let (more, whole) = (self.expected_in_cell(into_cell(ts)), self.expected_in_cell(1.0));
         let mut strongest = self.strongest_of_days();
-        let mut room = u32::MAX;
+        let (mut room, more) = (u32::MAX, self.expected_in_cell(into_cell(ts)));
         for k in 0..SCALES {
-            let expected = self.scales[k].expected(more);
-            let shape = self.shape(k);
-            let r = shape.at(expected.mean);
-            let shapes = (r, shape.at(self.scales[k].expected(whole).mean));
-            room = room.min(self.count_up(k, expected, shapes, ctx, tally, &mut strongest));
+            let after = self.scales[k].n.saturating_add(1);
+            if !self.is_out(2 * k) && after >= self.scales[k].quiet {
+                self.scales[k].quiet = self.quiet(k, more);
+            }
+            room = room.min(if !self.is_out(2 * k) && after < self.scales[k].quiet {
+                self.scales[k].quiet - 1 - after
+            } else {
+                self.count_up(k, more, ctx, tally, &mut strongest)
+            });
             if self.is_out(2 * k + 1) {
-                self.count_down(k, expected, r, ctx, &mut strongest);
+                self.count_down(k, more, ctx, &mut strongest);
             }
         }
         self.fresh = 1;
@@ -131,13 +140,39 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         strongest.into()
     }
 
-    /// One call more on scale `k`, upward, whose window has the shape `r` now and `r_end` at the end of the cell. Gives how
-    /// many more may come in this cell before another look.
+    /// Under how many calls the open window of scale `k` says nothing upward, whenever in it they come. Most calls of most
+    /// agents need no more than that, which takes no logarithm.
+    fn quiet(&self, k: usize, more: Expected) -> u32 {
+        let scale = &self.scales[k];
+        let now = scale.expected(more);
+        let highest = scale.up.iter().map(|s| s.get()).fold(0.0, f64::max);
+        let shape = scale.shape_at_most().at(now.high);
+        let least = (THRESHOLD_UP + LN_5 - highest) / ratio::most_per_event(now.high, shape);
+        if least >= f64::from(scale.n) + 2.0 {
+            return least as u32;
+        }
+        // Until the window ends the shape is at least that of the widest of what it is interpolated from now, for it grows
+        // with the mean, and a shorter scale that gets wider says so; and at most that of its own scatter alone.
+        let mut widest = scale.shape_at_most();
+        for shorter in &self.scales[..=k] {
+            widest.relative = widest.relative.max(shorter.scatter.relative());
+            widest.fano = widest.fano.max(shorter.scatter.fano()).max(LN_FANO_MIN);
+        }
+        let shapes = (widest.at(now.mean), shape);
+        Lines::up_between(now.high, shapes).least_count(|i| scale.up[i].get(), THRESHOLD_UP + LN_5)
+    }
+
+    /// The mean of the whole window of scale `k` that is open now, and what its lower edge is nowhere above.
+    fn expected_at_end(&self, k: usize) -> Expected {
+        let left = CELLS[k] as u32 - into_hour(self.cell) % CELLS[k] as u32;
+        self.scales[k].expected(self.hour.middle().over(f64::from(left) / CELLS_PER_MINUTE as f64))
+    }
+
+    /// One call more on scale `k`, upward. Gives how many more may come in this cell before another look.
     fn count_up(
         &mut self,
         k: usize,
-        expected: Expected,
-        (r, r_end): (f64, f64),
+        more: Expected,
         ctx: Context<'_>,
         tally: &mut VolumeTally,
         strongest: &mut Strongest,
@@ -146,14 +181,18 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         let after = n.saturating_add(1);
         let scale = self.scales[k];
         let sums = |i: usize| scale.up[i].get();
-        let least = |lines: Lines<5>| {
-            lines.while_shape_grows(expected.high, r, r_end).least_count(sums, THRESHOLD + LN_5)
+        let (expected, at_end) = (scale.expected(more), scale.expected(self.expected_in_cell(1.0)));
+        let shape = self.shape(k);
+        let (r, r_end) = (shape.at(expected.mean), shape.at(at_end.mean));
+        let room = |lines: Lines<5>| {
+            let lines = lines.while_shape_grows(expected.high, r, r_end);
+            let least = lines.least_count(sums, THRESHOLD_UP + LN_5);
+            (after < least).then(|| least - 1 - after)
         };
-        if !self.is_out(2 * k) {
-            let least = least(Lines::up_bound(expected.high, r));
-            if after < least {
-                return least - 1 - after;
-            }
+        if !self.is_out(2 * k)
+            && let Some(room) = room(Lines::up_bound(expected.high, r))
+        {
+            return room;
         }
         let lines = Lines::up(expected.high, r);
         let (sum_before, _) = lines.best(sums, f64::from(n));
@@ -166,19 +205,14 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             strongest.now(self.strength(2 * k, sum - LN_5, ctx), Place::Up(k, i));
             return 0;
         }
-        least(lines).saturating_sub(after.saturating_add(1))
+        room(lines).unwrap_or(0)
     }
 
     /// One call more on scale `k`, downward: it can only calm.
-    fn count_down(
-        &mut self,
-        k: usize,
-        expected: Expected,
-        r: f64,
-        ctx: Context<'_>,
-        strongest: &mut Strongest,
-    ) {
+    fn count_down(&mut self, k: usize, more: Expected, ctx: Context<'_>, strongest: &mut Strongest) {
         let scale = self.scales[k];
+        let expected = scale.expected(more);
+        let r = self.shape(k).at(expected.mean);
         let n = f64::from(scale.n);
         let lines = Lines::down(expected.low, r);
         let (before, _) = lines.best(|i| scale.down[i].get(), n);
@@ -187,8 +221,9 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         strongest.now(self.strength(2 * k + 1, sum - LN_3, ctx), Place::Down(k, i));
     }
 
-    /// The timer: what silence says grows without calls, and excursions end without them.
-    pub(super) fn look_at_end_of_cell(&mut self, ctx: Context<'_>, tally: &mut VolumeTally) {
+    /// The timer: what silence says grows without calls, and excursions end without them. The windows of the first `closed`
+    /// scales have just been closed.
+    pub(super) fn look_at_end_of_cell(&mut self, closed: usize, ctx: Context<'_>, tally: &mut VolumeTally) {
         let mut strongest = Strongest { before: Strength::CALM, now: Strength::CALM, at: None };
         for k in 0..SCALES {
             let scale = self.scales[k];
@@ -199,11 +234,15 @@ impl<S: Stored, C: Stored> Volume<S, C> {
                 self.look(2 * k, sum - LN_5, ctx, tally);
                 strongest.now(self.strength_if_out(2 * k, sum - LN_5, ctx), Place::Up(k, i));
             }
-            if k == 0 {
+            if k == 0 || self.still & (1 << k) != 0 && !self.is_out(2 * k + 1) {
+                continue;
+            }
+            if k >= closed && !self.is_out(2 * k + 1) && self.is_still(k) {
+                self.still |= 1 << k;
                 continue;
             }
             let highest = scale.down.iter().map(|s| s.get()).fold(0.0, f64::max);
-            // With as many calls as the lower edge expects, no downward ratio is above zero.
+            // With as many calls as the lower edge expects, and of a window that has not begun, no downward ratio is above zero.
             if !self.is_out(2 * k + 1) && n >= expected.low && highest <= THRESHOLD + LN_3 {
                 continue;
             }
@@ -216,6 +255,18 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             }
         }
         self.answer(&strongest, ctx);
+    }
+
+    /// Whether scale `k` has nothing to say downward if not a call more comes in its window.
+    fn is_still(&self, k: usize) -> bool {
+        let (scale, at_end) = (&self.scales[k], self.expected_at_end(k));
+        let highest = scale.down.iter().map(|s| s.get()).fold(0.0, f64::max);
+        // Of a Poisson process without a call the rarest rate says nine tenths of what was expected, and no other law more.
+        if highest + at_end.low <= THRESHOLD + LN_3 {
+            return true;
+        }
+        let lines = Lines::down_at_most(at_end.low, scale.shape_at_most().at(at_end.mean));
+        lines.best(|i| scale.down[i].get(), 0.0).0 <= THRESHOLD + LN_3
     }
 
     /// Shows group `g` its evidence.
@@ -242,10 +293,10 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 
     fn strength(&self, g: usize, evidence: f64, ctx: Context<'_>) -> Strength {
         let rule = self.rule(g, ctx);
-        let strength = Strength { bits: rule.bits(evidence), per_day: rule.per_day() };
+        let strength = rule.strength(evidence);
         // Silence is at most a watch (design: detection, "absence"), however long it lasts.
-        let most = if g % 2 == 1 { log2(ctx.alarm_days) - UNDER_ALARM } else { f64::INFINITY };
-        Strength { bits: strength.bits.min((most + log2(strength.per_day)).max(0.0)), ..strength }
+        let most = if g % 2 == 1 { ctx.alarm.level - UNDER_ALARM } else { f64::INFINITY };
+        Strength { bits: strength.bits.min((most + strength.looks).max(0.0)), ..strength }
     }
 
     fn strength_if_out(&self, g: usize, evidence: f64, ctx: Context<'_>) -> Strength {
@@ -258,14 +309,14 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         if evidence <= 0.0 {
             return Strongest { before: Strength::CALM, now: Strength::CALM, at: None };
         }
-        let days = Strength { bits: evidence / LN_2, per_day: ramp::LOOKS_PER_DAY };
+        let days = Strength::new(evidence / LN_2, ramp::LOOKS_PER_DAY);
         Strongest { before: days, now: days, at: Some(Place::Ramp) }
     }
 
     /// Where an alarm is due, learning rests.
     fn answer(&mut self, strongest: &Strongest, ctx: Context<'_>) {
         if let Some(at) = strongest.at
-            && strongest.now.level() >= log2(ctx.alarm_days) - 2.0 * UNDER_ALARM
+            && strongest.now.level() >= ctx.alarm.level - 2.0 * UNDER_ALARM
         {
             self.begin_rest(at);
         }
@@ -358,7 +409,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             } else {
                 Lines::down(expected.low, r).best(|i| scale.down[i].get(), f64::from(n)).0 - LN_3
             };
-            evidence <= THRESHOLD || self.strength(g, evidence, ctx).level() < level
+            evidence <= group(g).threshold || self.strength(g, evidence, ctx).level() < level
         };
         if g % 2 == 0 {
             // Evidence that stands without a single call in the window was there before it.

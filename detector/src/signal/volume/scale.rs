@@ -1,10 +1,9 @@
 //! One window length: the window that is open, its CUSUMs, and how counts of this length scatter.
 
-use libm::log;
 use serde::{Deserialize, Serialize};
 
 use super::ratio::Lines;
-use super::scatter::{Clumps, Echo, Scatter, Shape};
+use super::scatter::{Clumps, ECHO_STEP, Echo, Scatter, Shape};
 use crate::stored::Stored;
 
 /// Expected calls over a stretch of time: the mean, and the two edges of its credibility band.
@@ -22,22 +21,40 @@ impl Expected {
     }
 }
 
+/// So many windows without a call: what they leave of the past, what they weigh after it, and what they leave of the
+/// echo's running mean.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Idle {
+    pub(super) windows: f64,
+    pub(super) fade: f64,
+    weight: f64,
+    pub(super) echo: f64,
+}
+
+impl Idle {
+    /// `fade` is what one window leaves.
+    pub(super) fn new(windows: i64, fade: f64) -> Self {
+        let windows = windows as f64;
+        let all = libm::pow(fade, windows);
+        let weight = (1.0 - all) / (1.0 - fade);
+        Self { windows, fade: all, weight, echo: libm::pow(1.0 - ECHO_STEP, windows) }
+    }
+}
+
 /// The state of one scale.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Scale<S> {
-    /// Calls in the open window.
+    /// Calls in the open window, and under how many it can say nothing upward, whenever they come; 0 is always safe.
     pub(super) n: u32,
-    /// Expected in it up to the start of the present cell: by the profile alone, and with what the echo makes of it.
-    profile: S,
+    #[serde(skip)]
+    pub(super) quiet: u32,
+    /// Expected in it up to the start of the present cell by the profile alone; the echo multiplies it.
     mean: S,
     high: S,
     low: S,
     pub(super) echo: Echo<S>,
     pub(super) scatter: Scatter<S>,
     pub(super) clumps: Clumps<S>,
-    /// Logarithms of the scatter's two numbers; open windows interpolate between scales in them.
-    pub(super) ln_relative: S,
-    pub(super) ln_fano: S,
     /// CUSUMs at the start of the window, and how many windows ago each was last zero, 255 at most.
     pub(super) up: [S; 5],
     pub(super) up_age: [u8; 5],
@@ -45,20 +62,10 @@ pub(super) struct Scale<S> {
     pub(super) down_age: [u8; 3],
 }
 
-/// The linear moment is never taken for less than this in a logarithm (study: 1e-4).
-const LN_FANO_MIN: f64 = 1e-4;
-
 impl<S: Stored> Scale<S> {
     /// A scale whose windows are expected to hold `m` calls.
     pub(super) fn new(m: f64) -> Self {
-        let mut scale = Self {
-            echo: Echo::new(),
-            scatter: Scatter::prior(m),
-            clumps: Clumps::prior(),
-            ..Self::default()
-        };
-        scale.refresh();
-        scale
+        Self { echo: Echo::new(), scatter: Scatter::prior(m), clumps: Clumps::prior(), ..Self::default() }
     }
 
     /// The shape of whole windows.
@@ -67,79 +74,74 @@ impl<S: Stored> Scale<S> {
         Shape { relative, fano: fano.max(self.clumps.fano()) }
     }
 
-    /// Brings the logarithms up to date.
-    pub(super) fn refresh(&mut self) {
-        self.ln_relative = S::put(log(self.scatter.relative()));
-        self.ln_fano = S::put(log(self.scatter.fano().max(LN_FANO_MIN)));
+    /// What the shape of an open window is nowhere above, whatever its length.
+    pub(super) fn shape_at_most(&self) -> Shape {
+        Shape { relative: self.scatter.relative(), fano: self.clumps.fano() }
     }
 
     /// Expected in the open window so far, where `more` came since the cell began.
     pub(super) fn expected(&self, more: Expected) -> Expected {
         let factor = self.echo.factor();
         Expected {
-            mean: self.mean.get() + more.mean * factor,
-            high: self.high.get() + more.high * factor.max(1.0),
-            low: self.low.get() + more.low * factor.min(1.0),
+            mean: (self.mean.get() + more.mean) * factor,
+            high: (self.high.get() + more.high) * factor.max(1.0),
+            low: (self.low.get() + more.low) * factor.min(1.0),
         }
     }
 
     /// The cell ends; this much was expected in it.
     pub(super) fn expose(&mut self, cell: Expected) {
-        let so_far = self.expected(cell);
-        self.profile.update(|p| p + cell.mean);
-        self.mean = S::put(so_far.mean);
-        self.high = S::put(so_far.high);
-        self.low = S::put(so_far.low);
+        self.mean.update(|m| m + cell.mean);
+        self.high.update(|m| m + cell.high);
+        self.low.update(|m| m + cell.low);
     }
 
     /// Takes the finished window into the CUSUMs, or as many alike.
     pub(super) fn close(&mut self, windows: i64, shape: Shape) {
-        let n = f64::from(self.n);
+        let (n, expected) = (f64::from(self.n), self.expected(Expected::default()));
+        let r = shape.at(expected.mean);
         let resting = |sums: &[S]| sums.iter().all(|s| s.get() <= 0.0);
         // Without a call no upward ratio is above zero.
         if self.n > 0 || !resting(&self.up) {
-            let lines = Lines::up(self.high.get(), shape.at(self.mean.get()));
-            add(&mut self.up, &mut self.up_age, &lines, n, windows);
+            add(&mut self.up, &mut self.up_age, &Lines::up(expected.high, r), n, windows);
         }
-        let (m, r) = (self.low.get(), shape.at(self.mean.get()));
-        if !resting(&self.down) || Lines::down_bound(m, r).best(|_| 0.0, n).0 > 0.0 {
-            add(&mut self.down, &mut self.down_age, &Lines::down(m, r), n, windows);
+        if !resting(&self.down) || Lines::down_bound(expected.low, r).best(|_| 0.0, n).0 > 0.0 {
+            add(&mut self.down, &mut self.down_age, &Lines::down(expected.low, r), n, windows);
         }
     }
 
     /// Learns how the finished window scattered; `fade` is what is left of the past after one window.
     pub(super) fn learn(&mut self, fade: f64, excursion: bool) {
-        let n = f64::from(self.n);
-        self.scatter.learn(n, self.mean.get(), fade);
-        self.clumps.learn_many(n, self.mean.get(), fade, 1.0);
-        self.echo.learn(n, self.profile.get(), fade, excursion);
+        let (n, m) = (f64::from(self.n), self.expected(Expected::default()).mean);
+        self.scatter.learn(n, m, fade);
+        self.clumps.learn_many(n, m, fade, 1.0);
+        self.echo.learn(n, self.mean.get(), fade, excursion);
     }
 
-    /// The same for so many windows without a call.
-    pub(super) fn learn_idle(&mut self, windows: i64, fade: f64) {
-        let all = libm::pow(fade, windows as f64);
-        let weight = (1.0 - all) / (1.0 - fade);
-        self.scatter.learn_many(0.0, self.mean.get(), all, weight);
-        self.clumps.learn_many(0.0, self.mean.get(), all, weight);
-        self.echo.learn_idle(windows as f64, self.profile.get(), all);
+    /// The same for windows without a call.
+    pub(super) fn learn_idle(&mut self, idle: &Idle) {
+        let m = self.expected(Expected::default()).mean;
+        self.scatter.learn_many(0.0, m, idle.fade, idle.weight);
+        self.clumps.learn_many(0.0, m, idle.fade, idle.weight);
+        self.echo.learn_idle(self.mean.get(), idle);
     }
 
     #[cfg(test)]
     pub(super) fn profile(&self) -> f64 {
-        self.profile.get()
+        self.mean.get()
     }
 
     /// Begins the next window.
     pub(super) fn begin(&mut self) {
-        self.n = 0;
-        [self.profile, self.mean, self.high, self.low] = [S::default(); 4];
+        (self.n, self.quiet) = (0, 0);
+        [self.mean, self.high, self.low] = [S::default(); 3];
     }
 
     /// Drops all evidence.
     pub(super) fn rest(&mut self) {
         self.up = [S::default(); 5];
         self.down = [S::default(); 3];
-        (self.up_age, self.down_age) = ([0; 5], [0; 3]);
+        (self.up_age, self.down_age, self.quiet) = ([0; 5], [0; 3], 0);
     }
 }
 

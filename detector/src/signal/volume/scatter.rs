@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::scale::Idle;
 use crate::stored::Stored;
 
 /// Weight of the prior, in windows; 1/r = 3, and a Fano factor of 0.9 of a window's mean where that is over 1 (study §1,
@@ -142,11 +143,13 @@ pub(super) struct Echo<S> {
     /// Σw(x−1)(y−1) and Σw(x−1)² less its prior, from which φ is made.
     with: S,
     square: S,
+    /// φ times the deviation.
+    next: S,
 }
 
 /// Weight of the prior φ = 0, how fast the running mean moves, the largest ratio it takes, and the largest φ.
 const ECHO_PRIOR: f64 = 30.0;
-const ECHO_STEP: f64 = 0.25;
+pub(super) const ECHO_STEP: f64 = 0.25;
 const ECHO_RATIO_MAX: f64 = 30.0;
 const ECHO_MAX: f64 = 0.95;
 
@@ -164,7 +167,11 @@ impl<S: Stored> Echo<S> {
     /// By what the next window's expectation is multiplied: never below 1 for the test upward, never above for that
     /// downward, or the start of every session would be news.
     pub(super) fn factor(&self) -> f64 {
-        1.0 + self.share() * self.recent.get()
+        1.0 + self.next.get()
+    }
+
+    fn announce(&mut self) {
+        self.next = S::put(self.share() * self.recent.get());
     }
 
     /// A window that was expected to hold `m` held `n`. In an excursion upward the share is not learned: a change that
@@ -178,18 +185,20 @@ impl<S: Stored> Echo<S> {
         self.with.update(|s| s * fade + weight * x * y);
         self.square.update(|s| s * fade + weight * x * x);
         self.recent.update(|x| x + ECHO_STEP * (y - x));
+        self.announce();
     }
 
-    /// `k` windows without a call; `all` is what is left of the past after them. The sums of a running mean on its way to
-    /// nothing are geometric; what fades within the run itself is not told apart.
-    pub(super) fn learn_idle(&mut self, k: f64, m: f64, all: f64) {
+    /// Windows without a call that were each expected to hold `m`. The sums of a running mean on its way to nothing are
+    /// geometric; what fades within the run itself is not told apart.
+    pub(super) fn learn_idle(&mut self, m: f64, idle: &Idle) {
         let (weight, start) = (m / (1.0 + m), self.recent.get() + 1.0);
-        let left = libm::pow(1.0 - ECHO_STEP, k);
+        let Idle { windows: k, fade: all, echo: left, .. } = *idle;
         let sum = start * (1.0 - left) / ECHO_STEP;
         let squares = start * start * (1.0 - left * left) / (ECHO_STEP * (2.0 - ECHO_STEP));
         self.with.update(|s| s * all + weight * (k - sum));
         self.square.update(|s| s * all + weight * (k - 2.0 * sum + squares));
         self.recent = S::put(start * left - 1.0);
+        self.announce();
     }
 
     #[cfg(test)]

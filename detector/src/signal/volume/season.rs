@@ -46,33 +46,129 @@ pub(super) struct Base {
     pub(super) own: f64,
 }
 
-/// Calls and hours of exposure for every hour of the week.
+/// Calls and hours of exposure for every hour of the week, and how far its hours lie apart.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(bound(serialize = "C: Serialize", deserialize = "C: Stored + Deserialize<'de>"))]
-pub(super) struct Season<C = Half> {
+#[serde(bound(
+    serialize = "S: Serialize, C: Serialize",
+    deserialize = "S: Stored + Deserialize<'de>, C: Stored + Deserialize<'de>"
+))]
+pub(super) struct Season<S = f32, C = Half> {
     calls: Row<C, WEEK>,
     hours: Row<C, WEEK>,
+    /// Sums of both.
+    all: [S; 2],
+    /// Relative variance that every step to a finer hour adds, as far as it is known; infinite where it is not.
+    apart: [S; 3],
 }
 
-impl<C: Stored> Default for Season<C> {
+/// Calls and hours of exposure.
+type Seen = (f64, f64);
+
+impl<S: Stored, C: Stored> Default for Season<S, C> {
     fn default() -> Self {
-        Self { calls: Row::default(), hours: Row::default() }
+        let unknown = [S::put(f64::INFINITY); 3];
+        Self { calls: Row::default(), hours: Row::default(), all: [S::default(); 2], apart: unknown }
     }
 }
 
-impl<C: Stored> Season<C> {
+impl<S: Stored, C: Stored> Season<S, C> {
     /// Learns a finished hour: its calls, and its exposure at the level of then.
     pub(super) fn learn(&mut self, hour: usize, calls: f64, exposure: f64) {
+        let before = self.seen(hour);
         self.calls.0[hour].update(|n| n * WEEKLY + calls);
         self.hours.0[hour].update(|e| e * WEEKLY + exposure);
+        let now = self.seen(hour);
+        self.all[0].update(|n| n + now.0 - before.0);
+        self.all[1].update(|e| e + now.1 - before.1);
+    }
+
+    fn seen(&self, hour: usize) -> Seen {
+        (self.calls.0[hour].get(), self.hours.0[hour].get())
+    }
+
+    /// An hour of the day, summed over weekdays and over the weekend.
+    fn of_types(&self, hour_of_day: usize) -> [Seen; 2] {
+        let mut of_types = [(0.0, 0.0); 2];
+        for day in 0..7 {
+            let (calls, hours) = self.seen(day * 24 + hour_of_day);
+            let of_type = &mut of_types[usize::from(day >= 5)];
+            *of_type = (of_type.0 + calls, of_type.1 + hours);
+        }
+        of_types
+    }
+
+    /// Calls an hour over the whole week.
+    pub(super) fn overall(&self, prior: Prior) -> f64 {
+        let [calls, hours] = self.all.map(Stored::get);
+        (calls + prior.hours * prior.per_hour) / (hours + prior.hours)
+    }
+
+    /// Estimates how far hours lie apart. `scatter` is the relative variance of an hour's count beyond Poisson.
+    ///
+    /// Children of a step that lie no further from their parents than chance alone would put them are one: τ² is the
+    /// moment estimate of their relative variance, and two of its deviations (empirical Bayes).
+    pub(super) fn compare(&mut self, prior: Prior, scatter: f64) {
+        let mut all = (0.0, 0.0);
+        for hour in 0..WEEK {
+            let seen = self.seen(hour);
+            all = (all.0 + seen.0, all.1 + seen.1);
+        }
+        self.all = [S::put(all.0), S::put(all.1)];
+        let overall = self.overall(prior);
+        let mut spreads = [Spread::default(); 3];
+        for hour in 0..24 {
+            let of_types = self.of_types(hour);
+            let of_day = (of_types[0].0 + of_types[1].0, of_types[0].1 + of_types[1].1);
+            spreads[0].add(of_day, overall, scatter);
+            let of_day = rate(of_day, overall);
+            let of_types = of_types.map(|of_type| {
+                spreads[1].add(of_type, of_day, scatter);
+                rate(of_type, of_day)
+            });
+            for day in 0..7 {
+                spreads[2].add(self.seen(day * 24 + hour), of_types[usize::from(day >= 5)], scatter);
+            }
+        }
+        for ((apart, spread), children) in self.apart.iter_mut().zip(spreads).zip([24.0, 24.0, 120.0]) {
+            *apart = S::put(spread.beyond_chance(children));
+        }
+    }
+
+    /// The expectation for one hour of the week.
+    pub(super) fn base(&self, hour: usize, prior: Prior, scatter: f64) -> Base {
+        let weekend = usize::from(hour / 24 >= 5);
+        let of_types = self.of_types(hour % 24);
+        let of_day = (of_types[0].0 + of_types[1].0, of_types[0].1 + of_types[1].1);
+        let unit = 1.0 / self.overall(prior).max(RATE_MIN) + scatter;
+        let studied = [
+            (HOUR_WEIGHT, prior.hour_variance),
+            (DAY_TYPE_WEIGHT, STEP_VARIANCE),
+            (WEEK_HOUR_WEIGHT, STEP_VARIANCE),
+        ];
+        // The less the hours lie apart the more their parent weighs, and never less than in the study.
+        let step = |estimate: Estimate, seen: Seen, step: usize| {
+            let ((weight, adds), apart) = (studied[step], self.apart[step].get());
+            let closer = (unit / apart - unit / adds).max(0.0);
+            estimate.step(seen, weight + closer, apart.min(adds), scatter)
+        };
+        let overall =
+            Estimate::root(prior).step((self.all[0].get(), self.all[1].get()), prior.hours, 0.0, scatter);
+        let hour_of_day = step(overall, of_day, 0);
+        let of_type = |weekend: usize| step(hour_of_day, of_types[weekend], 1);
+        let week_hour = step(of_type(weekend), self.seen(hour), 2);
+        Base {
+            per_hour: week_hour.per_hour,
+            variance: week_hour.variance,
+            other: of_type(1 - weekend).per_hour,
+            own: 1.0 - week_hour.prior,
+        }
     }
 
     #[cfg(test)]
     pub(super) fn from_tables(calls: &[f64], hours: &[f64]) -> Self {
         let mut season = Self::default();
         for h in 0..WEEK {
-            season.calls.0[h] = C::put(calls[h]);
-            season.hours.0[h] = C::put(hours[h]);
+            season.learn(h, calls[h], hours[h]);
         }
         season
     }
@@ -83,128 +179,30 @@ impl<C: Stored> Season<C> {
     }
 }
 
-/// Calls and hours of exposure.
-type Seen = (f64, f64);
-
-/// The week pooled by hour of day and type of day, with how far its hours lie apart: what every hour is estimated from.
-#[derive(Clone, Debug)]
-pub(super) struct Pool {
-    all: Seen,
-    of_day: [Seen; 24],
-    of_type: [[Seen; 24]; 2],
-    /// Weight of the parent in hours and what the step adds to the relative variance, step by step below overall.
-    steps: [Step; 3],
-}
-
 /// How far the children of one step lie from their parents.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Step {
-    weight: f64,
-    adds: f64,
+#[derive(Clone, Copy, Debug, Default)]
+struct Spread {
+    /// Squared distances, what chance alone makes of them, and squared expectations.
+    square: f64,
+    chance: f64,
+    whole: f64,
 }
 
-impl Step {
-    /// From the squared distances of children from their parents: `of_children` over all of them, of which `by_chance`
-    /// would be there if all were alike, in `children` pieces of exposure whose squared expectation sums to `square`.
-    ///
-    /// Children that lie no further apart than chance alone would put them are one: the parent then weighs as much as
-    /// τ² says, the moment estimate of their relative variance and two of its deviations (empirical Bayes). The weight is
-    /// never less than the study's.
-    fn learned(study: Self, of_children: f64, by_chance: f64, square: f64, children: f64, unit: f64) -> Self {
-        if square <= 0.0 {
-            return study;
-        }
-        let spread = (of_children - by_chance).max(0.0) + 2.0 * by_chance * libm::sqrt(2.0 / children);
-        let tau2 = spread / square;
-        if tau2 >= study.adds {
-            return study;
-        }
-        Self { weight: (unit / tau2).max(study.weight), adds: tau2 }
-    }
-}
-
-impl<C: Stored> Season<C> {
-    /// Pools the week. `scatter` is the relative variance of an hour's count beyond Poisson.
-    pub(super) fn pool(&self, prior: Prior, scatter: f64) -> Pool {
-        let mut pool = self.pool_as_studied(prior);
-        let overall = pool.overall(prior);
-        let unit = 1.0 / overall.max(RATE_MIN) + scatter;
-        // Squared distances, what chance alone makes of them, and squared expectations, for each step.
-        let mut sums = [(0.0, 0.0, 0.0); 3];
-        let mut add = |step: usize, child: Seen, parent: f64| {
-            let m = child.1 * parent;
-            let (square, chance, whole) = &mut sums[step];
-            *square += (child.0 - m) * (child.0 - m);
-            *chance += m + m * parent * scatter;
-            *whole += m * m;
-        };
-        for hour in 0..24 {
-            let of_day = rate(pool.of_day[hour], overall);
-            add(0, pool.of_day[hour], overall);
-            for of_type in &pool.of_type {
-                add(1, of_type[hour], of_day);
-            }
-            for day in 0..7 {
-                let i = day * 24 + hour;
-                let of_type = rate(pool.of_type[usize::from(day >= 5)][hour], of_day);
-                add(2, (self.calls.0[i].get(), self.hours.0[i].get()), of_type);
-            }
-        }
-        for (step, ((square, chance, whole), children)) in
-            sums.into_iter().zip([24.0, 24.0, 120.0]).enumerate()
-        {
-            pool.steps[step] = Step::learned(pool.steps[step], square, chance, whole, children, unit);
-        }
-        pool
+impl Spread {
+    fn add(&mut self, (calls, hours): Seen, parent: f64, scatter: f64) {
+        let m = hours * parent;
+        self.square += (calls - m) * (calls - m);
+        self.chance += m + m * parent * scatter;
+        self.whole += m * m;
     }
 
-    /// The same with the study's fixed weights.
-    pub(super) fn pool_as_studied(&self, prior: Prior) -> Pool {
-        let mut pool = Pool {
-            all: (0.0, 0.0),
-            of_day: [(0.0, 0.0); 24],
-            of_type: [[(0.0, 0.0); 24]; 2],
-            steps: [
-                Step { weight: HOUR_WEIGHT, adds: prior.hour_variance },
-                Step { weight: DAY_TYPE_WEIGHT, adds: STEP_VARIANCE },
-                Step { weight: WEEK_HOUR_WEIGHT, adds: STEP_VARIANCE },
-            ],
-        };
-        for i in 0..WEEK {
-            let (calls, hours) = (self.calls.0[i].get(), self.hours.0[i].get());
-            let of_type = &mut pool.of_type[usize::from(i / 24 >= 5)][i % 24];
-            for sum in [&mut pool.all, &mut pool.of_day[i % 24], of_type] {
-                sum.0 += calls;
-                sum.1 += hours;
-            }
+    /// τ² of so many children; infinite where nothing is known of them.
+    fn beyond_chance(self, children: f64) -> f64 {
+        if self.whole <= 0.0 {
+            return f64::INFINITY;
         }
-        pool
-    }
-
-    /// The expectation for one hour of the week.
-    pub(super) fn base(&self, hour: usize, pool: &Pool, prior: Prior, scatter: f64) -> Base {
-        let (of_day, weekend) = (hour % 24, usize::from(hour / 24 >= 5));
-        let [by_day, by_type, by_hour] = pool.steps;
-        let seen = (self.calls.0[hour].get(), self.hours.0[hour].get());
-        let overall = Estimate::root(prior).step(pool.all, prior.hours, 0.0, scatter);
-        let hour_of_day = overall.step(pool.of_day[of_day], by_day.weight, by_day.adds, scatter);
-        let of_type = |weekend: usize| {
-            hour_of_day.step(pool.of_type[weekend][of_day], by_type.weight, by_type.adds, scatter)
-        };
-        let week_hour = of_type(weekend).step(seen, by_hour.weight, by_hour.adds, scatter);
-        Base {
-            per_hour: week_hour.per_hour,
-            variance: week_hour.variance,
-            other: of_type(1 - weekend).per_hour,
-            own: 1.0 - week_hour.prior,
-        }
-    }
-}
-
-impl Pool {
-    /// Calls an hour over the whole week.
-    pub(super) fn overall(&self, prior: Prior) -> f64 {
-        (self.all.0 + prior.hours * prior.per_hour) / (self.all.1 + prior.hours)
+        let apart = (self.square - self.chance).max(0.0) + 2.0 * self.chance * libm::sqrt(2.0 / children);
+        apart / self.whole
     }
 }
 

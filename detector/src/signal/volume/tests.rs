@@ -11,6 +11,7 @@ use super::ratio::{DOWN, Lines, UP};
 use super::season::{Prior, Season};
 use super::{Context, VolumePrior};
 use crate::reference::{Table, Worst, json, numbers};
+use crate::signal::Alarm;
 use crate::signal::tail::PeerTail;
 
 fn reference() -> Value {
@@ -23,7 +24,7 @@ fn peers(per_hour: f64) -> VolumePrior {
 }
 
 fn context(peers: &VolumePrior) -> Context<'_> {
-    Context { peers, has_peers: false, declared_per_hour: None, alarm_days: 90.0 }
+    Context { peers, has_peers: false, declared_per_hour: None, alarm: Alarm::once_in(90.0) }
 }
 
 #[test]
@@ -34,10 +35,10 @@ fn the_mean_is_the_prototypes() {
         for (name, ours) in [("k1", 1.0), ("k2", 1.5), ("k3", 1.5), ("tau2", 0.02)] {
             worst.check(name, ours, get(name));
         }
-        let season = Season::<f64>::from_tables(&numbers(&case["N"]), &numbers(&case["E"]));
+        let season = Season::<f64, f64>::from_tables(&numbers(&case["N"]), &numbers(&case["E"]));
         // The prototype knows no other variance of a prior, not even of a declared rate.
         let prior = Prior { per_hour: get("prior"), variance: 1.5, hours: get("e0"), hour_variance: 0.5 };
-        let base = season.base(get("hw") as usize, &season.pool_as_studied(prior), prior, get("invr"));
+        let base = season.base(get("hw") as usize, prior, get("invr"));
         worst.check("mean", base.per_hour, get("mean"));
         worst.check("variance", base.variance, get("variance"));
         worst.check("other", base.other, get("other"));

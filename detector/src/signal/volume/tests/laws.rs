@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::super::ratio::Lines;
 use super::super::scale::Expected;
 use super::super::scatter::Shape;
-use super::super::{CELL, CELLS, CELLS_PER_MINUTE, Context, SCALES, THRESHOLD, Volume, VolumeTally};
+use super::super::{CELL, CELLS, CELLS_PER_MINUTE, Context, SCALES, THRESHOLD_UP, Volume, VolumeTally};
 use super::{context, peers};
 use crate::Timestamp;
 use crate::random::Random;
@@ -23,6 +23,12 @@ struct Twins {
     skipped: u32,
 }
 
+/// What says that calls need no look is forgotten.
+fn look_at_every_call(volume: &mut Volume) {
+    (volume.room, volume.still) = (0, 0);
+    volume.scales.iter_mut().for_each(|scale| scale.quiet = 0);
+}
+
 impl Twins {
     fn new(lazy: Volume) -> Self {
         let eager = lazy.clone();
@@ -35,7 +41,7 @@ impl Twins {
         self.lazy.advance(ts, ctx, lazy_tally);
         self.eager.advance(ts, ctx, eager_tally);
         self.skipped += u32::from(self.lazy.room > 0 && self.lazy.out == 0);
-        self.eager.room = 0;
+        look_at_every_call(&mut self.eager);
         let (a, b) = (self.lazy.count(ts, ctx, lazy_tally), self.eager.count(ts, ctx, eager_tally));
         assert_eq!((a.before, a.now, a.at), (b.before, b.now, b.at), "at {ts}");
     }
@@ -44,7 +50,7 @@ impl Twins {
     fn end(mut self) -> u32 {
         for volume in [&mut self.lazy, &mut self.eager] {
             volume.flush();
-            volume.room = 0;
+            look_at_every_call(volume);
         }
         assert_eq!(self.lazy, self.eager);
         assert_eq!(self.tallies[0], self.tallies[1]);
@@ -118,14 +124,13 @@ proptest! {
         for (scale, cells) in volume.scales.iter_mut().zip(CELLS) {
             let m = mean(cells);
             scale.scatter.take(m + (m * (1.0 + fano)).sqrt(), m, 1e3, 0.0, 30.0);
-            scale.refresh();
         }
         for (k, cells) in CELLS.into_iter().enumerate() {
             let mean = mean(volume.cell.rem_euclid(cells));
             let so_far = Expected { mean, high: mean * band, low: mean / band };
             volume.scales[k].expose(so_far);
             let lines = Lines::up(so_far.high, volume.shape(k).at(mean));
-            let least = lines.least_count(|_| 0.0, THRESHOLD + libm::log(5.0));
+            let least = lines.least_count(|_| 0.0, THRESHOLD_UP + libm::log(5.0));
             volume.scales[k].n = if k == near { least.saturating_sub(below) } else { 0 };
         }
         let end = Timestamp::from_micros((volume.cell + 1) * CELL.as_micros() as i64);

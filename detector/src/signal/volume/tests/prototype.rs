@@ -83,10 +83,9 @@ impl Prototype {
     }
 
     fn begin_hour(&mut self) {
-        // The prototype's weights are the study's, whatever the hours have in common.
+        // The prototype's weights are the study's, as ours before hours are compared.
         let ctx = context(&self.peers);
-        let pool = self.volume.season.pool_as_studied(ctx.prior());
-        self.volume.begin_hour_from(&pool, ctx);
+        self.volume.begin_hour(ctx);
         let days = f64::from(self.t) / 1_440.0;
         for k in 0..SCALES {
             for d in 0..2 {
@@ -134,7 +133,6 @@ impl Prototype {
     }
 
     fn read(&mut self, k: usize, calls: u32) -> Read {
-        self.volume.scales.iter_mut().for_each(super::super::Scale::refresh);
         let minute = self.volume.hour.minute(i64::from(self.t % 60));
         let so_far = self.volume.scales[k + 1].expected(Expected::default()).mean;
         let r = self.volume.shape(k + 1).at((so_far + minute.mean).max(FLOOR)).max(FLOOR);
@@ -210,8 +208,7 @@ impl Prototype {
             if let Some(calls) = calls {
                 let (hour, prior) =
                     (MONDAY_CELL / CELLS_PER_HOUR + i64::from(hour), context(&self.peers).prior());
-                let pool = volume.season.pool_as_studied(prior);
-                volume.learn_hour(hour, calls, &pool, prior);
+                volume.learn_hour(hour, calls, prior);
             }
         }
     }
@@ -276,8 +273,7 @@ fn check_hour(prototype: &Prototype, minute: u32, row: Row<'_>, worst: &mut Wors
     // Before the hour's last minute the profile is still what the hour was made from.
     if minute % 60 != 59 {
         let prior = context(&prototype.peers).prior();
-        let pool = volume.season.pool_as_studied(prior);
-        let base = |hour: usize| volume.season.base(hour % WEEK, &pool, prior, 0.0);
+        let base = |hour: usize| volume.season.base(hour % WEEK, prior, 0.0);
         worst.check("bo", base(hour).other, row.get("bo"));
         worst.check("bnx", base(hour + 1).per_hour, row.get("bnx"));
         worst.check("bpv", base(hour + WEEK - 1).per_hour, row.get("bpv"));
