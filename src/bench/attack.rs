@@ -29,6 +29,13 @@ pub(crate) const ATTACKS: [Attack; 8] = [
     Attack::Ramp(14),
 ];
 
+/// Those that agents with recorded calls are attacked with.
+pub(crate) const ATTACKS_ON_SERIES: [Attack; 5] =
+    [Attack::Jump(2.0), Attack::Jump(5.0), Attack::Jump(20.0), Attack::Jump(0.0), Attack::Ramp(14)];
+
+/// No attack lasts longer.
+pub(crate) const MINUTES_MAX: u32 = 16 * DAY;
+
 impl Attack {
     /// The name in tables.
     pub(crate) fn name(self) -> String {
@@ -54,7 +61,7 @@ impl Attack {
 
     /// What is not found after this many minutes counts as missed: 7 days, 16 for ramps.
     pub(crate) fn minutes_max(self) -> u32 {
-        if let Self::Ramp(_) = self { 16 * DAY } else { 7 * DAY }
+        if let Self::Ramp(_) = self { MINUTES_MAX } else { 7 * DAY }
     }
 
     /// What it has to set off: silence is at most worth a watch by design, all else a step-up.
@@ -65,10 +72,10 @@ impl Attack {
     /// The mean delay, minutes, below which no detector with the same budget can stay as false alarms become rare: the
     /// logarithm of the minutes between two of them over the information a minute of attack carries (Lorden, 1971; Lai,
     /// 1998), along the true rate of `agent` from here on. `None` where the study's formula is not defined: schedules,
-    /// ramps on negative binomial agents, and attacks that carry too little within their time.
+    /// recordings, ramps on negative binomial agents, and attacks that carry too little within their time.
     pub(crate) fn bound(self, mut agent: Source, budgets: Budgets) -> Option<f64> {
         let negative_binomial = agent.negative_binomial();
-        if agent.is_scheduled() || negative_binomial.is_some() && matches!(self, Self::Ramp(_)) {
+        if agent.is_given() || negative_binomial.is_some() && matches!(self, Self::Ramp(_)) {
             return None;
         }
         let wanted = self.grade().budget_minutes(budgets).ln();

@@ -62,7 +62,7 @@ pub(crate) struct Delay {
     pub(crate) attack: String,
     pub(crate) lens: Lens,
     pub(crate) grade: Grade,
-    /// Agents that were attacked.
+    /// Agents that were attacked; an agent that was attacked on two occasions counts twice.
     pub(crate) agents: usize,
     /// Of them, left out because they were alarmed already.
     pub(crate) busy: usize,

@@ -1,4 +1,4 @@
-//! A whole fleet, eight weeks long: what is alarmed for nothing, and attacks on copies on the way.
+//! A whole fleet, eight weeks long: what is alarmed although nobody attacks, and attacks on copies on the way.
 
 use std::time::Duration;
 
@@ -6,16 +6,15 @@ use anyhow::Result;
 use detector::{Budgets, Detector, DetectorConfig, MicroBits, Timestamp, Verdict};
 use rand::RngExt;
 
-use super::attack::ATTACKS;
+use super::attack::Attack;
 use super::baseline::{self, Chase, Rivals};
 use super::chance::{Dice, Purpose, stream};
 use super::delay::{Delay, Outcome};
 use super::false_alarms;
-use super::fleet::Fleet;
-use super::hearing::{Ear, Grade, levels};
+use super::hearing::{Ear, Grade, Lens, levels};
 use super::player::{Due, Player, minute, spread};
 use super::progress::Progress;
-use super::report::FleetReport;
+use super::report::Played;
 use super::source::{DAY, Source};
 use super::trial::{self, Luck, Victim};
 
@@ -28,13 +27,12 @@ pub(crate) const LATE_FROM: u32 = 14 * DAY;
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) seed: u64,
-    pub(crate) agents: usize,
     pub(crate) days: u32,
-    /// Base rates, calls a minute.
-    pub(crate) rates: (f64, f64),
     /// Whether false alarms are counted; else the run ends with the last attack.
     pub(crate) false_alarms: bool,
-    /// The first so many agents are attacked.
+    /// What agents are attacked with, and on how many occasions. They take turns: of fewer agents each is attacked more
+    /// than once.
+    pub(crate) attacks: &'static [Attack],
     pub(crate) attacked: usize,
     /// Whether rivals watch, and a forest the first so many agents.
     pub(crate) rivals: Option<usize>,
@@ -46,15 +44,35 @@ struct Agent {
     ear: Ear,
     answer_at: Option<Timestamp>,
     levels: [MicroBits; 3],
-    /// In which minute it is attacked.
-    change: Option<u32>,
+    /// When it is attacked, the last first.
+    changes: Vec<Change>,
+    /// When the operator was asked, one a day at most.
+    asked: Vec<Asked>,
     rivals: Option<Rivals>,
 }
 
+/// An occasion for every attack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Change {
+    minute: u32,
+    /// Its number among the occasions of all agents.
+    trial: usize,
+}
+
+/// The operator was asked about an agent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) at: Timestamp,
+    /// The highest of the day that followed.
+    pub(crate) level: MicroBits,
+}
+
 struct Field {
+    name: &'static str,
     budgets: Budgets,
     agents: Vec<Agent>,
     due: Vec<Due>,
+    attacks: &'static [Attack],
     /// By attack.
     tried: Vec<Tried>,
 }
@@ -66,60 +84,70 @@ struct Tried {
     chases: Vec<Chase>,
 }
 
-/// Runs one fleet.
-pub(crate) fn run(fleet: Fleet, set: &Settings, progress: &Progress) -> Result<FleetReport> {
-    let names: Vec<String> = (0..set.agents).map(|a| format!("{}-{a}", fleet.name())).collect();
+/// Runs the fleet called `name` that `sources` make up. Beside the figures it says when the operator was asked
+/// about each agent.
+pub(crate) fn run(
+    name: &'static str,
+    sources: Vec<Source>,
+    set: &Settings,
+    progress: &Progress,
+) -> Result<(Played, Vec<Vec<Asked>>)> {
+    let names: Vec<String> = (0..sources.len()).map(|a| format!("{name}-{a}")).collect();
     let mut player = Player::new(Detector::new(DetectorConfig::default(), &[]), &names);
-    let mut field = Field::new(fleet, set)?;
+    let mut field = Field::new(name, sources, set)?;
     for minute in 0..set.days * DAY {
         if minute % DAY == 0 {
             progress.day();
         }
-        field.attack(fleet, set.seed, minute, &player);
-        if !set.false_alarms && field.agents.iter().all(|a| a.change.is_none()) {
+        field.attack(set.seed, minute, &player);
+        if !set.false_alarms && field.agents.iter().all(|a| a.changes.is_empty()) {
             progress.days(u64::from(set.days - 1 - minute / DAY));
             break;
         }
         field.play(minute, &mut player)?;
     }
-    Ok(field.report(fleet, set, player.played()))
+    Ok(field.report(set, player.played()))
 }
 
 impl Field {
-    fn new(fleet: Fleet, set: &Settings) -> Result<Self> {
-        let agent = |agent: usize| {
-            let mut at = stream(set.seed, fleet.name(), agent, Purpose::Change);
-            // Weeks 5 and 6 of eight, and a bit: days 28 to 44 of 56.
-            let change =
-                at.random_range(set.days * DAY / 2..(set.days * DAY * 11 / 14).max(set.days * DAY / 2 + 1));
+    fn new(name: &'static str, sources: Vec<Source>, set: &Settings) -> Result<Self> {
+        // Weeks 5 and 6 of eight, and a bit: days 28 to 44 of 56.
+        let weeks = set.days * DAY / 2..(set.days * DAY * 11 / 14).max(set.days * DAY / 2 + 1);
+        let n = sources.len();
+        let agent = |(agent, source): (usize, Source)| {
+            let mut at = stream(set.seed, name, agent, Purpose::Change);
+            let turns = (agent..set.attacked).step_by(n);
+            let mut changes: Vec<Change> =
+                turns.map(|trial| Change { minute: at.random_range(weeks.clone()), trial }).collect();
+            changes.sort_unstable_by(|a, b| b.cmp(a));
             let forest = |n: usize| (agent < n).then_some(set.seed ^ agent as u64);
             Ok(Agent {
-                source: Source::new(fleet, set.seed, agent, set.rates),
-                instants: stream(set.seed, fleet.name(), agent, Purpose::Instants),
+                source,
+                instants: stream(set.seed, name, agent, Purpose::Instants),
                 ear: Ear::default(),
                 answer_at: None,
                 levels: [MicroBits::ZERO; 3],
-                change: (agent < set.attacked).then_some(change),
+                changes,
+                asked: Vec::new(),
                 rivals: set.rivals.map(|n| Rivals::new(forest(n))).transpose()?,
             })
         };
-        let agents = (0..set.agents).map(agent).collect::<Result<_>>()?;
-        let tried = vec![Tried::default(); ATTACKS.len()];
-        Ok(Self { budgets: Budgets::default(), agents, due: Vec::new(), tried })
+        let agents = sources.into_iter().enumerate().map(agent).collect::<Result<_>>()?;
+        let tried = vec![Tried::default(); set.attacks.len()];
+        Ok(Self { name, budgets: Budgets::default(), agents, due: Vec::new(), attacks: set.attacks, tried })
     }
 
-    /// Attacks copies of the agents whose time has come. Agents in a pause of weeks are waited for: multiplying nothing
-    /// is no attack.
-    fn attack(&mut self, fleet: Fleet, seed: u64, minute: u32, player: &Player<'_>) {
+    /// Attacks copies of the agents whose time has come. Agents in a pause are waited for: multiplying nothing is no
+    /// attack.
+    fn attack(&mut self, seed: u64, minute: u32, player: &Player<'_>) {
         for (n, agent) in self.agents.iter_mut().enumerate() {
-            if agent.change.is_none_or(|at| at > minute) || !agent.source.is_awake() {
+            let Some(change) = agent.changes.pop_if(|c| c.minute <= minute && agent.source.is_awake()) else {
                 continue;
-            }
-            agent.change = None;
-            for (attack, tried) in ATTACKS.into_iter().zip(&mut self.tried) {
+            };
+            for (&attack, tried) in self.attacks.iter().zip(&mut self.tried) {
                 let threshold = attack.grade().threshold(self.budgets);
                 let busy = agent.levels.map(|level| level >= threshold);
-                let luck = Luck::new(seed, fleet.name(), n, attack);
+                let luck = Luck::new(seed, self.name, change.trial, attack);
                 let source = agent.source.clone();
                 let chase =
                     agent.rivals.as_ref().map(|r| r.chase(source.clone(), attack, luck.counts.clone()));
@@ -159,7 +187,7 @@ impl Field {
         Ok(())
     }
 
-    fn report(self, fleet: Fleet, set: &Settings, calls: u64) -> FleetReport {
+    fn report(self, set: &Settings, calls: u64) -> (Played, Vec<Vec<Asked>>) {
         let ears: Vec<&Ear> = self.agents.iter().map(|a| &a.ear).collect();
         let rivals: Vec<&Rivals> = self.agents.iter().filter_map(|a| a.rivals.as_ref()).collect();
         let (mut false_alarms, mut rows) = (Vec::new(), Vec::new());
@@ -168,30 +196,35 @@ impl Field {
             rows = baseline::summary(&rivals, set.days);
         }
         let (mut delays, mut rival_delays) = (Vec::new(), Vec::new());
-        for (attack, tried) in ATTACKS.into_iter().zip(&self.tried).filter(|(_, t)| !t.outcomes.is_empty()) {
+        for (attack, tried) in self.attacks.iter().zip(&self.tried).filter(|(_, t)| !t.outcomes.is_empty()) {
             delays.extend(Delay::all(&attack.name(), attack.grade(), &tried.outcomes));
-            rival_delays.extend(baseline::delays(attack, &tried.chases));
+            rival_delays.extend(baseline::delays(*attack, &tried.chases));
         }
-        FleetReport {
-            fleet,
-            about: fleet.about(),
-            true_change: fleet.true_change(),
-            agents: set.agents,
+        let played = Played {
+            agents: self.agents.len(),
             days: set.days,
             calls,
             false_alarms,
             rivals: rows,
             delays,
             rival_delays,
-        }
+        };
+        (played, self.agents.into_iter().map(|a| a.asked).collect())
     }
 }
 
 impl Agent {
     fn hear(&mut self, verdict: &Verdict, at: Timestamp, late: bool, thresholds: [MicroBits; 3]) {
         self.levels = levels(verdict);
-        if self.ear.hear(verdict, at, late, thresholds) && self.answer_at.is_none() {
-            self.answer_at = Some(at + ANSWER_AFTER);
+        let level = self.levels[Lens::Combined as usize];
+        let asks = self.ear.hear(verdict, at, late, thresholds);
+        if asks {
+            self.answer_at.get_or_insert(at + ANSWER_AFTER);
+        }
+        match self.asked.last_mut() {
+            Some(last) if at < last.at + ANSWER_AFTER => last.level = last.level.max(level),
+            _ if asks => self.asked.push(Asked { at, level }),
+            _ => {}
         }
     }
 }

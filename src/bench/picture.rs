@@ -65,7 +65,7 @@ fn headings(report: &Report, bottom: f64, out: &mut impl Write) -> fmt::Result {
     text(ALARMS.left, 54.0, "start", INK, "13", "False step-ups per agent in 90 days (log)", out)?;
     text(DELAYS.left, 54.0, "start", INK, "13", "Median delay over the Lorden/Lai bound (log)", out)?;
     let mut x = ALARMS.left + 6.0;
-    let rules = report.fleets.iter().map(|f| &f.rivals).max_by_key(|r| r.len());
+    let rules = report.fleets.iter().map(|f| &f.played.rivals).max_by_key(|r| r.len());
     let names = rules.into_iter().flatten().map(|r| r.rule).zip(RIVALS);
     for (name, colour) in [("Tocsin, 95 % interval", OURS)].into_iter().chain(names) {
         key(&mut x, name, colour, out)?;
@@ -114,17 +114,17 @@ fn grid(axis: &Axis, marks: &[f64], bottom: f64, out: &mut impl Write) -> fmt::R
 fn line(f: &FleetReport, y: f64, out: &mut impl Write) -> fmt::Result {
     let star = if f.true_change.is_some() { " *" } else { "" };
     text(ALARMS.left - 12.0, y + 4.0, "end", INK, "12", &format!("{}{star}", f.fleet.name()), out)?;
-    for (rival, colour) in f.rivals.iter().zip(RIVALS) {
+    for (rival, colour) in f.played.rivals.iter().zip(RIVALS) {
         let Rival { per_90d_rest_24h: e, .. } = rival;
         dot(ALARMS.x(e.value), y, colour, e.value > 0.0, out)?;
     }
-    if let Some(a) = false_alarms::find(&f.false_alarms, Lens::Combined, Grade::StepUp) {
+    if let Some(a) = false_alarms::find(&f.played.false_alarms, Lens::Combined, Grade::StepUp) {
         let (from, to) = (ALARMS.x(a.per_90d.low), ALARMS.x(a.per_90d.high));
         writeln!(out, r#"<path d="M{from:.1} {y}H{to:.1}" stroke="{OURS}" stroke-width="2"/>"#)?;
         dot(ALARMS.x(a.per_90d.value), y, OURS, a.count > 0, out)?;
     }
     for (i, (attack, colour)) in ATTACKS.into_iter().enumerate() {
-        let Some(ratio) = delay::find(&f.delays, attack, Lens::Combined).and_then(|d| d.ratio) else {
+        let Some(ratio) = delay::find(&f.played.delays, attack, Lens::Combined).and_then(|d| d.ratio) else {
             continue;
         };
         // A little apart, so that equal delays do not hide each other.

@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Result, anyhow};
 use clap::ValueEnum;
 
+use super::attack::{ATTACKS, ATTACKS_ON_SERIES};
 use super::field::{self, Settings};
 use super::fleet::Fleet;
 use super::hearing::{Grade, Lens};
 use super::pace::Pace;
 use super::progress::Progress;
-use super::report::{FleetReport, Report, RevokesOf, RevokesReport, agent_years, agents_for};
-use super::source::STUDY_RATES;
+use super::report::{FleetReport, Report, RevokesOf, RevokesReport, SeriesReport, agent_years, agents_for};
+use super::series::{self, Series};
+use super::source::{STUDY_RATES, Source};
 use super::timing::{self, TimingReport};
 use super::young::{self, YoungReport};
 use super::{DetectionArgs, Part, false_alarms};
@@ -29,6 +31,7 @@ const REVOKES_RATES: (f64, f64) = (0.05, 0.5);
 #[derive(Clone, Copy, Debug)]
 enum Job {
     Fleet(Fleet),
+    Series(Series),
     Timing(Pace),
     Young,
     Revokes(Fleet),
@@ -36,6 +39,7 @@ enum Job {
 
 enum Done {
     Fleet(Box<FleetReport>),
+    Series(Option<Box<SeriesReport>>),
     Timing(TimingReport),
     Young(Vec<YoungReport>),
     Revokes(RevokesOf),
@@ -75,6 +79,9 @@ fn jobs(args: &DetectionArgs) -> Vec<Job> {
     if wanted(Part::FalseAlarms) || wanted(Part::Delay) {
         jobs.extend(Fleet::value_variants().iter().copied().filter(chosen).map(Job::Fleet));
     }
+    if wanted(Part::Series) {
+        jobs.extend(Series::value_variants().iter().copied().map(Job::Series));
+    }
     if wanted(Part::Timing) {
         jobs.extend(Pace::ALL.map(Job::Timing));
     }
@@ -92,6 +99,7 @@ fn collect(args: &DetectionArgs, done: impl Iterator<Item = Done>) -> Report {
         version: env!("CARGO_PKG_VERSION"),
         seed: args.seed,
         fleets: Vec::new(),
+        series: Vec::new(),
         timing: Vec::new(),
         young: Vec::new(),
         revokes: None,
@@ -100,6 +108,7 @@ fn collect(args: &DetectionArgs, done: impl Iterator<Item = Done>) -> Report {
     for done in done {
         match done {
             Done::Fleet(f) => report.fleets.push(*f),
+            Done::Series(s) => report.series.extend(s.map(|s| *s)),
             Done::Timing(t) => report.timing.push(t),
             Done::Young(y) => report.young = y,
             Done::Revokes(r) => revokes.push(r),
@@ -117,6 +126,7 @@ impl Job {
     fn name(self) -> String {
         match self {
             Self::Fleet(fleet) => fleet.name().to_owned(),
+            Self::Series(series) => series.facts().name.to_owned(),
             Self::Timing(pace) => pace.name().to_owned(),
             Self::Young => "young agents".to_owned(),
             Self::Revokes(fleet) => format!("revokes on {}", fleet.name()),
@@ -126,7 +136,7 @@ impl Job {
     /// Steps of progress: days of a fleet, agents of a kind of timing.
     fn days(self, args: &DetectionArgs) -> u64 {
         match self {
-            Self::Fleet(_) | Self::Revokes(_) => u64::from(args.days),
+            Self::Fleet(_) | Self::Series(_) | Self::Revokes(_) => u64::from(args.days),
             Self::Timing(_) => timing::AGENTS as u64,
             Self::Young => u64::from(young::DAYS),
         }
@@ -137,20 +147,44 @@ impl Job {
         let agents = args.agents as usize;
         let settings = Settings {
             seed: args.seed,
-            agents,
             days: args.days,
-            rates: STUDY_RATES,
             false_alarms: wanted(Part::FalseAlarms),
+            attacks: &ATTACKS,
             attacked: if wanted(Part::Delay) { ATTACKED.min(agents) } else { 0 },
             rivals: Some(if wanted(Part::FalseAlarms) { FORESTS } else { 0 }),
         };
         Ok(match self {
-            Self::Fleet(fleet) => Done::Fleet(Box::new(field::run(fleet, &settings, progress)?)),
+            Self::Fleet(fleet) => {
+                Done::Fleet(Box::new(simulated(fleet, agents, STUDY_RATES, &settings, progress)?))
+            }
+            Self::Series(series) => {
+                let settings = Settings {
+                    false_alarms: true,
+                    attacks: &ATTACKS_ON_SERIES,
+                    attacked: ATTACKED.min(agents),
+                    rivals: Some(0),
+                    ..settings
+                };
+                Done::Series(series::run(series, agents, &settings, progress)?.map(Box::new))
+            }
             Self::Timing(pace) => Done::Timing(timing::run(pace, args.seed, progress)),
             Self::Young => Done::Young(young::run(args.seed, ATTACKED.min(agents), progress)),
             Self::Revokes(fleet) => Done::Revokes(revokes(fleet, args, &settings, progress)?),
         })
     }
+}
+
+/// One fleet of `agents` that nobody recorded, with base rates between `rates` calls a minute.
+fn simulated(
+    fleet: Fleet,
+    agents: usize,
+    rates: (f64, f64),
+    set: &Settings,
+    progress: &Progress,
+) -> Result<FleetReport> {
+    let sources = (0..agents).map(|agent| Source::new(fleet, set.seed, agent, rates)).collect();
+    let (played, _) = field::run(fleet.name(), sources, set, progress)?;
+    Ok(FleetReport { fleet, about: fleet.about(), true_change: fleet.true_change(), played })
 }
 
 /// False revocations of one fleet: its share of the years, and nothing else.
@@ -163,10 +197,9 @@ fn revokes(
     let fleets = jobs(args).iter().filter(|j| matches!(j, Job::Revokes(_))).count().max(1);
     let years = f64::from(args.revokes_years.unwrap_or(0)) / fleets as f64;
     let agents = agents_for(years, args.days);
-    let settings =
-        Settings { agents, rates: REVOKES_RATES, false_alarms: true, attacked: 0, rivals: None, ..*settings };
-    let report = field::run(fleet, &settings, progress)?;
-    let found = false_alarms::find(&report.false_alarms, Lens::Combined, Grade::Revoke);
+    let settings = Settings { false_alarms: true, attacked: 0, rivals: None, ..*settings };
+    let report = simulated(fleet, agents, REVOKES_RATES, &settings, progress)?;
+    let found = false_alarms::find(&report.played.false_alarms, Lens::Combined, Grade::Revoke);
     Ok(RevokesOf {
         fleet,
         agent_years: agent_years(agents, args.days),

@@ -9,9 +9,9 @@ use super::delay::{self, Delay};
 use super::false_alarms;
 use super::fleet::Fleet;
 use super::hearing::{Grade, Lens};
-use super::interval::Spread;
+use super::interval::{Estimate, Spread};
 use super::pace::{Pace, Takeover};
-use super::report::{FleetReport, Report};
+use super::report::{FleetReport, Played, Report, SeriesReport};
 use super::timing::{self, TimingReport};
 use super::young::YoungReport;
 
@@ -70,6 +70,7 @@ pub(crate) fn rows(report: &Report) -> Vec<Row> {
     rows.extend(half_budget(&report.fleets));
     rows.extend(report.fleets.iter().flat_map(ratio_rows));
     rows.extend(report.fleets.iter().filter_map(ramp_row));
+    rows.extend(report.series.iter().flat_map(series_rows));
     rows.extend(report.timing.iter().flat_map(timing_rows));
     rows.extend(report.young.iter().filter(|y| y.manifest).flat_map(young_rows));
     rows.extend(report.revokes.as_ref().map(|r| {
@@ -103,12 +104,24 @@ fn false_alarm_rows(f: &FleetReport) -> Vec<Row> {
     if f.true_change.is_some() {
         return Vec::new();
     }
+    budget_rows("false ", f.fleet.name(), &f.played)
+}
+
+/// The budget is for what is false; held against all alarms of a series, true changes among them, it is stricter.
+fn series_rows(s: &SeriesReport) -> Vec<Row> {
+    let name = format!("recorded {}", s.series.facts().name);
+    let mut rows = budget_rows("", &name, &s.played);
+    let x5 = delay::find(&s.played.delays, "x5", Lens::Combined);
+    rows.extend(x5.map(|d| found_row(format!("x5 found, {name}"), d)));
+    rows
+}
+
+fn budget_rows(what: &str, name: &str, played: &Played) -> Vec<Row> {
     let row = |grade: Grade| {
-        let a = false_alarms::find(&f.false_alarms, Lens::Combined, grade)?;
-        let name = format!("false {} per agent in 90 days, {}", grade.plural(), f.fleet.name());
+        let a = false_alarms::find(&played.false_alarms, Lens::Combined, grade)?;
+        let name = format!("{what}{} per agent in 90 days, {name}", grade.plural());
         let e = a.per_90d;
-        let goal = format!("at most {:.1}", a.budget_90d);
-        Some(Row::new(name, (Some(e.value), Some(e.low), Some(e.high)), goal, e.value <= a.budget_90d))
+        Some(Row::new(name, figures(e), format!("at most {:.1}", a.budget_90d), e.value <= a.budget_90d))
     };
     [Grade::StepUp, Grade::Watch].into_iter().filter_map(row).collect()
 }
@@ -118,7 +131,7 @@ fn half_budget(fleets: &[FleetReport]) -> Option<Row> {
         .iter()
         .filter(|f| f.true_change.is_none())
         .filter_map(|f| {
-            Some(false_alarms::find(&f.false_alarms, Lens::Combined, Grade::StepUp)?.per_90d.value)
+            Some(false_alarms::find(&f.played.false_alarms, Lens::Combined, Grade::StepUp)?.per_90d.value)
         })
         .collect();
     // Of a few fleets it would say nothing.
@@ -138,7 +151,7 @@ fn half_budget(fleets: &[FleetReport]) -> Option<Row> {
 fn ratio_rows(f: &FleetReport) -> Vec<Row> {
     let of_fleet = RATIOS.into_iter().filter(|(fleet, ..)| *fleet == f.fleet);
     let row = |(attack, most): (&str, f64)| {
-        let ratio = delay::find(&f.delays, attack, Lens::Combined)?.ratio?;
+        let ratio = delay::find(&f.played.delays, attack, Lens::Combined)?.ratio?;
         let name = format!("delay over bound, median, {attack} on {}", f.fleet.name());
         Some(Row::new(name, median(ratio), format!("under {most}"), ratio.median.is_some_and(|m| m < most)))
     };
@@ -146,11 +159,11 @@ fn ratio_rows(f: &FleetReport) -> Vec<Row> {
 }
 
 fn ramp_row(f: &FleetReport) -> Option<Row> {
-    let d = delay::find(&f.delays, "ramp 14 d", Lens::Combined)?;
+    let d = delay::find(&f.played.delays, "ramp 14 d", Lens::Combined)?;
     let name = format!("14-day ramps to x4 found, {}", f.fleet.name());
     let goal = if f.fleet == Fleet::Sessions { String::new() } else { format!("at least {FOUND}") };
     let holds = f.fleet == Fleet::Sessions || d.found.value >= FOUND;
-    Some(Row::new(name, (Some(d.found.value), Some(d.found.low), Some(d.found.high)), goal, holds))
+    Some(Row::new(name, figures(d.found), goal, holds))
 }
 
 fn timing_rows(t: &TimingReport) -> Vec<Row> {
@@ -161,12 +174,7 @@ fn timing_rows(t: &TimingReport) -> Vec<Row> {
                 format!("timing alone, false {} per agent in 90 days, {}", grade.plural(), t.pace.name());
             let e = a.per_90d;
             let goal = format!("at most {:.1}", a.budget_90d);
-            rows.push(Row::new(
-                name,
-                (Some(e.value), Some(e.low), Some(e.high)),
-                goal,
-                e.value <= a.budget_90d,
-            ));
+            rows.push(Row::new(name, figures(e), goal, e.value <= a.budget_90d));
         }
     }
     let study = STUDY_TIMING.into_iter().filter(|(pace, _)| *pace == t.pace).flat_map(|(_, figures)| figures);
@@ -199,19 +207,21 @@ fn young_rows(y: &YoungReport) -> Vec<Row> {
     let of_x5 = y.attacks.iter().filter(|a| a.delay.lens == Lens::Combined && a.delay.attack == "x5");
     let rows = |age: u32, d: &Delay| {
         let agent = format!("x5 on an agent {age} minutes old with manifest");
-        let found = (Some(d.found.value), Some(d.found.low), Some(d.found.high));
         let minutes = d.minutes.map_or((None, None, None), median);
         [
-            Row::new(
-                format!("{agent}, share found"),
-                found,
-                format!("at least {FOUND}"),
-                d.found.value >= FOUND,
-            ),
+            found_row(format!("{agent}, share found"), d),
             Row::new(format!("{agent}, median minutes"), minutes, String::new(), true),
         ]
     };
     of_x5.flat_map(|a| rows(a.age_minutes, &a.delay)).collect()
+}
+
+fn found_row(name: String, d: &Delay) -> Row {
+    Row::new(name, figures(d.found), format!("at least {FOUND}"), d.found.value >= FOUND)
+}
+
+fn figures(e: Estimate) -> (Option<f64>, Option<f64>, Option<f64>) {
+    (Some(e.value), Some(e.low), Some(e.high))
 }
 
 fn median(s: Spread) -> (Option<f64>, Option<f64>, Option<f64>) {

@@ -1,5 +1,6 @@
 //! All that was measured, as it stands in `detection.json`.
 
+use detector::{MicroBits, Timestamp};
 use serde::Serialize;
 
 use super::baseline::{Rival, RivalDelay};
@@ -7,6 +8,8 @@ use super::delay::Delay;
 use super::false_alarms::FalseAlarms;
 use super::fleet::Fleet;
 use super::interval::{Estimate, poisson_upper};
+use super::recording::Rows;
+use super::series::Series;
 use super::timing::TimingReport;
 use super::young::YoungReport;
 
@@ -18,6 +21,7 @@ pub(crate) struct Report {
     pub(crate) version: &'static str,
     pub(crate) seed: u64,
     pub(crate) fleets: Vec<FleetReport>,
+    pub(crate) series: Vec<SeriesReport>,
     pub(crate) timing: Vec<TimingReport>,
     pub(crate) young: Vec<YoungReport>,
     pub(crate) revokes: Option<RevokesReport>,
@@ -30,10 +34,46 @@ pub(crate) struct FleetReport {
     pub(crate) about: &'static str,
     /// Why an alarm may be right although nobody attacks.
     pub(crate) true_change: Option<&'static str>,
+    #[serde(flatten)]
+    pub(crate) played: Played,
+}
+
+/// A recorded series, each stretch of it an agent.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SeriesReport {
+    pub(crate) series: Series,
+    pub(crate) about: &'static str,
+    /// Why an alarm may be right although nobody attacks.
+    pub(crate) true_change: &'static str,
+    /// What a row of it counted.
+    pub(crate) rows: Rows,
+    /// One event in so many became a call.
+    pub(crate) one_in: u32,
+    pub(crate) credit: &'static str,
+    pub(crate) agent_days: u64,
+    #[serde(flatten)]
+    pub(crate) played: Played,
+    /// The step-ups with the highest levels, highest first.
+    pub(crate) loudest: Vec<Loud>,
+}
+
+/// A step-up that a reader may judge.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Loud {
+    /// On the recording's own clock, in UTC.
+    pub(crate) at: Timestamp,
+    /// The highest of the day that followed.
+    pub(crate) level: MicroBits,
+}
+
+/// What was measured on the agents of a fleet or a series.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Played {
     pub(crate) agents: usize,
     pub(crate) days: u32,
     /// Calls of the fleet itself, those of attacked copies not counted.
     pub(crate) calls: u64,
+    /// What was alarmed although nobody attacks; where something changes for true, it may have been right.
     pub(crate) false_alarms: Vec<FalseAlarms>,
     pub(crate) rivals: Vec<Rival>,
     pub(crate) delays: Vec<Delay>,

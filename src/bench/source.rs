@@ -2,15 +2,17 @@
 
 mod cron;
 mod law;
+mod tape;
 
 use std::sync::Arc;
 
 use rand::RngExt;
-use rand_distr::{Binomial, Distribution};
 
 use super::chance::{Dice, Purpose, log_uniform, poisson, stream};
 use super::fleet::Fleet;
+use super::recording::Recording;
 use law::Law;
+use tape::{Tape, thinned};
 
 /// Minutes in a day.
 pub(crate) const DAY: u32 = 1_440;
@@ -51,6 +53,21 @@ impl Source {
         Self { dice, minute: 0, base, day, law }
     }
 
+    /// Agent `agent` of those that play the series called `series`: from minute `from` of `recording` on, one event in
+    /// `one_in` as a call. Beyond the recording's end it is silent.
+    pub(crate) fn recorded(
+        recording: &Arc<Recording>,
+        from: u32,
+        one_in: u32,
+        series: &str,
+        seed: u64,
+        agent: usize,
+    ) -> Self {
+        let dice = stream(seed, series, agent, Purpose::Agent);
+        let law = Law::Recorded(Tape::new(recording, from, one_in));
+        Self { dice, minute: 0, base: 1.0, day: None, law }
+    }
+
     /// The next minute.
     pub(crate) fn next_minute(&mut self) -> Minute {
         let t = self.minute;
@@ -66,24 +83,33 @@ impl Source {
     }
 
     /// How many calls a minute holds when an attacker multiplies it by `factor`, which is at most `factor_max` in this
-    /// attack. Scheduled calls are multiplied and thinned, all others drawn anew from the higher rate.
+    /// attack. Scheduled calls are multiplied and thinned; recorded ones stay, and what is added comes at the pace of
+    /// their hour; all others are drawn anew from the higher rate.
     pub(crate) fn multiplied(&self, minute: Minute, factor: f64, factor_max: f64, dice: &mut Dice) -> u32 {
-        if !self.is_scheduled() {
-            return poisson(dice, minute.rate * factor);
+        match self.law {
+            Law::Cron(_) => {
+                let whole = factor_max.ceil().max(1.0);
+                thinned(minute.count * whole as u32, factor / whole, dice)
+            }
+            Law::Recorded(_) => {
+                thinned(minute.count, factor, dice) + poisson(dice, minute.rate * (factor - 1.0).max(0.0))
+            }
+            _ => poisson(dice, minute.rate * factor),
         }
-        let whole = factor_max.ceil().max(1.0);
-        Binomial::new(u64::from(minute.count) * whole as u64, factor / whole)
-            .map_or(0, |b| b.sample(dice) as u32)
     }
 
-    /// Whether its calls are scheduled, so that no rate of a Poisson law describes them.
-    pub(crate) fn is_scheduled(&self) -> bool {
-        matches!(self.law, Law::Cron(_))
+    /// Whether its calls are scheduled or recorded, so that no rate of a Poisson law describes them.
+    pub(crate) fn is_given(&self) -> bool {
+        matches!(self.law, Law::Cron(_) | Law::Recorded(_))
     }
 
-    /// Whether it is not in a pause of weeks.
+    /// Whether it is not in a pause of weeks, nor, if it was recorded, in an hour without an event.
     pub(crate) fn is_awake(&self) -> bool {
-        !matches!(self.law, Law::OnOff { on: false, .. })
+        match &self.law {
+            Law::OnOff { on, .. } => *on,
+            Law::Recorded(tape) => tape.is_awake(self.minute),
+            _ => true,
+        }
     }
 
     /// Mean and shape, where each minute is drawn from one negative binomial law.

@@ -1,24 +1,33 @@
 //! The report for people: aligned tables.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
-use super::delay::Delay;
+use super::delay::{self, Delay};
 use super::false_alarms::{self, FalseAlarms};
 use super::hearing::{Grade, Lens};
 use super::interval::{Estimate, Spread};
-use super::report::{FleetReport, Report, RevokesReport};
+use super::report::{FleetReport, Loud, Played, Report, RevokesReport, SeriesReport};
 use super::timing::{self, TimingReport};
 use super::young::YoungReport;
 
+/// A fleet or a series, by its name.
+type Named<'a> = (&'a str, &'a Played);
+
 /// The whole report. Parts that were not run are left out.
 pub(crate) fn write(report: &Report, out: &mut impl Write) -> fmt::Result {
-    let loud: Vec<&FleetReport> = report.fleets.iter().filter(|f| !f.false_alarms.is_empty()).collect();
+    let loud: Vec<&FleetReport> =
+        report.fleets.iter().filter(|f| !f.played.false_alarms.is_empty()).collect();
     if !loud.is_empty() {
         write_false_alarms(&loud, out)?;
     }
-    let attacked: Vec<&FleetReport> = report.fleets.iter().filter(|f| !f.delays.is_empty()).collect();
+    let fleets = report.fleets.iter().map(|f| (f.fleet.name(), &f.played));
+    let attacked: Vec<Named<'_>> = fleets.filter(|(_, p)| !p.delays.is_empty()).collect();
     if !attacked.is_empty() {
-        write_delays(&attacked, out)?;
+        write_delays("fleet|attack|agents", &attacked, out)?;
+    }
+    if !report.series.is_empty() {
+        write_series(&report.series, out)?;
     }
     if !report.timing.is_empty() {
         write_timing(&report.timing, out)?;
@@ -30,40 +39,82 @@ pub(crate) fn write(report: &Report, out: &mut impl Write) -> fmt::Result {
 }
 
 fn write_false_alarms(fleets: &[&FleetReport], out: &mut impl Write) -> fmt::Result {
-    let (agents, days) = (fleets[0].agents, fleets[0].days);
+    let Played { agents, days, .. } = fleets[0].played;
     writeln!(
         out,
-        "False alarms per agent in 90 days, {agents} agents for {days} days (95 % interval). Budgets: watch 12.9, \
-         step-up 1, revoke 0.025."
+        "False alarms per agent in 90 days, {agents} agents for {days} days (95 % interval). {BUDGETS}"
     )?;
-    writeln!(
-        out,
-        "* marks fleets with a true change, where an alarm may be right. Rivals rest for 24 h after one, as we do.\n"
-    )?;
-    let mut rows =
-        vec![header("fleet|step-up|weeks 3-8|volume|timing|worst agent|watch|revoke|z-score|EWMA|forest")];
+    writeln!(out, "* marks fleets with a true change, where an alarm may be right. {RIVALS_REST}\n")?;
+    let mut rows = vec![header(&format!("fleet|{ALARMS}|forest"))];
     for f in fleets {
-        let of = |lens, grade| false_alarms::find(&f.false_alarms, lens, grade);
-        let all = |row: Option<&FalseAlarms>| row.map_or("-".into(), |r| interval(r.per_90d));
-        let value = |row: Option<&FalseAlarms>| row.map_or("-".into(), |r| number(r.per_90d.value));
-        let step_up = of(Lens::Combined, Grade::StepUp);
-        let mut row = vec![
-            format!("{}{}", f.fleet.name(), if f.true_change.is_some() { " *" } else { "" }),
-            all(step_up),
-            step_up.and_then(|r| r.per_90d_late).map_or("-".into(), interval),
-            value(of(Lens::Volume, Grade::StepUp)),
-            value(of(Lens::Timing, Grade::StepUp)),
-            step_up.map_or("-".into(), |r| r.worst.to_string()),
-            all(of(Lens::Combined, Grade::Watch)),
-            all(of(Lens::Combined, Grade::Revoke)),
-        ];
-        row.extend((0..3).map(|i| f.rivals.get(i).map_or("-".into(), |r| number(r.per_90d_rest_24h.value))));
+        let mut row = vec![format!("{}{}", f.fleet.name(), if f.true_change.is_some() { " *" } else { "" })];
+        row.extend(alarm_cells(&f.played, 3));
         rows.push(row);
     }
     write_aligned(&rows, out)
 }
 
-fn write_delays(fleets: &[&FleetReport], out: &mut impl Write) -> fmt::Result {
+const BUDGETS: &str = "Budgets: watch 12.9, step-up 1, revoke 0.025.";
+const RIVALS_REST: &str = "Rivals rest for 24 h after one, as we do.";
+const ALARMS: &str = "step-up|weeks 3-8|volume|timing|worst agent|watch|revoke|z-score|EWMA";
+
+/// Under [`ALARMS`], and the first so many rivals.
+fn alarm_cells(played: &Played, rivals: usize) -> Vec<String> {
+    let of = |lens, grade| false_alarms::find(&played.false_alarms, lens, grade);
+    let all = |row: Option<&FalseAlarms>| row.map_or("-".into(), |r| interval(r.per_90d));
+    let value = |row: Option<&FalseAlarms>| row.map_or("-".into(), |r| number(r.per_90d.value));
+    let step_up = of(Lens::Combined, Grade::StepUp);
+    let mut cells = vec![
+        all(step_up),
+        step_up.and_then(|r| r.per_90d_late).map_or("-".into(), interval),
+        value(of(Lens::Volume, Grade::StepUp)),
+        value(of(Lens::Timing, Grade::StepUp)),
+        step_up.map_or("-".into(), |r| r.worst.to_string()),
+        all(of(Lens::Combined, Grade::Watch)),
+        all(of(Lens::Combined, Grade::Revoke)),
+    ];
+    let rival = |i: usize| played.rivals.get(i).map_or("-".into(), |r| number(r.per_90d_rest_24h.value));
+    cells.extend((0..rivals).map(rival));
+    cells
+}
+
+fn write_series(series: &[SeriesReport], out: &mut impl Write) -> fmt::Result {
+    writeln!(
+        out,
+        "\nAlarms on recorded series per agent in 90 days (95 % interval), not all of them false. {BUDGETS}"
+    )?;
+    writeln!(
+        out,
+        "An agent is {} days from a Monday, 00:00 UTC, and no two share a day. {RIVALS_REST}\n",
+        series[0].played.days
+    )?;
+    let mut rows = vec![header(&format!("series|agent-days|{ALARMS}"))];
+    for s in series {
+        let mut row = vec![s.series.facts().name.to_owned(), s.agent_days.to_string()];
+        row.extend(alarm_cells(&s.played, 2));
+        rows.push(row);
+    }
+    write_aligned(&rows, out)?;
+    writeln!(out, "\nThe loudest step-ups of each, by the day (UTC), and what changes there for true.\n")?;
+    let day = |l: &Loud| format!("{:.10} ({:.0} bits)", l.at.to_string(), l.level.as_bits());
+    for s in series {
+        let days: Vec<String> = s.loudest.iter().map(day).collect();
+        let days = if days.is_empty() { "none".to_owned() } else { days.join(", ") };
+        writeln!(out, "{}: {days}. {}", s.series.facts().name, s.true_change)?;
+    }
+    let named: Vec<Named<'_>> = series.iter().map(|s| (s.series.facts().name, &s.played)).collect();
+    write_delays("series|attack|occasions", &named, out)?;
+    writeln!(
+        out,
+        "\nAgents are few and attacked on several occasions each, which resemble each other: these intervals are too \
+         narrow."
+    )?;
+    let credits: BTreeSet<&str> = series.iter().map(|s| s.credit).collect();
+    writeln!(out, "Counts: {}.", credits.into_iter().collect::<Vec<_>>().join("; "))
+}
+
+/// The first three columns are called `whom`.
+fn write_delays(whom: &str, of: &[Named<'_>], out: &mut impl Write) -> fmt::Result {
     writeln!(
         out,
         "\nAttacks in weeks 5 to 7, combined verdict: found within 7 days (ramps: 16) at the step-up threshold \
@@ -74,23 +125,23 @@ fn write_delays(fleets: &[&FleetReport], out: &mut impl Write) -> fmt::Result {
         "Delay is the median with its 95 % interval, then the 90th percentile; a miss counts as never. Bound: Lorden \
          and Lai.\n"
     )?;
-    let mut rows = vec![header(
-        "fleet|attack|agents|found|delay|p90|calls|p90|delay/bound|p90|volume alone|timing alone|z-score|EWMA",
-    )];
-    for f in fleets {
-        for d in f.delays.iter().filter(|d| d.lens == Lens::Combined) {
+    let mut rows = vec![header(&format!(
+        "{whom}|found|delay|p90|calls|p90|delay/bound|p90|volume alone|timing alone|z-score|EWMA",
+    ))];
+    for (name, played) in of {
+        for d in played.delays.iter().filter(|d| d.lens == Lens::Combined) {
             let alone = |lens| {
-                let d = f.delays.iter().find(|o| o.attack == d.attack && o.lens == lens);
+                let d = delay::find(&played.delays, &d.attack, lens);
                 d.map_or("-".into(), |d| {
                     format!("{} {}", percent(d.found), duration(d.minutes.and_then(|m| m.median)))
                 })
             };
-            let mut row = vec![f.fleet.name().to_owned()];
+            let mut row = vec![(*name).to_owned()];
             row.extend(delay_cells(d));
             row.push(d.ratio.map_or("-".into(), spread));
             row.push(d.ratio.map_or("-".into(), |r| or_never(r.p90)));
             row.extend([alone(Lens::Volume), alone(Lens::Timing)]);
-            let rivals = f.rival_delays.iter().filter(|r| r.attack == d.attack);
+            let rivals = played.rival_delays.iter().filter(|r| r.attack == d.attack);
             row.extend(rivals.map(|r| duration(r.minutes.and_then(|m| m.median))));
             rows.push(row);
         }

@@ -31,10 +31,10 @@ pub(crate) struct Luck {
 }
 
 impl Luck {
-    /// Of `attack` on an agent of the fleet called `fleet`.
-    pub(crate) fn new(seed: u64, fleet: &str, agent: usize, attack: Attack) -> Self {
+    /// Of `attack` on an agent of the fleet called `fleet`, on occasion `trial`.
+    pub(crate) fn new(seed: u64, fleet: &str, trial: usize, attack: Attack) -> Self {
         let name = format!("{fleet} {}", attack.name());
-        let draw = |purpose| stream(seed, &name, agent, purpose);
+        let draw = |purpose| stream(seed, &name, trial, purpose);
         Self { counts: draw(Purpose::Attack), instants: draw(Purpose::Instants) }
     }
 }

@@ -4,6 +4,7 @@ use rand::RngExt;
 use rand_distr::{Distribution, Gamma};
 
 use super::cron::Cron;
+use super::tape::Tape;
 use crate::bench::chance::{Dice, choose, exponential, log_uniform, normal};
 use crate::bench::fleet::Fleet;
 use crate::bench::source::DAY;
@@ -41,6 +42,7 @@ pub(super) enum Law {
     OnOff { on: bool, until: u32 },
     MonthEnd,
     Moved { at: u32, hours: i32 },
+    Recorded(Tape),
 }
 
 impl Law {
@@ -129,12 +131,20 @@ impl Law {
                 if *on { usual } else { 0.0 }
             }
             Self::MonthEnd => usual * if is_month_end(t / DAY) { MONTH_END_FACTOR } else { 1.0 },
+            Self::Recorded(tape) => {
+                tape.advance(t, dice);
+                tape.rate()
+            }
         }
     }
 
-    /// The calls of a schedule; `None` where chance decides.
+    /// The calls of a schedule or a recording; `None` where chance decides.
     pub(super) fn fired(&self) -> Option<u32> {
-        if let Self::Cron(cron) = self { Some(cron.count()) } else { None }
+        match self {
+            Self::Cron(cron) => Some(cron.count()),
+            Self::Recorded(tape) => Some(tape.count()),
+            _ => None,
+        }
     }
 
     /// Calls echo in a Hawkes process.

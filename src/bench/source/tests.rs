@@ -1,4 +1,5 @@
 use super::*;
+use crate::bench::recording::Rows;
 use clap::ValueEnum;
 
 const SEED: u64 = 5;
@@ -76,4 +77,31 @@ fn attacks_multiply_the_calls() {
             assert!((ratio - factor).abs() <= 0.02 * factor, "{}: x{factor} gave x{ratio:.3}", fleet.name());
         }
     }
+}
+
+/// All of a row's events are played, or their share; an attacker's come on top, and a copy goes on alike.
+#[test]
+fn a_recording_is_played_row_by_row() {
+    let counts = [6_000, 0, 600];
+    let recording = Arc::new(Recording::of(Rows::Hour, counts.repeat(8)));
+    let play = |one_in: u32, factor: f64| {
+        let mut source = Source::recorded(&recording, 0, one_in, "x", SEED, 0);
+        let mut dice = stream(SEED, "x", 0, Purpose::Attack);
+        let mut hours = [0_u32; 3];
+        for minute in 0..180 {
+            assert_eq!(source.is_awake(), minute / 60 != 1);
+            assert_eq!(source.clone().next_minute(), source.clone().next_minute());
+            let usual = source.next_minute();
+            hours[minute / 60] += source.multiplied(usual, factor, factor, &mut dice);
+        }
+        hours
+    };
+    assert_eq!(play(1, 1.0), counts);
+    assert_eq!(play(1, 0.0), [0; 3]);
+    let near = |hours: [u32; 3], want: [f64; 3]| {
+        let off = |(&n, want): (&u32, f64)| (f64::from(n) - want).abs() <= 4.0 * want.sqrt();
+        assert!(hours.iter().zip(want).all(off), "{hours:?} for {want:?}");
+    };
+    near(play(10, 1.0), [600.0, 0.0, 60.0]);
+    near(play(10, 5.0), [3_000.0, 0.0, 300.0]);
 }
