@@ -56,9 +56,11 @@ pub(crate) fn compare() {
         let before = resident::bytes();
         fleet.round(1.0);
         if let (&MILLION, Some(before), Some(after)) = (agents, before, resident::bytes()) {
-            memory((after - before) / f64::from(MILLION));
+            let agent = (after - before) / f64::from(MILLION);
+            prove("resident memory of an agent, of 1,000,000, bytes", exact(agent), "", true);
         }
     }
+    compiled();
     for _ in 0..ROUNDS {
         for fleet in &mut fleets {
             let an_hour = fleet.rounds[0].0 as f64;
@@ -84,13 +86,10 @@ pub(crate) fn compare() {
     );
 }
 
-/// What one of the million agents takes: by what the system holds, and of it volume and timing as they are compiled.
-fn memory(resident: f64) {
+/// What volume and timing take of an agent's memory.
+fn compiled() {
     let (state, whole) = (Detector::bytes_of_volume_and_timing(), Detector::bytes_per_agent());
-    println!(
-        "memory: {resident:.0} bytes resident an agent; compiled {whole}, volume and timing of it {state}"
-    );
-    prove("resident memory of an agent, of 1,000,000, bytes", exact(resident), "", true);
+    println!("state: {state} bytes an agent for volume and timing, {whole} with all else but its names");
     let state = exact(state as f64);
     let fits = state.value <= STATE_BYTES_MAX;
     prove("volume and timing of an agent, bytes", state, "at most 2048", fits);
