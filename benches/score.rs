@@ -1,13 +1,15 @@
-//! Decode and score on one core beside a floor on the same bytes, 100,000 agents, and the bytes each agent costs.
+//! Decode and score on one core beside a floor on the same bytes, 100,000 agents.
 //!
 //! The floor is what any detector has to do: a typed, borrowed `serde_json` decode, a hash look-up of the agent, and 256
 //! bytes of that agent's state read and written. Both sides run in turn in one process, so the ratio holds on a noisy
 //! machine; the median of the rounds is printed.
 
+#[path = "support/prove.rs"]
+mod prove;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hint::black_box;
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use detector::{Attestation, Detector, DetectorConfig, Timestamp};
@@ -15,13 +17,13 @@ use ingest::decode::{Format, Receipt, SourceContext, Tally, decode};
 use ingest::pipeline::score::Scorer;
 use serde::Deserialize;
 
+use self::prove::{Figure, is_bench, prove};
+
 const AGENTS: u64 = 100_000;
 const CALLS_PER_ROUND: u64 = 200_000;
 const ROUNDS: usize = 7;
 /// The share of the floor's speed that decode and score together must reach.
 const GOAL: f64 = 0.3;
-/// What volume and timing may cost together.
-const STATE_BYTES_MAX: usize = 2_048;
 
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "the floor decodes every field and reads three")]
@@ -107,6 +109,9 @@ impl FloorState {
 }
 
 fn main() {
+    if !is_bench() {
+        return;
+    }
     let ctx = SourceContext::new("bench", Attestation::Token, Format::Native);
     let mut tally = Tally::new();
     let mut scorer = Scorer::new(Detector::new(DetectorConfig::default(), &[]));
@@ -127,40 +132,10 @@ fn main() {
         }
     }
     assert_eq!(tally.unknown_fields(), 0);
-    ratios.sort_by(f64::total_cmp);
-    rates.sort_by(f64::total_cmp);
-    let (low, median, high) = (ratios[0], ratios[ROUNDS / 2], ratios[ROUNDS - 1]);
+    let (share, rate) = (Figure::of(ratios), Figure::of(rates));
     println!(
-        "decode + score: {:.0} calls/s, {median:.2} of the floor's speed ({low:.2} to {high:.2}); goal {GOAL}",
-        rates[ROUNDS / 2]
+        "decode + score: {:.0} calls/s, {:.2} of the floor's speed ({:.2} to {:.2}); goal {GOAL}",
+        rate.value, share.value, share.low, share.high
     );
-    let state = Detector::bytes_of_volume_and_timing();
-    println!(
-        "state: {state} bytes an agent for volume and timing, {} with all else but its names ({} agents)",
-        Detector::bytes_per_agent(),
-        scorer.detector().agents()
-    );
-    prove("decode + score, share of the floor's speed", median, (low, high), "at least 0.3", median >= GOAL);
-    let fits = state <= STATE_BYTES_MAX;
-    prove(
-        "volume and timing of an agent, bytes",
-        state as f64,
-        (state as f64, state as f64),
-        "at most 2048",
-        fits,
-    );
-}
-
-/// One row for `make prove`.
-fn prove(name: &str, value: f64, (low, high): (f64, f64), goal: &str, holds: bool) {
-    let row = serde_json::json!({
-        "name": name, "value": value, "low": low, "high": high, "goal": goal, "holds": holds,
-        "command": "cargo bench --bench score",
-    });
-    println!("PROVE {row}");
-    if let Some(path) = std::env::var_os("TOCSIN_PROVE_OUT") {
-        let rows = std::fs::File::options().create(true).append(true).open(path);
-        rows.and_then(|mut rows| writeln!(rows, "{row}"))
-            .unwrap_or_else(|e| eprintln!("the row is not kept: {e}"));
-    }
+    prove("decode + score, share of the floor's speed", share, "at least 0.3", share.value >= GOAL);
 }
