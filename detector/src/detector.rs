@@ -159,6 +159,7 @@ impl Detector {
             jump: volume.jump() as f32,
             attestation: call.attestation,
             model: published.version,
+            rule: p.rules.count(ts, call, p.declared.limits(config)),
         })
     }
 
@@ -175,6 +176,7 @@ impl Detector {
             p.volume.accept(p.declared.volume(published, &config.budgets), &mut tally.volume);
             p.timing.accept(Declared::timing(published, &config.budgets, &p.volume));
             p.endpoints.accept();
+            p.rules.accept();
             p.suspect = false;
         }
     }

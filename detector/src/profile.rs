@@ -1,15 +1,18 @@
 //! What the detector remembers of one agent.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 use crate::combine::SHARES;
 use crate::fleet::Published;
 use crate::hash::hash64;
+use crate::rules::{Limits, Rules};
 use crate::signal::endpoint::Endpoints;
 use crate::signal::timing::Timing;
 use crate::signal::volume::Volume;
 use crate::signal::{timing, volume};
-use crate::{Budgets, Manifest, Timestamp};
+use crate::{Budgets, DetectorConfig, Manifest, Timestamp};
 
 /// One agent under one issuer: its name, its past, and where its evidence stands. About 2.5 KiB plus the name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,16 +23,19 @@ pub(crate) struct Profile {
     pub(crate) volume: Volume,
     pub(crate) timing: Timing,
     pub(crate) endpoints: Endpoints,
+    pub(crate) rules: Rules,
     /// Whether the level was over the watch budget after the last call.
     pub(crate) suspect: bool,
     pub(crate) declared: Declared,
 }
 
-/// What of a manifest the signals read.
+/// What of a manifest the signals and rules read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Declared {
     pub(crate) calls_per_hour: Option<f64>,
     pub(crate) endpoints: Box<[u64]>,
+    calls_per_minute_max: Option<NonZeroU32>,
+    repeats_per_minute_max: Option<u32>,
 }
 
 impl From<&Manifest> for Declared {
@@ -37,11 +43,23 @@ impl From<&Manifest> for Declared {
         Self {
             calls_per_hour: manifest.calls_per_hour.filter(|r| r.is_finite() && *r > 0.0),
             endpoints: manifest.endpoints.iter().map(|e| hash64(&[e.as_str()])).collect(),
+            calls_per_minute_max: manifest.calls_per_minute_max,
+            repeats_per_minute_max: manifest.repeats_per_minute_max,
         }
     }
 }
 
 impl Declared {
+    /// What this agent is allowed, whatever is known of it.
+    pub(crate) fn limits(&self, config: &DetectorConfig) -> Limits {
+        let repeats = |default| self.repeats_per_minute_max.unwrap_or(default);
+        Limits {
+            calls: self.calls_per_minute_max,
+            repeats: repeats(config.repeats_per_minute_max),
+            repeats_without_args: repeats(config.repeats_without_args_per_minute_max),
+        }
+    }
+
     /// What this agent's volume is read against.
     pub(crate) fn volume<'a>(&self, fleet: &'a Published, budgets: &Budgets) -> volume::Context<'a> {
         volume::Context {
@@ -84,6 +102,7 @@ impl Profile {
             volume: Volume::new(ts, declared.volume(fleet, budgets)),
             timing: Timing::new(ts, &fleet.timing),
             endpoints: Endpoints::new(ts),
+            rules: Rules::new(),
             suspect: false,
             declared,
         }

@@ -68,6 +68,7 @@ pub(crate) fn record(n: u32, ts: Timestamp, agent: &str, bits: f64) -> VerdictRe
         jump: 1.0,
         attestation: call.attestation,
         model: 1,
+        rule: None,
     };
     VerdictRecord::new(&call, verdict)
 }

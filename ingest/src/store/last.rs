@@ -134,6 +134,7 @@ impl Said {
                 // It was the lower of claim and ceiling when it was stored; the lower of it and itself is it again.
                 attestation: EffectiveAttestation::new(attestation, attestation),
                 model: self.model,
+                rule: None,
             },
             event_id: self.event_id,
             kind: self.kind.0,

@@ -134,6 +134,7 @@ fn verdict(n: u64) -> Verdict {
         jump: 1.0,
         attestation: call(n).attestation,
         model: 1,
+        rule: None,
     }
 }
 

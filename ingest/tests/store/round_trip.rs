@@ -152,6 +152,7 @@ async fn every_field_of_a_verdict() {
         jump: 24.0,
         attestation: full().attestation,
         model: u32::MAX,
+        rule: None,
     };
     let record = VerdictRecord::new(&full(), verdict);
     store.insert_verdicts(&[VerdictRow::from(&record)]).await.unwrap();

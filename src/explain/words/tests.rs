@@ -50,6 +50,7 @@ fn explained(parts: &[Part; 3], level: f64) -> Explanation {
         jump: 56.0,
         attestation: EffectiveAttestation::new(Attestation::Token, Attestation::Token),
         model: 0,
+        rule: None,
     };
     Explanation::new(VerdictRecord::new(&call, verdict), Budgets::default())
 }

@@ -80,6 +80,7 @@ fn record() -> VerdictRecord {
             jump: 56.0,
             attestation: EffectiveAttestation::new(Attestation::Token, Attestation::Token),
             model: 0,
+            rule: None,
         },
     }
 }
