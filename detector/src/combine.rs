@@ -22,7 +22,7 @@ struct Share {
 
 /// The operator's budgets as the families read them.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Limits {
+pub(crate) struct Thresholds {
     /// The level over which an agent is watched.
     pub(crate) watch: MicroBits,
     /// Where a family alone asks a person.
@@ -30,14 +30,14 @@ pub(crate) struct Limits {
     pub(crate) timing: Alarm,
 }
 
-impl From<Budgets> for Limits {
+impl From<Budgets> for Thresholds {
     fn from(budgets: Budgets) -> Self {
         let alarm = |family: usize| Alarm::once_in(budgets.step_up_days() / SHARES[family].of_budget);
         Self { watch: budgets.watch(), volume: alarm(0), timing: alarm(1) }
     }
 }
 
-impl Default for Limits {
+impl Default for Thresholds {
     fn default() -> Self {
         Budgets::default().into()
     }

@@ -10,6 +10,11 @@ use crate::Budgets;
 pub struct DetectorConfig {
     /// The most agents held in memory; past it the ones idle longest are dropped. At least 1.
     pub agents_max: usize,
+    /// How often an agent may make the same call, arguments and all, within a minute; 0 for any number. A manifest may say
+    /// otherwise for its agent.
+    pub repeats_per_minute_max: u32,
+    /// The same where the log does not say with which arguments a call was made.
+    pub repeats_without_args_per_minute_max: u32,
     /// Accepted rates of false alarms; learning pauses for what is over them.
     #[serde(skip)]
     pub budgets: Budgets,
@@ -17,6 +22,12 @@ pub struct DetectorConfig {
 
 impl Default for DetectorConfig {
     fn default() -> Self {
-        Self { agents_max: 1_000_000, budgets: Budgets::default() }
+        Self {
+            agents_max: 1_000_000,
+            // Five a second is a loop's pace, not a poll's.
+            repeats_per_minute_max: 300,
+            repeats_without_args_per_minute_max: 3_000,
+            budgets: Budgets::default(),
+        }
     }
 }

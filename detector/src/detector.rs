@@ -3,7 +3,7 @@
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::combine::{self, Limits, Score};
+use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Fleet;
 use crate::hash::{hash64, hash128};
 use crate::profile::{Declared, Profile};
@@ -36,7 +36,7 @@ pub(crate) struct State {
     #[serde(skip)]
     pub(crate) config: DetectorConfig,
     #[serde(skip)]
-    pub(crate) limits: Limits,
+    pub(crate) thresholds: Thresholds,
     #[serde(skip)]
     manifests: Vec<(Option<String>, String, Declared)>,
     pub(crate) profiles: Vec<Profile>,
@@ -71,7 +71,7 @@ impl Detector {
     /// The operator's settings and manifests of now. A snapshot holds what was learned; what was set is set anew after
     /// every restore.
     pub fn reconfigure(&mut self, config: DetectorConfig, manifests: &[Manifest]) {
-        self.state.limits = config.budgets.into();
+        self.state.thresholds = config.budgets.into();
         self.state.config = config;
         self.state.manifests =
             manifests.iter().map(|m| (m.issuer.clone(), m.agent_id.clone(), Declared::from(m))).collect();
@@ -94,17 +94,17 @@ impl Detector {
             return None;
         }
         let profile = self.profile(call);
-        let State { limits, profiles, fleet, .. } = &mut self.state;
+        let State { config, thresholds, profiles, fleet, .. } = &mut self.state;
         let p = &mut profiles[profile];
         // A call that comes late is counted where we are: a forged date must buy no forgiveness. Of gaps it says nothing.
         let is_late = call.ts < p.last;
         let ts = call.ts.max(p.last);
         p.last = ts;
         let Fleet { published, tally, .. } = fleet;
-        let volume_ctx = p.declared.volume(published, limits);
+        let volume_ctx = p.declared.volume(published, thresholds);
         p.volume.advance(ts, volume_ctx, &mut tally.volume);
         let volume = p.volume.count(ts, volume_ctx, &mut tally.volume);
-        let timing_ctx = Declared::timing(published, limits, &p.volume);
+        let timing_ctx = Declared::timing(published, thresholds, &p.volume);
         let timing = if is_late {
             p.timing.stand(timing_ctx)
         } else {
@@ -129,7 +129,7 @@ impl Detector {
             Evidence { before: timing.before, now: timing.now, story: p.timing.story(&timing, timing_ctx) },
             endpoint,
         ];
-        let watch = limits.watch;
+        let watch = thresholds.watch;
         let Score { level, added, mut parts, families } = combine::combine(&evidence, call, watch);
         p.suspect = level >= watch;
         if p.suspect {
@@ -162,6 +162,7 @@ impl Detector {
             jump: volume.jump() as f32,
             attestation: call.attestation,
             model: published.version,
+            rule: p.rules.count(ts, call, p.declared.limits(config)),
         })
     }
 
@@ -173,11 +174,12 @@ impl Detector {
     /// A person ruled this agent's present evidence benign. Does nothing for an agent never seen.
     fn accept(&mut self, issuer: Option<&str>, agent_id: &str) {
         if let Some(i) = self.find(issuer, agent_id) {
-            let State { limits, profiles, fleet: Fleet { published, tally, .. }, .. } = &mut self.state;
+            let State { thresholds, profiles, fleet: Fleet { published, tally, .. }, .. } = &mut self.state;
             let p = &mut profiles[i];
-            p.volume.accept(p.declared.volume(published, limits), &mut tally.volume);
-            p.timing.accept(Declared::timing(published, limits, &p.volume));
+            p.volume.accept(p.declared.volume(published, thresholds), &mut tally.volume);
+            p.timing.accept(Declared::timing(published, thresholds, &p.volume));
             p.endpoints.accept();
+            p.rules.accept();
             p.suspect = false;
         }
     }
@@ -222,9 +224,9 @@ impl Detector {
         if self.state.profiles.len() >= self.state.config.agents_max.max(1) {
             self.evict();
         }
-        let State { limits, profiles, manifests, fleet, .. } = &mut self.state;
+        let State { thresholds, profiles, manifests, fleet, .. } = &mut self.state;
         let declared = declared(manifests, issuer, agent_id);
-        let profile = Profile::new(issuer, agent_id, call.ts, declared, &fleet.published, limits);
+        let profile = Profile::new(issuer, agent_id, call.ts, declared, &fleet.published, thresholds);
         profiles.push(profile);
         let i = profiles.len() - 1;
         self.index.insert_unique(key_hash(issuer, agent_id), i as u32, |&i| {

@@ -15,6 +15,7 @@ mod profile;
 mod random;
 #[cfg(test)]
 mod reference;
+mod rules;
 mod signal;
 mod silence;
 mod stored;
@@ -29,6 +30,7 @@ pub use call::{
 pub use config::DetectorConfig;
 pub use detector::Detector;
 pub use manifest::Manifest;
+pub use rules::{BrokenRule, RuleKind};
 pub use silence::Silence;
 pub use time::{Timestamp, TimestampError};
 pub use verdict::{History, PARTS_MAX, Part, Pattern, Signal, Verdict, VerdictId, VerdictRecord};

@@ -1,5 +1,7 @@
 //! What an agent is declared to do: the prior from its first call.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
@@ -28,9 +30,12 @@ pub struct Manifest {
     /// Calls an hour it is meant to make on average, > 0.
     #[serde(default)]
     pub calls_per_hour: Option<f64>,
-    /// Calls a minute it must never exceed.
+    /// Calls it must never exceed within any 60 s, whenever they begin: a rule, whatever else is known. Not 0.
     #[serde(default)]
-    pub calls_per_minute_max: Option<u32>,
+    pub calls_per_minute_max: Option<NonZeroU32>,
+    /// How often it may make the same call within a minute, in place of the operator's defaults; 0 for any number.
+    #[serde(default)]
+    pub repeats_per_minute_max: Option<u32>,
     /// The agent that spawns it.
     #[serde(default)]
     pub parent: Option<String>,

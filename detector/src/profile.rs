@@ -1,15 +1,18 @@
 //! What the detector remembers of one agent.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
-use crate::combine::Limits;
+use crate::combine::Thresholds;
 use crate::fleet::Published;
 use crate::hash::hash64;
+use crate::rules::{Limits, Rules};
 use crate::signal::endpoint::Endpoints;
 use crate::signal::timing::Timing;
 use crate::signal::volume::Volume;
 use crate::signal::{timing, volume};
-use crate::{Manifest, Timestamp};
+use crate::{DetectorConfig, Manifest, Timestamp};
 
 /// One agent under one issuer: its name, its past, and where its evidence stands. About 2.5 KiB plus the name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,16 +23,19 @@ pub(crate) struct Profile {
     pub(crate) volume: Volume,
     pub(crate) timing: Timing,
     pub(crate) endpoints: Endpoints,
+    pub(crate) rules: Rules,
     /// Whether the level was over the watch budget after the last call.
     pub(crate) suspect: bool,
     pub(crate) declared: Declared,
 }
 
-/// What of a manifest the signals read.
+/// What of a manifest the signals and rules read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Declared {
     pub(crate) calls_per_hour: Option<f64>,
     pub(crate) endpoints: Box<[u64]>,
+    calls_per_minute_max: Option<NonZeroU32>,
+    repeats_per_minute_max: Option<u32>,
 }
 
 impl From<&Manifest> for Declared {
@@ -37,29 +43,45 @@ impl From<&Manifest> for Declared {
         Self {
             calls_per_hour: manifest.calls_per_hour.filter(|r| r.is_finite() && *r > 0.0),
             endpoints: manifest.endpoints.iter().map(|e| hash64(&[e.as_str()])).collect(),
+            calls_per_minute_max: manifest.calls_per_minute_max,
+            repeats_per_minute_max: manifest.repeats_per_minute_max,
         }
     }
 }
 
 impl Declared {
+    /// What this agent is allowed, whatever is known of it.
+    pub(crate) fn limits(&self, config: &DetectorConfig) -> Limits {
+        let repeats = |default| self.repeats_per_minute_max.unwrap_or(default);
+        Limits {
+            calls: self.calls_per_minute_max,
+            repeats: repeats(config.repeats_per_minute_max),
+            repeats_without_args: repeats(config.repeats_without_args_per_minute_max),
+        }
+    }
+
     /// What this agent's volume is read against.
-    pub(crate) fn volume<'a>(&self, fleet: &'a Published, limits: &Limits) -> volume::Context<'a> {
+    pub(crate) fn volume<'a>(&self, fleet: &'a Published, thresholds: &Thresholds) -> volume::Context<'a> {
         volume::Context {
             peers: &fleet.volume,
             has_peers: fleet.has_peers(),
             declared_per_hour: self.calls_per_hour,
-            alarm: limits.volume,
+            alarm: thresholds.volume,
         }
     }
 
     /// What an agent's timing is read against.
-    pub(crate) fn timing<'a>(fleet: &'a Published, limits: &Limits, volume: &Volume) -> timing::Context<'a> {
+    pub(crate) fn timing<'a>(
+        fleet: &'a Published,
+        thresholds: &Thresholds,
+        volume: &Volume,
+    ) -> timing::Context<'a> {
         timing::Context {
             peers: &fleet.timing,
             has_peers: fleet.has_peers(),
             rate_octaves: volume.rate_octaves(),
             rate_variance: volume.rate_variance(),
-            alarm: limits.timing,
+            alarm: thresholds.timing,
         }
     }
 }
@@ -71,15 +93,16 @@ impl Profile {
         ts: Timestamp,
         declared: Declared,
         fleet: &Published,
-        limits: &Limits,
+        thresholds: &Thresholds,
     ) -> Self {
         Self {
             issuer: issuer.map(Into::into),
             agent_id: agent_id.into(),
             last: ts,
-            volume: Volume::new(ts, declared.volume(fleet, limits)),
+            volume: Volume::new(ts, declared.volume(fleet, thresholds)),
             timing: Timing::new(ts, &fleet.timing),
             endpoints: Endpoints::new(ts),
+            rules: Rules::new(),
             suspect: false,
             declared,
         }

@@ -31,12 +31,12 @@ impl Detector {
 
     /// The level of evidence at `ts`, which must not be before what was asked of this silence last.
     pub fn level_in(&self, silence: &mut Silence, ts: Timestamp) -> MicroBits {
-        let (limits, Fleet { published, .. }) = (&self.state.limits, &self.state.fleet);
+        let (thresholds, Fleet { published, .. }) = (&self.state.thresholds, &self.state.fleet);
         let Some(p) = self.state.profiles.get(silence.profile) else { return MicroBits::ZERO };
-        let ctx = p.declared.volume(published, limits);
+        let ctx = p.declared.volume(published, thresholds);
         let ts = if ts.since(p.last) > HOURLY_AFTER { ts.floor_to(HOUR) } else { ts };
         silence.volume.advance(ts, ctx, &mut VolumeTally::default());
-        let (timing, _) = p.timing.strength(Declared::timing(published, limits, &p.volume));
+        let (timing, _) = p.timing.strength(Declared::timing(published, thresholds, &p.volume));
         let endpoint = p.endpoints.strength_at(ts, p.timing.calls_per_day());
         let strengths = [silence.volume.level_at(ts, ctx).0, timing, endpoint];
         let levels = strengths.into_iter().enumerate().map(|(f, s)| combine::level(f, s));

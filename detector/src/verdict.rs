@@ -6,7 +6,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
-use crate::{Call, EffectiveAttestation, Kind, MicroBits, Timestamp};
+use crate::{BrokenRule, Call, EffectiveAttestation, Kind, MicroBits, Timestamp};
 
 /// The most parts a verdict has: one for each signal and one for what looking in several places costs.
 pub const PARTS_MAX: usize = 8;
@@ -190,6 +190,8 @@ pub struct Verdict {
     pub attestation: EffectiveAttestation,
     /// Version of the fleet's model it was scored with.
     pub model: u32,
+    /// The rule that this call broke, if it broke one. Beside the level and never in it.
+    pub rule: Option<BrokenRule>,
 }
 
 impl Verdict {
@@ -246,14 +248,17 @@ impl VerdictRecord {
         }
     }
 
-    /// The reasons in words, strongest first; one sentence a part that carries evidence or its price.
+    /// The reasons in words: the rule that was broken, then one sentence a part that carries evidence or its price,
+    /// strongest first.
     pub fn reasons(&self) -> Vec<String> {
         let mut parts: Vec<&Part> = self.verdict.parts.iter().filter(|p| p.bits != MicroBits::ZERO).collect();
         parts.sort_by_key(|p| std::cmp::Reverse(p.bits));
-        parts.into_iter().map(|p| self.reason(p)).collect()
+        let rule = self.verdict.rule.map(|rule| format!("rule: {rule}"));
+        rule.into_iter().chain(parts.into_iter().map(|p| self.reason(p))).collect()
     }
 
-    fn reason(&self, p: &Part) -> String {
+    /// What one part of the verdict says, in words.
+    pub fn reason(&self, p: &Part) -> String {
         let h = p.history;
         let unit = match p.signal {
             Signal::Volume => "hours",
@@ -351,7 +356,7 @@ fn number(x: f64) -> String {
     format!("{x:.digits$}")
 }
 
-fn duration(ms: u64) -> String {
+pub(crate) fn duration(ms: u64) -> String {
     let s = Duration::from_millis(ms).as_secs();
     match s {
         0 => format!("{ms} ms"),

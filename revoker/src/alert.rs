@@ -1,6 +1,6 @@
 //! Alerts: what people who watch are told, with the reasons and the numbers.
 
-use detector::{MicroBits, Timestamp, VerdictId, VerdictRecord};
+use detector::{BrokenRule, MicroBits, Timestamp, VerdictId, VerdictRecord};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -31,6 +31,9 @@ pub struct Alert {
     pub endpoint: String,
     /// The agent's level of evidence after the call.
     pub score: MicroBits,
+    /// The rule that the call broke.
+    #[serde(default)]
+    pub rule: Option<BrokenRule>,
     /// What was done.
     pub action: AlertAction,
     /// The agent's standing after it.
@@ -77,6 +80,7 @@ impl Alert {
             event_id: record.event_id.clone(),
             endpoint: record.endpoint.clone(),
             score: within(record.verdict.level),
+            rule: record.verdict.rule,
             action,
             standing: standing.name().to_owned(),
             shadow: would_have.is_some(),

@@ -52,6 +52,19 @@ pub enum OnExpiry {
     Revoke,
 }
 
+/// What a broken rule asks for, whatever the level of evidence says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRule {
+    /// The people who watch are told, and the agent is watched.
+    Alert,
+    /// A human is asked before the agent goes on.
+    #[default]
+    StepUp,
+    /// Access ends, if the identity is attested well enough for that; else a human is asked.
+    Revoke,
+}
+
 /// The section `[policy]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -70,6 +83,8 @@ pub struct PolicyConfig {
     pub watch_s: Seconds,
     /// What becomes of an agent whose challenge nobody answered.
     pub on_expiry: OnExpiry,
+    /// What a broken rule asks for: a manifest's ceiling, or the same call again and again.
+    pub rules: OnRule,
 }
 
 impl Default for PolicyConfig {
@@ -83,6 +98,7 @@ impl Default for PolicyConfig {
             watch_calls: FIFTY,
             watch_s: Seconds(3_600),
             on_expiry: OnExpiry::Stay,
+            rules: OnRule::StepUp,
         }
     }
 }
@@ -93,12 +109,13 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_time() {
-        assert!(serde_json::from_str::<PolicyConfig>(r#"{"challenge_s": 60}"#).is_ok());
+        assert!(serde_json::from_str::<PolicyConfig>(r#"{"challenge_s": 60, "rules": "alert"}"#).is_ok());
         for bad in [
             r#"{"challenge_s": 0}"#,
             r#"{"grant_s": 99999999999}"#,
             r#"{"probation_calls": 0}"#,
             r#"{"on_expiry": "forgive"}"#,
+            r#"{"rules": "forgive"}"#,
             r#"{"chalenge_s": 60}"#,
         ] {
             assert!(serde_json::from_str::<PolicyConfig>(bad).is_err(), "{bad}");

@@ -165,6 +165,7 @@ fn probation(from: &Standing, now: Timestamp) -> Standing {
         calm: Calm { calls: 0, since: now },
         answered: from.known(),
         would: None,
+        rule_told: false,
     })
 }
 

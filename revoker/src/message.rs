@@ -1,7 +1,7 @@
 //! What enforcement points are told, in bytes. Made once, in the transaction that decided it: every retry and every
 //! target gets the same.
 
-use detector::{MicroBits, Timestamp, VerdictId, VerdictRecord};
+use detector::{BrokenRule, MicroBits, Timestamp, VerdictId, VerdictRecord};
 use serde::Serialize;
 
 use crate::agent::{AgentKey, Txn};
@@ -69,6 +69,8 @@ struct Evidence {
     event_id: String,
     ts: Timestamp,
     bits: MicroBits,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<BrokenRule>,
     endpoint: String,
     instance_id: Option<String>,
     session_id: Option<String>,
@@ -105,6 +107,7 @@ fn evidence(record: &VerdictRecord) -> Evidence {
         event_id: clip(&record.event_id, FIELD_BYTES_MAX),
         ts: record.verdict.ts,
         bits: record.verdict.level,
+        rule: record.verdict.rule,
         endpoint: clip(&record.endpoint, FIELD_BYTES_MAX),
         instance_id: cut(&record.instance_id),
         session_id: cut(&record.session_id),

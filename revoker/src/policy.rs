@@ -1,10 +1,12 @@
 //! How much evidence asks for which answer. Pure: no clock, no store, and nothing is done here.
 
-use detector::{Budgets, EffectiveAttestation, Kind, MicroBits, Timestamp, VerdictId, VerdictRecord};
+use detector::{
+    BrokenRule, Budgets, EffectiveAttestation, Kind, MicroBits, Timestamp, VerdictId, VerdictRecord,
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::config::PolicyConfig;
+use crate::config::{OnRule, PolicyConfig};
 use crate::hex::hex;
 
 /// Signal families that must be over the watch budget on their own before a revocation, unless the jump is large
@@ -47,6 +49,8 @@ pub struct Evidence {
     pub jump: f32,
     /// What the identity is worth.
     pub attestation: EffectiveAttestation,
+    /// The rule that the call broke.
+    pub rule: Option<BrokenRule>,
     /// A human approved this very call; what it adds has been answered for.
     pub admitted: bool,
 }
@@ -64,6 +68,7 @@ impl Evidence {
             families: v.families,
             jump: v.jump,
             attestation: v.attestation,
+            rule: v.rule,
             admitted: false,
         }
     }
@@ -130,11 +135,25 @@ impl Policy {
         self.budgets
     }
 
-    /// What the evidence asks for, where `answered` bits of its level have been answered for by a human.
+    /// What the evidence asks for, where `answered` bits of its level have been answered for by a human: the more of what
+    /// its level and the rule it broke ask for.
     ///
-    /// A revocation needs the level, a second witness (another family, or a jump so large that it needs none) and an
-    /// identity that a log line cannot forge. Without one of them a human is asked instead.
+    /// A revocation by level needs the level, a second witness (another family, or a jump so large that it needs none) and
+    /// an identity that a log line cannot forge; one by rule needs the identity. Without one of them a human is asked instead.
     pub fn demand(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
+        self.by_level(evidence, answered).max(self.by_rule(evidence))
+    }
+
+    fn by_rule(&self, evidence: &Evidence) -> Demand {
+        match (evidence.rule, self.config.rules) {
+            (None, _) => Demand::None,
+            (Some(_), OnRule::Alert) => Demand::Watch,
+            (Some(_), OnRule::Revoke) if evidence.attestation.allows_automatic_revocation() => Demand::Revoke,
+            (Some(_), OnRule::StepUp | OnRule::Revoke) => Demand::StepUp,
+        }
+    }
+
+    fn by_level(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
         let level = evidence.level - answered;
         let witnessed = evidence.families >= FAMILIES_MIN || evidence.jump >= JUMP_MIN;
         if level >= self.budgets.revoke() && witnessed && evidence.attestation.allows_automatic_revocation() {
@@ -171,7 +190,7 @@ mod tests {
     use detector::Attestation;
 
     use super::*;
-    use crate::testing::{at, policy, record};
+    use crate::testing::{at, looping, policy, record};
 
     /// Level, families, jump and attestation to what they ask for.
     fn demand(bits: f64, families: u8, jump: f32, attestation: Attestation) -> Demand {
@@ -193,6 +212,25 @@ mod tests {
         assert_eq!(demand(11.9, 1, 4.9, Key), Demand::StepUp);
         assert_eq!(demand(500.0, 2, 9.0, Network), Demand::StepUp);
         assert_eq!(demand(500.0, 2, f32::NAN, Network), Demand::StepUp);
+    }
+
+    #[test]
+    fn a_broken_rule_asks_for_what_the_operator_said_whatever_the_level() {
+        use Attestation::{Network, Token};
+        let demand = |rules, bits, attestation| {
+            let mut evidence = Evidence::of(&looping(1, at(0), "mailer"));
+            evidence.level = MicroBits::from_bits(bits);
+            evidence.attestation = EffectiveAttestation::new(attestation, Attestation::Platform);
+            let config = PolicyConfig { rules, ..PolicyConfig::default() };
+            Policy::new(Budgets::default(), config).demand(&evidence, MicroBits::from_bits(50.0))
+        };
+        assert_eq!(policy().config().rules, OnRule::StepUp);
+        assert_eq!(demand(OnRule::Alert, -4.0, Token), Demand::Watch);
+        assert_eq!(demand(OnRule::Alert, 57.0, Token), Demand::StepUp);
+        assert_eq!(demand(OnRule::StepUp, -4.0, Token), Demand::StepUp);
+        assert_eq!(demand(OnRule::StepUp, -4.0, Network), Demand::StepUp);
+        assert_eq!(demand(OnRule::Revoke, -4.0, Token), Demand::Revoke);
+        assert_eq!(demand(OnRule::Revoke, -4.0, Network), Demand::StepUp);
     }
 
     #[test]

@@ -43,6 +43,9 @@ pub struct Watch {
     pub calm: Calm,
     /// What would have been done, were automatic action not paused.
     pub would: Option<Demand>,
+    /// Whether the people who watch were told of a broken rule.
+    #[serde(default)]
+    pub rule_told: bool,
 }
 
 /// How far a challenge has come. Five answers in all, told apart everywhere; the other two, approved and superseded,
@@ -98,6 +101,13 @@ impl Answered {
         if evidence.admitted { within(base + evidence.added.max(MicroBits::ZERO)) } else { base }
     }
 
+    /// The evidence without what a person has answered for beside its level: a call they approved, and the rest of a
+    /// breach that began before what they saw.
+    pub(crate) fn unanswered(&self, evidence: &Evidence) -> Evidence {
+        let rule = evidence.rule.filter(|rule| !evidence.admitted && rule.since > self.covers);
+        Evidence { rule, ..*evidence }
+    }
+
     /// What remains answered for after this evidence was judged.
     pub(crate) fn after(mut self, evidence: &Evidence) -> Self {
         if evidence.admitted {
@@ -119,6 +129,9 @@ pub struct Probation {
     pub answered: Answered,
     /// What would have been done, were automatic action not paused.
     pub would: Option<Demand>,
+    /// Whether the people who watch were told of a broken rule.
+    #[serde(default)]
+    pub rule_told: bool,
 }
 
 /// An agent stopped for a time.

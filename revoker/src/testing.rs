@@ -5,8 +5,8 @@ pub(crate) mod receiver;
 use std::path::Path;
 
 use detector::{
-    Attestation, Budgets, Call, EffectiveAttestation, History, Kind, MicroBits, Part, Pattern, Signal,
-    Timestamp, Verdict, VerdictId, VerdictRecord,
+    Attestation, BrokenRule, Budgets, Call, EffectiveAttestation, History, Kind, MicroBits, Part, Pattern,
+    RuleKind, Signal, Timestamp, Verdict, VerdictId, VerdictRecord,
 };
 
 use crate::config::PolicyConfig;
@@ -68,6 +68,7 @@ pub(crate) fn record(n: u32, ts: Timestamp, agent: &str, bits: f64) -> VerdictRe
         jump: 1.0,
         attestation: call.attestation,
         model: 1,
+        rule: None,
     };
     VerdictRecord::new(&call, verdict)
 }
@@ -76,6 +77,14 @@ pub(crate) fn record(n: u32, ts: Timestamp, agent: &str, bits: f64) -> VerdictRe
 pub(crate) fn damning(n: u32, ts: Timestamp, agent: &str) -> VerdictRecord {
     let mut record = record(n, ts, agent, 40.0);
     record.verdict.families = 2;
+    record
+}
+
+/// A quiet verdict on a call that was made once too often within a minute, in a breach that began with it.
+pub(crate) fn looping(n: u32, ts: Timestamp, agent: &str) -> VerdictRecord {
+    let mut record = record(n, ts, agent, -3.0);
+    let kind = RuleKind::RepeatedCall;
+    record.verdict.rule = Some(BrokenRule { kind, observed: 301, limit: 300, window_ms: 60_000, since: ts });
     record
 }
 

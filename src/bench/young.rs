@@ -1,5 +1,7 @@
 //! Agents attacked in their first days, in a fleet that is two weeks old, with and without a manifest.
 
+use std::num::NonZeroU32;
+
 use detector::{Budgets, Detector, DetectorConfig, Manifest};
 use rand::RngExt;
 use serde::Serialize;
@@ -120,7 +122,7 @@ impl Nursery {
             Manifest {
                 agent_id: names[new.agent].clone(),
                 calls_per_hour: Some(truth * 60.0 * (DECLARED_LOG_SD * normal(&mut dice)).exp()),
-                calls_per_minute_max: Some((CEILING * truth).ceil() as u32),
+                calls_per_minute_max: NonZeroU32::new((CEILING * truth).ceil() as u32),
                 ..Manifest::default()
             }
         };

@@ -144,6 +144,7 @@ mod tests {
             said("", &[("TOCSIN_POLICY__GRANT_S", "soon")]),
             said("data_dir = \"x\"", &[("TOCSIN_DATA_DIR__X", "1")]),
             said("[[manifests]]\nagent_id = 7\n", &[]),
+            said("[[manifests]]\nagent_id = \"a\"\ncalls_per_minute_max = 0\n", &[]),
             said("oops\n", &[]),
         ];
         insta::assert_snapshot!(all.join("\n---\n"));

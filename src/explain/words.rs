@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use detector::{MicroBits, Part, Pattern, Signal, VerdictRecord};
+use detector::{MicroBits, Part, Pattern, RuleKind, Signal, VerdictRecord};
 
 use super::Explanation;
 
@@ -44,16 +44,24 @@ impl Explanation {
             };
             writeln!(f, "  {name:<9} {:>6} bits  {how}", format!("{budget:.1}"))?;
         }
+        if let Some(rule) = verdict.rule {
+            writeln!(f, "\nrule broken, whatever the level: {rule}, since {}", rule.since)?;
+        }
         Ok(())
     }
 
-    /// Every signal that is over the watch budget by itself has to be quiet for the verdict to be.
+    /// Every signal that is over the watch budget by itself has to be quiet for the verdict to be, and no rule broken.
     fn quiet(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rule = self.record.verdict.rule;
         let under = self.budgets.watch - self.record.verdict.level;
-        if under > MicroBits::ZERO {
+        if under > MicroBits::ZERO && rule.is_none() {
             return writeln!(f, "\nit was quiet: {under:.1} bits under the watch budget");
         }
         writeln!(f, "\nit would have been quiet with")?;
+        if let Some(rule) = rule {
+            let what = if rule.kind == RuleKind::RepeatedCall { "of the same call " } else { "" };
+            writeln!(f, "  {:<9} at most {} {what}in {}", "rule", rule.limit, window(rule.window_ms))?;
+        }
         for part in self.families().into_iter().filter(|part| part.level >= self.budgets.watch) {
             writeln!(f, "  {:<9} {}", part.signal.as_str(), quiet(part))?;
         }

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use detector::{Call, Detector, MicroBits, Signal, VerdictRecord};
+use detector::{BrokenRule, Call, Detector, MicroBits, Signal, VerdictRecord};
 use ingest::decode::{ContentDigest, Reject, Tally};
 use ingest::pipeline::score::Scorer;
 use revoker::agent::CaseId;
@@ -34,6 +34,9 @@ struct CallRow<'a> {
     bits: MicroBits,
     added: MicroBits,
     parts: Vec<PartRow>,
+    /// The rule that the call broke, where it broke one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<BrokenRule>,
 }
 
 #[derive(Serialize)]
@@ -193,6 +196,7 @@ impl<'a> Output<'a> {
             bits: verdict.level,
             added: verdict.added,
             parts: parts.map(|p| PartRow { signal: p.signal, bits: p.bits, added: p.added }).collect(),
+            rule: verdict.rule,
         };
         row(&mut self.calls, &line)
     }

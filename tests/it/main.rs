@@ -18,5 +18,6 @@ mod kills;
 mod latency;
 mod parts;
 mod replay;
+mod rules;
 mod support;
 mod throughput;

@@ -12,7 +12,7 @@ use crate::store::AlertRow;
 
 /// The first byte of every entry; raise it when a type below changes, and keep reading the old ones: an update finds
 /// in the log what a database that was down has not taken yet.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// An alert as the executable writes it down, for the table `alerts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,6 +94,8 @@ impl Written for VerdictRecord {
     fn read(version: u8, body: &[u8]) -> Result<Self, DecodeError> {
         match version {
             1 => Ok(postcard::from_bytes::<first::VerdictRecord>(body)?.into()),
+            // Version 2 ended where the rule stands now, and "none" is a zero byte.
+            2 => Ok(postcard::from_bytes(&[body, &[0]].concat())?),
             VERSION => Ok(postcard::from_bytes(body)?),
             other => Err(DecodeError::Version(other)),
         }
@@ -103,8 +105,8 @@ impl Written for VerdictRecord {
 impl Written for AlertRecord {
     fn read(version: u8, body: &[u8]) -> Result<Self, DecodeError> {
         match version {
-            // Version 2 changed verdicts alone.
-            1 | VERSION => Ok(postcard::from_bytes(body)?),
+            // Later versions changed verdicts alone.
+            1 | 2 | VERSION => Ok(postcard::from_bytes(body)?),
             other => Err(DecodeError::Version(other)),
         }
     }
@@ -133,11 +135,11 @@ fn entry(key: Key, digest: Digest, payload: Vec<u8>) -> NewEntry {
 mod tests {
     use super::*;
     use detector::{
-        Attestation, Call, EffectiveAttestation, History, Part, Pattern, Signal, Verdict, VerdictId,
+        Attestation, BrokenRule, Call, EffectiveAttestation, History, Part, Pattern, RuleKind, Signal,
+        Verdict, VerdictId,
     };
 
-    #[test]
-    fn a_verdict_comes_back_as_it_was() {
+    fn record(rule: Option<BrokenRule>) -> VerdictRecord {
         let call = Call::new("e1", Timestamp::from_millis(1), "agent", "search");
         let part = Part {
             signal: Signal::Timing,
@@ -165,12 +167,40 @@ mod tests {
             jump: f32::INFINITY,
             attestation: EffectiveAttestation::new(Attestation::Key, Attestation::Token),
             model: 9,
+            rule,
         };
-        let record = VerdictRecord::new(&call, verdict);
-        let entry = entry_of(&record).unwrap();
-        assert_eq!(decode::<VerdictRecord>(&entry.payload).unwrap(), record);
-        assert_eq!(entry.key, (u128::MAX - 7).to_be_bytes());
+        VerdictRecord::new(&call, verdict)
+    }
+
+    #[test]
+    fn a_verdict_comes_back_as_it_was() {
+        let rule = BrokenRule {
+            kind: RuleKind::RepeatedCall,
+            observed: u64::MAX,
+            limit: 300,
+            window_ms: 60_000,
+            since: Timestamp::from_micros(-1),
+        };
+        for record in [record(None), record(Some(rule))] {
+            let entry = entry_of(&record).unwrap();
+            assert_eq!(decode::<VerdictRecord>(&entry.payload).unwrap(), record);
+            assert_eq!(entry.key, (u128::MAX - 7).to_be_bytes());
+        }
         assert!(matches!(decode::<VerdictRecord>(&[9, 9]), Err(DecodeError::Version(9))));
+    }
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
+    }
+
+    /// Written by the last version that wrote version 2.
+    const SECOND: &str = "0202653100056167656e7400000000000673656172636800000020666666666666666666666666666666666666666666\
+        666666666666666666663801d00fa081f506010101a081f506019fc21e09555555555555d53f00000000000010009a9999999999b93f\
+        ffffffffffffef7f01e0d4030364c801bc050000000000001440010000807f0209";
+
+    #[test]
+    fn a_verdict_of_version_2_broke_no_rule() {
+        assert_eq!(decode::<VerdictRecord>(&bytes(SECOND)).unwrap(), record(None));
     }
 
     /// Written by the last version that wrote version 1.
@@ -182,9 +212,7 @@ mod tests {
 
     #[test]
     fn a_verdict_of_version_1_is_still_read() {
-        let byte = |i: usize| u8::from_str_radix(&FIRST[i..i + 2], 16).unwrap();
-        let payload: Vec<u8> = (0..FIRST.len()).step_by(2).map(byte).collect();
-        let record: VerdictRecord = decode(&payload).unwrap();
+        let record: VerdictRecord = decode(&bytes(FIRST)).unwrap();
         assert!(record.verdict.is_exact());
         assert_eq!((record.method.as_deref(), record.verdict.model), (Some("POST"), 9));
         let parts: Vec<_> = record

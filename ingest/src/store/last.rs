@@ -2,8 +2,8 @@
 
 use clickhouse::Row;
 use detector::{
-    Attestation, EffectiveAttestation, History, Kind, MicroBits, Part, Pattern, Signal, Timestamp, Verdict,
-    VerdictId, VerdictRecord,
+    Attestation, BrokenRule, EffectiveAttestation, History, Kind, MicroBits, Part, Pattern, RuleKind, Signal,
+    Timestamp, Verdict, VerdictId, VerdictRecord,
 };
 use serde::de::{DeserializeOwned, Error as _, IntoDeserializer};
 use serde::{Deserialize, Deserializer};
@@ -11,13 +11,14 @@ use serde::{Deserialize, Deserializer};
 use super::{QUERY_MAX, Store, StoreError, within};
 
 /// The time is looked for in one column alone, and the row then read by the whole of its key: an agent may have millions.
-/// Of several verdicts at one instant it is the one with the most evidence, as the last of a burst is.
+/// Of several verdicts at one instant it is one that broke a rule, then the one with the most evidence, as the last of a
+/// burst is.
 const LAST: &str = "SELECT ?fields FROM verdicts_once
 WHERE agent_id = ? AND issuer IS NOT DISTINCT FROM ? AND ts <= fromUnixTimestamp64Micro(?, 'UTC') AND ts = (
     SELECT max(ts) FROM verdicts
     WHERE agent_id = ? AND issuer IS NOT DISTINCT FROM ? AND ts <= fromUnixTimestamp64Micro(?, 'UTC')
 )
-ORDER BY version DESC, level_microbits DESC LIMIT 1";
+ORDER BY version DESC, rule != '' DESC, level_microbits DESC LIMIT 1";
 
 /// What stands in `calls` only.
 const CALL: &str = "SELECT ?fields FROM calls_once
@@ -101,6 +102,12 @@ struct Said {
     jump: f32,
     attestation: Name<Attestation>,
     model: u32,
+    /// Empty where no rule was broken.
+    rule: String,
+    rule_observed: u64,
+    rule_limit: u64,
+    rule_window_ms: u64,
+    rule_since: Timestamp,
 }
 
 /// The columns of `calls` that a verdict speaks of and `verdicts` lacks.
@@ -121,6 +128,7 @@ impl Said {
             (0..self.part_signal.len().min(detector::PARTS_MAX)).map(|i| self.part(i)).collect();
         let parts = parts.ok_or_else(|| Self::broken("parts", &self.event_id))?;
         let Name(attestation) = self.attestation;
+        let rule = self.rule()?;
         Ok(VerdictRecord {
             verdict: Verdict {
                 id,
@@ -134,6 +142,7 @@ impl Said {
                 // It was the lower of claim and ceiling when it was stored; the lower of it and itself is it again.
                 attestation: EffectiveAttestation::new(attestation, attestation),
                 model: self.model,
+                rule,
             },
             event_id: self.event_id,
             kind: self.kind.0,
@@ -148,6 +157,21 @@ impl Said {
             resource: call.resource,
             args_digest: call.args_digest,
         })
+    }
+
+    fn rule(&self) -> Result<Option<BrokenRule>, clickhouse::error::Error> {
+        if self.rule.is_empty() {
+            return Ok(None);
+        }
+        let kind: Result<_, serde::de::value::Error> =
+            RuleKind::deserialize(self.rule.as_str().into_deserializer());
+        Ok(Some(BrokenRule {
+            kind: kind.map_err(|_| Self::broken("rule", &self.event_id))?,
+            observed: self.rule_observed,
+            limit: self.rule_limit,
+            window_ms: self.rule_window_ms,
+            since: self.rule_since,
+        }))
     }
 
     /// The part at one place of all its columns.

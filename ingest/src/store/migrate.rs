@@ -27,13 +27,14 @@ macro_rules! migrations {
     };
 }
 
-const MIGRATIONS: [Migration; 6] = migrations![
+const MIGRATIONS: [Migration; 7] = migrations![
     1 "0001_calls",
     2 "0002_verdicts",
     3 "0003_alerts",
     4 "0004_rejects",
     5 "0005_calls_per_minute",
     6 "0006_verdict_parts",
+    7 "0007_verdict_rule",
 ];
 
 /// Where it is written down what was applied. Two processes that migrate at once write the same rows.
@@ -169,6 +170,6 @@ mod tests {
         };
         assert!(applied(1, MIGRATIONS[0].checksum()).is_ok());
         insta::assert_snapshot!(applied(1, MIGRATIONS[1].checksum()).unwrap_err(), @"migration 1 was applied to d as 0001_old and is now another; restore it and add a new one");
-        insta::assert_snapshot!(applied(7, String::new()).unwrap_err(), @"d is at migration 7, which this version of tocsin does not know: run a newer one");
+        insta::assert_snapshot!(applied(1_000, String::new()).unwrap_err(), @"d is at migration 1000, which this version of tocsin does not know: run a newer one");
     }
 }

@@ -1,8 +1,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use detector::{
-    Attestation, Call, Credential, CredentialKind, EffectiveAttestation, History, Identity, Kind, MicroBits,
-    Part, Pattern, Signal, Timestamp, Verdict, VerdictId, VerdictRecord,
+    Attestation, BrokenRule, Call, Credential, CredentialKind, EffectiveAttestation, History, Identity, Kind,
+    MicroBits, Part, Pattern, RuleKind, Signal, Timestamp, Verdict, VerdictId, VerdictRecord,
 };
 use ingest::decode::{Invalid, Reject};
 use ingest::store::{AlertRow, CallRow, Place, RejectRow, Store, VerdictRow};
@@ -152,6 +152,13 @@ async fn every_field_of_a_verdict() {
         jump: 24.0,
         attestation: full().attestation,
         model: u32::MAX,
+        rule: Some(BrokenRule {
+            kind: RuleKind::RateCeiling,
+            observed: u64::MAX,
+            limit: 600,
+            window_ms: 60_000,
+            since: time("2025-03-03T09:18:01.25Z"),
+        }),
     };
     let record = VerdictRecord::new(&full(), verdict);
     store.insert_verdicts(&[VerdictRow::from(&record)]).await.unwrap();

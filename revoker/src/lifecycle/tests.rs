@@ -6,12 +6,14 @@ mod stories;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use detector::{Attestation, Budgets, EffectiveAttestation, Kind, MicroBits, Timestamp, VerdictId};
+use detector::{
+    Attestation, BrokenRule, Budgets, EffectiveAttestation, Kind, MicroBits, RuleKind, Timestamp, VerdictId,
+};
 use proptest::prelude::*;
 
 use super::{Input, step};
 use crate::agent::CaseId;
-use crate::config::{OnExpiry, PolicyConfig, Seconds};
+use crate::config::{OnExpiry, OnRule, PolicyConfig, Seconds};
 use crate::effect::{Effect, Event};
 use crate::policy::{Evidence, Policy};
 use crate::standing::Standing;
@@ -21,12 +23,17 @@ const CALLS: u32 = 3;
 const TIME_S: u64 = 600;
 
 fn policy(on_expiry: OnExpiry) -> Policy {
+    policy_on(on_expiry, OnRule::StepUp)
+}
+
+fn policy_on(on_expiry: OnExpiry, rules: OnRule) -> Policy {
     let config = PolicyConfig {
         probation_calls: NonZeroU32::new(CALLS).unwrap(),
         watch_calls: NonZeroU32::new(CALLS).unwrap(),
         probation_s: Seconds::try_from(TIME_S).unwrap(),
         watch_s: Seconds::try_from(TIME_S).unwrap(),
         on_expiry,
+        rules,
         ..PolicyConfig::default()
     };
     Policy::new(Budgets::default(), config)
@@ -42,13 +49,35 @@ struct Beat {
 
 #[derive(Clone, Copy, Debug)]
 enum What {
-    Verdict { bits: f64, added: f64, two: bool, attested: bool, request: bool, admitted: bool, late_s: u64 },
+    Verdict {
+        bits: f64,
+        added: f64,
+        two: bool,
+        attested: bool,
+        request: bool,
+        admitted: bool,
+        late_s: u64,
+    },
+    /// A quiet verdict on a call that breaks a rule, in a breach that began so long ago.
+    Breaks {
+        attested: bool,
+        began_s: u64,
+    },
     Time,
-    Approve { right: bool, seen: f64 },
-    Deny { right: bool },
-    Attack { right: bool },
+    Approve {
+        right: bool,
+        seen: f64,
+    },
+    Deny {
+        right: bool,
+    },
+    Attack {
+        right: bool,
+    },
     Revoke,
-    Suspend { for_s: u64 },
+    Suspend {
+        for_s: u64,
+    },
     Retire,
     Reinstate,
 }
@@ -74,6 +103,8 @@ fn beat() -> impl Strategy<Value = Beat> {
     let seen = prop::sample::select(vec![0.0, 8.0, 60.0]);
     let what = prop_oneof![
         12 => verdict(),
+        3 => (any::<bool>(), prop::sample::select(vec![0_u64, 30, 59]))
+            .prop_map(|(attested, began_s)| What::Breaks { attested, began_s }),
         3 => Just(What::Time),
         3 => (prop::bool::weighted(0.8), seen).prop_map(|(right, seen)| What::Approve { right, seen }),
         2 => prop::bool::weighted(0.8).prop_map(|right| What::Deny { right }),
@@ -101,6 +132,25 @@ struct Step {
 }
 
 fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
+    if let What::Breaks { attested, began_s } = what {
+        let quiet = What::Verdict {
+            bits: -2.0,
+            added: 0.0,
+            two: false,
+            attested,
+            request: false,
+            admitted: false,
+            late_s: 0,
+        };
+        let rule = BrokenRule {
+            kind: RuleKind::RepeatedCall,
+            observed: 301,
+            limit: 300,
+            window_ms: 60_000,
+            since: now - Duration::from_secs(began_s),
+        };
+        return Some(Evidence { rule: Some(rule), ..evidence(n, quiet, now)? });
+    }
     let What::Verdict { bits, added, two, attested, request, admitted, late_s } = what else { return None };
     let attestation = if attested { Attestation::Token } else { Attestation::Network };
     Some(Evidence {
@@ -112,6 +162,7 @@ fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
         families: 1 + u8::from(two),
         jump: 1.0,
         attestation: EffectiveAttestation::new(attestation, Attestation::Platform),
+        rule: None,
         admitted,
     })
 }
@@ -123,7 +174,7 @@ fn input(n: usize, what: What, standing: &Standing, now: Timestamp) -> Input {
         _ => CaseId::new(u128::MAX),
     };
     match what {
-        What::Verdict { .. } => {
+        What::Verdict { .. } | What::Breaks { .. } => {
             let fresh = CaseId::new(n as u128);
             evidence(n, what, now).map_or(Input::TimePassed, |evidence| Input::Verdict { evidence, fresh })
         }
@@ -140,11 +191,11 @@ fn input(n: usize, what: What, standing: &Standing, now: Timestamp) -> Input {
     }
 }
 
-fn tell(beats: &[Beat], on_expiry: OnExpiry) -> Vec<Step> {
+fn tell(beats: &[Beat], policy: &Policy) -> Vec<Step> {
     let (mut standing, mut now, mut story) = (Standing::Trusted, at(0), Vec::new());
     for (n, beat) in beats.iter().enumerate() {
         now = now + Duration::from_secs(beat.after_s);
-        let policy = policy(on_expiry).with_paused(beat.paused);
+        let policy = policy.clone().with_paused(beat.paused);
         let input = input(n, beat.what, &standing, now);
         let (after, effects) = step(&standing, &input, now, &policy);
         story.push(Step { before: standing, input, now, policy, after, effects });
@@ -155,7 +206,9 @@ fn tell(beats: &[Beat], on_expiry: OnExpiry) -> Vec<Step> {
 
 fn story() -> impl Strategy<Value = Vec<Step>> {
     let on_expiry = prop_oneof![Just(OnExpiry::Stay), Just(OnExpiry::Revoke)];
-    (prop::collection::vec(beat(), 1..60), on_expiry).prop_map(|(beats, on_expiry)| tell(&beats, on_expiry))
+    let rules = prop::sample::select(vec![OnRule::Alert, OnRule::StepUp, OnRule::Revoke]);
+    (prop::collection::vec(beat(), 1..60), on_expiry, rules)
+        .prop_map(|(beats, on_expiry, rules)| tell(&beats, &policy_on(on_expiry, rules)))
 }
 
 impl std::fmt::Debug for Step {

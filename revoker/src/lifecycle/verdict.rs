@@ -40,7 +40,7 @@ impl Judge<'_> {
 
     fn trusted(&mut self) -> Standing {
         let demand = self.policy.demand(self.evidence, MicroBits::ZERO);
-        let watch = Watch { calm: self.restless(), would: None };
+        let watch = Watch { calm: self.restless(), would: None, rule_told: self.evidence.rule.is_some() };
         match demand {
             Demand::None => Standing::Trusted,
             Demand::Watch => {
@@ -65,17 +65,21 @@ impl Judge<'_> {
                     None => Standing::Trusted,
                 }
             }
-            Demand::Watch => Standing::Watched(Watch { calm: self.restless(), ..w }),
+            Demand::Watch => {
+                let rule_told = self.tell_rule(self.evidence, w.rule_told);
+                Standing::Watched(Watch { calm: self.restless(), rule_told, ..w })
+            }
             _ if self.policy.withholds(demand) => {
                 let would = self.would_have(w.would, demand);
-                Standing::Watched(Watch { calm: self.restless(), would })
+                Standing::Watched(Watch { calm: self.restless(), would, ..w })
             }
             _ => self.escalate(demand, Standing::Watched(w)),
         }
     }
 
     fn probation(&mut self, p: Probation) -> Standing {
-        let demand = self.policy.demand(self.evidence, p.answered.bits(self.evidence));
+        let unanswered = p.answered.unanswered(self.evidence);
+        let demand = self.policy.demand(&unanswered, p.answered.bits(self.evidence));
         // What a human answered for is no relapse, but it is not a normal call either.
         let normal = self.policy.demand(self.evidence, MicroBits::ZERO) == Demand::None;
         let settings = self.policy.config();
@@ -89,7 +93,10 @@ impl Judge<'_> {
                 }
             }
             Demand::None => Standing::Probation(p),
-            Demand::Watch => Standing::Probation(Probation { calm: self.restless(), ..p }),
+            Demand::Watch => {
+                let rule_told = self.tell_rule(&unanswered, p.rule_told);
+                Standing::Probation(Probation { calm: self.restless(), rule_told, ..p })
+            }
             _ if self.policy.withholds(demand) => {
                 let would = self.would_have(p.would, demand);
                 Standing::Probation(Probation { calm: self.restless(), would, ..p })
@@ -99,7 +106,8 @@ impl Judge<'_> {
     }
 
     fn challenged(&mut self, c: Challenge) -> Standing {
-        let demand = self.policy.demand(self.evidence, c.answered.bits(self.evidence));
+        let unanswered = c.answered.unanswered(self.evidence);
+        let demand = self.policy.demand(&unanswered, c.answered.bits(self.evidence));
         let (peak, covers) = self.grown(c.peak, c.covers);
         let attested = c.attested || self.attests(demand);
         let c = Challenge { peak, covers, attested, answered: c.answered.after(self.evidence), ..c };
@@ -197,6 +205,14 @@ impl Judge<'_> {
             return Some(demand);
         }
         before
+    }
+
+    /// Where a broken rule asks for no more than an alert, there is one while the standing lasts and not one a call.
+    fn tell_rule(&mut self, evidence: &Evidence, told: bool) -> bool {
+        if evidence.rule.is_some() && !told {
+            self.alert(AlertAction::Watch, None);
+        }
+        told || evidence.rule.is_some()
     }
 
     fn alert(&mut self, action: AlertAction, would_have: Option<Demand>) {

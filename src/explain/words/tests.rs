@@ -1,8 +1,8 @@
 //! Explanations as they are printed, for a verdict that was flagged and one that was not.
 
 use detector::{
-    Attestation, Budgets, Call, EffectiveAttestation, History, MicroBits, Part, Pattern, Signal, Timestamp,
-    Verdict, VerdictId, VerdictRecord,
+    Attestation, BrokenRule, Budgets, Call, EffectiveAttestation, History, MicroBits, Part, Pattern,
+    RuleKind, Signal, Timestamp, Verdict, VerdictId, VerdictRecord,
 };
 
 use super::{Explanation, quiet, sentence};
@@ -50,6 +50,7 @@ fn explained(parts: &[Part; 3], level: f64) -> Explanation {
         jump: 56.0,
         attestation: EffectiveAttestation::new(Attestation::Token, Attestation::Token),
         model: 0,
+        rule: None,
     };
     Explanation::new(VerdictRecord::new(&call, verdict), Budgets::default())
 }
@@ -79,6 +80,39 @@ fn a_call_that_was_not() {
         -1.5,
     );
     insta::assert_snapshot!(explained.to_string());
+}
+
+#[test]
+fn a_call_that_broke_a_rule_and_nothing_else() {
+    let mut explained = explained(
+        &[
+            volume(Pattern::AsUsual, -1.5, 4.0),
+            part(Signal::Timing, Pattern::AsUsual, -3.25, 9.0, 16.0),
+            part(Signal::Endpoint, Pattern::AsUsual, -4.0, 1.0, 0.33),
+        ],
+        -1.5,
+    );
+    let broken = |kind, limit| {
+        let since = time("2026-11-22T03:01:55Z");
+        Some(BrokenRule { kind, observed: limit + 1, limit, window_ms: 60_000, since })
+    };
+    explained.record.verdict.rule = broken(RuleKind::RepeatedCall, 300);
+    let repeated = explained.to_string();
+    explained.record.verdict.rule = broken(RuleKind::RateCeiling, 120);
+    let about_the_rule = |text: String| {
+        let lines = text.lines().filter(|line| line.contains("rule") || line.contains("quiet"));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let ceiling = explained.to_string();
+    insta::assert_snapshot!([repeated, ceiling].map(about_the_rule).join("\n--\n"), @"
+    rule broken, whatever the level: the same call 301 times within a minute; 300 is the limit, since 2026-11-22T03:01:55Z
+    it would have been quiet with
+      rule      at most 300 of the same call in 1 min
+    --
+    rule broken, whatever the level: 121 calls within a minute; 120 is the limit, since 2026-11-22T03:01:55Z
+    it would have been quiet with
+      rule      at most 120 in 1 min
+    ");
 }
 
 #[test]

@@ -101,7 +101,7 @@ pub(crate) fn ask(tocsin: &Tocsin, act: &Value, resumption: Option<(&str, &str)>
 }
 
 /// Reads a challenge as an agent must be able to: RFC 9470 outside, problem+json inside.
-fn challenge(answer: &Answer) -> Value {
+pub(crate) fn challenge(answer: &Answer) -> Value {
     assert!(
         answer.header("www-authenticate").contains("error=\"insufficient_user_authentication\""),
         "{answer:?}"
@@ -161,7 +161,8 @@ pub(crate) fn operate(tocsin: &Tocsin, verb: &str, agent: &str) {
     assert_eq!(answer.status / 100, 2, "{verb} {agent}: {answer:?}");
 }
 
-fn now() -> Timestamp {
+/// The wall clock.
+pub(crate) fn now() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     Timestamp::from_millis(i64::try_from(since.as_millis()).expect("before the year 292 million"))
 }

@@ -1,5 +1,6 @@
 //! What the pipeline `score` knows, and its saving.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -207,7 +208,13 @@ impl State {
 
 /// How the state of this version is laid out: its field names, from an example with something in it.
 fn layout() -> Layout {
-    let mut scorer = Scorer::new(Detector::new(DetectorConfig::default(), &[]));
+    // What is there for agents of a kind has to be there in the example.
+    let declared = Manifest {
+        agent_id: "agent".to_owned(),
+        calls_per_minute_max: Some(NonZeroU32::MAX),
+        ..Manifest::default()
+    };
+    let mut scorer = Scorer::new(Detector::new(DetectorConfig::default(), &[declared]));
     for s in 0..600 {
         let ts = Timestamp::from_millis(1_700_000_000_000 + s * 60_000);
         scorer.step(&Call::new(format!("e{s}"), ts, "agent", "endpoint"));

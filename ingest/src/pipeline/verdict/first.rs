@@ -88,6 +88,7 @@ impl From<Said> for Verdict {
             jump: old.jump,
             attestation: old.attestation,
             model: old.model,
+            rule: None,
         }
     }
 }

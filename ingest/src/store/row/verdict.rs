@@ -56,6 +56,11 @@ pub struct VerdictRow<'a> {
     jump: f32,
     attestation: &'static str,
     model: u32,
+    rule: &'static str,
+    rule_observed: u64,
+    rule_limit: u64,
+    rule_window_ms: u64,
+    rule_since: Timestamp,
 }
 
 impl<'a> From<&'a VerdictRecord> for VerdictRow<'a> {
@@ -94,6 +99,11 @@ impl<'a> From<&'a VerdictRecord> for VerdictRow<'a> {
             jump: verdict.jump,
             attestation: verdict.attestation.get().as_str(),
             model: verdict.model,
+            rule: verdict.rule.map_or("", |rule| rule.kind.as_str()),
+            rule_observed: verdict.rule.map_or(0, |rule| rule.observed),
+            rule_limit: verdict.rule.map_or(0, |rule| rule.limit),
+            rule_window_ms: verdict.rule.map_or(0, |rule| rule.window_ms),
+            rule_since: verdict.rule.map_or(verdict.ts, |rule| rule.since),
         }
     }
 }

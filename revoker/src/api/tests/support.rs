@@ -120,6 +120,7 @@ fn record(line: Line, level: MicroBits, ts: Timestamp) -> VerdictRecord {
         jump: 1.0,
         attestation: EffectiveAttestation::new(Attestation::Token, Attestation::Token),
         model: 0,
+        rule: None,
     };
     VerdictRecord::new(&call(line), verdict)
 }

@@ -16,18 +16,21 @@ pub(super) fn why(view: &View<'_>) -> Markup {
     let verdict = &view.approval.record.verdict;
     let mut parts: Vec<&Part> = verdict.parts.iter().filter(|p| p.bits != MicroBits::ZERO).collect();
     parts.sort_by_key(|p| std::cmp::Reverse(p.bits));
-    let reasons = view.approval.record.reasons();
     let largest = parts.iter().map(|p| p.bits.as_bits().abs()).fold(f64::MIN_POSITIVE, f64::max);
     html! {
         section.card aria-labelledby="why" {
             h2 #why { "Why it was stopped" }
+            @if let Some(rule) = verdict.rule {
+                p.warn { "It broke a rule that holds whatever its history: " strong { (rule) } ", since "
+                    (clock(rule.since)) "." }
+            }
             p { span.level { (verdict.level) " bits" } " of evidence that this is not the agent as we know it. Were it \
                 behaving as it always has, it would come to this " strong { (rarity(verdict.level)) } "." }
             @if view.peak > verdict.level {
                 p.warn { "Since this question was put, the evidence has grown to " strong { (view.peak) " bits" } "." }
             }
             ol.parts {
-                @for (part, reason) in parts.iter().zip(&reasons) { li { (row(part, reason, largest)) } }
+                @for part in parts { li { (row(part, &view.approval.record.reason(part), largest)) } }
             }
             p.muted.small { (past(view)) }
         }

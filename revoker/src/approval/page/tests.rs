@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use detector::{
-    Attestation, EffectiveAttestation, History, Kind, MicroBits, Part, Pattern, Signal, Timestamp, Verdict,
-    VerdictId, VerdictRecord,
+    Attestation, BrokenRule, EffectiveAttestation, History, Kind, MicroBits, Part, Pattern, RuleKind, Signal,
+    Timestamp, Verdict, VerdictId, VerdictRecord,
 };
 
 use super::{Past, Refused, STYLE, View, notice, render, unknown};
@@ -80,6 +80,7 @@ fn record() -> VerdictRecord {
             jump: 56.0,
             attestation: EffectiveAttestation::new(Attestation::Token, Attestation::Token),
             model: 0,
+            rule: None,
         },
     }
 }
@@ -242,6 +243,24 @@ fn a_late_look_at_an_open_question_finds_it_lapsed() {
     let html = shown(&approval(State::Pending), None, "2026-11-22T03:17:10.5Z");
     assert!(html.contains("This question has lapsed"));
     assert!(!html.contains("value=\"approve\""));
+}
+
+#[test]
+fn a_broken_rule_comes_before_the_evidence() {
+    let mut looping = approval(State::Pending);
+    let kind = RuleKind::RepeatedCall;
+    let rule =
+        BrokenRule { kind, observed: 301, limit: 300, window_ms: 60_000, since: at("2026-11-22T03:01:40Z") };
+    looping.record.verdict.rule = Some(rule);
+    let html = shown(&looping, None, "2026-11-22T03:04:00Z");
+    let why: Vec<_> = html.lines().skip_while(|l| !l.contains("id=\"why\"")).take(8).collect();
+    insta::assert_snapshot!(why.join("\n"));
+    // Each part keeps its own sentence beside its numbers.
+    let evidence = |html: &str| {
+        html.lines().skip_while(|l| !l.contains("class=\"parts\"")).collect::<Vec<_>>().join("\n")
+    };
+    looping.record.verdict.rule = None;
+    assert_eq!(evidence(&html), evidence(&shown(&looping, None, "2026-11-22T03:04:00Z")));
 }
 
 #[test]

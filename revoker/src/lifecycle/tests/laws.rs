@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use super::super::{Input, permits, step};
 use super::{CALLS, TIME_S, is_revoked, story};
-use crate::effect::{Closing, Effect, Event};
+use crate::config::OnRule;
+use crate::effect::{AlertAction, Closing, Effect, Event};
 use crate::policy::Demand;
 use crate::standing::{Phase, Standing};
 use crate::testing::at;
@@ -91,6 +92,35 @@ proptest! {
             if !attested && !s.by_person() {
                 prop_assert!(is_revoked(&s.before) || !is_revoked(&s.after), "{s:?}");
             }
+        }
+    }
+
+    #[test]
+    fn nobody_goes_on_who_broke_a_rule_and_was_not_answered_for(story in story()) {
+        for s in story.iter().filter(|s| !s.policy.paused() && s.policy.config().rules != OnRule::Alert) {
+            let Input::Verdict { evidence, .. } = &s.input else { continue };
+            let Some(rule) = evidence.rule else { continue };
+            let answered = matches!(s.before, Standing::Probation(p) if rule.since <= p.answered.covers);
+            // A suspension that ends with this very call is a person's word for what came before it.
+            let ended = matches!(s.before, Standing::Suspended(_));
+            let goes_on = matches!(s.after, Standing::Trusted | Standing::Watched(_) | Standing::Probation(_));
+            prop_assert!(!goes_on || answered || ended, "{s:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_stays_broken_is_told_of_once_a_standing(story in story()) {
+        let mut told = false;
+        for s in &story {
+            let quiet_but_for_a_rule = matches!(&s.input, Input::Verdict { evidence, .. } if evidence.rule.is_some());
+            let alerts = s.effects.iter().filter(|e| matches!(e, Effect::Alert { action: AlertAction::Watch, .. })).count();
+            let entered = s.before.name() != s.after.name();
+            prop_assert!(alerts == 0 || !quiet_but_for_a_rule || entered || !told || s.policy.paused(), "{s:?}");
+            told = match s.after {
+                Standing::Watched(w) => w.rule_told,
+                Standing::Probation(p) => p.rule_told,
+                _ => false,
+            };
         }
     }
 

@@ -1,14 +1,18 @@
 //! Stories, step by step: names of standings and types of events, one line a beat.
 
 use super::super::{Input, step};
-use super::{Beat, Step, What, input, is_revoked, policy, tell};
-use crate::config::OnExpiry;
+use super::{Beat, Step, What, input, is_revoked, policy, policy_on, tell};
+use crate::config::{OnExpiry, OnRule};
 use crate::effect::{AlertAction, Cause, Effect, Event};
-use crate::policy::Demand;
+use crate::policy::{Demand, Policy};
 use crate::standing::Standing;
 use crate::testing::at;
 
 fn lines(beats: &[(u64, What)], on_expiry: OnExpiry) -> String {
+    lines_by(beats, &policy(on_expiry))
+}
+
+fn lines_by(beats: &[(u64, What)], policy: &Policy) -> String {
     let beats: Vec<Beat> =
         beats.iter().map(|&(after_s, what)| Beat { what, after_s, paused: false }).collect();
     let line = |s: &Step| {
@@ -22,7 +26,7 @@ fn lines(beats: &[(u64, What)], on_expiry: OnExpiry) -> String {
         });
         format!("{} {}", s.after.name(), effects.collect::<Vec<_>>().join(" ")).trim_end().to_owned()
     };
-    tell(&beats, on_expiry).iter().map(line).collect::<Vec<_>>().join("\n")
+    tell(&beats, policy).iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 const QUIET: What = What::Verdict {
@@ -64,6 +68,80 @@ fn unusual_but_legitimate() {
     probation
     trusted
     challenged ask agent.challenged alert:challenge
+    ");
+}
+
+/// Breaks a rule, in a breach that began so long ago.
+fn breaks(began_s: u64) -> What {
+    What::Breaks { attested: true, began_s }
+}
+
+#[test]
+fn a_loop_is_cut_off_whatever_its_level_and_again_if_it_begins_anew() {
+    insta::assert_snapshot!(lines(&[
+        (0, QUIET),
+        (1, breaks(0)),
+        (1, breaks(1)), (30, breaks(31)),
+        (5, What::Approve { right: true, seen: -2.0 }),
+        // What was on its way when the human answered.
+        (1, breaks(37)), (1, QUIET),
+        (5, breaks(0)),
+    ], OnExpiry::Stay), @"
+    trusted
+    challenged ask agent.challenged alert:challenge
+    challenged
+    challenged
+    probation agent.challenge.approved
+    probation
+    probation
+    challenged ask agent.challenged alert:challenge
+    ");
+}
+
+#[test]
+fn where_rules_alert_each_standing_is_told_of_one() {
+    let policy = policy_on(OnExpiry::Stay, OnRule::Alert);
+    insta::assert_snapshot!(lines_by(&[
+        (0, shows(3.0)),
+        (1, breaks(0)), (1, breaks(1)), (120, breaks(0)),
+        (300, QUIET), (300, QUIET), (300, QUIET),
+        (5, breaks(0)), (5, breaks(5)),
+        (5, asks(9.0, 9.0, false)), (5, breaks(0)),
+        (5, What::Approve { right: true, seen: 9.0 }),
+        (5, breaks(15)), (60, breaks(0)), (5, breaks(5)),
+    ], &policy), @"
+    watched alert:watch
+    watched alert:watch
+    watched
+    watched
+    watched
+    watched
+    trusted
+    watched alert:watch
+    watched
+    challenged ask agent.challenged alert:challenge
+    challenged
+    probation agent.challenge.approved
+    probation
+    probation alert:watch
+    probation
+    ");
+}
+
+#[test]
+fn where_rules_revoke_a_log_line_alone_revokes_nobody() {
+    let policy = policy_on(OnExpiry::Stay, OnRule::Revoke);
+    let forged = What::Breaks { attested: false, began_s: 0 };
+    insta::assert_snapshot!(lines_by(&[(0, QUIET), (1, breaks(0)), (1, breaks(1))], &policy), @"
+    trusted
+    revoked list agent.access.revoked alert:revoke
+    revoked agent.still_acting alert:still_acting
+    ");
+    insta::assert_snapshot!(lines_by(&[(0, QUIET), (1, forged), (1, forged), (1, breaks(0))], &policy), @"
+    trusted
+    challenged ask agent.challenged alert:challenge
+    challenged
+    revoked close:Superseded list agent.access.revoked alert:revoke
     ");
 }
 

@@ -1,10 +1,12 @@
 //! Verdicts in, decisions and a durable record out.
 
+use detector::MicroBits;
+
 use super::*;
 use crate::lifecycle::Input;
 use crate::revoker::memory::Limits;
 use crate::standing::Standing;
-use crate::testing::{at, damning, record, request, setup, unattested};
+use crate::testing::{at, damning, looping, record, request, setup, unattested};
 
 #[test]
 fn a_verdict_is_answered_once_however_often_it_is_given() {
@@ -21,6 +23,30 @@ fn a_verdict_is_answered_once_however_often_it_is_given() {
     assert_eq!(handle(&revoker, &verdict), first);
     // Later verdicts on the same story open no second question.
     assert_eq!(handle(&revoker, &record(2, at(1), "mailer", 9.5)).admission, first.admission);
+    assert_eq!(counts(folder.path()), after);
+}
+
+#[test]
+fn a_loop_is_challenged_once_and_everybody_is_told_by_which_rule() {
+    let folder = tempfile::tempdir().unwrap();
+    let revoker = open(folder.path());
+    let first = handle(&revoker, &looping(1, at(0), "mailer"));
+    assert!(is_challenged(&first));
+    let (alert, after) = (first.alert.unwrap(), counts(folder.path()));
+    let said = "rule: the same call 301 times within a minute; 300 is the limit";
+    assert_eq!((alert.reasons[0].as_str(), alert.rule.map(|rule| rule.observed)), (said, Some(301)));
+    assert!(alert.score < MicroBits::ZERO, "the level stays what it was: {}", alert.score);
+    let db = Connection::open(folder.path().join("revoker.db")).unwrap();
+    let body: String = db.query_row("SELECT CAST(body AS TEXT) FROM events", [], |row| row.get(0)).unwrap();
+    let data = serde_json::from_str::<serde_json::Value>(&body).unwrap()["data"].clone();
+    assert_eq!(
+        (&data["reasons"][0], &data["evidence"]["rule"]["kind"]),
+        (&said.into(), &"repeated_call".into())
+    );
+    for n in 2..100 {
+        let again = handle(&revoker, &looping(n, at(n.into()), "mailer"));
+        assert_eq!((again.admission, again.alert), (first.admission, None));
+    }
     assert_eq!(counts(folder.path()), after);
 }
 
