@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Fleet;
 use crate::hash::{hash64, hash128};
-use crate::profile::{Declared, Profile};
+use crate::profile::{Declared, Key, Profile};
 use crate::signal::Evidence;
 use crate::signal::endpoint::Endpoints;
 use crate::signal::timing::Timing;
@@ -48,7 +48,7 @@ impl From<State> for Detector {
     fn from(state: State) -> Self {
         let mut index = HashTable::with_capacity(state.profiles.len());
         for (i, p) in state.profiles.iter().enumerate() {
-            index.insert_unique(key_hash(p.issuer.as_deref(), &p.agent_id), i as u32, |_| 0);
+            index.insert_unique(p.key.hash(), i as u32, |_| 0);
         }
         Self { state, index }
     }
@@ -173,7 +173,7 @@ impl Detector {
 
     /// A person ruled this agent's present evidence benign. Does nothing for an agent never seen.
     fn accept(&mut self, issuer: Option<&str>, agent_id: &str) {
-        if let Some(i) = self.find(issuer, agent_id) {
+        if let Some(i) = self.find(Key::new(issuer, agent_id)) {
             let State { thresholds, profiles, fleet: Fleet { published, tally, .. }, .. } = &mut self.state;
             let p = &mut profiles[i];
             p.volume.accept(p.declared.volume(published, thresholds), &mut tally.volume);
@@ -209,16 +209,15 @@ impl Detector {
         size_of::<Profile>()
     }
 
-    pub(crate) fn find(&self, issuer: Option<&str>, agent_id: &str) -> Option<usize> {
+    pub(crate) fn find(&self, key: Key) -> Option<usize> {
         let profiles = &self.state.profiles;
-        let found =
-            self.index.find(key_hash(issuer, agent_id), |&i| profiles[i as usize].is(issuer, agent_id));
-        found.map(|&i| i as usize)
+        self.index.find(key.hash(), |&i| profiles[i as usize].key == key).map(|&i| i as usize)
     }
 
     fn profile(&mut self, call: &Call<'_>) -> usize {
         let (issuer, agent_id) = (call.identity.issuer.as_deref(), &*call.identity.agent_id);
-        if let Some(i) = self.find(issuer, agent_id) {
+        let key = Key::new(issuer, agent_id);
+        if let Some(i) = self.find(key) {
             return i;
         }
         if self.state.profiles.len() >= self.state.config.agents_max.max(1) {
@@ -226,13 +225,10 @@ impl Detector {
         }
         let State { thresholds, profiles, manifests, fleet, .. } = &mut self.state;
         let declared = declared(manifests, issuer, agent_id);
-        let profile = Profile::new(issuer, agent_id, call.ts, declared, &fleet.published, thresholds);
+        let profile = Profile::new((issuer, agent_id), call.ts, declared, &fleet.published, thresholds);
         profiles.push(profile);
         let i = profiles.len() - 1;
-        self.index.insert_unique(key_hash(issuer, agent_id), i as u32, |&i| {
-            let p = &profiles[i as usize];
-            key_hash(p.issuer.as_deref(), &p.agent_id)
-        });
+        self.index.insert_unique(key.hash(), i as u32, |&i| profiles[i as usize].key.hash());
         i
     }
 
@@ -262,8 +258,4 @@ fn declared(
         a == agent_id && (i.is_none() || i.as_deref() == issuer)
     };
     manifests.iter().find(named).map(|(_, _, d)| d.clone()).unwrap_or_default()
-}
-
-fn key_hash(issuer: Option<&str>, agent_id: &str) -> u64 {
-    hash64(&[issuer.unwrap_or("\u{0}"), agent_id])
 }

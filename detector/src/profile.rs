@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::combine::Thresholds;
 use crate::fleet::Published;
-use crate::hash::hash64;
+use crate::hash::{hash64, hash128};
 use crate::rules::{Limits, Rules};
 use crate::signal::endpoint::Endpoints;
 use crate::signal::timing::Timing;
@@ -17,8 +17,7 @@ use crate::{DetectorConfig, Manifest, Timestamp};
 /// One agent under one issuer: its name, its past, and where its evidence stands. About 2.5 KiB plus the name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Profile {
-    pub(crate) issuer: Option<Box<str>>,
-    pub(crate) agent_id: Box<str>,
+    pub(crate) key: Key,
     pub(crate) last: Timestamp,
     pub(crate) volume: Volume,
     pub(crate) timing: Timing,
@@ -27,6 +26,27 @@ pub(crate) struct Profile {
     /// Whether the level was over the watch budget after the last call.
     pub(crate) suspect: bool,
     pub(crate) declared: Declared,
+    // Read where manifests change.
+    pub(crate) issuer: Option<Box<str>>,
+    pub(crate) agent_id: Box<str>,
+}
+
+/// By what an agent under an issuer is known: to give two of them one takes 2^64 tries, and then they share a past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Key(u128);
+
+impl Key {
+    pub(crate) fn new(issuer: Option<&str>, agent_id: &str) -> Self {
+        Self(match issuer {
+            Some(issuer) => hash128(&[issuer, agent_id]),
+            None => hash128(&[agent_id]),
+        })
+    }
+
+    /// For the index.
+    pub(crate) fn hash(self) -> u64 {
+        self.0 as u64
+    }
 }
 
 /// What of a manifest the signals and rules read.
@@ -88,16 +108,14 @@ impl Declared {
 
 impl Profile {
     pub(crate) fn new(
-        issuer: Option<&str>,
-        agent_id: &str,
+        (issuer, agent_id): (Option<&str>, &str),
         ts: Timestamp,
         declared: Declared,
         fleet: &Published,
         thresholds: &Thresholds,
     ) -> Self {
         Self {
-            issuer: issuer.map(Into::into),
-            agent_id: agent_id.into(),
+            key: Key::new(issuer, agent_id),
             last: ts,
             volume: Volume::new(ts, declared.volume(fleet, thresholds)),
             timing: Timing::new(ts, &fleet.timing),
@@ -105,10 +123,8 @@ impl Profile {
             rules: Rules::new(),
             suspect: false,
             declared,
+            issuer: issuer.map(Into::into),
+            agent_id: agent_id.into(),
         }
-    }
-
-    pub(crate) fn is(&self, issuer: Option<&str>, agent_id: &str) -> bool {
-        self.issuer.as_deref() == issuer && *self.agent_id == *agent_id
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::combine;
 use crate::detector::Detector;
 use crate::fleet::Fleet;
-use crate::profile::Declared;
+use crate::profile::{Declared, Key};
 use crate::signal::volume::{Volume, VolumeTally};
 use crate::{MicroBits, Timestamp};
 
@@ -25,7 +25,7 @@ pub struct Silence {
 impl Detector {
     /// The silence that follows the agent's last call; `None` for an agent never seen.
     pub fn silence(&self, issuer: Option<&str>, agent_id: &str) -> Option<Silence> {
-        let profile = self.find(issuer, agent_id)?;
+        let profile = self.find(Key::new(issuer, agent_id))?;
         Some(Silence { profile, volume: self.state.profiles[profile].volume.clone() })
     }
 

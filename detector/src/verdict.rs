@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{BrokenRule, Call, EffectiveAttestation, Kind, MicroBits, Timestamp};
 
 /// The most parts a verdict has: one for each signal and one for what looking in several places costs.
-pub const PARTS_MAX: usize = 8;
+pub const PARTS_MAX: usize = 4;
 
 /// What a part of a score is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -29,8 +29,9 @@ const PEERS_MIN: f64 = 100.0;
 pub(crate) struct Group {
     /// An excursion begins above this and ends below half of it.
     pub(crate) threshold: f64,
-    /// Days from one look to the next that does not depend on it: the length of the window.
-    pub(crate) look_days: f64,
+    /// Days between two excursions of an agent that has never made one: what a threshold of evidence promises, e^threshold,
+    /// in looks that do not depend on each other.
+    pub(crate) never_days: f64,
     /// Groups that share the family's budget.
     pub(crate) groups: f64,
 }
@@ -113,9 +114,9 @@ impl<S: Stored> Tail<S> {
     /// The rule after `age_days` of this agent, among such peers.
     pub(crate) fn rule(&self, group: Group, age_days: f64, peers: &PeerTail) -> Rule {
         let scheduled =
-            SCALE_SETTLED + (SCALE_YOUNG - SCALE_SETTLED) * exp(-age_days.max(0.0) / SETTLING_DAYS);
+            || SCALE_SETTLED + (SCALE_YOUNG - SCALE_SETTLED) * exp(-age_days.max(0.0) / SETTLING_DAYS);
         let of_peers = peers.scale();
-        self.rule_with(group, age_days, of_peers.unwrap_or(scheduled), of_peers)
+        self.rule_with(group, age_days, of_peers.unwrap_or_else(scheduled), of_peers)
     }
 
     /// The same from a given prior scale.
@@ -123,12 +124,11 @@ impl<S: Stored> Tail<S> {
         let n = self.excursions.get();
         let most = SCALE_OVER_PEERS_MAX * peers.unwrap_or(SCALE_YOUNG).max(SCALE_SETTLED);
         let scale = scale(prior, n, self.excess.get(), self.excess2.get()).min(most);
-        let never = exp(group.threshold) * group.look_days;
         Rule {
             threshold: group.threshold,
             shape: PRIOR_EXCURSIONS + n,
             scale,
-            per_day: group.groups * (n + 1.0) / (age_days.max(0.0) + never),
+            per_day: group.groups * (n + 1.0) / (age_days.max(0.0) + group.never_days),
         }
     }
 
@@ -203,7 +203,7 @@ mod tests {
             let tail = Tail::<f64>::from_sums(["EX", "SX", "SXX"].map(|name| row.get(name)));
             let days = row.get("days");
             // The prototype has six groups and knows no peers that would cap the scale.
-            let group = Group { threshold: 2.0, look_days: row.get("W") / 1_440.0, groups: 6.0 };
+            let group = Group { threshold: 2.0, never_days: exp(2.0) * row.get("W") / 1_440.0, groups: 6.0 };
             let rule = tail.rule_with(group, days, 1.0 + 2.0 * exp(-days / 14.0), Some(f64::INFINITY));
             worst.check("lam", rule.per_day / 6.0, row.get("lam"));
             worst.check("a", rule.shape, row.get("a"));

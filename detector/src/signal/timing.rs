@@ -30,6 +30,7 @@ use crate::verdict::Pattern;
 
 /// Excursions begin at this evidence, nats (study §2's prototype: u = 4).
 const THRESHOLD: f64 = 4.0;
+const E_THRESHOLD: f64 = 54.598_150_033_144_24;
 /// Two groups: the histogram's alternatives, and the phase's.
 const GROUPS: usize = 2;
 /// Alternatives of the histogram: the fast learner, even, human-paced, machine-gun.
@@ -283,7 +284,8 @@ impl<S: Stored, B: Stored> Timing<S, B> {
     }
 
     fn group(&self) -> Group {
-        Group { threshold: THRESHOLD, look_days: 1.0 / self.calls_per_day(), groups: GROUPS as f64 }
+        let never_days = E_THRESHOLD / self.calls_per_day();
+        Group { threshold: THRESHOLD, never_days, groups: GROUPS as f64 }
     }
 
     /// Calls a day that this agent has made so far, ≥ 1; its first hour counts as a whole one.

@@ -59,9 +59,7 @@ static IDLE: LazyLock<[Vec<Idle>; SCALES]> = LazyLock::new(|| {
 const IDLE_CELLS_MAX: i64 = 35 * CELLS_PER_DAY;
 /// Excursions begin at this evidence, nats (study: u).
 const THRESHOLD: f64 = 2.0;
-/// Upward it lies above what a single call can say, ln 50 less the price of five factors: windows are read at every call
-/// (the study reads them every minute), and the first of an idle agent would always begin one.
-const THRESHOLD_UP: f64 = 2.5;
+const E_THRESHOLD: f64 = 7.389_056_098_930_65;
 /// One tail a scale and direction; the shortest scale's second place stays empty.
 const TAILS: usize = 2 * SCALES;
 /// Groups that share the family's budget: four look upward, three downward.
@@ -444,8 +442,8 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 }
 
 fn group(g: usize) -> Group {
-    let threshold = if g.is_multiple_of(2) { THRESHOLD_UP } else { THRESHOLD };
-    Group { threshold, look_days: CELLS[g / 2] as f64 / CELLS_PER_DAY as f64, groups: GROUPS }
+    let look_days = CELLS[g / 2] as f64 / CELLS_PER_DAY as f64;
+    Group { threshold: THRESHOLD, never_days: E_THRESHOLD * look_days, groups: GROUPS }
 }
 
 fn cell_of(ts: Timestamp) -> i64 {

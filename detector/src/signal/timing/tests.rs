@@ -121,8 +121,8 @@ impl Prototype {
     }
 
     fn calibrate(&mut self, age_days: f64) {
-        let look_days = age_days / f64::from(self.events);
-        let group = Group { look_days, ..Self::group() };
+        let never_days = exp(super::THRESHOLD) * age_days / f64::from(self.events);
+        let group = Group { never_days, ..Self::group() };
         self.thresholds = self.tails.map(|tail| {
             let rule = tail.rule_with(group, age_days, 1.0, Some(f64::INFINITY));
             rule.evidence_once_in(ALARM_DAYS)
@@ -130,7 +130,7 @@ impl Prototype {
     }
 
     fn group() -> Group {
-        Group { threshold: super::THRESHOLD, look_days: 0.0, groups: 2.0 }
+        Group { threshold: super::THRESHOLD, never_days: 0.0, groups: 2.0 }
     }
 
     fn look(&mut self, g: usize, evidence: f64, alarms: bool) {

@@ -9,8 +9,8 @@ use super::ratio::{self, Lines, UP};
 use super::scale::Expected;
 use super::scatter::Shape;
 use super::{
-    CELL, CELLS, CELLS_PER_HOUR, CELLS_PER_MINUTE, Context, SCALES, THRESHOLD, THRESHOLD_UP, Volume,
-    VolumeTally, group, into_cell, into_hour, ramp,
+    CELL, CELLS, CELLS_PER_HOUR, CELLS_PER_MINUTE, Context, SCALES, THRESHOLD, Volume, VolumeTally, group,
+    into_cell, into_hour, ramp,
 };
 use crate::ln::ln;
 use crate::signal::tail::Rule;
@@ -147,7 +147,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         let now = scale.expected(more);
         let highest = scale.up.iter().map(|s| s.get()).fold(0.0, f64::max);
         let shape = scale.shape_at_most().at(now.high);
-        let least = (THRESHOLD_UP + LN_5 - highest) / ratio::most_per_event(now.high, shape);
+        let least = (THRESHOLD + LN_5 - highest) / ratio::most_per_event(now.high, shape);
         if least >= f64::from(scale.n) + 2.0 {
             return least as u32;
         }
@@ -159,7 +159,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             widest.fano = widest.fano.max(shorter.scatter.fano()).max(LN_FANO_MIN);
         }
         let shapes = (widest.at(now.mean), shape);
-        Lines::up_between(now.high, shapes).least_count(|i| scale.up[i].get(), THRESHOLD_UP + LN_5)
+        Lines::up_between(now.high, shapes).least_count(|i| scale.up[i].get(), THRESHOLD + LN_5)
     }
 
     /// The mean of the whole window of scale `k` that is open now, and what its lower edge is nowhere above.
@@ -186,7 +186,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         let (r, r_end) = (shape.at(expected.mean), shape.at(at_end.mean));
         let room = |lines: Lines<5>| {
             let lines = lines.while_shape_grows(expected.high, r, r_end);
-            let least = lines.least_count(sums, THRESHOLD_UP + LN_5);
+            let least = lines.least_count(sums, THRESHOLD + LN_5);
             (after < least).then(|| least - 1 - after)
         };
         if !self.is_out(2 * k)
@@ -409,7 +409,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             } else {
                 Lines::down(expected.low, r).best(|i| scale.down[i].get(), f64::from(n)).0 - LN_3
             };
-            evidence <= group(g).threshold || self.strength(g, evidence, ctx).level() < level
+            evidence <= THRESHOLD || self.strength(g, evidence, ctx).level() < level
         };
         if g % 2 == 0 {
             // Evidence that stands without a single call in the window was there before it.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::super::ratio::Lines;
 use super::super::scale::Expected;
 use super::super::scatter::Shape;
-use super::super::{CELL, CELLS, CELLS_PER_MINUTE, Context, SCALES, THRESHOLD_UP, Volume, VolumeTally};
+use super::super::{CELL, CELLS, CELLS_PER_MINUTE, Context, SCALES, THRESHOLD, Volume, VolumeTally};
 use super::{context, peers};
 use crate::Timestamp;
 use crate::random::Random;
@@ -130,7 +130,7 @@ proptest! {
             let so_far = Expected { mean, high: mean * band, low: mean / band };
             volume.scales[k].expose(so_far);
             let lines = Lines::up(so_far.high, volume.shape(k).at(mean));
-            let least = lines.least_count(|_| 0.0, THRESHOLD_UP + libm::log(5.0));
+            let least = lines.least_count(|_| 0.0, THRESHOLD + libm::log(5.0));
             volume.scales[k].n = if k == near { least.saturating_sub(below) } else { 0 };
         }
         let end = Timestamp::from_micros((volume.cell + 1) * CELL.as_micros() as i64);

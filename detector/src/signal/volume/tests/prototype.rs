@@ -79,7 +79,7 @@ impl Prototype {
     }
 
     fn group(k: usize) -> Group {
-        Group { threshold: 2.0, look_days: f64::from(MINUTES[k]) / 1_440.0, groups: 6.0 }
+        Group { threshold: 2.0, never_days: exp(2.0) * f64::from(MINUTES[k]) / 1_440.0, groups: 6.0 }
     }
 
     fn begin_hour(&mut self) {
