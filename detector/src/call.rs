@@ -32,6 +32,8 @@ pub enum Kind {
     /// A person ruled the agent's present evidence benign. A control record that Tocsin writes itself after an approval,
     /// so that a replay of the log learns what the live run learned; from any other source it is a reject.
     Feedback,
+    /// No record of a log: what the detector says of an agent that has stopped calling. From any source it is a reject.
+    Silence,
 }
 
 impl Kind {
@@ -49,6 +51,7 @@ impl Kind {
             Self::TaskEnd => "task_end",
             Self::Heartbeat => "heartbeat",
             Self::Feedback => "feedback",
+            Self::Silence => "silence",
         }
     }
 }

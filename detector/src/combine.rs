@@ -3,7 +3,7 @@
 use arrayvec::ArrayVec;
 
 use crate::signal::{Alarm, Evidence, Strength};
-use crate::{Budgets, Call, History, MicroBits, PARTS_MAX, Part, Signal};
+use crate::{Budgets, History, MicroBits, PARTS_MAX, Part, Signal, Timestamp};
 
 /// Each signal family's share of the false-alarm budget. The study (volume-timing §5) gives 0.4, 0.2 and 0.4; endpoints,
 /// which are not calibrated on the agent's own excursions yet, keep half.
@@ -62,7 +62,7 @@ pub(crate) fn allowed(family: usize, level: MicroBits) -> f64 {
 }
 
 /// The family that would recur least often wins and tells the story; the others stand beside it with no bits.
-pub(crate) fn combine(evidence: &[Evidence; FAMILIES], call: &Call<'_>, watch: MicroBits) -> Score {
+pub(crate) fn combine(evidence: &[Evidence; FAMILIES], ts: Timestamp, watch: MicroBits) -> Score {
     let winner = |strength: fn(&Evidence) -> Strength| {
         let levels: [f64; FAMILIES] = std::array::from_fn(|f| level(f, strength(&evidence[f])));
         (1..FAMILIES).fold(0, |best, f| if levels[f] > levels[best] { f } else { best })
@@ -109,7 +109,7 @@ pub(crate) fn combine(evidence: &[Evidence; FAMILIES], call: &Call<'_>, watch: M
         expected: 1.0,
         low: 0.0,
         high: 0.0,
-        since: call.ts,
+        since: ts,
         window_ms: 86_400_000,
         history: History { prior: 1_000, ..History::default() },
         quiet_at: looks,

@@ -11,7 +11,11 @@ use crate::signal::Evidence;
 use crate::signal::endpoint::Endpoints;
 use crate::signal::timing::Timing;
 use crate::signal::volume::Volume;
-use crate::{Call, DetectorConfig, Kind, Manifest, Signal, Timestamp, Verdict, VerdictId};
+use crate::silence::Vigil;
+use crate::source::{self, Sources};
+use crate::{
+    Call, DetectorConfig, Kind, Manifest, Signal, SourceLate, Timestamp, Verdict, VerdictId, VerdictRecord,
+};
 
 /// The version of a verdict that no late call has amended.
 const FIRST_VERSION: u16 = 1;
@@ -28,6 +32,8 @@ const EVICT_ONE_IN: usize = 64;
 pub struct Detector {
     pub(crate) state: State,
     index: HashTable<u32>,
+    pub(crate) vigil: Vigil,
+    pub(crate) said: Vec<VerdictRecord>,
 }
 
 /// What a snapshot holds.
@@ -41,16 +47,19 @@ pub(crate) struct State {
     manifests: Vec<(Option<String>, String, Declared)>,
     pub(crate) profiles: Vec<Profile>,
     pub(crate) fleet: Fleet,
+    pub(crate) sources: Sources,
     evicted: u64,
 }
 
 impl From<State> for Detector {
     fn from(state: State) -> Self {
         let mut index = HashTable::with_capacity(state.profiles.len());
+        let mut vigil = Vigil::default();
         for (i, p) in state.profiles.iter().enumerate() {
             index.insert_unique(p.key.hash(), i as u32, |_| 0);
+            vigil.add(p);
         }
-        Self { state, index }
+        Self { state, index, vigil, said: Vec::new() }
     }
 }
 
@@ -87,28 +96,38 @@ impl Detector {
     ///
     /// A call that is older than the agent's last one is scored in the windows that are open now.
     pub fn observe(&mut self, call: &Call<'_>) -> Option<Verdict> {
-        if call.kind == Kind::Feedback {
-            self.accept(call.identity.issuer.as_deref(), &call.identity.agent_id);
+        match (call.kind, &call.source) {
+            (Kind::Feedback, _) => self.accept(call.identity.issuer.as_deref(), &call.identity.agent_id),
+            (Kind::Heartbeat, Some(source)) => self.state.sources.beat(source, call.ts),
+            _ => {}
         }
         if !call.kind.is_call() {
             return None;
         }
+        let source = source::key(call.source.as_deref());
+        self.state.sources.live(source, call.ts);
         let profile = self.profile(call);
-        let State { config, thresholds, profiles, fleet, .. } = &mut self.state;
+        self.amend_silence(profile, call);
+        let State { config, thresholds, profiles, fleet, sources, .. } = &mut self.state;
         let p = &mut profiles[profile];
+        p.source = source;
         // A call that comes late is counted where we are: a forged date must buy no forgiveness. Of gaps it says nothing.
         let is_late = call.ts < p.last;
-        let ts = call.ts.max(p.last);
+        let (from, ts) = (p.last, call.ts.max(p.last));
         p.last = ts;
+        let outages = sources.outages(source);
+        let is_known = outages.iter().all(|o| o.until <= from || o.since >= ts);
         let Fleet { published, tally, .. } = fleet;
         let volume_ctx = p.declared.volume(published, thresholds);
-        p.volume.advance(ts, volume_ctx, &mut tally.volume);
+        p.volume.advance_through((from, ts), outages, volume_ctx, &mut tally.volume);
         let volume = p.volume.count(ts, volume_ctx, &mut tally.volume);
         let timing_ctx = Declared::timing(published, thresholds, &p.volume);
         let timing = if is_late {
             p.timing.stand(timing_ctx)
-        } else {
+        } else if is_known {
             p.timing.count(ts, timing_ctx, &mut tally.timing)
+        } else {
+            p.timing.resume(ts, timing_ctx)
         };
         let name = hash64(&[&*call.endpoint]);
         let calls_per_day = p.timing.calls_per_day();
@@ -130,7 +149,7 @@ impl Detector {
             endpoint,
         ];
         let watch = thresholds.watch;
-        let Score { level, added, mut parts, families } = combine::combine(&evidence, call, watch);
+        let Score { level, added, mut parts, families } = combine::combine(&evidence, call.ts, watch);
         p.suspect = level >= watch;
         if p.suspect {
             for (family, part) in parts.iter_mut().enumerate() {
@@ -169,6 +188,12 @@ impl Detector {
     /// Event time has reached `watermark`: no call older than it is expected. Call it in steps of 10 s at most.
     pub fn tick(&mut self, watermark: Timestamp) {
         self.state.fleet.tick(watermark);
+        self.look_at_silences(watermark);
+    }
+
+    /// Sources of heartbeats that have become late by `watermark`, each told once.
+    pub fn late_sources(&mut self, watermark: Timestamp) -> Vec<SourceLate> {
+        self.state.sources.tell_late(watermark)
     }
 
     /// A person ruled this agent's present evidence benign. Does nothing for an agent never seen.
@@ -228,6 +253,7 @@ impl Detector {
         let profile = Profile::new((issuer, agent_id), call.ts, declared, &fleet.published, thresholds);
         profiles.push(profile);
         let i = profiles.len() - 1;
+        self.vigil.add(&profiles[i]);
         self.index.insert_unique(key.hash(), i as u32, |&i| profiles[i as usize].key.hash());
         i
     }
@@ -243,8 +269,8 @@ impl Detector {
         let mut place = gone.iter();
         profiles.retain(|_| !place.next().copied().unwrap_or(false));
         self.state.evicted += drop as u64;
-        let state = std::mem::take(&mut self.state);
-        *self = state.into();
+        let (state, said) = (std::mem::take(&mut self.state), std::mem::take(&mut self.said));
+        *self = Self { said, ..state.into() };
     }
 }
 

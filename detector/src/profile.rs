@@ -12,13 +12,19 @@ use crate::signal::endpoint::Endpoints;
 use crate::signal::timing::Timing;
 use crate::signal::volume::Volume;
 use crate::signal::{timing, volume};
-use crate::{DetectorConfig, Manifest, Timestamp};
+use crate::{DetectorConfig, Manifest, Timestamp, silence};
 
 /// One agent under one issuer: its name, its past, and where its evidence stands. About 2.5 KiB plus the name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Profile {
     pub(crate) key: Key,
     pub(crate) last: Timestamp,
+    /// The source of its last call, see [`crate::source::key`].
+    pub(crate) source: u64,
+    /// When its silence is looked at next.
+    pub(crate) due: Timestamp,
+    /// Up to when it was said to be silent, since its last call.
+    pub(crate) silent_until: Option<Timestamp>,
     pub(crate) volume: Volume,
     pub(crate) timing: Timing,
     pub(crate) endpoints: Endpoints,
@@ -32,7 +38,7 @@ pub(crate) struct Profile {
 }
 
 /// By what an agent under an issuer is known: to give two of them one takes 2^64 tries, and then they share a past.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Key(u128);
 
 impl Key {
@@ -117,6 +123,9 @@ impl Profile {
         Self {
             key: Key::new(issuer, agent_id),
             last: ts,
+            source: 0,
+            due: ts + silence::PATIENCE_MAX,
+            silent_until: None,
             volume: Volume::new(ts, declared.volume(fleet, thresholds)),
             timing: Timing::new(ts, &fleet.timing),
             endpoints: Endpoints::new(ts),

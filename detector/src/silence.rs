@@ -1,17 +1,32 @@
-//! What the level of an agent becomes while it does not call.
+//! What the level of an agent becomes while it does not call, and when that is news.
+//!
+//! Silence is looked at by the clock of event time, a look that teaches nothing: the agent's volume is copied, time passes
+//! for the copy, and what its downward CUSUMs then say is a verdict of its own, at most a watch. A call that comes later and
+//! is from the time of the silence amends it: the same verdict, next version.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use crate::combine;
-use crate::detector::Detector;
+use crate::combine::{self, Score};
+use crate::detector::{Detector, State};
 use crate::fleet::Fleet;
-use crate::profile::{Declared, Key};
+use crate::hash::hash128;
+use crate::profile::{Declared, Key, Profile};
+use crate::signal::Evidence;
 use crate::signal::volume::{Volume, VolumeTally};
-use crate::{MicroBits, Timestamp};
+use crate::{
+    Call, EffectiveAttestation, Kind, MicroBits, Pattern, Timestamp, Verdict, VerdictId, VerdictRecord,
+};
 
 /// After this an agent's silence is looked at once an hour: its evidence moves in hours, and a year of it is soon passed.
 const HOURLY_AFTER: Duration = Duration::from_hours(24);
 const HOUR: Duration = Duration::from_hours(1);
+/// The first look comes when an agent that calls as it usually does would have called so often, a later one after a fourth of
+/// the silence so far; neither sooner than the one nor later than the other.
+const EXPECTED_CALLS: f64 = 6.0;
+const PATIENCE_MIN: Duration = Duration::from_mins(10);
+pub(crate) const PATIENCE_MAX: Duration = Duration::from_hours(6);
 
 /// An agent as its last call left it. Time passes for it alone: the detector learns nothing from a question.
 ///
@@ -20,26 +35,168 @@ const HOUR: Duration = Duration::from_hours(1);
 pub struct Silence {
     profile: usize,
     volume: Volume,
+    at: Timestamp,
+}
+
+/// When agents' silences are looked at, soonest first. An entry whose time the profile does not confirm is out of date.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Vigil(BinaryHeap<Reverse<(Timestamp, Key)>>);
+
+impl Vigil {
+    pub(crate) fn add(&mut self, profile: &Profile) {
+        self.0.push(Reverse((profile.due, profile.key)));
+    }
+
+    fn next(&mut self, now: Timestamp) -> Option<(Timestamp, Key)> {
+        let due = self.0.peek().is_some_and(|Reverse((due, _))| *due <= now);
+        due.then(|| self.0.pop()).flatten().map(|Reverse(entry)| entry)
+    }
 }
 
 impl Detector {
     /// The silence that follows the agent's last call; `None` for an agent never seen.
     pub fn silence(&self, issuer: Option<&str>, agent_id: &str) -> Option<Silence> {
         let profile = self.find(Key::new(issuer, agent_id))?;
-        Some(Silence { profile, volume: self.state.profiles[profile].volume.clone() })
+        let p = &self.state.profiles[profile];
+        Some(Silence { profile, volume: p.volume.clone(), at: p.last })
     }
 
     /// The level of evidence at `ts`, which must not be before what was asked of this silence last.
     pub fn level_in(&self, silence: &mut Silence, ts: Timestamp) -> MicroBits {
-        let (thresholds, Fleet { published, .. }) = (&self.state.thresholds, &self.state.fleet);
         let Some(p) = self.state.profiles.get(silence.profile) else { return MicroBits::ZERO };
-        let ctx = p.declared.volume(published, thresholds);
         let ts = if ts.since(p.last) > HOURLY_AFTER { ts.floor_to(HOUR) } else { ts };
-        silence.volume.advance(ts, ctx, &mut VolumeTally::default());
-        let (timing, _) = p.timing.strength(Declared::timing(published, thresholds, &p.volume));
-        let endpoint = p.endpoints.strength_at(ts, p.timing.calls_per_day());
-        let strengths = [silence.volume.level_at(ts, ctx).0, timing, endpoint];
-        let levels = strengths.into_iter().enumerate().map(|(f, s)| combine::level(f, s));
+        let (volume, from) = (&mut silence.volume, silence.at);
+        self.state.pass(p, volume, (from, ts));
+        silence.at = from.max(ts);
+        let evidence = self.state.evidence_of(p, volume, ts);
+        let levels = evidence.iter().enumerate().map(|(f, e)| combine::level(f, e.now));
         MicroBits::from_bits(levels.fold(f64::NEG_INFINITY, f64::max))
+    }
+
+    /// What has been said since it was last asked, in order: silences, and earlier verdicts on them that a late call amends.
+    pub fn said(&mut self) -> Vec<VerdictRecord> {
+        std::mem::take(&mut self.said)
+    }
+
+    /// Looks at the silences that are due by `now`.
+    pub(crate) fn look_at_silences(&mut self, now: Timestamp) {
+        while let Some((due, key)) = self.vigil.next(now) {
+            let Some(i) = self.find(key).filter(|&i| self.state.profiles[i].due == due) else { continue };
+            let p = &self.state.profiles[i];
+            let silent_for = now.since(p.last);
+            let patience = self.state.patience(p);
+            let mut next = p.last + patience;
+            if silent_for >= patience && p.silent_until.is_none() {
+                let until = self.state.known_until(p, now);
+                let record = self.state.is_silent(p, until);
+                next = now + (silent_for / 4).clamp(PATIENCE_MIN, PATIENCE_MAX);
+                if let Some(record) = record {
+                    self.state.profiles[i].silent_until = Some(until);
+                    self.said.push(record);
+                }
+            } else if silent_for >= patience {
+                // Said once; the next call ends it.
+                next = now + PATIENCE_MAX;
+            }
+            let p = &mut self.state.profiles[i];
+            p.due = next;
+            self.vigil.add(p);
+        }
+    }
+
+    /// A call from the time in which its agent was said to be silent amends what was said.
+    pub(crate) fn amend_silence(&mut self, i: usize, call: &Call<'_>) {
+        let Some(until) = self.state.profiles[i].silent_until.take() else { return };
+        let p = &self.state.profiles[i];
+        if call.ts >= until {
+            return;
+        }
+        let (mut volume, ts) = (p.volume.clone(), call.ts.max(p.last));
+        self.state.pass(p, &mut volume, (p.last, ts));
+        let ctx = p.declared.volume(&self.state.fleet.published, &self.state.thresholds);
+        volume.count(ts, ctx, &mut VolumeTally::default());
+        self.state.pass(p, &mut volume, (ts, until));
+        let evidence = self.state.evidence_of(p, &volume, until);
+        let score = combine::combine(&evidence, until, self.state.thresholds.watch);
+        self.said.push(self.state.record(p, until, AMENDED, score));
+    }
+}
+
+/// Versions of a verdict on silence.
+const SAID: u16 = 1;
+const AMENDED: u16 = 2;
+
+impl State {
+    /// Lets time pass for a copy of the agent's volume.
+    fn pass(&self, p: &Profile, volume: &mut Volume, (from, ts): (Timestamp, Timestamp)) {
+        let ctx = p.declared.volume(&self.fleet.published, &self.thresholds);
+        let outages = self.sources.outages(p.source);
+        volume.advance_through((from, ts), outages, ctx, &mut VolumeTally::default());
+    }
+
+    /// Up to when the agent is known to be silent.
+    fn known_until(&self, p: &Profile, now: Timestamp) -> Timestamp {
+        self.sources.known_until(p.source, now).max(p.last)
+    }
+
+    /// How long the agent may be silent before that is looked at.
+    fn patience(&self, p: &Profile) -> Duration {
+        let ctx = p.declared.volume(&self.fleet.published, &self.thresholds);
+        let hours = EXPECTED_CALLS / p.volume.per_hour(ctx).max(1e-3);
+        Duration::from_secs_f64(hours * 3_600.0).clamp(PATIENCE_MIN, PATIENCE_MAX)
+    }
+
+    /// What every family says at `ts` of an agent whose volume has become `volume` and that has not called since.
+    fn evidence_of(&self, p: &Profile, volume: &Volume, ts: Timestamp) -> [Evidence; 3] {
+        let Fleet { published, .. } = &self.fleet;
+        let ctx = p.declared.volume(published, &self.thresholds);
+        let (now, at) = volume.level_at(ts, ctx);
+        let timing_ctx = Declared::timing(published, &self.thresholds, &p.volume);
+        let timing = p.timing.stand(timing_ctx);
+        [
+            Evidence { before: p.volume.level_at(p.last, ctx).0, now, story: volume.story(at, ts, ctx) },
+            Evidence { before: timing.now, now: timing.now, story: p.timing.story(&timing, timing_ctx) },
+            p.endpoints.stand(ts, p.timing.calls_per_day(), published.has_peers()),
+        ]
+    }
+
+    /// A verdict, if the agent's silence up to `until` is worth a watch.
+    fn is_silent(&self, p: &Profile, until: Timestamp) -> Option<VerdictRecord> {
+        let mut volume = p.volume.clone();
+        self.pass(p, &mut volume, (p.last, until));
+        let evidence = self.evidence_of(p, &volume, until);
+        let watch = self.thresholds.watch;
+        let is_news = evidence[0].story.pattern == Pattern::FewerCalls
+            && MicroBits::from_bits(combine::level(0, evidence[0].now)) >= watch;
+        is_news.then(|| {
+            let mut score = combine::combine(&evidence, until, watch);
+            let ctx = p.declared.volume(&self.fleet.published, &self.thresholds);
+            let at = volume.level_at(until, ctx).1;
+            score.parts[0].quiet_at = volume.quiet_at(at, until, combine::allowed(0, watch), ctx);
+            self.record(p, until, SAID, score)
+        })
+    }
+
+    fn record(&self, p: &Profile, until: Timestamp, version: u16, score: Score) -> VerdictRecord {
+        let last = p.last.as_micros().to_string();
+        let silence = hash128(&[p.issuer.as_deref().unwrap_or_default(), &p.agent_id, &last]);
+        let event_id = format!("silence-{silence:032x}");
+        let verdict = Verdict {
+            id: VerdictId(hash128(&[&event_id, &version.to_string()])),
+            version,
+            ts: until,
+            level: score.level,
+            added: score.added,
+            parts: score.parts,
+            families: score.families,
+            jump: 1.0,
+            attestation: EffectiveAttestation::default(),
+            model: self.fleet.published.version,
+            rule: None,
+        };
+        let mut call = Call::new(event_id, until, &*p.agent_id, "");
+        call.kind = Kind::Silence;
+        call.identity.issuer = p.issuer.as_deref().map(Into::into);
+        VerdictRecord::new(&call, verdict)
     }
 }

@@ -160,9 +160,25 @@ impl Endpoints {
         if bits > 0.0 { Strength::new(bits, calls_per_day) } else { Strength::CALM }
     }
 
-    /// The evidence that is left at `ts`.
-    pub(crate) fn strength_at(&self, ts: Timestamp, calls_per_day: f64) -> Strength {
-        Self::strength(self.faded(ts), calls_per_day)
+    /// The evidence that is left at `ts`, without another call.
+    pub(crate) fn stand(&self, ts: Timestamp, calls_per_day: f64, has_peers: bool) -> Evidence {
+        let bits = self.faded(ts);
+        let now = Self::strength(bits, calls_per_day);
+        let since = if bits > 0.0 { self.since } else { ts };
+        Evidence {
+            before: now,
+            now,
+            story: Story {
+                pattern: if bits > 0.0 { Pattern::Foreign } else { Pattern::AsUsual },
+                observed: 0.0,
+                expected: 0.0,
+                low: 0.0,
+                high: 1.0,
+                window_ms: ts.since(since).as_millis() as u64,
+                since,
+                history: history(self.calls, self.calls / (self.calls + STRENGTH), has_peers),
+            },
+        }
     }
 
     /// How likely the call would have had to be for the evidence to end under `bits`, between 0 and 1.

@@ -207,6 +207,12 @@ impl<S: Stored, B: Stored> Timing<S, B> {
         reading
     }
 
+    /// One call at `ts` after a time of which nothing is known: its gap says nothing.
+    pub(crate) fn resume(&mut self, ts: Timestamp, ctx: Context<'_>) -> Reading {
+        self.last = ts;
+        self.stand(ctx)
+    }
+
     /// What there is to say without another gap.
     pub(crate) fn stand(&self, ctx: Context<'_>) -> Reading {
         let (now, group) = self.strength(ctx);

@@ -34,6 +34,7 @@ use self::scale::{Expected, Idle, Scale};
 use self::season::{Prior, Season};
 use super::tail::{Group, Tail};
 use crate::Timestamp;
+use crate::source::Outage;
 use crate::stored::{Half, Stored};
 
 /// Window lengths in cells, and a cell's length: the study's scales and the 10 s that it leaves open. The shortest looks
@@ -109,6 +110,8 @@ pub(crate) struct Volume<S = f32, C = Half> {
     /// Bit k: not even silence to the end of its window makes scale k speak downward; 0 is always safe.
     #[serde(skip)]
     still: u8,
+    /// Of a part of this hour nothing is known, so it teaches nothing.
+    is_partial: bool,
     rate_octaves: f32,
     rest: Rest<S>,
     // Read when something may have changed.
@@ -136,6 +139,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             room: 0,
             out: 0,
             still: 0,
+            is_partial: false,
             rate_octaves: 0.0,
             rest: Rest::default(),
             born: ts,
@@ -162,6 +166,48 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             self.cell += (target - enough) / CELLS_PER_WEEK * CELLS_PER_WEEK;
         }
         self.walk(target, ctx, tally);
+    }
+
+    /// Moves on to `ts` from `from`, where it was last, over times of which nothing is known.
+    pub(crate) fn advance_through(
+        &mut self,
+        (from, ts): (Timestamp, Timestamp),
+        outages: &[Outage],
+        ctx: Context<'_>,
+        tally: &mut VolumeTally,
+    ) {
+        for outage in outages.iter().filter(|o| o.until > from && o.since < ts) {
+            self.advance(outage.since, ctx, tally);
+            self.skip(outage.until.min(ts), ctx, tally);
+        }
+        self.advance(ts, ctx, tally);
+    }
+
+    /// Moves on to the cell of `ts` while nothing is known: no call is expected, windows that end on the way say and teach
+    /// nothing, and neither do hours that it touches.
+    fn skip(&mut self, ts: Timestamp, ctx: Context<'_>, tally: &mut VolumeTally) {
+        let target = cell_of(ts);
+        let enough = self.cell.saturating_add(IDLE_CELLS_MAX);
+        if target > enough {
+            self.cell += (target - enough) / CELLS_PER_WEEK * CELLS_PER_WEEK;
+        }
+        self.flush();
+        while self.cell < target {
+            self.is_partial = true;
+            let end = (self.cell.div_euclid(CELLS_PER_HOUR) + 1) * CELLS_PER_HOUR;
+            let (begin, end) = (self.cell, end.min(target));
+            for (scale, cells) in self.scales.iter_mut().zip(CELLS) {
+                if begin.div_euclid(cells) != end.div_euclid(cells) {
+                    scale.begin();
+                }
+            }
+            self.cell = end;
+            self.pass((end - begin) as u16, ctx, tally);
+            if into_hour(end) == 0 {
+                self.close_hour(ctx, tally);
+            }
+        }
+        (self.room, self.still) = (0, 0);
     }
 
     fn walk(&mut self, target: i64, ctx: Context<'_>, tally: &mut VolumeTally) {
@@ -289,13 +335,16 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 
     fn close_hour(&mut self, ctx: Context<'_>, tally: &mut VolumeTally) {
         let (ended, age_hours) = (self.cell / CELLS_PER_HOUR - 1, self.age_cells() / CELLS_PER_HOUR);
-        self.ramp.expose(self.hour.base.get() * self.share_of_hour(ended));
-        self.ramp.count(f64::from(self.hour_calls));
+        let is_partial = std::mem::take(&mut self.is_partial);
+        if !is_partial {
+            self.ramp.expose(self.hour.base.get() * self.share_of_hour(ended));
+            self.ramp.count(f64::from(self.hour_calls));
+        }
         if self.cell % CELLS_PER_DAY == 0 {
             let shape = 1.0 / self.scales[SCALES - 1].scatter.relative();
             self.ramp.close_day(shape, self.age_days(), self.is_resting());
         }
-        self.pending.push(f64::from(self.hour_calls), self.is_resting());
+        self.pending.push(f64::from(self.hour_calls), self.is_resting() || is_partial);
         self.hour_calls = 0;
         while let Some((ago, calls)) = self.pending.pop(age_hours) {
             if let Some(calls) = calls {
@@ -433,6 +482,11 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     /// holiday would move it.
     pub(crate) fn rate_variance(&self) -> f64 {
         self.hour.variance.get() + HOLIDAY_SHARE * self.hour.holiday().powi(2)
+    }
+
+    /// Calls an hour over the whole week, at the level of now.
+    pub(crate) fn per_hour(&self, ctx: Context<'_>) -> f64 {
+        self.season.overall(ctx.prior()) * self.hour.level.get()
     }
 
     /// How far the rate expected in this hour is above the overall one, in octaves.
