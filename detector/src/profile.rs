@@ -12,7 +12,8 @@ use crate::signal::endpoint::Endpoints;
 use crate::signal::timing::Timing;
 use crate::signal::volume::Volume;
 use crate::signal::{timing, volume};
-use crate::{DetectorConfig, Manifest, Timestamp, silence};
+use crate::silence::{self, Said};
+use crate::{DetectorConfig, Manifest, Timestamp};
 
 /// One agent under one issuer: its name, its past, and where its evidence stands. About 2.5 KiB plus the name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,8 +24,8 @@ pub(crate) struct Profile {
     pub(crate) source: u64,
     /// When its silence is looked at next.
     pub(crate) due: Timestamp,
-    /// Up to when it was said to be silent, since its last call.
-    pub(crate) silent_until: Option<Timestamp>,
+    /// The silence that was said of it, until a call ends it.
+    pub(crate) silence: Option<Said>,
     pub(crate) volume: Volume,
     pub(crate) timing: Timing,
     pub(crate) endpoints: Endpoints,
@@ -125,7 +126,7 @@ impl Profile {
             last: ts,
             source: 0,
             due: ts + silence::PATIENCE_MAX,
-            silent_until: None,
+            silence: None,
             volume: Volume::new(ts, declared.volume(fleet, thresholds)),
             timing: Timing::new(ts, &fleet.timing),
             endpoints: Endpoints::new(ts),

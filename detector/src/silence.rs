@@ -1,20 +1,22 @@
 //! What the level of an agent becomes while it does not call, and when that is news.
 //!
 //! Silence is looked at by the clock of event time, a look that teaches nothing: the agent's volume is copied, time passes
-//! for the copy, and what its downward CUSUMs then say is a verdict of its own, at most a watch. A call that comes later and
-//! is from the time of the silence amends it: the same verdict, next version.
+//! for the copy, and what its downward CUSUMs then say is a verdict of its own, at most a watch. Where calls that come later
+//! are from that time, and enough that it was no silence, they amend it: the same verdict, next version.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::combine::{self, Score};
 use crate::detector::{Detector, State};
 use crate::fleet::Fleet;
 use crate::hash::hash128;
 use crate::profile::{Declared, Key, Profile};
-use crate::signal::Evidence;
-use crate::signal::volume::{Volume, VolumeTally};
+use crate::signal::volume::{Context, Volume, VolumeTally};
+use crate::signal::{Evidence, Story};
 use crate::{
     Call, EffectiveAttestation, Kind, MicroBits, Pattern, Timestamp, Verdict, VerdictId, VerdictRecord,
 };
@@ -26,6 +28,7 @@ const HOUR: Duration = Duration::from_hours(1);
 /// the silence so far; neither sooner than the one nor later than the other.
 const EXPECTED_CALLS: f64 = 6.0;
 const PATIENCE_MIN: Duration = Duration::from_mins(10);
+const MINUTE_MS: u64 = 60_000;
 pub(crate) const PATIENCE_MAX: Duration = Duration::from_hours(6);
 
 /// An agent as its last call left it. Time passes for it alone: the detector learns nothing from a question.
@@ -36,6 +39,14 @@ pub struct Silence {
     profile: usize,
     volume: Volume,
     at: Timestamp,
+}
+
+/// What was said of a silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Said {
+    /// The call after which it began, and up to when it was known.
+    since: Timestamp,
+    until: Timestamp,
 }
 
 /// When agents' silences are looked at, soonest first. An entry whose time the profile does not confirm is out of date.
@@ -86,12 +97,12 @@ impl Detector {
             let silent_for = now.since(p.last);
             let patience = self.state.patience(p);
             let mut next = p.last + patience;
-            if silent_for >= patience && p.silent_until.is_none() {
+            if silent_for >= patience && p.silence.is_none() {
                 let until = self.state.known_until(p, now);
                 let record = self.state.is_silent(p, until);
                 next = now + (silent_for / 4).clamp(PATIENCE_MIN, PATIENCE_MAX);
                 if let Some(record) = record {
-                    self.state.profiles[i].silent_until = Some(until);
+                    self.state.profiles[i].silence = Some(Said { since: p.last, until });
                     self.said.push(record);
                 }
             } else if silent_for >= patience {
@@ -104,21 +115,42 @@ impl Detector {
         }
     }
 
-    /// A call from the time in which its agent was said to be silent amends what was said.
+    /// A call from the time in which its agent was said to be silent amends that once it was none; one from after it ends it.
     pub(crate) fn amend_silence(&mut self, i: usize, call: &Call<'_>) {
-        let Some(until) = self.state.profiles[i].silent_until.take() else { return };
-        let p = &self.state.profiles[i];
-        if call.ts >= until {
+        let p = &mut self.state.profiles[i];
+        let Some(said) = p.silence else { return };
+        if call.ts >= said.until {
+            p.silence = None;
             return;
         }
+        let (p, until) = (&self.state.profiles[i], said.until);
         let (mut volume, ts) = (p.volume.clone(), call.ts.max(p.last));
         self.state.pass(p, &mut volume, (p.last, ts));
         let ctx = p.declared.volume(&self.state.fleet.published, &self.state.thresholds);
         volume.count(ts, ctx, &mut VolumeTally::default());
         self.state.pass(p, &mut volume, (ts, until));
         let evidence = self.state.evidence_of(p, &volume, until);
-        let score = combine::combine(&evidence, until, self.state.thresholds.watch);
-        self.said.push(self.state.record(p, until, AMENDED, score));
+        let watch = self.state.thresholds.watch;
+        if MicroBits::from_bits(combine::level(0, evidence[0].now)) < watch {
+            let score = combine::combine(&evidence, until, watch);
+            self.said.push(self.state.record(p, said, AMENDED, score));
+            self.state.profiles[i].silence = None;
+        }
+    }
+}
+
+/// The story of one window told of all the silence.
+fn whole_silence(of_window: Story, p: &Profile, until: Timestamp, ctx: Context<'_>) -> Story {
+    let expected = p.volume.expected_calls(p.last, until, ctx);
+    let times = expected / of_window.expected.max(f64::MIN_POSITIVE);
+    Story {
+        observed: 0.0,
+        expected,
+        low: of_window.low * times,
+        high: of_window.high * times,
+        window_ms: until.since(p.last).as_millis() as u64 / MINUTE_MS * MINUTE_MS,
+        since: p.last,
+        ..of_window
     }
 }
 
@@ -164,22 +196,23 @@ impl State {
     fn is_silent(&self, p: &Profile, until: Timestamp) -> Option<VerdictRecord> {
         let mut volume = p.volume.clone();
         self.pass(p, &mut volume, (p.last, until));
-        let evidence = self.evidence_of(p, &volume, until);
+        let mut evidence = self.evidence_of(p, &volume, until);
         let watch = self.thresholds.watch;
         let is_news = evidence[0].story.pattern == Pattern::FewerCalls
             && MicroBits::from_bits(combine::level(0, evidence[0].now)) >= watch;
         is_news.then(|| {
-            let mut score = combine::combine(&evidence, until, watch);
             let ctx = p.declared.volume(&self.fleet.published, &self.thresholds);
+            evidence[0].story = whole_silence(evidence[0].story, p, until, ctx);
+            let mut score = combine::combine(&evidence, until, watch);
             let at = volume.level_at(until, ctx).1;
             score.parts[0].quiet_at = volume.quiet_at(at, until, combine::allowed(0, watch), ctx);
-            self.record(p, until, SAID, score)
+            self.record(p, Said { since: p.last, until }, SAID, score)
         })
     }
 
-    fn record(&self, p: &Profile, until: Timestamp, version: u16, score: Score) -> VerdictRecord {
-        let last = p.last.as_micros().to_string();
-        let silence = hash128(&[p.issuer.as_deref().unwrap_or_default(), &p.agent_id, &last]);
+    fn record(&self, p: &Profile, said: Said, version: u16, score: Score) -> VerdictRecord {
+        let (since, until) = (said.since.as_micros().to_string(), said.until);
+        let silence = hash128(&[p.issuer.as_deref().unwrap_or_default(), &p.agent_id, &since]);
         let event_id = format!("silence-{silence:032x}");
         let verdict = Verdict {
             id: VerdictId(hash128(&[&event_id, &version.to_string()])),

@@ -43,6 +43,11 @@ impl Timestamp {
         Duration::from_micros(self.0.saturating_sub(earlier.0).max(0) as u64)
     }
 
+    /// Hours since the epoch.
+    pub(crate) fn hours(self) -> f64 {
+        self.0 as f64 / 3_600e6
+    }
+
     /// Hour of the day in UTC, 0 to 23.
     pub const fn hour_of_day(self) -> usize {
         (self.0.div_euclid(3_600_000_000)).rem_euclid(24) as usize

@@ -248,13 +248,15 @@ impl VerdictRecord {
         }
     }
 
-    /// The reasons in words: the rule that was broken, then one sentence a part that carries evidence or its price,
-    /// strongest first.
+    /// The reasons in words: what is amended, the rule that was broken, then one sentence a part that carries evidence or
+    /// its price, strongest first.
     pub fn reasons(&self) -> Vec<String> {
         let mut parts: Vec<&Part> = self.verdict.parts.iter().filter(|p| p.bits != MicroBits::ZERO).collect();
         parts.sort_by_key(|p| std::cmp::Reverse(p.bits));
         let rule = self.verdict.rule.map(|rule| format!("rule: {rule}"));
-        rule.into_iter().chain(parts.into_iter().map(|p| self.reason(p))).collect()
+        let amended = (self.kind == Kind::Silence && self.verdict.version > 1)
+            .then(|| "calls from the time of its silence came late: it was none".to_owned());
+        amended.into_iter().chain(rule).chain(parts.into_iter().map(|p| self.reason(p))).collect()
     }
 
     /// What one part of the verdict says, in words.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use detector::Timestamp;
+use detector::{SourceLate, Timestamp};
 use metrics::counter;
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
@@ -61,6 +61,13 @@ pub enum Finding {
         /// What the record's headers say of its producer.
         producer: Option<String>,
     },
+    /// A source that sends heartbeats has sent nothing for several of their intervals: what its agents do is not known.
+    SourceLate {
+        /// The source, by its name in the records.
+        source: String,
+        /// Its last sign of life, event time.
+        since: Timestamp,
+    },
     /// The detector's saved state could not be used.
     SnapshotLost {
         /// The file, and what is wrong with it.
@@ -68,6 +75,12 @@ pub enum Finding {
         /// What was used instead.
         instead: String,
     },
+}
+
+impl From<SourceLate> for Finding {
+    fn from(SourceLate { source, since }: SourceLate) -> Self {
+        Self::SourceLate { source, since }
+    }
 }
 
 impl Finding {
@@ -78,6 +91,7 @@ impl Finding {
             Self::FutureTimestamp { .. } => "future_timestamp",
             Self::OffsetsLost { .. } => "offsets_lost",
             Self::MisKeyed { .. } => "mis_keyed",
+            Self::SourceLate { .. } => "source_late",
             Self::SnapshotLost { .. } => "snapshot_lost",
         }
     }
@@ -91,7 +105,9 @@ impl Finding {
     /// What alike findings have in common; one a minute of those is told, the rest is counted.
     fn subject(&self) -> &str {
         match self {
-            Self::Conflict { source, .. } | Self::FutureTimestamp { source, .. } => source,
+            Self::Conflict { source, .. }
+            | Self::FutureTimestamp { source, .. }
+            | Self::SourceLate { source, .. } => source,
             Self::OffsetsLost { partition, .. } | Self::MisKeyed { partition, .. } => partition,
             Self::SnapshotLost { reason, .. } => reason,
         }
@@ -121,6 +137,12 @@ impl fmt::Display for Finding {
                 write!(
                     f,
                     "{partition}, offset {offset}: keyed by {key} instead of agent `{agent_id}`, by {producer}"
+                )
+            }
+            Self::SourceLate { source, since } => {
+                write!(
+                    f,
+                    "{source}: no heartbeat and no call since {since}; its agents are not taken for silent"
                 )
             }
             Self::SnapshotLost { reason, instead } => write!(f, "{reason}; went on from {instead}"),

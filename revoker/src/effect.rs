@@ -64,6 +64,8 @@ pub enum AlertAction {
     Revoke,
     /// An agent that was revoked or retired still acts.
     StillActing,
+    /// What was said before is amended: an agent was not silent, its logs were late.
+    Amend,
 }
 
 impl AlertAction {
@@ -74,6 +76,7 @@ impl AlertAction {
             Self::Challenge => "challenge",
             Self::Revoke => "revoke",
             Self::StillActing => "still_acting",
+            Self::Amend => "amend",
         }
     }
 }

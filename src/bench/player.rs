@@ -98,9 +98,12 @@ impl<'a> Player<'a> {
     }
 }
 
-/// One step of time. A detector that speaks of silent agents says so to `hear`; this one does not speak on its own.
-fn tick(detector: &mut Detector, watermark: Timestamp, _hear: &mut impl FnMut(&str, &Verdict)) {
+/// One step of time, and what is said of agents that do not call.
+fn tick(detector: &mut Detector, watermark: Timestamp, hear: &mut impl FnMut(&str, &Verdict)) {
     detector.tick(watermark);
+    for record in detector.said() {
+        hear(&record.agent_id, &record.verdict);
+    }
 }
 
 #[cfg(test)]

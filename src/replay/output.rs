@@ -127,10 +127,17 @@ impl<'a> Output<'a> {
         if call.kind.is_call() {
             self.windows.advance(call.ts, self.scorer.detector())?;
         }
-        let Some(verdict) = self.scorer.step(call).verdict else {
+        let step = self.scorer.step(call);
+        for record in &step.said {
+            self.report.silences += u64::from(record.verdict.version == 1);
+            let agent = self.agent((record.issuer.as_deref(), &record.agent_id));
+            self.judge(agent, record)?;
+        }
+        self.report.late_sources.extend(step.late.into_iter().map(|late| late.source));
+        let Some(verdict) = step.verdict else {
             self.report.control += 1;
             if call.kind == detector::Kind::TaskEnd {
-                let agent = self.agent(call);
+                let agent = self.agent((call.identity.issuer.as_deref(), &call.identity.agent_id));
                 self.sessions.end(agent, call)?;
             }
             return Ok(());
@@ -138,8 +145,8 @@ impl<'a> Output<'a> {
         self.report.calls += 1;
         self.report.first.get_or_insert(call.ts);
         self.report.last = self.report.last.max(Some(call.ts));
-        let agent = self.agent(call);
         let name = (call.identity.issuer.as_deref(), &*call.identity.agent_id);
+        let agent = self.agent(name);
         self.windows.call(agent, name, call.ts, verdict.level);
         self.sessions.advance(call.ts)?;
         self.sessions.call(agent, call, verdict.level)?;
@@ -180,8 +187,8 @@ impl<'a> Output<'a> {
         Ok(self.report)
     }
 
-    fn agent(&mut self, call: &Call<'_>) -> usize {
-        let key = (call.identity.issuer.as_deref().map(str::to_owned), call.identity.agent_id.to_string());
+    fn agent(&mut self, (issuer, agent_id): (Option<&str>, &str)) -> usize {
+        let key = (issuer.map(str::to_owned), agent_id.to_owned());
         let next = self.agents.len();
         *self.agents.entry(key).or_insert(next)
     }

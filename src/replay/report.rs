@@ -24,6 +24,10 @@ pub(crate) struct Report {
     pub(super) unknown_fields: BTreeMap<String, u64>,
     pub(super) agents: u64,
     pub(super) sessions: u64,
+    /// Silences that were worth a verdict.
+    pub(super) silences: u64,
+    /// Sources whose heartbeats stopped, in order; one that did so twice is there twice.
+    pub(super) late_sources: Vec<String>,
     pub(super) alerts: BTreeMap<&'static str, u64>,
     /// Event time of the first and the last call.
     pub(super) first: Option<Timestamp>,

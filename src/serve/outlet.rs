@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use detector::{Call, VerdictRecord};
+use detector::VerdictRecord;
 use ingest::log::Log;
 use ingest::pipeline::AlertRecord;
 use ingest::pipeline::score::VerdictOutlet;
@@ -28,11 +28,7 @@ impl ToRevoker {
 }
 
 impl VerdictOutlet for ToRevoker {
-    fn verdict(
-        &mut self,
-        _call: &Call<'_>,
-        record: &VerdictRecord,
-    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+    fn verdict(&mut self, record: &VerdictRecord) -> Result<(), Box<dyn Error + Send + Sync>> {
         let decision = self.revoker.handle(record, clock::now())?;
         // The gate first: an agent waits for it, and the decision is durable.
         self.waiting.decided(&record.event_id, record.verdict.id, record.verdict.level);

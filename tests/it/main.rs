@@ -19,5 +19,6 @@ mod latency;
 mod parts;
 mod replay;
 mod rules;
+mod silence;
 mod support;
 mod throughput;

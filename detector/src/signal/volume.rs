@@ -68,6 +68,8 @@ const GROUPS: f64 = 7.0;
 /// Without a verdict learning rests this long after an alarm, and then takes what it sees for the new normal (study:
 /// 24 h). What a person has to decide stays open in the revoker; this only keeps the arithmetic from standing still.
 const REST: Duration = Duration::from_hours(24);
+/// Of a longer silence the calls that are expected in so many hours are told.
+const EXPECTED_HOURS_MAX: f64 = 5.0 * 168.0;
 /// What a single alarm may move the level by (study: 0.02 to 50).
 const RESEED_MIN: f64 = 0.02;
 const RESEED_MAX: f64 = 50.0;
@@ -487,6 +489,16 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     /// Calls an hour over the whole week, at the level of now.
     pub(crate) fn per_hour(&self, ctx: Context<'_>) -> f64 {
         self.season.overall(ctx.prior()) * self.hour.level.get()
+    }
+
+    /// Calls expected from `from` to `ts` by the hours of the week, at the level of now.
+    pub(crate) fn expected_calls(&self, from: Timestamp, ts: Timestamp, ctx: Context<'_>) -> f64 {
+        let hour = |h: i64| self.season.base(hour_of_week(h), ctx.prior(), self.scatter()).per_hour;
+        let (first, last) = (from.hours(), ts.hours().min(from.hours() + EXPECTED_HOURS_MAX));
+        let whole: f64 = (first.floor() as i64..last.ceil() as i64)
+            .map(|h| hour(h) * (last.min(h as f64 + 1.0) - first.max(h as f64)).max(0.0))
+            .sum();
+        whole * self.hour.level.get()
     }
 
     /// How far the rate expected in this hour is above the overall one, in octaves.

@@ -99,7 +99,7 @@ fn first_missing(call: &Call<'_>) -> Option<Field> {
     let own = match call.kind {
         Kind::Call | Kind::Request => [agent_id, endpoint],
         Kind::Outcome => [agent_id, (Field::CallId, call.call_id.is_none())],
-        Kind::TaskEnd | Kind::Feedback => [agent_id, agent_id],
+        Kind::TaskEnd | Kind::Feedback | Kind::Silence => [agent_id, agent_id],
         Kind::Heartbeat => [(Field::Source, call.source.is_none()); 2],
     };
     std::iter::once(event_id).chain(own).find_map(|(field, missing)| missing.then_some(field))

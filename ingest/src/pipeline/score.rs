@@ -39,15 +39,12 @@ const LOOK_IN_TURN: Duration = Duration::from_millis(2);
 
 /// Where verdicts go as they are made; the executable puts the revoker behind it.
 pub trait VerdictOutlet: Send {
-    /// Takes the verdict on a call. Called in the order of the log, on the pipeline's thread.
+    /// Takes the verdict on a call, or on an agent that has stopped calling. Called in the order of the log, on the
+    /// pipeline's thread.
     ///
     /// After a restart some come again, with the same ids: taking one twice must change nothing. An error is retried,
     /// the same verdict first, until it is taken or the program stops.
-    fn verdict(
-        &mut self,
-        call: &Call<'_>,
-        record: &VerdictRecord,
-    ) -> Result<(), Box<dyn Error + Send + Sync>>;
+    fn verdict(&mut self, record: &VerdictRecord) -> Result<(), Box<dyn Error + Send + Sync>>;
 
     /// What was taken so far must be durable when this returns: the pipeline will not read it again.
     fn settle(&mut self) -> Result<(), Box<dyn Error + Send + Sync>>;
@@ -124,7 +121,7 @@ impl Pipeline {
                 self.patience
                     .until_done("looking events up", || decode(&batch.deliveries, look_up, Some(findings)))?
             };
-            let records = self.score(&decoded)?;
+            let records = self.score(&decoded, &batch.at_end)?;
             self.publish(&records)?;
             self.settle(&batch)?;
         }
@@ -152,11 +149,17 @@ impl Pipeline {
         Ok((batch, source.seen()))
     }
 
-    /// Scores calls in order and hands each verdict on before the next call is looked at.
-    fn score(&mut self, decoded: &[Decoded<'_>]) -> Result<Vec<VerdictRecord>, Stopped> {
+    /// Scores calls in order and hands each verdict on before the next call is looked at; then time goes on where a
+    /// partition has ended.
+    fn score(&mut self, decoded: &[Decoded<'_>], ended: &[Arc<str>]) -> Result<Vec<VerdictRecord>, Stopped> {
         let Self { state, outlet, findings, patience, .. } = self;
         let mut records = Vec::with_capacity(decoded.len());
         state.enter();
+        let mut hand_on = |record: VerdictRecord| {
+            patience.until_done("handing a verdict on", || outlet.verdict(&record))?;
+            records.push(record);
+            Ok(())
+        };
         for Decoded { delivery, what } in decoded {
             let What::Call(call, _) = what else { continue };
             check(delivery, call, findings);
@@ -164,10 +167,20 @@ impl Pipeline {
             if step.future {
                 findings.raise(future(delivery, call));
             }
-            let Some(verdict) = step.verdict else { continue };
-            let record = VerdictRecord::new(call, verdict);
-            patience.until_done("handing a verdict on", || outlet.verdict(call, &record))?;
-            records.push(record);
+            for late in step.late {
+                findings.raise(late.into());
+            }
+            step.said.into_iter().try_for_each(&mut hand_on)?;
+            if let Some(verdict) = step.verdict {
+                hand_on(VerdictRecord::new(call, verdict))?;
+            }
+        }
+        for partition in ended {
+            let (said, late) = state.scorer.at_end(partition);
+            for late in late {
+                findings.raise(late.into());
+            }
+            said.into_iter().try_for_each(&mut hand_on)?;
         }
         counter!(metric::SCORED).increment(records.len() as u64);
         Ok(records)

@@ -1,6 +1,6 @@
 //! The step from a call to its verdict, with the ticks due before it; `serve` and `replay` share it.
 
-use detector::{Call, Detector, Timestamp, Verdict};
+use detector::{Call, Detector, SourceLate, Timestamp, Verdict, VerdictRecord};
 
 use super::watermark::{Ticks, Watermark};
 use crate::decode::is_future;
@@ -18,6 +18,10 @@ pub struct Scorer {
 /// What a record led to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
+    /// What was due to be said before the record, of agents that have stopped calling, or had to be amended because of it.
+    pub said: Vec<VerdictRecord>,
+    /// Sources of heartbeats that have become late.
+    pub late: Vec<SourceLate>,
     /// The verdict; none for a record that is no call.
     pub verdict: Option<Verdict>,
     /// Whether the record's `ts` is too far past its receipt to be true.
@@ -43,20 +47,25 @@ impl Scorer {
     /// Scores the next record of one of several partitions.
     pub(super) fn step_in(&mut self, partition: &str, call: &Call<'_>) -> Step {
         let ticks = self.watermark.see(partition, call);
-        self.tick(ticks);
-        Step { verdict: self.detector.observe(call), future: is_future(call) }
+        let late = self.tick(ticks);
+        let verdict = self.detector.observe(call);
+        Step { said: self.detector.said(), late, verdict, future: is_future(call) }
     }
 
-    /// A partition has nothing more for now.
-    pub(super) fn at_end(&mut self, partition: &str) {
+    /// A partition has nothing more for now; gives what is said of that.
+    pub(super) fn at_end(&mut self, partition: &str) -> (Vec<VerdictRecord>, Vec<SourceLate>) {
         let ticks = self.watermark.at_end(partition);
-        self.tick(ticks);
+        let late = self.tick(ticks);
+        (self.detector.said(), late)
     }
 
-    fn tick(&mut self, ticks: Ticks) {
+    fn tick(&mut self, ticks: Ticks) -> Vec<SourceLate> {
+        let mut late = Vec::new();
         for tick in ticks {
             self.detector.tick(tick);
+            late.extend(self.detector.late_sources(tick));
         }
+        late
     }
 
     /// The detector, to ask it things.

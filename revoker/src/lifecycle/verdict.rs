@@ -27,6 +27,13 @@ pub(super) struct Judge<'a> {
 
 impl Judge<'_> {
     pub(super) fn judge(mut self, standing: Standing) -> Standing {
+        if self.evidence.kind == Kind::Silence && self.evidence.level < self.policy.budgets().watch() {
+            // No call, so no step towards trust either; but who was told of a silence is told that it was none.
+            if matches!(standing, Standing::Watched(_)) {
+                self.alert(AlertAction::Amend, None);
+            }
+            return standing;
+        }
         match standing {
             Standing::Trusted => self.trusted(),
             Standing::Watched(w) => self.watched(w),

@@ -109,9 +109,6 @@ impl State {
         self.within = false;
         self.dirty |= batch.next.iter().next().is_some();
         self.positions.merge(&batch.next);
-        for partition in &batch.at_end {
-            self.scorer.at_end(partition);
-        }
     }
 
     /// Whether there is something to save and it is time.
