@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::combine::Thresholds;
 use crate::fleet::Published;
 use crate::hash::{hash64, hash128};
+use crate::memory::Presence;
 use crate::rules::{Limits, Rules};
 use crate::signal::endpoint::Endpoints;
 use crate::signal::timing::Timing;
@@ -19,6 +20,7 @@ use crate::{DetectorConfig, Manifest, Timestamp};
 pub(crate) struct Profile {
     pub(crate) key: Key,
     pub(crate) last: Timestamp,
+    pub(crate) presence: Presence,
     pub(crate) volume: Volume,
     pub(crate) timing: Timing,
     pub(crate) endpoints: Endpoints,
@@ -32,7 +34,7 @@ pub(crate) struct Profile {
 }
 
 /// By what an agent under an issuer is known: to give two of them one takes 2^64 tries, and then they share a past.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Key(u128);
 
 impl Key {
@@ -117,6 +119,7 @@ impl Profile {
         Self {
             key: Key::new(issuer, agent_id),
             last: ts,
+            presence: Presence::default(),
             volume: Volume::new(ts, declared.volume(fleet, thresholds)),
             timing: Timing::new(ts, &fleet.timing),
             endpoints: Endpoints::new(ts),

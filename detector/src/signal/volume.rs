@@ -13,6 +13,7 @@ mod prior;
 mod ramp;
 mod ratio;
 mod read;
+mod recall;
 mod scale;
 mod scatter;
 mod season;
@@ -30,6 +31,7 @@ use self::pending::Pending;
 pub(crate) use self::prior::{Context, VolumePrior, VolumeTally};
 use self::ramp::Ramp;
 use self::read::Place;
+pub(crate) use self::recall::Means;
 use self::scale::{Expected, Idle, Scale};
 use self::season::{Prior, Season};
 use super::tail::{Group, Tail};
@@ -127,7 +129,12 @@ pub(crate) struct Volume<S = f32, C = Half> {
 impl<S: Stored, C: Stored> Volume<S, C> {
     /// An agent first seen at `ts`.
     pub(crate) fn new(ts: Timestamp, ctx: Context<'_>) -> Self {
-        let per_minute = ctx.prior().per_hour / 60.0;
+        Self::begin(ts, Season::default(), ctx)
+    }
+
+    /// An agent of which nothing is known but perhaps its season.
+    fn begin(ts: Timestamp, season: Season<S, C>, ctx: Context<'_>) -> Self {
+        let per_minute = season.overall(ctx.prior()) / 60.0;
         let scales =
             std::array::from_fn(|k| Scale::new(per_minute * CELLS[k] as f64 / CELLS_PER_MINUTE as f64));
         let mut volume = Self {
@@ -146,7 +153,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             level: Level::default(),
             ramp: Ramp::default(),
             pending: Pending::default(),
-            season: Season::default(),
+            season,
         };
         volume.begin_hour(ctx);
         volume

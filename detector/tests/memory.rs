@@ -1,0 +1,183 @@
+//! Who is remembered when memory is full.
+
+use std::time::Duration;
+
+use detector::{Call, Detector, DetectorConfig, Signal, Timestamp, Verdict};
+use proptest::prelude::*;
+
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+/// A Monday's first instant.
+const START: Timestamp = Timestamp::from_millis(1_740_355_200_000);
+
+fn detector(agents_max: usize) -> Detector {
+    Detector::new(DetectorConfig { agents_max, ..DetectorConfig::default() }, &[])
+}
+
+/// One call, and event time half a minute behind it.
+fn call(detector: &mut Detector, agent: &str, ts: Timestamp) -> Verdict {
+    let verdict = detector.observe(&Call::new("c", ts, agent, "read")).unwrap();
+    detector.tick(ts - Duration::from_secs(30));
+    verdict
+}
+
+/// A call whose date is a lie that moves no clock.
+fn lie(detector: &mut Detector, agent: &str, ts: Timestamp) {
+    detector.observe(&Call::new("c", ts, agent, "read")).unwrap();
+}
+
+fn names(n: usize) -> Vec<String> {
+    (0..n).map(|i| format!("agent-{i}")).collect()
+}
+
+/// Agents that call every hour for two days.
+fn establish(detector: &mut Detector, agents: &[String]) -> Timestamp {
+    let hours = (0..48).map(|hour| START + HOUR * hour);
+    hours.clone().for_each(|ts| agents.iter().for_each(|agent| drop(call(detector, agent, ts))));
+    hours.last().unwrap()
+}
+
+/// Of how many observations each signal of the agent's next verdict speaks: what it remembers.
+fn remembered(detector: &mut Detector, agent: &str, ts: Timestamp) -> Vec<u32> {
+    let verdict = call(detector, agent, ts);
+    [Signal::Volume, Signal::Timing, Signal::Endpoint].map(|s| verdict.part(s).unwrap().history.n).to_vec()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Ten times as many new names as there are places, each with up to 30 calls, dated now, in 2199 or long ago.
+    #[test]
+    fn a_flood_of_new_identities_evicts_no_active_established_agent(
+        agents_max in 2..200_usize,
+        fill in 0.0..=1.0_f64,
+        calls in 1..30_usize,
+        minutes in 1..1_000_u32,
+        year in prop::sample::select(vec![None, Some("1970-01-01T00:00:00Z"), Some("2199-01-01T00:00:00Z")]),
+    ) {
+        let most = agents_max - (agents_max / 64).max(1);
+        let agents = names(((most as f64 * fill) as usize).max(1));
+        let (mut flooded, mut calm) = (detector(agents_max), detector(agents_max));
+        let (begin, _) = (establish(&mut flooded, &agents), establish(&mut calm, &agents));
+        let forged = year.map(|year| year.parse::<Timestamp>().unwrap());
+        let flood = 10 * agents_max;
+        for i in 0..flood {
+            let now = begin + MINUTE * minutes * (i as u32) / (flood as u32);
+            for _ in 0..calls {
+                match forged {
+                    None => drop(call(&mut flooded, &format!("flood-{i}"), now)),
+                    Some(ts) => lie(&mut flooded, &format!("flood-{i}"), ts),
+                }
+                prop_assert!(flooded.agents() <= agents_max);
+            }
+            flooded.tick(now);
+        }
+        prop_assert!(flooded.evicted() > 8 * agents_max as u64);
+        prop_assert_eq!((flooded.compacted(), flooded.dormant()), (0, 0), "a flood leaves nothing behind");
+        for agent in &agents {
+            let ts = begin + MINUTE * minutes;
+            prop_assert_eq!(remembered(&mut flooded, agent, ts), remembered(&mut calm, agent, ts));
+        }
+    }
+}
+
+/// Gap in minutes, agent.
+fn steps() -> impl Strategy<Value = Vec<(u32, u8)>> {
+    let gap = prop_oneof![200 => 0..60_u32, 10 => 0..600_u32, 1 => 1_440..6_000_u32];
+    let agent = prop_oneof![6 => 0..4_u8, 1 => 4..40_u8];
+    prop::collection::vec((gap, agent), 200..700)
+}
+
+fn feed(detector: &mut Detector, steps: &[(u32, u8)], ts: &mut Timestamp) -> Vec<Verdict> {
+    let step = |(gap, agent): &(u32, u8)| {
+        *ts = *ts + MINUTE * *gap;
+        call(detector, &format!("agent-{agent}"), *ts)
+    };
+    steps.iter().map(step).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_snapshot_while_agents_come_and_go_changes_no_later_verdict(
+        steps in steps(),
+        agents_max in 1..6_usize,
+        cut in 0.0..1.0_f64,
+    ) {
+        let (mut whole, mut ts) = (detector(agents_max), START);
+        let mut expected = Vec::new();
+        for step in &steps {
+            expected.extend(feed(&mut whole, std::slice::from_ref(step), &mut ts));
+            prop_assert!(whole.agents() <= agents_max && whole.dormant() <= agents_max);
+            prop_assert!(whole.compacted() <= whole.evicted());
+        }
+
+        let cut = (steps.len() as f64 * cut) as usize;
+        let (mut first, mut ts) = (detector(agents_max), START);
+        let mut got = feed(&mut first, &steps[..cut], &mut ts);
+        let snapshot = postcard::to_stdvec(&first).unwrap();
+        let mut second: Detector = postcard::from_bytes(&snapshot).unwrap();
+        prop_assert!(postcard::to_stdvec(&second).unwrap() == snapshot);
+        second.reconfigure(DetectorConfig { agents_max, ..DetectorConfig::default() }, &[]);
+        got.extend(feed(&mut second, &steps[cut..], &mut ts));
+        prop_assert!(got == expected);
+        prop_assert_eq!((second.compacted(), second.dormant()), (whole.compacted(), whole.dormant()));
+        prop_assert!(postcard::to_stdvec(&second).unwrap() == postcard::to_stdvec(&whole).unwrap());
+    }
+}
+
+/// Calls a minute in the day's eight working hours, and one an hour at night.
+fn works_by_day(detector: &mut Detector, agent: &str, days: std::ops::Range<u32>) {
+    for minute in days.start * 1_440..days.end * 1_440 {
+        let is_day = (9..17).contains(&(minute / 60 % 24));
+        if is_day || minute.is_multiple_of(60) {
+            call(detector, agent, START + MINUTE * minute);
+        }
+    }
+}
+
+/// A detector that knew an agent for three weeks, did not hear of it for ten days, and is full of others.
+fn after_a_rest() -> (Detector, Timestamp) {
+    let mut detector = detector(64);
+    works_by_day(&mut detector, "worker", 0..21);
+    assert_eq!(detector.compacted(), 0);
+    let back = START + DAY * 31;
+    names(64).iter().for_each(|name| drop(call(&mut detector, name, back - HOUR)));
+    assert_eq!((detector.evicted(), detector.compacted(), detector.dormant()), (1, 1, 1));
+    (detector, back)
+}
+
+#[test]
+fn who_comes_back_is_expected_to_do_by_day_and_at_night_what_it_did() {
+    for (hour, per_hour) in [(3, 1.0), (12, 60.0), (23, 1.0)] {
+        let (mut detector, back) = after_a_rest();
+        let ts = back + HOUR * hour + Duration::from_secs(1_799);
+        // The first call ends no window, so that a minute's expectation begins with the second.
+        call(&mut detector, "worker", ts - MINUTE);
+        let verdict = call(&mut detector, "worker", ts);
+        let volume = verdict.part(Signal::Volume).unwrap();
+        println!("{hour}: {volume:?}");
+        let ratio = volume.expected * 60.0 / per_hour;
+        assert!((0.5..2.0).contains(&ratio), "{hour}: {volume:?}");
+        assert!(volume.history.own > 900, "{volume:?}");
+        assert_eq!(detector.dormant(), 0, "it is one of those in memory again");
+    }
+}
+
+/// The highest level of volume in ten minutes of two calls a second.
+fn highest(detector: &mut Detector, agent: &str, from: Timestamp) -> f64 {
+    let gap = Duration::from_millis(500);
+    let bits = |i| call(detector, agent, from + gap * i).part(Signal::Volume).unwrap().level.as_bits();
+    (0..1_200).map(bits).fold(f64::NEG_INFINITY, f64::max)
+}
+
+#[test]
+fn a_nights_burst_of_one_who_comes_back_is_judged_against_the_night() {
+    let (known, back) = after_a_rest();
+    let at = |agent: &str, hour| highest(&mut known.clone(), agent, back + HOUR * hour);
+    let (night, day, stranger) = (at("worker", 2), at("worker", 10), at("stranger", 2));
+    println!("by night {night:.1} bits, by day {day:.1}, a stranger by night {stranger:.1}");
+    assert!(night > day + 10.0 && night > stranger + 3.0, "{night} {day} {stranger}");
+}
