@@ -214,13 +214,16 @@ impl Detector {
         if let Some(i) = self.find(key) {
             return i;
         }
+        let dormant = self.state.memory.wake(key);
         if self.state.profiles.len() >= self.state.config.agents_max.max(1) {
             self.make_room(1);
         }
-        let State { thresholds, profiles, manifests, fleet, memory, .. } = &mut self.state;
+        let State { thresholds, profiles, manifests, fleet, .. } = &mut self.state;
         let declared = declared(manifests, issuer, agent_id);
         let mut profile = Profile::new((issuer, agent_id), call.ts, declared, &fleet.published, thresholds);
-        memory.recall(&mut profile, &fleet.published, thresholds);
+        if let Some(dormant) = dormant {
+            dormant.restore(&mut profile, &fleet.published, thresholds);
+        }
         profiles.push(profile);
         let i = profiles.len() - 1;
         self.index.insert_unique(key.hash(), i as u32, |&i| profiles[i as usize].key.hash());

@@ -16,7 +16,7 @@ use crate::combine::Thresholds;
 use crate::detector::{Detector, State};
 use crate::fleet::Published;
 use crate::profile::{Key, Profile};
-use crate::signal::volume::{Means, Volume};
+use crate::signal::volume::{Volume, Week};
 use crate::stored::in_order;
 
 /// At capacity this share of the profiles goes at once, so that the search is rare.
@@ -61,11 +61,21 @@ impl Presence {
     }
 }
 
-/// What is left of an established agent: the calls an hour of its week.
+/// What is left of an established agent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Dormant {
+pub(crate) struct Dormant {
     presence: Presence,
-    means: Box<Means>,
+    week: Box<Week>,
+}
+
+impl Dormant {
+    /// Gives it to the agent's new profile. That stays established, so that a flood has no second chance at it; to its
+    /// signals it is new but for its usual week.
+    pub(crate) fn restore(self, profile: &mut Profile, fleet: &Published, thresholds: &Thresholds) {
+        profile.presence = self.presence;
+        let ctx = profile.declared.volume(fleet, thresholds);
+        profile.volume = Volume::recalled(profile.last, &self.week, ctx);
+    }
 }
 
 /// Where event time stands, and the agents that had to go.
@@ -94,19 +104,14 @@ impl Memory {
         presence.calls = presence.calls.saturating_add(1);
     }
 
-    /// Gives a new profile what is left of its agent from before, if anything is. It stays established, so that a flood
-    /// has no second chance at it; to its signals it is new but for its means.
-    pub(crate) fn recall(&mut self, profile: &mut Profile, fleet: &Published, thresholds: &Thresholds) {
-        if let Some(Dormant { presence, means }) = self.dormant.remove(&profile.key) {
-            profile.presence = presence;
-            let ctx = profile.declared.volume(fleet, thresholds);
-            profile.volume = Volume::recalled(profile.last, &means, ctx);
-        }
+    /// What is left of an agent that calls again, if anything is. Take it before making room, which may forget it.
+    pub(crate) fn wake(&mut self, key: Key) -> Option<Dormant> {
+        self.dormant.remove(&key)
     }
 
     /// Takes profiles out of memory: the idle, then newcomers, then the others, of each those first that were idle
     /// longest, and of these by place, so that every run takes the same.
-    fn evict(&mut self, profiles: &mut Vec<Profile>, agents: usize, means: impl Fn(&Profile) -> Means) {
+    fn evict(&mut self, profiles: &mut Vec<Profile>, agents: usize, week: impl Fn(&Profile) -> Week) {
         let now = self.now.unwrap_or_default();
         let order = |(i, p): (usize, &Profile)| (p.presence.rank(now), p.presence.seen, i);
         let mut order: Vec<_> = profiles.iter().enumerate().map(order).collect();
@@ -121,7 +126,7 @@ impl Memory {
             self.evicted += 1;
             if profile.presence.is_established() {
                 self.compacted += 1;
-                let dormant = Dormant { presence: profile.presence, means: Box::new(means(&profile)) };
+                let dormant = Dormant { presence: profile.presence, week: Box::new(week(&profile)) };
                 self.dormant.insert(profile.key, dormant);
             }
         }
@@ -150,15 +155,14 @@ impl State {
         let beyond = (profiles.len() + agents).saturating_sub(max);
         if beyond > 0 {
             let share = beyond.max(profiles.len() / EVICT_ONE_IN);
-            memory
-                .evict(profiles, share, |p| p.volume.means(p.declared.volume(&fleet.published, thresholds)));
+            memory.evict(profiles, share, |p| p.volume.week(p.declared.volume(&fleet.published, thresholds)));
         }
         memory.forget(max);
     }
 }
 
 impl Detector {
-    /// Agents that are remembered by their seasonal means alone.
+    /// Agents that are remembered by their usual week alone.
     pub fn dormant(&self) -> usize {
         self.state.memory.dormant.len()
     }
@@ -168,13 +172,13 @@ impl Detector {
         self.state.memory.evicted
     }
 
-    /// and those among them that were compacted to their seasonal means.
+    /// and those among them that were compacted to their usual week.
     pub fn compacted(&self) -> u64 {
         self.state.memory.compacted
     }
 
     /// Bytes that are kept of a dormant agent.
     pub const fn bytes_per_dormant_agent() -> usize {
-        size_of::<(Key, Dormant)>() + size_of::<Means>()
+        size_of::<(Key, Dormant)>() + size_of::<Week>()
     }
 }
