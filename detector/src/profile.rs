@@ -35,7 +35,7 @@ pub(crate) struct Profile {
 
 /// By what an agent under an issuer is known: to give two of them one takes 2^64 tries, and then they share a past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(crate) struct Key(u128);
+pub(crate) struct Key(#[serde(with = "hex")] u128);
 
 impl Key {
     pub(crate) fn new(issuer: Option<&str>, agent_id: &str) -> Self {
@@ -48,6 +48,28 @@ impl Key {
     /// For the index.
     pub(crate) fn hash(self) -> u64 {
         self.0 as u64
+    }
+}
+
+/// JSON has no numbers of this size, and by its JSON it is told how a state is laid out.
+mod hex {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(key: &u128, s: S) -> Result<S::Ok, S::Error> {
+        if s.is_human_readable() {
+            s.collect_str(&format_args!("{key:032x}"))
+        } else {
+            s.serialize_u128(*key)
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<u128, D::Error> {
+        if d.is_human_readable() {
+            u128::from_str_radix(&String::deserialize(d)?, 16).map_err(D::Error::custom)
+        } else {
+            u128::deserialize(d)
+        }
     }
 }
 
