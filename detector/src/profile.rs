@@ -15,7 +15,7 @@ use crate::signal::volume::Volume;
 use crate::signal::{timing, volume};
 use crate::{DetectorConfig, Manifest, Timestamp};
 
-/// One agent under one issuer: its name, its past, and where its evidence stands. About 2.5 KiB plus the name.
+/// One agent under one issuer: its name, its past, and where its evidence stands. About 2.8 KiB plus the name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Profile {
     pub(crate) key: Key,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use detector::{Call, Detector, DetectorConfig, Signal, Timestamp, Verdict};
+use detector::{Call, Detector, DetectorConfig, Part, Signal, Timestamp, Verdict};
 use proptest::prelude::*;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -15,33 +15,42 @@ fn detector(agents_max: usize) -> Detector {
     Detector::new(DetectorConfig { agents_max, ..DetectorConfig::default() }, &[])
 }
 
-/// One call, and event time half a minute behind it.
-fn call(detector: &mut Detector, agent: &str, ts: Timestamp) -> Verdict {
-    let verdict = detector.observe(&Call::new("c", ts, agent, "read")).unwrap();
+/// A call of an agent, whatever its date; it moves no clock.
+fn observe(detector: &mut Detector, agent: &str, ts: Timestamp) -> Option<Verdict> {
+    detector.observe(&Call::new("c", ts, agent, "read"))
+}
+
+/// A call, and event time half a minute behind it.
+fn call(detector: &mut Detector, agent: &str, ts: Timestamp) -> Option<Verdict> {
+    let verdict = observe(detector, agent, ts);
     detector.tick(ts - Duration::from_secs(30));
     verdict
 }
 
-/// A call whose date is a lie that moves no clock.
-fn lie(detector: &mut Detector, agent: &str, ts: Timestamp) {
-    detector.observe(&Call::new("c", ts, agent, "read")).unwrap();
+/// What one signal says of the same.
+fn part(detector: &mut Detector, agent: &str, ts: Timestamp, signal: Signal) -> Option<Part> {
+    call(detector, agent, ts)?.part(signal).copied()
 }
 
 fn names(n: usize) -> Vec<String> {
     (0..n).map(|i| format!("agent-{i}")).collect()
 }
 
-/// Agents that call every hour for two days.
+/// Agents that call every hour for two days, until when.
 fn establish(detector: &mut Detector, agents: &[String]) -> Timestamp {
-    let hours = (0..48).map(|hour| START + HOUR * hour);
-    hours.clone().for_each(|ts| agents.iter().for_each(|agent| drop(call(detector, agent, ts))));
-    hours.last().unwrap()
+    for hour in 0..48 {
+        for agent in agents {
+            call(detector, agent, START + HOUR * hour);
+        }
+    }
+    START + HOUR * 47
 }
 
 /// Of how many observations each signal of the agent's next verdict speaks: what it remembers.
-fn remembered(detector: &mut Detector, agent: &str, ts: Timestamp) -> Vec<u32> {
+fn remembered(detector: &mut Detector, agent: &str, ts: Timestamp) -> Vec<Option<u32>> {
     let verdict = call(detector, agent, ts);
-    [Signal::Volume, Signal::Timing, Signal::Endpoint].map(|s| verdict.part(s).unwrap().history.n).to_vec()
+    let n = |signal| Some(verdict.as_ref()?.part(signal)?.history.n);
+    [Signal::Volume, Signal::Timing, Signal::Endpoint].map(n).to_vec()
 }
 
 proptest! {
@@ -65,10 +74,7 @@ proptest! {
         for i in 0..flood {
             let now = begin + MINUTE * minutes * (i as u32) / (flood as u32);
             for _ in 0..calls {
-                match forged {
-                    None => drop(call(&mut flooded, &format!("flood-{i}"), now)),
-                    Some(ts) => lie(&mut flooded, &format!("flood-{i}"), ts),
-                }
+                observe(&mut flooded, &format!("flood-{i}"), forged.unwrap_or(now));
                 prop_assert!(flooded.agents() <= agents_max);
             }
             flooded.tick(now);
@@ -94,7 +100,7 @@ fn feed(detector: &mut Detector, steps: &[(u32, u8)], ts: &mut Timestamp) -> Vec
         *ts = *ts + MINUTE * *gap;
         call(detector, &format!("agent-{agent}"), *ts)
     };
-    steps.iter().map(step).collect()
+    steps.iter().filter_map(step).collect()
 }
 
 proptest! {
@@ -144,7 +150,9 @@ fn after_a_rest() -> (Detector, Timestamp) {
     works_by_day(&mut detector, "worker", 0..21);
     assert_eq!(detector.compacted(), 0);
     let back = START + DAY * 31;
-    names(64).iter().for_each(|name| drop(call(&mut detector, name, back - HOUR)));
+    for name in names(64) {
+        call(&mut detector, &name, back - HOUR);
+    }
     assert_eq!((detector.evicted(), detector.compacted(), detector.dormant()), (1, 1, 1));
     (detector, back)
 }
@@ -158,10 +166,10 @@ fn who_comes_back_is_expected_to_do_by_day_and_at_night_what_it_did() {
         restored.reconfigure(DetectorConfig { agents_max: 64, ..DetectorConfig::default() }, &[]);
         // Nothing was expected of a whole minute before there was one.
         call(&mut detector, "worker", ts - MINUTE);
-        let verdict = call(&mut detector, "worker", ts);
+        let volume = part(&mut detector, "worker", ts, Signal::Volume).unwrap();
         call(&mut restored, "worker", ts - MINUTE);
-        assert_eq!(call(&mut restored, "worker", ts), verdict, "a snapshot keeps who is dormant");
-        let volume = verdict.part(Signal::Volume).unwrap();
+        let after = part(&mut restored, "worker", ts, Signal::Volume).unwrap();
+        assert_eq!(after, volume, "a snapshot keeps who is dormant");
         let ratio = volume.expected * 60.0 / per_hour;
         assert!((0.5..2.0).contains(&ratio), "{hour}: {volume:?}");
         assert!(volume.history.own > 900, "{volume:?}");
@@ -172,8 +180,8 @@ fn who_comes_back_is_expected_to_do_by_day_and_at_night_what_it_did() {
 /// The highest level of volume in five minutes of so many calls each.
 fn highest(detector: &mut Detector, agent: &str, from: Timestamp, per_minute: u32) -> f64 {
     let ts = |i| from + MINUTE / per_minute * i;
-    let bits = |i| call(detector, agent, ts(i)).part(Signal::Volume).unwrap().level.as_bits();
-    (0..5 * per_minute).map(bits).fold(f64::NEG_INFINITY, f64::max)
+    let bits = |i| Some(part(detector, agent, ts(i), Signal::Volume)?.level.as_bits());
+    (0..5 * per_minute).filter_map(bits).fold(f64::NEG_INFINITY, f64::max)
 }
 
 #[test]
@@ -181,7 +189,6 @@ fn a_nights_burst_of_one_who_comes_back_is_judged_against_the_night() {
     let (known, back) = after_a_rest();
     let at = |agent: &str, hour| highest(&mut known.clone(), agent, back + HOUR * hour, 5);
     let (night, day, stranger) = (at("worker", 2), at("worker", 10), at("stranger", 2));
-    println!("by night {night:.1} bits, by day {day:.1}, a stranger by night {stranger:.1}");
     assert!(night > 6.5 && day < 0.0 && stranger < 0.0, "{night} {day} {stranger}");
     let as_usual = highest(&mut known.clone(), "worker", back + HOUR * 10, 1);
     assert!(as_usual < 0.0, "{as_usual}");
@@ -195,8 +202,8 @@ fn who_has_come_back_is_no_newcomer_to_a_flood() {
         call(&mut detector, &format!("flood-{i}"), back + MINUTE);
     }
     assert_eq!(detector.compacted(), 1, "once, before it came back");
-    let endpoint = call(&mut detector, "worker", back + HOUR).part(Signal::Endpoint).unwrap().history;
-    assert_eq!(endpoint.n, 1, "its profile is the one that its first call back made");
+    let endpoint = part(&mut detector, "worker", back + HOUR, Signal::Endpoint).unwrap();
+    assert_eq!(endpoint.history.n, 1, "its profile is the one that its first call back made");
 }
 
 #[test]
@@ -205,15 +212,17 @@ fn of_the_dormant_the_idlest_are_forgotten_first() {
     let first_call = |week: u32| START + DAY * 7 * week;
     let names = names(6);
     for (week, name) in (0..).zip(&names) {
-        (0..48).for_each(|hour| drop(call(&mut detector, name, first_call(week) + HOUR * hour)));
+        for hour in 0..48 {
+            call(&mut detector, name, first_call(week) + HOUR * hour);
+        }
     }
     // The last two are in memory, the two before them dormant, and the first two forgotten.
     assert_eq!((detector.agents(), detector.dormant(), detector.compacted()), (2, 2, 4));
-    let own = |name: &str| {
-        let verdict = call(&mut detector.clone(), name, first_call(6));
-        verdict.part(Signal::Volume).unwrap().history.own
+    let known = |name: &String| {
+        let volume = part(&mut detector.clone(), name, first_call(6), Signal::Volume).unwrap();
+        volume.history.own > 900
     };
-    let known: Vec<bool> = names[..4].iter().map(|name| own(name) > 900).collect();
+    let known: Vec<bool> = names[..4].iter().map(known).collect();
     assert_eq!(known, [false, false, true, true]);
 }
 
@@ -225,4 +234,10 @@ fn only_where_memory_is_too_small_an_active_agent_goes_and_its_week_stays() {
     assert_eq!((detector.agents(), detector.compacted(), detector.dormant()), (2, 1, 1));
     call(&mut detector, "fourth", now);
     assert_eq!((detector.agents(), detector.compacted(), detector.evicted()), (2, 1, 2), "the third's place");
+}
+
+/// What the README says.
+#[test]
+fn a_dormant_agent_takes_408_bytes() {
+    assert_eq!(Detector::bytes_per_dormant_agent(), 408);
 }
