@@ -86,10 +86,11 @@ pub(crate) fn compare() {
     );
 }
 
-/// What volume and timing take of an agent's memory.
+/// What volume and timing take of an agent's memory, and what is left of a dormant one.
 fn compiled() {
     let (state, whole) = (Detector::bytes_of_volume_and_timing(), Detector::bytes_per_agent());
     println!("state: {state} bytes an agent for volume and timing, {whole} with all else but its names");
+    println!("state: {} bytes of a dormant agent", Detector::bytes_per_dormant_agent());
     let state = exact(state as f64);
     let fits = state.value <= STATE_BYTES_MAX;
     prove("volume and timing of an agent, bytes", state, "at most 2048", fits);

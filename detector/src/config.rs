@@ -8,7 +8,8 @@ use crate::Budgets;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DetectorConfig {
-    /// The most agents held in memory; past it the ones idle longest are dropped. At least 1.
+    /// The most agents held in memory, and as many more as dormant ones; past it idle agents and newcomers go first. At
+    /// least 1.
     pub agents_max: usize,
     /// How often an agent may make the same call, arguments and all, within a minute; 0 for any number. A manifest may say
     /// otherwise for its agent.

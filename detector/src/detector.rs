@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Fleet;
 use crate::hash::{hash64, hash128};
+use crate::memory::Memory;
 use crate::profile::{Declared, Key, Profile};
 use crate::signal::Evidence;
 use crate::signal::endpoint::Endpoints;
@@ -20,8 +21,6 @@ use crate::{
 /// The version of a verdict that no late call has amended.
 const FIRST_VERSION: u16 = 1;
 const FIRST_VERSION_NAME: &str = "1";
-/// At capacity this share of the profiles, the ones idle longest, is dropped at once, so that the search is rare.
-const EVICT_ONE_IN: usize = 64;
 
 /// Scores every call against its agent's own past and the fleet's.
 ///
@@ -48,7 +47,7 @@ pub(crate) struct State {
     pub(crate) profiles: Vec<Profile>,
     pub(crate) fleet: Fleet,
     pub(crate) sources: Sources,
-    evicted: u64,
+    pub(crate) memory: Memory,
 }
 
 impl From<State> for Detector {
@@ -87,9 +86,7 @@ impl Detector {
         for p in &mut self.state.profiles {
             p.declared = declared(&self.state.manifests, p.issuer.as_deref(), &p.agent_id);
         }
-        while self.state.profiles.len() > self.state.config.agents_max.max(1) {
-            self.evict();
-        }
+        self.make_room(0);
     }
 
     /// Scores one record. `None` for records that are no call: outcomes, ends of tasks, heartbeats, feedback.
@@ -108,9 +105,10 @@ impl Detector {
         self.state.sources.live(source, call.ts);
         let profile = self.profile(call);
         self.amend_silence(profile, call);
-        let State { config, thresholds, profiles, fleet, sources, .. } = &mut self.state;
+        let State { config, thresholds, profiles, fleet, sources, memory, .. } = &mut self.state;
         let p = &mut profiles[profile];
         p.source = source;
+        memory.see(&mut p.presence, call.ts);
         // A call that comes late is counted where we are: a forged date must buy no forgiveness. Of gaps it says nothing.
         let is_late = call.ts < p.last;
         let (from, ts) = (p.last, call.ts.max(p.last));
@@ -187,6 +185,7 @@ impl Detector {
 
     /// Event time has reached `watermark`: no call older than it is expected. Call it in steps of 10 s at most.
     pub fn tick(&mut self, watermark: Timestamp) {
+        self.state.memory.tick(watermark);
         self.state.fleet.tick(watermark);
         self.look_at_silences(watermark);
     }
@@ -219,11 +218,6 @@ impl Detector {
         self.state.profiles.len()
     }
 
-    /// Profiles dropped so far because memory was at its limit.
-    pub fn evicted(&self) -> u64 {
-        self.state.evicted
-    }
-
     /// Bytes that volume and timing keep of an agent.
     pub const fn bytes_of_volume_and_timing() -> usize {
         size_of::<Volume>() + size_of::<Timing>()
@@ -245,12 +239,16 @@ impl Detector {
         if let Some(i) = self.find(key) {
             return i;
         }
+        let dormant = self.state.memory.wake(key);
         if self.state.profiles.len() >= self.state.config.agents_max.max(1) {
-            self.evict();
+            self.make_room(1);
         }
         let State { thresholds, profiles, manifests, fleet, .. } = &mut self.state;
         let declared = declared(manifests, issuer, agent_id);
-        let profile = Profile::new((issuer, agent_id), call.ts, declared, &fleet.published, thresholds);
+        let mut profile = Profile::new((issuer, agent_id), call.ts, declared, &fleet.published, thresholds);
+        if let Some(dormant) = dormant {
+            dormant.restore(&mut profile, &fleet.published, thresholds);
+        }
         profiles.push(profile);
         let i = profiles.len() - 1;
         self.vigil.add(&profiles[i]);
@@ -258,18 +256,10 @@ impl Detector {
         i
     }
 
-    /// Drops the profiles idle longest; ties by place, so that every run drops the same.
-    fn evict(&mut self) {
-        let profiles = &mut self.state.profiles;
-        let drop = (profiles.len() / EVICT_ONE_IN).max(1);
-        let mut by_age: Vec<u32> = (0..profiles.len() as u32).collect();
-        by_age.select_nth_unstable_by_key(drop - 1, |&i| (profiles[i as usize].last, i));
-        let mut gone = vec![false; profiles.len()];
-        by_age[..drop].iter().for_each(|&i| gone[i as usize] = true);
-        let mut place = gone.iter();
-        profiles.retain(|_| !place.next().copied().unwrap_or(false));
-        self.state.evicted += drop as u64;
-        let (state, said) = (std::mem::take(&mut self.state), std::mem::take(&mut self.said));
+    /// Makes room for so many agents more; profiles change their places.
+    fn make_room(&mut self, agents: usize) {
+        let (mut state, said) = (std::mem::take(&mut self.state), std::mem::take(&mut self.said));
+        state.make_room(agents);
         *self = Self { said, ..state.into() };
     }
 }

@@ -10,6 +10,7 @@ mod fleet;
 mod hash;
 mod ln;
 mod manifest;
+mod memory;
 mod profile;
 #[cfg(test)]
 mod random;

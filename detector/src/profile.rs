@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::combine::Thresholds;
 use crate::fleet::Published;
 use crate::hash::{hash64, hash128};
+use crate::memory::Presence;
 use crate::rules::{Limits, Rules};
 use crate::signal::endpoint::Endpoints;
 use crate::signal::timing::Timing;
@@ -15,11 +16,12 @@ use crate::signal::{timing, volume};
 use crate::silence::{self, Said};
 use crate::{DetectorConfig, Manifest, Timestamp};
 
-/// One agent under one issuer: its name, its past, and where its evidence stands. About 2.5 KiB plus the name.
+/// One agent under one issuer: its name, its past, and where its evidence stands. About 2.8 KiB plus the name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Profile {
     pub(crate) key: Key,
     pub(crate) last: Timestamp,
+    pub(crate) presence: Presence,
     /// The source of its last call, see [`crate::source::key`].
     pub(crate) source: u64,
     /// When its silence is looked at next.
@@ -39,8 +41,8 @@ pub(crate) struct Profile {
 }
 
 /// By what an agent under an issuer is known: to give two of them one takes 2^64 tries, and then they share a past.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Key(u128);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(crate) struct Key(#[serde(with = "hex")] u128);
 
 impl Key {
     pub(crate) fn new(issuer: Option<&str>, agent_id: &str) -> Self {
@@ -53,6 +55,28 @@ impl Key {
     /// For the index.
     pub(crate) fn hash(self) -> u64 {
         self.0 as u64
+    }
+}
+
+/// JSON has no numbers of this size, and by its JSON it is told how a state is laid out.
+mod hex {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(key: &u128, s: S) -> Result<S::Ok, S::Error> {
+        if s.is_human_readable() {
+            s.collect_str(&format_args!("{key:032x}"))
+        } else {
+            s.serialize_u128(*key)
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<u128, D::Error> {
+        if d.is_human_readable() {
+            u128::from_str_radix(&String::deserialize(d)?, 16).map_err(D::Error::custom)
+        } else {
+            u128::deserialize(d)
+        }
     }
 }
 
@@ -124,6 +148,7 @@ impl Profile {
         Self {
             key: Key::new(issuer, agent_id),
             last: ts,
+            presence: Presence::default(),
             source: 0,
             due: ts + silence::PATIENCE_MAX,
             silence: None,

@@ -7,10 +7,11 @@
 use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::hash::hash64;
+use crate::stored::in_order;
 
 /// Heartbeats after which a source is held to them.
 const BEATS_MIN: u32 = 3;
@@ -97,13 +98,6 @@ impl Pulse {
 pub(crate) struct Sources {
     #[serde(serialize_with = "in_order")]
     pulses: HashMap<u64, Pulse, FxBuildHasher>,
-}
-
-/// The same map is always the same bytes.
-fn in_order<S: Serializer>(map: &HashMap<u64, Pulse, FxBuildHasher>, s: S) -> Result<S::Ok, S::Error> {
-    let mut sorted: Vec<_> = map.iter().collect();
-    sorted.sort_unstable_by_key(|(key, _)| **key);
-    s.collect_map(sorted)
 }
 
 /// By what a source is known; 0 where a record names none.

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use hashbrown::HashMap;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::ser::SerializeTuple;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -111,6 +112,18 @@ impl<'de, S: Stored + Deserialize<'de>, const N: usize> Deserialize<'de> for Row
         }
         d.deserialize_tuple(N, Cells(PhantomData))
     }
+}
+
+/// The same map is always the same bytes: for `serialize_with`.
+pub(crate) fn in_order<K, V, H, S>(map: &HashMap<K, V, H>, s: S) -> Result<S::Ok, S::Error>
+where
+    K: Ord + Serialize,
+    V: Serialize,
+    S: Serializer,
+{
+    let mut sorted: Vec<_> = map.iter().collect();
+    sorted.sort_unstable_by(|a, b| a.0.cmp(b.0));
+    s.collect_map(sorted)
 }
 
 #[cfg(test)]

@@ -16,6 +16,10 @@ pub const BATCHES: &str = "tocsin_pipeline_batches_total";
 pub const ROWS: &str = "tocsin_pipeline_rows_total";
 /// Calls scored.
 pub const SCORED: &str = "tocsin_score_verdicts_total";
+/// Agents that the detector remembers, by `state` (`whole`, `dormant`).
+pub const AGENTS: &str = "tocsin_score_agents";
+/// Agents that had to go from memory at its limit, by `outcome` (`compacted`, `dropped`).
+pub const EVICTED: &str = "tocsin_score_evicted_total";
 /// Seconds of the clock since the watermark.
 pub const WATERMARK_AGE: &str = "tocsin_score_watermark_age_seconds";
 /// Seconds it took to write a snapshot of the detector.
@@ -34,6 +38,8 @@ pub fn describe() {
     describe_counter!(BATCHES, "Batches by pipeline and outcome");
     describe_counter!(ROWS, "Rows written, by pipeline and table");
     describe_counter!(SCORED, "Calls scored");
+    describe_gauge!(AGENTS, "Agents remembered, whole or by their usual week alone");
+    describe_counter!(EVICTED, "Agents that had to go from memory at its limit, by outcome");
     describe_gauge!(WATERMARK_AGE, Unit::Seconds, "The clock less the watermark");
     describe_histogram!(SNAPSHOT_SECONDS, Unit::Seconds, "Writing a snapshot of the detector");
     describe_gauge!(KAFKA_LAG, "Records that a consumer group has before it, by partition");

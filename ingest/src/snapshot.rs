@@ -28,10 +28,10 @@ pub struct Layout(u64);
 
 impl Layout {
     /// The fingerprint of a value like the one that will be saved.
-    pub fn of(example: &impl Serialize) -> Self {
-        let shape = serde_json::to_value(example).map(|v| shape(&v)).unwrap_or_default();
-        let digest = Sha256::digest(shape);
-        Self(digest.iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte)))
+    pub fn of(example: &impl Serialize) -> Result<Self, SnapshotError> {
+        let example = serde_json::to_value(example).map_err(SnapshotError::Layout)?;
+        let digest = Sha256::digest(shape(&example));
+        Ok(Self(digest.iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte))))
     }
 }
 
@@ -70,6 +70,9 @@ pub enum SnapshotError {
     /// The state cannot be encoded.
     #[error("the state cannot be encoded: {0}")]
     Encode(postcard::Error),
+    /// Its layout cannot be told.
+    #[error("the layout of the state cannot be told: {0}")]
+    Layout(serde_json::Error),
 }
 
 /// The folder of snapshots.
@@ -193,7 +196,7 @@ mod tests {
     }
 
     fn open(dir: &Path) -> Snapshots {
-        Snapshots::open(dir, Layout::of(&State { calls: 0 })).unwrap()
+        Snapshots::open(dir, Layout::of(&State { calls: 0 }).unwrap()).unwrap()
     }
 
     fn save(dir: &Path, calls: u32) {
@@ -250,7 +253,7 @@ mod tests {
         }
         let dir = tempfile::tempdir().unwrap();
         let later = Later { agents: 7 };
-        let mut snapshots = Snapshots::open(dir.path(), Layout::of(&later)).unwrap();
+        let mut snapshots = Snapshots::open(dir.path(), Layout::of(&later).unwrap()).unwrap();
         snapshots.save(&Snapshots::encode(&later).unwrap()).unwrap();
         insta::assert_debug_snapshot!(load(dir.path()), @r#"
         (

@@ -8,10 +8,11 @@
 use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::{Evidence, Story, Strength, history};
 use crate::Timestamp;
+use crate::stored::in_order;
 use crate::verdict::Pattern;
 
 /// Endpoints an agent's past remembers; the least used makes room (endpoint study §7: 32 slots).
@@ -63,13 +64,6 @@ impl EndpointModel {
     fn intruder(&self) -> f64 {
         1.0 / (self.known() + 1.0)
     }
-}
-
-/// The same map is always the same bytes.
-fn in_order<S: Serializer>(map: &HashMap<u64, u32, FxBuildHasher>, s: S) -> Result<S::Ok, S::Error> {
-    let mut sorted: Vec<_> = map.iter().collect();
-    sorted.sort_unstable();
-    s.collect_map(sorted)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ mod prior;
 mod ramp;
 mod ratio;
 mod read;
+mod recall;
 mod scale;
 mod scatter;
 mod season;
@@ -30,6 +31,7 @@ use self::pending::Pending;
 pub(crate) use self::prior::{Context, VolumePrior, VolumeTally};
 use self::ramp::Ramp;
 use self::read::Place;
+pub(crate) use self::recall::Week;
 use self::scale::{Expected, Idle, Scale};
 use self::season::{Prior, Season};
 use super::tail::{Group, Tail};
@@ -132,9 +134,11 @@ pub(crate) struct Volume<S = f32, C = Half> {
 impl<S: Stored, C: Stored> Volume<S, C> {
     /// An agent first seen at `ts`.
     pub(crate) fn new(ts: Timestamp, ctx: Context<'_>) -> Self {
-        let per_minute = ctx.prior().per_hour / 60.0;
-        let scales =
-            std::array::from_fn(|k| Scale::new(per_minute * CELLS[k] as f64 / CELLS_PER_MINUTE as f64));
+        let scales = in_windows(ctx.prior().per_hour).map(Scale::new);
+        Self::begin(ts, Season::default(), scales, ctx)
+    }
+
+    fn begin(ts: Timestamp, season: Season<S, C>, scales: [Scale<S>; SCALES], ctx: Context<'_>) -> Self {
         let mut volume = Self {
             cell: cell_of(ts),
             fresh: 0,
@@ -152,7 +156,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             level: Level::default(),
             ramp: Ramp::default(),
             pending: Pending::default(),
-            season: Season::default(),
+            season,
         };
         volume.begin_hour(ctx);
         volume
@@ -510,6 +514,11 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 fn group(g: usize) -> Group {
     let look_days = CELLS[g / 2] as f64 / CELLS_PER_DAY as f64;
     Group { threshold: THRESHOLD, never_days: E_THRESHOLD * look_days, groups: GROUPS }
+}
+
+/// Calls in a window of each scale at so many an hour.
+fn in_windows(per_hour: f64) -> [f64; SCALES] {
+    CELLS.map(|cells| per_hour / 60.0 * cells as f64 / CELLS_PER_MINUTE as f64)
 }
 
 fn cell_of(ts: Timestamp) -> i64 {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use detector::{Call, DetectorConfig, Manifest, VerdictRecord};
+use detector::{Call, Detector, DetectorConfig, Manifest, VerdictRecord};
 use metrics::{counter, gauge};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -194,6 +194,7 @@ impl Pipeline {
     fn settle(&mut self, batch: &Batch) -> Result<(), Stopped> {
         let Self { state, sources, outlet, publisher, patience, .. } = self;
         state.advance(batch);
+        tell(state.scorer.detector());
         if let Some(watermark) = state.scorer.watermark() {
             gauge!(metric::WATERMARK_AGE).set(crate::clock::now().since(watermark).as_secs_f64());
         }
@@ -209,6 +210,14 @@ impl Pipeline {
         }
         Ok(())
     }
+}
+
+/// How full memory is.
+fn tell(detector: &Detector) {
+    gauge!(metric::AGENTS, "state" => "whole").set(detector.agents() as f64);
+    gauge!(metric::AGENTS, "state" => "dormant").set(detector.dormant() as f64);
+    counter!(metric::EVICTED, "outcome" => "compacted").absolute(detector.compacted());
+    counter!(metric::EVICTED, "outcome" => "dropped").absolute(detector.evicted() - detector.compacted());
 }
 
 /// What is wrong with how the record was sent.

@@ -47,7 +47,8 @@ impl<S: Stored> Level<S> {
         self.hours = S::put(weight * RESEED_VARIANCE_SHARE);
     }
 
-    fn get(&self, base: f64) -> f64 {
+    /// The level of an hour of base rate `base`.
+    pub(super) fn get(&self, base: f64) -> f64 {
         (self.calls.get() + LEVEL_HOURS * base) / (self.expected.get() + LEVEL_HOURS * base)
     }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ratio::Lines;
 use super::scatter::{Clumps, ECHO_STEP, Echo, Scatter, Shape};
-use crate::stored::Stored;
+use crate::stored::{Half, Stored};
 
 /// Expected calls over a stretch of time: the mean, and the two edges of its credibility band.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -41,6 +41,9 @@ impl Idle {
     }
 }
 
+/// How a scale's counts scatter, as it is kept of a dormant agent: 1/r, F − 1, and the clumps' F − 1.
+pub(super) type Kept = [Half; 3];
+
 /// The state of one scale.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Scale<S> {
@@ -66,6 +69,17 @@ impl<S: Stored> Scale<S> {
     /// A scale whose windows are expected to hold `m` calls.
     pub(super) fn new(m: f64) -> Self {
         Self { echo: Echo::new(), scatter: Scatter::prior(m), clumps: Clumps::prior(), ..Self::default() }
+    }
+
+    /// A scale whose counts scattered like this, which weighs as much as the prior would.
+    pub(super) fn recalled(m: f64, kept: Kept) -> Self {
+        let [relative, fano, clumps] = kept.map(Half::get);
+        let (scatter, clumps) = (Scatter::of(m, Shape { relative, fano }), Clumps::of(clumps));
+        Self { echo: Echo::new(), scatter, clumps, ..Self::default() }
+    }
+
+    pub(super) fn kept(&self) -> Kept {
+        [self.scatter.relative(), self.scatter.fano(), self.clumps.fano()].map(Half::put)
     }
 
     /// The shape of whole windows.

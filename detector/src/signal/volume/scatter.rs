@@ -34,11 +34,16 @@ pub(super) struct Scatter<S> {
 impl<S: Stored> Scatter<S> {
     /// The prior, for windows that are expected to hold `m` calls.
     pub(super) fn prior(m: f64) -> Self {
+        Self::of(m, Shape { relative: PRIOR_SHAPE, fano: (PRIOR_FANO * m).max(1.0) })
+    }
+
+    /// As many windows of a known shape.
+    pub(super) fn of(m: f64, Shape { relative, fano }: Shape) -> Self {
         let square = PRIOR_WINDOWS * m * m;
         Self {
-            excess: S::put(PRIOR_SHAPE * square),
+            excess: S::put(relative * square),
             square: S::put(square),
-            fano: S::put(PRIOR_WINDOWS * (PRIOR_FANO * m).max(1.0)),
+            fano: S::put(PRIOR_WINDOWS * fano),
             windows: S::put(PRIOR_WINDOWS),
         }
     }
@@ -103,7 +108,12 @@ const CLUMPS_FANO: f64 = 4.0;
 
 impl<S: Stored> Clumps<S> {
     pub(super) fn prior() -> Self {
-        Self { excess: S::put(CLUMPS_CALLS * CLUMPS_FANO), calls: S::put(CLUMPS_CALLS) }
+        Self::of(CLUMPS_FANO)
+    }
+
+    /// As many calls of a known F − 1.
+    pub(super) fn of(fano: f64) -> Self {
+        Self { excess: S::put(CLUMPS_CALLS * fano), calls: S::put(CLUMPS_CALLS) }
     }
 
     /// F − 1.

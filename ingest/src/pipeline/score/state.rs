@@ -61,7 +61,7 @@ impl State {
         manifests: &[Manifest],
         findings: &Findings,
     ) -> Result<Self, SnapshotError> {
-        let snapshots = Snapshots::open(dir, layout())?;
+        let snapshots = Snapshots::open(dir, layout()?)?;
         let Loaded { state, unusable } = snapshots.load::<Restored>()?;
         let instead = match &state {
             Some(_) => "the snapshot before it",
@@ -204,18 +204,44 @@ impl State {
 }
 
 /// How the state of this version is laid out: its field names, from an example with something in it.
-fn layout() -> Layout {
-    // What is there for agents of a kind has to be there in the example.
+fn layout() -> Result<Layout, SnapshotError> {
+    let Scorer { detector, watermark } = &example();
+    Layout::of(&Saved { positions: &Positions::default(), watermark, detector })
+}
+
+/// What is there for agents of a kind has to be there in the example.
+fn example() -> Scorer {
     let declared = Manifest {
         agent_id: "agent".to_owned(),
         calls_per_minute_max: Some(NonZeroU32::MAX),
         ..Manifest::default()
     };
-    let mut scorer = Scorer::new(Detector::new(DetectorConfig::default(), &[declared]));
-    for s in 0..600 {
-        let ts = Timestamp::from_millis(1_700_000_000_000 + s * 60_000);
-        scorer.step(&Call::new(format!("e{s}"), ts, "agent", "endpoint"));
+    let config = DetectorConfig { agents_max: 2, ..DetectorConfig::default() };
+    let mut scorer = Scorer::new(Detector::new(config, &[declared]));
+    let mut call = |agent, minute: i64| {
+        let ts = Timestamp::from_millis(1_700_000_000_000 + minute * 60_000);
+        scorer.step(&Call::new(format!("{agent} {minute}"), ts, agent, "endpoint"));
+    };
+    // One that is dormant at the end, since two others come.
+    (0..30).for_each(|hour| call("dormant", hour * 60));
+    (0..600).for_each(|minute| call("agent", 6_000 + minute));
+    call("another", 6_600);
+    scorer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_layout_is_that_of_all_there_is() {
+        let Scorer { detector, watermark } = example();
+        assert_eq!((detector.agents(), detector.dormant()), (2, 1));
+        let positions = Positions::default();
+        let saved = Saved { positions: &positions, watermark: &watermark, detector: &detector };
+        let (all, nothing) = (Layout::of(&saved).unwrap(), Layout::of(&()).unwrap());
+        assert_ne!(all, nothing);
+        let empty = Saved { detector: &Detector::new(DetectorConfig::default(), &[]), ..saved };
+        assert_ne!(all, Layout::of(&empty).unwrap());
     }
-    let Scorer { detector, watermark } = &scorer;
-    Layout::of(&Saved { positions: &Positions::default(), watermark, detector })
 }
