@@ -111,6 +111,9 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 
     /// Counts one call at `ts` (call [`Volume::advance`] first) and reads what it changes.
     pub(crate) fn count(&mut self, ts: Timestamp, ctx: Context<'_>, tally: &mut VolumeTally) -> Reading {
+        if self.rest.cells == 1 && self.rest.is_silence() {
+            self.accept(ctx, tally);
+        }
         if self.room > 0 && self.out == 0 {
             self.room -= 1;
             self.fresh += 1;

@@ -205,3 +205,36 @@ proptest! {
         prop_assert!(volume.season.tables().as_flattened().iter().all(|x| x.is_finite()));
     }
 }
+
+#[test]
+fn weeks_of_silence_are_no_new_normal() {
+    let peers = peers(60.0);
+    let ctx = context(&peers);
+    let (mut volume, mut tally, mut random) =
+        (Volume::<f32>::new(START, ctx), VolumeTally::default(), Random::new(4));
+    let mut minutes = 0.0;
+    let mut run = |volume: &mut Volume, minutes: &mut f64, days: f64| {
+        let end = *minutes + days * 1_440.0;
+        let mut loudest = f64::NEG_INFINITY;
+        while *minutes < end {
+            *minutes += random.exponential();
+            let ts = START + Duration::from_secs_f64(*minutes * 60.0);
+            volume.advance(ts, ctx, &mut tally);
+            loudest = loudest.max(volume.count(ts, ctx, &mut tally).now.level());
+        }
+        loudest
+    };
+    run(&mut volume, &mut minutes, 10.0);
+    for weeks in [0.5, 3.0, 8.0] {
+        let before = volume.per_hour(ctx);
+        minutes += weeks * 7.0 * 1_440.0;
+        let loudest = run(&mut volume, &mut minutes, 1.0);
+        let now = volume.per_hour(ctx);
+        assert!(
+            (now / before - 1.0).abs() < 0.2,
+            "{before} calls an hour became {now} in {weeks} weeks of rest"
+        );
+        assert!(loudest < ctx.alarm.level - 1.0, "{loudest} bits on return after {weeks} weeks");
+        run(&mut volume, &mut minutes, 3.0);
+    }
+}
