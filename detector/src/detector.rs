@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Fleet;
 use crate::hash::{hash64, hash128};
+use crate::monitor::{FleetHealth, PeerGroup};
 use crate::profile::{Declared, Key, Profile};
 use crate::signal::Evidence;
 use crate::signal::endpoint::Endpoints;
@@ -99,8 +100,9 @@ impl Detector {
         // A call that comes late is counted where we are: a forged date must buy no forgiveness. Of gaps it says nothing.
         let is_late = call.ts < p.last;
         let ts = call.ts.max(p.last);
+        let Fleet { published, tally, monitor, .. } = fleet;
+        monitor.live(ts.since(p.last));
         p.last = ts;
-        let Fleet { published, tally, .. } = fleet;
         let volume_ctx = p.declared.volume(published, thresholds);
         p.volume.advance(ts, volume_ctx, &mut tally.volume);
         let volume = p.volume.count(ts, volume_ctx, &mut tally.volume);
@@ -130,8 +132,12 @@ impl Detector {
             endpoint,
         ];
         let watch = thresholds.watch;
-        let Score { level, added, mut parts, families } = combine::combine(&evidence, call, watch);
-        p.suspect = level >= watch;
+        let score = combine::combine(&evidence, call, watch);
+        p.suspect = score.level >= watch;
+        if p.suspect {
+            monitor.hear(&mut p.heard, ts, &score, thresholds);
+        }
+        let Score { level, added, mut parts, families, .. } = score;
         if p.suspect {
             for (family, part) in parts.iter_mut().enumerate() {
                 part.quiet_at = match part.signal {
@@ -168,7 +174,7 @@ impl Detector {
 
     /// Event time has reached `watermark`: no call older than it is expected. Call it in steps of 10 s at most.
     pub fn tick(&mut self, watermark: Timestamp) {
-        self.state.fleet.tick(watermark);
+        self.state.fleet.tick(watermark, &self.state.thresholds);
     }
 
     /// A person ruled this agent's present evidence benign. Does nothing for an agent never seen.
@@ -187,6 +193,11 @@ impl Detector {
     /// Version of the fleet's model that scores now; 0 while nothing is known of peers.
     pub fn model(&self) -> u32 {
         self.state.fleet.published.version
+    }
+
+    /// Whether the fleet keeps the operator's budgets, and by how much tails are widened where it does not.
+    pub fn fleet_health(&self) -> Vec<FleetHealth> {
+        self.state.fleet.monitor.health(PeerGroup::Fleet)
     }
 
     /// Agents held in memory.

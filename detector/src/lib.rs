@@ -10,6 +10,7 @@ mod fleet;
 mod hash;
 mod ln;
 mod manifest;
+mod monitor;
 mod profile;
 #[cfg(test)]
 mod random;
@@ -30,6 +31,7 @@ pub use call::{
 pub use config::DetectorConfig;
 pub use detector::Detector;
 pub use manifest::Manifest;
+pub use monitor::{FamilyHealth, FleetHealth, Grade, PeerGroup};
 pub use rules::{BrokenRule, RuleKind};
 pub use silence::Silence;
 pub use time::{Timestamp, TimestampError};
