@@ -1,4 +1,5 @@
-//! What the pipelines notice that a person should know: about the log and its producers, not about an agent's conduct.
+//! What the pipelines notice that a person should know: about the log, its producers and the fleet as a whole, not about
+//! an agent's conduct.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -68,6 +69,24 @@ pub enum Finding {
         /// What was used instead.
         instead: String,
     },
+    /// A peer group raises more alarms than the operator accepts, and chance does not explain it.
+    BudgetExceeded {
+        /// The group and the grade of its alarms.
+        budget: String,
+        /// Event time from which on it does.
+        since: Timestamp,
+        /// What was counted, in words.
+        health: String,
+    },
+    /// It does no longer.
+    BudgetKept {
+        /// The group and the grade of its alarms.
+        budget: String,
+        /// Event time from which on it did.
+        since: Timestamp,
+        /// What was counted, in words.
+        health: String,
+    },
 }
 
 impl Finding {
@@ -79,6 +98,8 @@ impl Finding {
             Self::OffsetsLost { .. } => "offsets_lost",
             Self::MisKeyed { .. } => "mis_keyed",
             Self::SnapshotLost { .. } => "snapshot_lost",
+            Self::BudgetExceeded { .. } => "budget_exceeded",
+            Self::BudgetKept { .. } => "budget_kept",
         }
     }
 
@@ -94,6 +115,7 @@ impl Finding {
             Self::Conflict { source, .. } | Self::FutureTimestamp { source, .. } => source,
             Self::OffsetsLost { partition, .. } | Self::MisKeyed { partition, .. } => partition,
             Self::SnapshotLost { reason, .. } => reason,
+            Self::BudgetExceeded { budget, .. } | Self::BudgetKept { budget, .. } => budget,
         }
     }
 }
@@ -124,6 +146,18 @@ impl fmt::Display for Finding {
                 )
             }
             Self::SnapshotLost { reason, instead } => write!(f, "{reason}; went on from {instead}"),
+            Self::BudgetExceeded { health, .. } => {
+                write!(
+                    f,
+                    "{health}; until no more come than that, tails of volume and timing that raise them are read as wider"
+                )
+            }
+            Self::BudgetKept { since, health, .. } => {
+                write!(
+                    f,
+                    "{health}; the budget was exceeded since {since}, and what was widened for it is narrowed again"
+                )
+            }
         }
     }
 }

@@ -139,7 +139,12 @@ impl fmt::Display for FleetHealth {
             write!(f, "{separator}{} {:.1}", family.signal.as_str(), family.alarms)?;
             separator = ", ";
         }
-        write!(f, "; without the agent that raised most, chance {:.2e})", self.p_value)?;
+        f.write_str("; chance brings those of all but the agent that raised most in ")?;
+        match self.p_value * 100.0 {
+            chance if chance < 0.01 => f.write_str("under 0.01 %")?,
+            chance => write!(f, "{chance:.2} %")?,
+        }
+        f.write_str(" of cases)")?;
         for family in self.families.iter().filter(|family| family.widening > 1.0) {
             write!(f, "; tails of {} are read {:.2} times as wide", family.signal.as_str(), family.widening)?;
         }
