@@ -26,7 +26,8 @@ fn calls() -> String {
             if round >= TURN && agent + 2 < AGENTS { format!("e{round}") } else { "usual".to_owned() };
         let call = json!({ "event_id": format!("c{n}"), "ts": start + Duration::from_mins(10) * round + within,
                            "agent_id": format!("agent-{agent}"), "endpoint": endpoint });
-        lines += &format!("{call}\n");
+        lines += &call.to_string();
+        lines.push('\n');
     }
     lines
 }

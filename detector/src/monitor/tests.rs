@@ -1,5 +1,7 @@
 //! Fleets that keep their budget, fleets that do not, and what one agent can do to the others.
 
+#![expect(clippy::disallowed_macros, reason = "what was simulated, shown when asked for")]
+
 use super::*;
 use crate::combine::{self, TIMING, VOLUME};
 use crate::random::Random;
