@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::exit::Result;
-use crate::{approver, bench, config_check, demo, engine, explain, operate, replay, serve, simulate};
+use crate::{approver, bench, config_check, demo, engine, explain, fleet, operate, replay, serve, simulate};
 
 /// Watches what AI agents do and pulls their access when they stop behaving like themselves.
 #[derive(Parser, Debug)]
@@ -44,6 +44,7 @@ enum Command {
     },
     Alerts(operate::AlertsArgs),
     Explain(explain::ExplainArgs),
+    Fleet(fleet::FleetArgs),
     Pause(operate::PauseArgs),
     Resume(operate::ResumeArgs),
     Engine(engine::EngineArgs),
@@ -87,6 +88,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Agents { command } => operate::agents(&command),
         Command::Alerts(args) => operate::alerts(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Fleet(args) => fleet::run(&args),
         Command::Pause(args) => operate::pause(&args),
         Command::Resume(args) => operate::resume(&args),
         Command::Engine(args) => engine::run(&args),

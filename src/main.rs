@@ -10,6 +10,7 @@ mod demo;
 mod engine;
 mod exit;
 mod explain;
+mod fleet;
 mod operate;
 mod replay;
 mod serve;

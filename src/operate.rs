@@ -230,7 +230,12 @@ pub(crate) async fn ask(
     Err(anyhow!("{status}: {}", detail.join(". "))).or_exit(code)
 }
 
-fn print_rows(answer: &Value, as_json: bool, line: impl Fn(&Value) -> Option<String>) -> Result<()> {
+/// Prints the answer's rows, each as `line` puts it.
+pub(crate) fn print_rows(
+    answer: &Value,
+    as_json: bool,
+    line: impl Fn(&Value) -> Option<String>,
+) -> Result<()> {
     if as_json {
         return print_json(answer);
     }

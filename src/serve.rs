@@ -3,6 +3,7 @@
 mod explain;
 mod feedback;
 mod findings;
+mod fleet;
 mod gate;
 mod http;
 mod outlet;
@@ -28,6 +29,7 @@ use revoker::executor::Executor;
 use revoker::policy::Policy;
 use revoker::{Revoker, Setup};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -159,6 +161,7 @@ impl Server {
 
         let waiting = gate::Waiting::default();
         let kafka = Kafka::open(&config, &findings)?;
+        let (tell_health, health) = watch::channel(Vec::new());
         let score = Score {
             sources: with(
                 LogSource::new(&logs.calls, "score", Handle::current(), findings.clone())?,
@@ -171,6 +174,7 @@ impl Server {
             outlet: Box::new(outlet::ToRevoker::new(revoker.clone(), logs.alerts.clone(), waiting.clone())),
             verdicts: logs.verdicts.clone(),
             findings: findings.clone(),
+            health: tell_health,
         };
         threads.push(score::start(score, Handle::current(), stop.clone()).or_exit(Code::CantCreate)?);
         let sources = with(LogSource::new(&logs.calls, "store", Handle::current(), findings)?, kafka.store);
@@ -192,6 +196,7 @@ impl Server {
                 revoker: revoker.clone(),
                 scorer,
                 metrics,
+                health,
                 stored: stored.clone(),
                 stop: stop.clone(),
             },

@@ -7,17 +7,23 @@ use crate::{Budgets, History, MicroBits, PARTS_MAX, Part, Signal, Timestamp};
 
 /// Each signal family's share of the false-alarm budget. The study (volume-timing §5) gives 0.4, 0.2 and 0.4; endpoints,
 /// which are not calibrated on the agent's own excursions yet, keep half.
-const SHARES: [Share; FAMILIES] = [
-    Share { signal: Signal::Volume, of_budget: 0.35, log2: -1.514_573_172_829_758_3 },
-    Share { signal: Signal::Timing, of_budget: 0.15, log2: -2.736_965_594_166_206 },
-    Share { signal: Signal::Endpoint, of_budget: 0.5, log2: -1.0 },
+pub(crate) const SHARES: [Share; FAMILIES] = [
+    Share { signal: Signal::Volume, of_budget: 0.35, log2: -1.514_573_172_829_758_3, has_tail: true },
+    Share { signal: Signal::Timing, of_budget: 0.15, log2: -2.736_965_594_166_206, has_tail: true },
+    Share { signal: Signal::Endpoint, of_budget: 0.5, log2: -1.0, has_tail: false },
 ];
-const FAMILIES: usize = 3;
+pub(crate) const FAMILIES: usize = 3;
+/// The places of two of them in all that goes by family.
+pub(crate) const VOLUME: usize = 0;
+pub(crate) const TIMING: usize = 1;
 
-struct Share {
-    signal: Signal,
-    of_budget: f64,
+/// A family's part in what an operator accepts.
+pub(crate) struct Share {
+    pub(crate) signal: Signal,
+    pub(crate) of_budget: f64,
     log2: f64,
+    /// Whether its levels come from the tail of an agent's own excursions, which can be widened.
+    pub(crate) has_tail: bool,
 }
 
 /// The operator's budgets as the families read them.
@@ -25,6 +31,8 @@ struct Share {
 pub(crate) struct Thresholds {
     /// The level over which an agent is watched.
     pub(crate) watch: MicroBits,
+    /// The level over which a person is asked.
+    pub(crate) step_up: MicroBits,
     /// Where a family alone asks a person.
     pub(crate) volume: Alarm,
     pub(crate) timing: Alarm,
@@ -33,7 +41,12 @@ pub(crate) struct Thresholds {
 impl From<Budgets> for Thresholds {
     fn from(budgets: Budgets) -> Self {
         let alarm = |family: usize| Alarm::once_in(budgets.step_up_days() / SHARES[family].of_budget);
-        Self { watch: budgets.watch(), volume: alarm(0), timing: alarm(1) }
+        Self {
+            watch: budgets.watch(),
+            step_up: budgets.step_up(),
+            volume: alarm(VOLUME),
+            timing: alarm(TIMING),
+        }
     }
 }
 
@@ -49,6 +62,10 @@ pub(crate) struct Score {
     pub(crate) added: MicroBits,
     pub(crate) parts: ArrayVec<Part, PARTS_MAX>,
     pub(crate) families: u8,
+    /// The family that tells the story,
+    pub(crate) winner: usize,
+    /// and the part of the level, negative as a rule, that its looking costs.
+    pub(crate) price: MicroBits,
 }
 
 /// A family's own level: its strength at its share of the budget.
@@ -98,11 +115,11 @@ pub(crate) fn combine(evidence: &[Evidence; FAMILIES], ts: Timestamp, watch: Mic
         });
     }
     let looks = libm::exp2(evidence[now].now.looks) / SHARES[now].of_budget;
-    let bits = price(now, evidence[now].now);
+    let price_now = price(now, evidence[now].now);
     parts.push(Part {
         signal: Signal::LookElsewhere,
-        bits,
-        added: bits - price(before, evidence[before].before),
+        bits: price_now,
+        added: price_now - price(before, evidence[before].before),
         level: MicroBits::ZERO,
         pattern: crate::Pattern::AsUsual,
         observed: looks,
@@ -119,6 +136,8 @@ pub(crate) fn combine(evidence: &[Evidence; FAMILIES], ts: Timestamp, watch: Mic
         added: parts.iter().map(|p| p.added).sum(),
         families,
         parts,
+        winner: now,
+        price: price_now,
     }
 }
 

@@ -7,6 +7,7 @@ use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Fleet;
 use crate::hash::{hash64, hash128};
 use crate::memory::Memory;
+use crate::monitor::{FleetHealth, PeerGroup};
 use crate::profile::{Declared, Key, Profile};
 use crate::signal::Evidence;
 use crate::signal::endpoint::Endpoints;
@@ -115,7 +116,8 @@ impl Detector {
         p.last = ts;
         let outages = sources.outages(source);
         let is_known = outages.iter().all(|o| o.until <= from || o.since >= ts);
-        let Fleet { published, tally, .. } = fleet;
+        let Fleet { published, tally, monitor, .. } = fleet;
+        monitor.live(ts.since(from));
         let volume_ctx = p.declared.volume(published, thresholds);
         p.volume.advance_through((from, ts), outages, volume_ctx, &mut tally.volume);
         let volume = p.volume.count(ts, volume_ctx, &mut tally.volume);
@@ -147,8 +149,12 @@ impl Detector {
             endpoint,
         ];
         let watch = thresholds.watch;
-        let Score { level, added, mut parts, families } = combine::combine(&evidence, call.ts, watch);
-        p.suspect = level >= watch;
+        let score = combine::combine(&evidence, call.ts, watch);
+        p.suspect = score.level >= watch;
+        if p.suspect {
+            monitor.hear(&mut p.heard, ts, &score, thresholds);
+        }
+        let Score { level, added, mut parts, families, .. } = score;
         if p.suspect {
             for (family, part) in parts.iter_mut().enumerate() {
                 part.quiet_at = match part.signal {
@@ -186,7 +192,7 @@ impl Detector {
     /// Event time has reached `watermark`: no call older than it is expected. Call it in steps of 10 s at most.
     pub fn tick(&mut self, watermark: Timestamp) {
         self.state.memory.tick(watermark);
-        self.state.fleet.tick(watermark);
+        self.state.fleet.tick(watermark, &self.state.thresholds);
         self.look_at_silences(watermark);
     }
 
@@ -211,6 +217,11 @@ impl Detector {
     /// Version of the fleet's model that scores now; 0 while nothing is known of peers.
     pub fn model(&self) -> u32 {
         self.state.fleet.published.version
+    }
+
+    /// Whether the fleet keeps the operator's budgets, and by how much tails are widened where it does not.
+    pub fn fleet_health(&self) -> Vec<FleetHealth> {
+        self.state.fleet.monitor.health(PeerGroup::Fleet)
     }
 
     /// Agents held in memory.

@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
+use crate::combine::Thresholds;
+use crate::monitor::{Monitor, Widening};
 use crate::signal::endpoint::EndpointModel;
 use crate::signal::timing::TimingPrior;
 use crate::signal::volume::{VolumePrior, VolumeTally};
@@ -25,6 +27,7 @@ const SIGHTS_MAX: usize = 65_536;
 pub(crate) struct Fleet {
     pub(crate) published: Published,
     pub(crate) tally: Tally,
+    pub(crate) monitor: Monitor,
     first: Option<Timestamp>,
     next: Option<Timestamp>,
 }
@@ -36,6 +39,7 @@ pub(crate) struct Published {
     pub(crate) volume: VolumePrior,
     pub(crate) timing: TimingPrior,
     pub(crate) endpoints: EndpointModel,
+    pub(crate) widening: Widening,
 }
 
 impl Published {
@@ -65,17 +69,18 @@ impl Tally {
 
 impl Fleet {
     /// Publishes the next version if event time has reached its boundary.
-    pub(crate) fn tick(&mut self, watermark: Timestamp) {
+    pub(crate) fn tick(&mut self, watermark: Timestamp, thresholds: &Thresholds) {
         let first = *self.first.get_or_insert(watermark);
         let every = if watermark.since(first) < YOUNG_FOR { YOUNG_EVERY } else { EVERY };
         let next = *self.next.get_or_insert(watermark.floor_to(every) + every);
         if watermark < next {
             return;
         }
-        let Self { published, tally, .. } = self;
+        let Self { published, tally, monitor, .. } = self;
         published.version += 1;
         published.volume = tally.volume.prior();
         published.timing = tally.timing;
+        published.widening = monitor.close(watermark, thresholds);
         for endpoint in tally.sights.drain(..) {
             published.endpoints.add(endpoint);
         }

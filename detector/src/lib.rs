@@ -11,6 +11,7 @@ mod hash;
 mod ln;
 mod manifest;
 mod memory;
+mod monitor;
 mod profile;
 #[cfg(test)]
 mod random;
@@ -32,6 +33,7 @@ pub use call::{
 pub use config::DetectorConfig;
 pub use detector::Detector;
 pub use manifest::Manifest;
+pub use monitor::{FamilyHealth, FleetHealth, Grade, PeerGroup};
 pub use rules::{BrokenRule, RuleKind};
 pub use silence::Silence;
 pub use source::SourceLate;

@@ -4,10 +4,11 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::combine::Thresholds;
+use crate::combine::{self, Thresholds};
 use crate::fleet::Published;
 use crate::hash::{hash64, hash128};
 use crate::memory::Presence;
+use crate::monitor::Heard;
 use crate::rules::{Limits, Rules};
 use crate::signal::endpoint::Endpoints;
 use crate::signal::timing::Timing;
@@ -34,6 +35,8 @@ pub(crate) struct Profile {
     pub(crate) rules: Rules,
     /// Whether the level was over the watch budget after the last call.
     pub(crate) suspect: bool,
+    /// What it has raised lately.
+    pub(crate) heard: Heard,
     pub(crate) declared: Declared,
     // Read where manifests change.
     pub(crate) issuer: Option<Box<str>>,
@@ -116,6 +119,7 @@ impl Declared {
         volume::Context {
             peers: &fleet.volume,
             has_peers: fleet.has_peers(),
+            widening: fleet.widening.of(combine::VOLUME),
             declared_per_hour: self.calls_per_hour,
             alarm: thresholds.volume,
         }
@@ -130,6 +134,7 @@ impl Declared {
         timing::Context {
             peers: &fleet.timing,
             has_peers: fleet.has_peers(),
+            widening: fleet.widening.of(combine::TIMING),
             rate_octaves: volume.rate_octaves(),
             rate_variance: volume.rate_variance(),
             alarm: thresholds.timing,
@@ -157,6 +162,7 @@ impl Profile {
             endpoints: Endpoints::new(ts),
             rules: Rules::new(),
             suspect: false,
+            heard: Heard::default(),
             declared,
             issuer: issuer.map(Into::into),
             agent_id: agent_id.into(),

@@ -99,11 +99,14 @@ impl Detector {
             let mut next = p.last + patience;
             if silent_for >= patience && p.silence.is_none() {
                 let until = self.state.known_until(p, now);
-                let record = self.state.is_silent(p, until);
+                let score = self.state.is_silent(p, until);
                 next = now + (silent_for / 4).clamp(PATIENCE_MIN, PATIENCE_MAX);
-                if let Some(record) = record {
-                    self.state.profiles[i].silence = Some(Said { since: p.last, until });
-                    self.said.push(record);
+                if let Some(score) = score {
+                    let silence = Said { since: p.last, until };
+                    let State { thresholds, profiles, fleet: Fleet { monitor, .. }, .. } = &mut self.state;
+                    profiles[i].silence = Some(silence);
+                    monitor.hear(&mut profiles[i].heard, until, &score, thresholds);
+                    self.said.push(self.state.record(&self.state.profiles[i], silence, SAID, score));
                 }
             } else if silent_for >= patience {
                 // Said once; the next call ends it.
@@ -192,8 +195,8 @@ impl State {
         ]
     }
 
-    /// A verdict, if the agent's silence up to `until` is worth a watch.
-    fn is_silent(&self, p: &Profile, until: Timestamp) -> Option<VerdictRecord> {
+    /// The score of the agent's silence up to `until`, if that is worth a watch.
+    fn is_silent(&self, p: &Profile, until: Timestamp) -> Option<Score> {
         let mut volume = p.volume.clone();
         self.pass(p, &mut volume, (p.last, until));
         let mut evidence = self.evidence_of(p, &volume, until);
@@ -206,7 +209,7 @@ impl State {
             let mut score = combine::combine(&evidence, until, watch);
             let at = volume.level_at(until, ctx).1;
             score.parts[0].quiet_at = volume.quiet_at(at, until, combine::allowed(0, watch), ctx);
-            self.record(p, Said { since: p.last, until }, SAID, score)
+            score
         })
     }
 

@@ -1,4 +1,5 @@
-//! What the pipelines notice that a person should know: about the log and its producers, not about an agent's conduct.
+//! What the pipelines notice that a person should know: about the log, its producers and the fleet as a whole, not about
+//! an agent's conduct.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,6 +76,24 @@ pub enum Finding {
         /// What was used instead.
         instead: String,
     },
+    /// A peer group raises more alarms than the operator accepts, and chance does not explain it.
+    BudgetExceeded {
+        /// The group and the grade of its alarms.
+        budget: String,
+        /// Event time from which on it does.
+        since: Timestamp,
+        /// What was counted, in words.
+        health: String,
+    },
+    /// It does no longer.
+    BudgetKept {
+        /// The group and the grade of its alarms.
+        budget: String,
+        /// Event time from which on it did.
+        since: Timestamp,
+        /// What was counted, in words.
+        health: String,
+    },
 }
 
 impl From<SourceLate> for Finding {
@@ -93,6 +112,8 @@ impl Finding {
             Self::MisKeyed { .. } => "mis_keyed",
             Self::SourceLate { .. } => "source_late",
             Self::SnapshotLost { .. } => "snapshot_lost",
+            Self::BudgetExceeded { .. } => "budget_exceeded",
+            Self::BudgetKept { .. } => "budget_kept",
         }
     }
 
@@ -110,6 +131,7 @@ impl Finding {
             | Self::SourceLate { source, .. } => source,
             Self::OffsetsLost { partition, .. } | Self::MisKeyed { partition, .. } => partition,
             Self::SnapshotLost { reason, .. } => reason,
+            Self::BudgetExceeded { budget, .. } | Self::BudgetKept { budget, .. } => budget,
         }
     }
 }
@@ -146,6 +168,18 @@ impl fmt::Display for Finding {
                 )
             }
             Self::SnapshotLost { reason, instead } => write!(f, "{reason}; went on from {instead}"),
+            Self::BudgetExceeded { health, .. } => {
+                write!(
+                    f,
+                    "{health}; until no more come than that, tails of volume and timing that raise them are read as wider"
+                )
+            }
+            Self::BudgetKept { since, health, .. } => {
+                write!(
+                    f,
+                    "{health}; the budget was exceeded since {since}, and what was widened for it is narrowed again"
+                )
+            }
         }
     }
 }

@@ -24,6 +24,19 @@ pub const EVICTED: &str = "tocsin_score_evicted_total";
 pub const WATERMARK_AGE: &str = "tocsin_score_watermark_age_seconds";
 /// Seconds it took to write a snapshot of the detector.
 pub const SNAPSHOT_SECONDS: &str = "tocsin_score_snapshot_seconds";
+/// Alarms of a peer `group`, faded, by `grade` (`watch`, `step_up`); how many the budget allows; how likely chance brings
+/// as many; and 1 while it is exceeded.
+pub const FLEET_ALARMS: &str = "tocsin_fleet_alarms";
+/// See [`FLEET_ALARMS`].
+pub const FLEET_EXPECTED: &str = "tocsin_fleet_alarms_expected";
+/// See [`FLEET_ALARMS`].
+pub const FLEET_P_VALUE: &str = "tocsin_fleet_alarms_p_value";
+/// See [`FLEET_ALARMS`].
+pub const FLEET_EXCEEDED: &str = "tocsin_fleet_budget_exceeded";
+/// Days that agents of a peer `group` were known, faded.
+pub const FLEET_AGENT_DAYS: &str = "tocsin_fleet_agent_days";
+/// By how much tails of a peer `group` are read as wider, by `signal`; 1 is not at all.
+pub const FLEET_WIDENING: &str = "tocsin_fleet_widening_ratio";
 /// Records that a consumer `group` has before it, by `partition`.
 pub const KAFKA_LAG: &str = "tocsin_kafka_lag_records";
 /// Findings, by `kind`, told or not.
@@ -42,6 +55,12 @@ pub fn describe() {
     describe_counter!(EVICTED, "Agents that had to go from memory at its limit, by outcome");
     describe_gauge!(WATERMARK_AGE, Unit::Seconds, "The clock less the watermark");
     describe_histogram!(SNAPSHOT_SECONDS, Unit::Seconds, "Writing a snapshot of the detector");
+    describe_gauge!(FLEET_ALARMS, "Alarms of a peer group by grade, faded by half in 21 days");
+    describe_gauge!(FLEET_EXPECTED, "Alarms that the budget allows it");
+    describe_gauge!(FLEET_P_VALUE, "How likely chance brings as many");
+    describe_gauge!(FLEET_EXCEEDED, "1 while it is exceeded");
+    describe_gauge!(FLEET_AGENT_DAYS, "Days that agents were known, faded alike");
+    describe_gauge!(FLEET_WIDENING, "By how much tails are read as wider, by signal");
     describe_gauge!(KAFKA_LAG, "Records that a consumer group has before it, by partition");
     describe_counter!(FINDINGS, "Findings by kind, told or held back");
 }

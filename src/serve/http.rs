@@ -9,6 +9,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use detector::FleetHealth;
 use ingest::source::Intake;
 use ingest::source::credentials::{Credentials, Role as Has};
 use ingest::source::http::{self, HttpState};
@@ -16,9 +17,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use revoker::Revoker;
 use revoker::api::{Api, Caller, Role};
 use serde_json::json;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::explain;
+use super::fleet;
 use super::gate::ToLog;
 use super::stored::Stored;
 use crate::clock;
@@ -36,13 +39,14 @@ pub(super) struct Parts {
     pub(super) revoker: Revoker,
     pub(super) scorer: ToLog,
     pub(super) metrics: PrometheusHandle,
+    pub(super) health: watch::Receiver<Vec<FleetHealth>>,
     pub(super) stored: Stored,
     pub(super) stop: CancellationToken,
 }
 
 /// All routes.
 pub(super) fn router(config: &Config, parts: Parts) -> Router {
-    let Parts { credentials, intake, revoker, scorer, metrics, stored, stop } = parts;
+    let Parts { credentials, intake, revoker, scorer, metrics, health, stored, stop } = parts;
     let calls = HttpState::new(&config.http, Arc::clone(&credentials), intake, stop.clone());
     let api = Api::new(revoker.clone(), &config.http.public_url, Arc::new(clock::now));
     let explanations = explain::router(config.budgets, stored.clone());
@@ -53,6 +57,7 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         .with_state((revoker, stored, stop));
     revoker::api::router(api, scorer, RECORD_BYTES_MAX)
         .merge(explanations)
+        .merge(fleet::router(health))
         .layer(middleware::from_fn_with_state(credentials, identify))
         .merge(http::router(calls))
         .merge(probes)

@@ -12,6 +12,7 @@ mod demo;
 mod disk_full;
 mod engine_down;
 mod explain;
+mod fleet;
 mod hostile_receiver;
 mod kafka_incidents;
 mod kills;

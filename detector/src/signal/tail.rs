@@ -89,6 +89,11 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
+    /// The same with a scale so many times as large; 1 changes nothing.
+    pub(crate) fn widened(self, times: f64) -> Self {
+        Self { scale: self.scale * times, ..self }
+    }
+
     /// Bits above the threshold: −log2 of the share of excursions that reach so far.
     pub(crate) fn bits(&self, evidence: f64) -> f64 {
         let above = (evidence - self.threshold).max(0.0);

@@ -72,6 +72,8 @@ pub(crate) struct TimingPrior {
 pub(crate) struct Context<'a> {
     pub(crate) peers: &'a TimingPrior,
     pub(crate) has_peers: bool,
+    /// How much wider than by its excursions the tails are read, ≥ 1 (`monitor.rs`).
+    pub(crate) widening: f64,
     /// How far the volume expects the rate of now to be above the overall one.
     pub(crate) rate_octaves: f64,
     /// Relative variance of that rate.
@@ -308,7 +310,7 @@ impl<S: Stored, B: Stored> Timing<S, B> {
     }
 
     fn rule(&self, g: usize, ctx: Context<'_>) -> Rule {
-        self.tails[g].rule(self.group(), self.age_days(), &ctx.peers.tails[g])
+        self.tails[g].rule(self.group(), self.age_days(), &ctx.peers.tails[g]).widened(ctx.widening)
     }
 
     /// The strongest evidence now and whose it is.

@@ -2,6 +2,7 @@
 //!
 //! One thread owns the detector. It waits for local disks only: never for ClickHouse, never for the network.
 
+mod health;
 mod publish;
 mod state;
 
@@ -11,11 +12,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use detector::{Call, Detector, DetectorConfig, Manifest, VerdictRecord};
+use detector::{Call, Detector, DetectorConfig, FleetHealth, Manifest, VerdictRecord};
 use metrics::{counter, gauge};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::health::Health;
 use self::publish::Publisher;
 use self::state::State;
 use super::decode::{Decoded, What, decode};
@@ -68,6 +71,8 @@ pub struct Score {
     pub verdicts: Log,
     /// Takes what is wrong with calls and their sources.
     pub findings: Findings,
+    /// Gets the fleet's health whenever it may have changed.
+    pub health: watch::Sender<Vec<FleetHealth>>,
 }
 
 /// Restores the saved state and starts the pipeline on a thread of its own; it ends when `stop` is cancelled.
@@ -79,8 +84,9 @@ pub fn start(
     let Score { sources, outlet, verdicts, findings, .. } = score;
     let state =
         State::restore(&score.snapshots, score.snapshot_every, score.detector, &score.manifests, &findings)?;
+    let health = Health::new(state.scorer.detector(), score.health);
     let (patience, publisher) = (Patience { runtime, stop }, Publisher::new(verdicts));
-    let pipeline = Pipeline { sources, turn: 0, state, outlet, publisher, findings, patience };
+    let pipeline = Pipeline { sources, turn: 0, state, health, outlet, publisher, findings, patience };
     let spawned = std::thread::Builder::new().name("score".to_owned()).spawn(move || {
         let Stopped = pipeline.run();
         tracing::info!("pipeline `score` stopped");
@@ -92,6 +98,7 @@ struct Pipeline {
     sources: Vec<Box<dyn Source>>,
     turn: usize,
     state: State,
+    health: Health,
     outlet: Box<dyn VerdictOutlet>,
     publisher: Publisher,
     findings: Findings,
@@ -152,7 +159,7 @@ impl Pipeline {
     /// Scores calls in order and hands each verdict on before the next call is looked at; then time goes on where a
     /// partition has ended.
     fn score(&mut self, decoded: &[Decoded<'_>], ended: &[Arc<str>]) -> Result<Vec<VerdictRecord>, Stopped> {
-        let Self { state, outlet, findings, patience, .. } = self;
+        let Self { state, health, outlet, findings, patience, .. } = self;
         let mut records = Vec::with_capacity(decoded.len());
         state.enter();
         let mut hand_on = |record: VerdictRecord| {
@@ -164,6 +171,7 @@ impl Pipeline {
             let What::Call(call, _) = what else { continue };
             check(delivery, call, findings);
             let step = state.scorer.step_in(&delivery.partition, call);
+            health.look(state.scorer.detector(), findings);
             if step.future {
                 findings.raise(future(delivery, call));
             }
@@ -192,9 +200,10 @@ impl Pipeline {
 
     /// Moves on; and where it is time, saves the state and lets sources forget what it covers.
     fn settle(&mut self, batch: &Batch) -> Result<(), Stopped> {
-        let Self { state, sources, outlet, publisher, patience, .. } = self;
+        let Self { state, health, sources, outlet, publisher, findings, patience, .. } = self;
         state.advance(batch);
         tell(state.scorer.detector());
+        health.look(state.scorer.detector(), findings);
         if let Some(watermark) = state.scorer.watermark() {
             gauge!(metric::WATERMARK_AGE).set(crate::clock::now().since(watermark).as_secs_f64());
         }

@@ -226,6 +226,7 @@ fn packing_moves_no_level() {
     let ctx = Context {
         peers: &peers,
         has_peers: false,
+        widening: 1.0,
         rate_octaves: 0.0,
         rate_variance: 0.01,
         alarm: Alarm::once_in(ALARM_DAYS),
@@ -267,6 +268,7 @@ fn highest(gaps_s: impl Iterator<Item = f64>) -> f64 {
     let ctx = Context {
         peers: &peers,
         has_peers: false,
+        widening: 1.0,
         rate_octaves,
         rate_variance,
         alarm: Alarm::once_in(ALARM_DAYS),

@@ -69,6 +69,8 @@ impl VolumeTally {
 pub(crate) struct Context<'a> {
     pub(crate) peers: &'a VolumePrior,
     pub(crate) has_peers: bool,
+    /// How much wider than by its excursions the tails are read, ≥ 1 (`monitor.rs`).
+    pub(crate) widening: f64,
     /// Calls an hour that the agent's manifest declares, > 0.
     pub(crate) declared_per_hour: Option<f64>,
     /// Where this family's learning rests.

@@ -291,7 +291,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     }
 
     pub(super) fn rule(&self, g: usize, ctx: Context<'_>) -> Rule {
-        self.tails[g].rule(group(g), self.age_days(), &ctx.peers.tails[g])
+        self.tails[g].rule(group(g), self.age_days(), &ctx.peers.tails[g]).widened(ctx.widening)
     }
 
     fn strength(&self, g: usize, evidence: f64, ctx: Context<'_>) -> Strength {

@@ -24,7 +24,7 @@ fn peers(per_hour: f64) -> VolumePrior {
 }
 
 fn context(peers: &VolumePrior) -> Context<'_> {
-    Context { peers, has_peers: false, declared_per_hour: None, alarm: Alarm::once_in(90.0) }
+    Context { peers, has_peers: false, widening: 1.0, declared_per_hour: None, alarm: Alarm::once_in(90.0) }
 }
 
 #[test]

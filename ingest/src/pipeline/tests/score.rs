@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use detector::{Detector, DetectorConfig, VerdictRecord};
 use proptest::prelude::*;
+use tokio::sync::watch;
 
 use super::*;
 use crate::decode::{Receipt, Record, Tally, decode};
@@ -56,6 +57,7 @@ fn run(bench: &Bench, taken: &Arc<Mutex<Vec<VerdictRecord>>>, killed_at: Option<
         outlet: Box::new(outlet),
         verdicts: opened.verdicts.clone(),
         findings: bench.findings(),
+        health: watch::Sender::default(),
     };
     let thread = score::start(pipeline, bench.runtime.handle().clone(), opened.stop.clone()).unwrap();
     let published = || *opened.verdicts.end().borrow();

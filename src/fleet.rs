@@ -1,0 +1,50 @@
+//! `tocsin fleet`: does the fleet keep the budgets?
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use detector::FleetHealth;
+use reqwest::Method;
+
+use crate::exit::Result;
+use crate::operate::{Target, ask, print_json, print_rows};
+
+/// Show whether the fleet as a whole keeps the budgets: its alarms against those allowed.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Counts fade: what was counted 21 days ago counts half. A credential with the role `operator` is taken \
+    from TOCSIN_TOKEN.\n\nExample:\n  TOCSIN_TOKEN=… tocsin fleet"
+)]
+pub(crate) struct FleetArgs {
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &FleetArgs) -> Result<()> {
+    let answer = ask(&args.target, Method::GET, "/v1/fleet", &[], None)?;
+    if args.json {
+        return print_json(&answer);
+    }
+    print_rows(&answer, false, |row| Some(words(&serde_json::from_value(row.clone()).ok()?)))
+}
+
+fn words(health: &FleetHealth) -> String {
+    let state = match health.exceeded_since {
+        Some(since) => format!("exceeded since {since}"),
+        None => "kept".to_owned(),
+    };
+    let mut words = format!("{}: {state}\n    {health}", health.grade.as_str());
+    for family in &health.families {
+        let (signal, alarms, expected) = (family.signal.as_str(), family.alarms, family.expected);
+        // Writing into a string cannot fail.
+        write!(words, "\n    {signal:<8} {alarms:>8.1} of {expected:.1}").ok();
+        if family.widening > 1.0 {
+            write!(words, ", read {:.2} times as wide", family.widening).ok();
+        }
+    }
+    words
+}
