@@ -46,7 +46,8 @@ enum Rank {
 }
 
 impl Presence {
-    fn is_established(&self) -> bool {
+    /// Whether the agent has a past worth keeping.
+    pub(crate) fn is_established(&self) -> bool {
         self.calls >= ESTABLISHED_CALLS && self.seen.since(self.since) >= ESTABLISHED_AFTER
     }
 

@@ -97,7 +97,9 @@ impl Detector {
             let silent_for = now.since(p.last);
             let patience = self.state.patience(p);
             let mut next = p.last + patience;
-            if silent_for >= patience && p.silence.is_none() {
+            // Whoever was seen for an hour and never again had no habit of calling.
+            let is_news = p.silence.is_none() && p.presence.is_established();
+            if silent_for >= patience && is_news {
                 let until = self.state.known_until(p, now);
                 let score = self.state.is_silent(p, until);
                 next = now + (silent_for / 4).clamp(PATIENCE_MIN, PATIENCE_MAX);
