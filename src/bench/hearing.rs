@@ -77,6 +77,8 @@ fn family_level(verdict: &Verdict, lens: Lens) -> MicroBits {
     match lens {
         Lens::Volume => own(Signal::Volume),
         Lens::Timing => own(Signal::Timing),
+        // A broken rule asks for a person whatever the level.
+        Lens::Combined if verdict.rule.is_some() => verdict.level.max(Budgets::default().step_up()),
         Lens::Combined => verdict.level,
     }
 }

@@ -25,9 +25,11 @@ pub(crate) const FACTORS: [f64; 3] = [5.0, 20.0, 100.0];
 const FIRST_DAY: u32 = 14;
 const ARRIVAL_DAYS: u32 = 3;
 pub(crate) const DAYS: u32 = FIRST_DAY + ARRIVAL_DAYS + 3;
-/// A declared rate is off by a factor of this log-sd; a declared ceiling is three times the peak rate of a minute.
+/// A declared rate is off by a factor of this log-sd; a declared ceiling is three times the mean of a minute and ten calls, which
+/// chance alone does not reach.
 const DECLARED_LOG_SD: f64 = 0.4;
 const CEILING: f64 = 3.0;
+const CEILING_CALLS: f64 = 10.0;
 
 /// What newcomers of one kind showed.
 #[derive(Clone, Debug, Serialize)]
@@ -122,7 +124,7 @@ impl Nursery {
             Manifest {
                 agent_id: names[new.agent].clone(),
                 calls_per_hour: Some(truth * 60.0 * (DECLARED_LOG_SD * normal(&mut dice)).exp()),
-                calls_per_minute_max: NonZeroU32::new((CEILING * truth).ceil() as u32),
+                calls_per_minute_max: NonZeroU32::new((CEILING * truth + CEILING_CALLS).ceil() as u32),
                 ..Manifest::default()
             }
         };

@@ -72,6 +72,8 @@ const GROUPS: f64 = 7.0;
 const REST: Duration = Duration::from_hours(24);
 /// Of a longer silence the calls that are expected in so many hours are told.
 const EXPECTED_HOURS_MAX: f64 = 5.0 * 168.0;
+/// How counts scatter is taught to newcomers from this age on, when the mean they scatter around is known.
+const TEACHES_FROM_DAYS: f64 = 7.0;
 /// What a single alarm may move the level by (study: 0.02 to 50).
 const RESEED_MIN: f64 = 0.02;
 const RESEED_MAX: f64 = 50.0;
@@ -141,7 +143,8 @@ pub(crate) struct Volume<S = f32, C = Half> {
 impl<S: Stored, C: Stored> Volume<S, C> {
     /// An agent first seen at `ts`.
     pub(crate) fn new(ts: Timestamp, ctx: Context<'_>) -> Self {
-        let scales = in_windows(ctx.prior().per_hour).map(Scale::new);
+        let expected = in_windows(ctx.prior().per_hour);
+        let scales = std::array::from_fn(|k| Scale::new(expected[k], &ctx.peers.scatter[k]));
         Self::begin(ts, Season::default(), scales, ctx)
     }
 

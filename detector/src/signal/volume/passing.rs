@@ -3,7 +3,7 @@
 use super::scale::Expected;
 use super::{
     CELLS, CELLS_PER_DAY, CELLS_PER_HOUR, CELLS_PER_MINUTE, CELLS_PER_WEEK, Context, FADES, IDLE,
-    IDLE_CELLS_MAX, SCALES, Volume, VolumeTally, cell_of, into_hour,
+    IDLE_CELLS_MAX, SCALES, TEACHES_FROM_DAYS, Volume, VolumeTally, cell_of, into_hour,
 };
 use crate::Timestamp;
 use crate::source::Outage;
@@ -100,7 +100,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         let middle = self.cell + cells / 2;
         let minute = self.hour.minute(middle.div_euclid(CELLS_PER_MINUTE).rem_euclid(60));
         let minutes = |cells: i64| cells as f64 / CELLS_PER_MINUTE as f64;
-        let resting = self.is_resting();
+        let (resting, teaches) = (self.is_resting(), self.teaches_scatter());
         for k in 0..SCALES {
             let scale = &mut self.scales[k];
             if k >= scales {
@@ -112,6 +112,9 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             if k > 0 {
                 let shape = scale.shape();
                 scale.close(windows, shape);
+            }
+            if teaches && self.out & (1 << (2 * k)) == 0 {
+                scale.teach(0.0, windows as f64, &mut tally.scatter[k]);
             }
             if !resting {
                 scale.learn_idle(&IDLE[k][windows as usize]);
@@ -134,7 +137,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         let into_hour = into_hour(self.cell);
         let ended = CELLS.iter().take_while(|&&cells| into_hour.is_multiple_of(cells as u32)).count();
         for k in from..ended {
-            self.close_window(k);
+            self.close_window(k, tally);
         }
         self.pass(cells as u16, ctx, tally);
         if into_hour == 0 {
@@ -173,8 +176,12 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         self.close_boundaries(0, 1, ctx, tally);
     }
 
-    fn close_window(&mut self, k: usize) {
+    fn close_window(&mut self, k: usize, tally: &mut VolumeTally) {
         let (resting, excursion) = (self.is_resting(), self.is_out(2 * k));
+        if self.teaches_scatter() && !excursion {
+            let scale = &self.scales[k];
+            scale.teach(f64::from(scale.n), 1.0, &mut tally.scatter[k]);
+        }
         let scale = &mut self.scales[k];
         let shape = scale.shape();
         if k > 0 {
@@ -190,6 +197,10 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         if is_wider {
             self.scales[k..].iter_mut().for_each(|longer| longer.quiet = 0);
         }
+    }
+
+    fn teaches_scatter(&self) -> bool {
+        self.age_days() >= TEACHES_FROM_DAYS && !self.is_resting()
     }
 
     fn close_hour(&mut self, ctx: Context<'_>, tally: &mut VolumeTally) {

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::TAILS;
+use super::scatter::PeerScatter;
 use super::season::Prior;
+use super::{SCALES, TAILS};
 use crate::signal::Alarm;
 use crate::signal::tail::PeerTail;
 
@@ -24,6 +25,7 @@ pub(crate) struct VolumePrior {
     pub(super) per_hour: f64,
     pub(super) variance: f64,
     pub(super) tails: [PeerTail; TAILS],
+    pub(super) scatter: [PeerScatter; SCALES],
 }
 
 impl Default for VolumePrior {
@@ -40,6 +42,7 @@ pub(crate) struct VolumeTally {
     ln: f64,
     ln2: f64,
     pub(super) tails: [PeerTail; TAILS],
+    pub(super) scatter: [PeerScatter; SCALES],
 }
 
 impl VolumeTally {
@@ -53,6 +56,7 @@ impl VolumeTally {
             per_hour: libm::exp(mean),
             variance: (square - mean * mean).max(DECLARED_VARIANCE),
             tails: self.tails,
+            scatter: self.scatter,
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ratio::Lines;
-use super::scatter::{Clumps, ECHO_STEP, Echo, Scatter, Shape};
+use super::scatter::{Clumps, ECHO_STEP, Echo, PeerScatter, Scatter, Shape};
 use crate::stored::{Half, Stored};
 
 /// Expected calls over a stretch of time: the mean, and the two edges of its credibility band.
@@ -66,9 +66,15 @@ pub(super) struct Scale<S> {
 }
 
 impl<S: Stored> Scale<S> {
-    /// A scale whose windows are expected to hold `m` calls.
-    pub(super) fn new(m: f64) -> Self {
-        Self { echo: Echo::new(), scatter: Scatter::prior(m), clumps: Clumps::prior(), ..Self::default() }
+    /// A scale whose windows are expected to hold `m` calls, among such peers.
+    pub(super) fn new(m: f64, peers: &PeerScatter) -> Self {
+        let (shape, clumps) = peers.prior(m);
+        Self {
+            echo: Echo::new(),
+            scatter: Scatter::of(m, shape),
+            clumps: Clumps::of(clumps),
+            ..Self::default()
+        }
     }
 
     /// A scale whose counts scattered like this, which weighs as much as the prior would.
@@ -122,6 +128,12 @@ impl<S: Stored> Scale<S> {
         if !resting(&self.down) || Lines::down_bound(expected.low, r).best(|_| 0.0, n).0 > 0.0 {
             add(&mut self.down, &mut self.down_age, &Lines::down(expected.low, r), n, windows);
         }
+    }
+
+    /// Teaches newcomers how so many windows of `n` calls scattered.
+    pub(super) fn teach(&self, n: f64, windows: f64, peers: &mut PeerScatter) {
+        let m = self.expected(Expected::default()).mean;
+        peers.learn(n, m, self.shape().at(m), windows);
     }
 
     /// Learns how the finished window scattered; `fade` is what is left of the past after one window.

@@ -32,12 +32,7 @@ pub(super) struct Scatter<S> {
 }
 
 impl<S: Stored> Scatter<S> {
-    /// The prior, for windows that are expected to hold `m` calls.
-    pub(super) fn prior(m: f64) -> Self {
-        Self::of(m, Shape { relative: PRIOR_SHAPE, fano: (PRIOR_FANO * m).max(1.0) })
-    }
-
-    /// As many windows of a known shape.
+    /// The prior's weight of windows that are expected to hold `m` calls and have this shape.
     pub(super) fn of(m: f64, Shape { relative, fano }: Shape) -> Self {
         let square = PRIOR_WINDOWS * m * m;
         Self {
@@ -81,13 +76,56 @@ impl<S: Stored> Scatter<S> {
 
     /// The same, where the shape of the law whose six deviations are the most a count may say is given.
     pub(super) fn take(&mut self, n: f64, m: f64, shape: f64, fade: f64, k: f64) {
-        let q = ((n - m) * (n - m)).min(DEVIATIONS2_MAX * (m + m * m / shape) + SQUARE_FREE) - m;
+        let q = beyond_chance(n, m, shape);
         let linear = q / m.max(FANO_MEAN_MIN) * (m / FANO_MEAN_MIN).min(1.0);
         self.fano.update(|f| f * fade + k * linear);
         self.windows.update(|w| w * fade + k);
         self.square.update(|s| s * fade + k * m * m);
         let least = RELATIVE_MIN * self.square.get();
         self.excess.update(|e| (e * fade + k * q).max(least));
+    }
+}
+
+/// By how much a window of `n` calls where `m` were expected scatters more than chance; at most six deviations of the shape.
+fn beyond_chance(n: f64, m: f64, shape: f64) -> f64 {
+    ((n - m) * (n - m)).min(DEVIATIONS2_MAX * (m + m * m / shape) + SQUARE_FREE) - m
+}
+
+/// How windows of one length scatter among agents that are known well: what a new one is believed to do.
+///
+/// Sums over windows of what exceeds chance, of squared and of plain expectations, each over 1 + m, so that no busy agent
+/// speaks for all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PeerScatter {
+    excess: f64,
+    square: f64,
+    calls: f64,
+}
+
+/// Calls of peers from which their scatter is believed, and how much wider a newcomer's may be than theirs on the whole.
+const PEERS_CALLS: f64 = 1_000.0;
+const PEERS_WIDER: f64 = 2.0;
+
+impl PeerScatter {
+    /// `k` windows of a peer of this shape, where `m` calls were expected, held `n` each.
+    pub(super) fn learn(&mut self, n: f64, m: f64, shape: f64, k: f64) {
+        let weight = k / (1.0 + m);
+        self.excess += weight * beyond_chance(n, m, shape);
+        self.square += weight * m * m;
+        self.calls += weight * m;
+    }
+
+    /// The prior of windows that are expected to hold `m` calls: their shape, and the size of clumps. Never wider than the
+    /// study's, whatever peers do.
+    pub(super) fn prior(&self, m: f64) -> (Shape, f64) {
+        let (mut relative, mut clumps) = (PRIOR_SHAPE, CLUMPS_FANO);
+        if self.calls >= PEERS_CALLS {
+            let excess = PEERS_WIDER * self.excess.max(0.0);
+            relative = relative.min((excess / self.square).max(RELATIVE_MIN));
+            clumps = clumps.min(excess / self.calls);
+        }
+        let fano = (PRIOR_FANO * relative / PRIOR_SHAPE * m).max(clumps / CLUMPS_FANO);
+        (Shape { relative, fano }, clumps)
     }
 }
 
@@ -107,11 +145,7 @@ const CLUMPS_CALLS: f64 = 30.0;
 const CLUMPS_FANO: f64 = 4.0;
 
 impl<S: Stored> Clumps<S> {
-    pub(super) fn prior() -> Self {
-        Self::of(CLUMPS_FANO)
-    }
-
-    /// As many calls of a known F − 1.
+    /// The prior's weight of calls of a known F − 1.
     pub(super) fn of(fano: f64) -> Self {
         Self { excess: S::put(CLUMPS_CALLS * fano), calls: S::put(CLUMPS_CALLS) }
     }

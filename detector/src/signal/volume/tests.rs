@@ -20,7 +20,12 @@ fn reference() -> Value {
 
 /// Peers that make so many calls an hour and have taught no tails.
 fn peers(per_hour: f64) -> VolumePrior {
-    VolumePrior { per_hour, variance: RATE_VARIANCE, tails: [PeerTail::default(); super::TAILS] }
+    VolumePrior {
+        per_hour,
+        variance: RATE_VARIANCE,
+        tails: [PeerTail::default(); super::TAILS],
+        scatter: Default::default(),
+    }
 }
 
 fn context(peers: &VolumePrior) -> Context<'_> {
