@@ -104,11 +104,11 @@ impl Detector {
                 let score = self.state.is_silent(p, until);
                 next = now + (silent_for / 4).clamp(PATIENCE_MIN, PATIENCE_MAX);
                 if let Some(score) = score {
+                    // The fleet's monitor does not hear it: it counts alarms over time that calls span, and where many fall
+                    // silent at once a log has stopped.
                     let silence = Said { since: p.last, until };
-                    let State { thresholds, profiles, fleet: Fleet { monitor, .. }, .. } = &mut self.state;
-                    profiles[i].silence = Some(silence);
-                    monitor.hear(&mut profiles[i].heard, until, &score, thresholds);
-                    self.said.push(self.state.record(&self.state.profiles[i], silence, SAID, score));
+                    self.said.push(self.state.record(p, silence, SAID, score));
+                    self.state.profiles[i].silence = Some(silence);
                 }
             } else if silent_for >= patience {
                 // Said once; the next call ends it.
