@@ -10,7 +10,6 @@ use crate::memory::Memory;
 use crate::monitor::{FleetHealth, PeerGroup};
 use crate::profile::{Declared, Key, Profile};
 use crate::signal::Evidence;
-use crate::signal::endpoint::Endpoints;
 use crate::signal::timing::Timing;
 use crate::signal::volume::Volume;
 use crate::silence::Vigil;
@@ -165,7 +164,7 @@ impl Detector {
                     Signal::Timing => part.expected,
                     Signal::Endpoint => {
                         let bits = combine::allowed(family, watch) + libm::log2(calls_per_day);
-                        Endpoints::quiet_share(endpoint.before.bits, bits, &published.endpoints)
+                        p.endpoints.quiet_share(endpoint.before.bits, bits, &published.endpoints)
                     }
                     Signal::LookElsewhere => part.quiet_at,
                 };

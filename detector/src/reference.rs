@@ -109,12 +109,13 @@ impl Apart {
     }
 
     /// Strengths after a call; none of those that are calm. Where one of them is, an excursion begins or ends a call
-    /// sooner, and the other must be worth next to nothing.
+    /// sooner, and the other must be worth next to nothing; so must both where one excursion ends under another. What
+    /// recurs more than once a day is.
     pub(crate) fn see(&mut self, exact: Option<Strength>, packed: Option<Strength>) {
         self.calls += 1;
         self.out += usize::from(exact.is_some() || packed.is_some());
         let apart = match (exact, packed) {
-            (Some(a), Some(b)) => a.level() - b.level(),
+            (Some(a), Some(b)) => a.level().max(0.0) - b.level().max(0.0),
             (Some(one), None) | (None, Some(one)) => one.bits,
             (None, None) => 0.0,
         };

@@ -112,7 +112,7 @@ fn rule() -> Rule {
     let excursions = 20_000.0;
     let tail = Tail::<f64>::from_sums([excursions, excursions, 2.0 * excursions]);
     let group = Group { threshold: 2.0, never_days: 0.0, groups: 1.0 };
-    tail.rule(group, excursions / 20.0, &PeerTail::default())
+    tail.rule(group, excursions / 20.0, 0.0, &PeerTail::default())
 }
 
 #[test]
@@ -249,8 +249,13 @@ fn a_detector_hears_levels_and_tells_at_a_publication() {
     assert!((health.agent_days - 8.0 * 499.0 / 144.0).abs() < 2.0, "{health:?}");
     assert!(health.exceeded_since.is_some() && health.families[ENDPOINT].alarms > 5.0, "{health:?}");
     let words = health.to_string();
+    let FleetHealth { alarms, families, .. } = &health;
+    let [volume, timing, endpoint] = families.map(|family| family.alarms);
     assert!(
-        words.starts_with("the fleet raised 6.0 step-ups in 26 agent-days where the budget allows 0.3 ("),
+        words.starts_with(&format!(
+            "the fleet raised {alarms:.1} step-ups in 26 agent-days where the budget allows 0.3 (volume {volume:.1}, timing \
+             {timing:.1}, endpoint {endpoint:.1}; chance"
+        )),
         "{words}"
     );
     detector.tick(end + Duration::from_hours(24 * 300));

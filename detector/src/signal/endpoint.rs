@@ -59,11 +59,6 @@ impl EndpointModel {
             None => (FLEET_STRENGTH + DISCOUNT * self.known()) / whole,
         }
     }
-
-    /// Chance under an intruder: every endpoint the fleet knows alike, and one that nobody has called.
-    fn intruder(&self) -> f64 {
-        1.0 / (self.known() + 1.0)
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,6 +99,12 @@ impl Endpoints {
         (own + (STRENGTH + given) * base) / (seen + STRENGTH)
     }
 
+    /// Chance under an intruder: every endpoint the fleet knows alike, and one that nobody has called. Until a first
+    /// version of the fleet is published, what the agent itself has called is all that is known.
+    fn intruder(&self, model: &EndpointModel) -> f64 {
+        1.0 / (model.known().max(self.slots.len() as f64) + 1.0)
+    }
+
     fn slot(&self, endpoint: u64) -> Option<&Slot> {
         self.slots.iter().find(|s| s.endpoint == endpoint)
     }
@@ -130,7 +131,7 @@ impl Endpoints {
         if before <= 0.0 {
             self.since = ts;
         }
-        self.sum = (before + (model.intruder() / share).log2()).max(0.0);
+        self.sum = (before + (self.intruder(model) / share).log2()).max(0.0);
         self.last = self.last.max(ts);
         let strength = |bits| Self::strength(bits, calls_per_day);
         Evidence {
@@ -176,8 +177,8 @@ impl Endpoints {
     }
 
     /// How likely the call would have had to be for the evidence to end under `bits`, between 0 and 1.
-    pub(crate) fn quiet_share(before: f64, bits: f64, model: &EndpointModel) -> f64 {
-        (model.intruder() * (before - bits).exp2()).clamp(0.0, 1.0)
+    pub(crate) fn quiet_share(&self, before: f64, bits: f64, model: &EndpointModel) -> f64 {
+        (self.intruder(model) * (before - bits).exp2()).clamp(0.0, 1.0)
     }
 
     /// Learns one call; a suspect one at a tenth of its weight. True if the agent has not called the endpoint before.

@@ -4,7 +4,7 @@
 //! right, so it is estimated from the excursions the agent has made (peaks over threshold; volume-timing study §1, "POT
 //! calibration"). The scale is integrated out under a gamma prior, which makes the tail a Lomax.
 
-use libm::{exp, log2};
+use libm::log2;
 use serde::{Deserialize, Serialize};
 
 use super::Strength;
@@ -12,10 +12,9 @@ use crate::stored::Stored;
 
 /// Weight of the prior scale, in excursions (study: `a0`).
 const PRIOR_EXCURSIONS: f64 = 20.0;
-/// The scale before anything is known, of which 2/3 are given back with the agent's first fortnights (study: `s0`).
+/// The scale before anything is known, and of an agent that is (study: `s0`).
 const SCALE_YOUNG: f64 = 3.0;
 const SCALE_SETTLED: f64 = 1.0;
-const SETTLING_DAYS: f64 = 14.0;
 /// What one excursion may teach, as a multiple of the threshold in force (study: `X = min(M, 1.5 thr) − u`).
 const PEAK_MAX: f64 = 1.5;
 /// However many small excursions an agent makes, its scale ends at this multiple of its peers' (study §7: widening by
@@ -116,12 +115,11 @@ impl Rule {
 }
 
 impl<S: Stored> Tail<S> {
-    /// The rule after `age_days` of this agent, among such peers.
-    pub(crate) fn rule(&self, group: Group, age_days: f64, peers: &PeerTail) -> Rule {
-        let scheduled =
-            || SCALE_SETTLED + (SCALE_YOUNG - SCALE_SETTLED) * exp(-age_days.max(0.0) / SETTLING_DAYS);
+    /// The rule after `age_days` of this agent, which is still `young`, from 1 to 0, among such peers.
+    pub(crate) fn rule(&self, group: Group, age_days: f64, young: f64, peers: &PeerTail) -> Rule {
         let of_peers = peers.scale();
-        self.rule_with(group, age_days, of_peers.unwrap_or_else(scheduled), of_peers)
+        let scheduled = SCALE_SETTLED + (SCALE_YOUNG - SCALE_SETTLED) * young;
+        self.rule_with(group, age_days, of_peers.unwrap_or(scheduled), of_peers)
     }
 
     /// The same from a given prior scale.
@@ -194,6 +192,8 @@ impl<S: Stored> Tail<S> {
 
 #[cfg(test)]
 mod tests {
+    use libm::exp;
+
     use super::*;
     use crate::reference::{Table, Worst, json};
 
@@ -221,7 +221,7 @@ mod tests {
             }
             // Without peers, and before they cap anything, the schedule is the same.
             if rule.scale <= SCALE_OVER_PEERS_MAX * SCALE_YOUNG {
-                assert_eq!(tail.rule(group, days, &PeerTail::default()), rule);
+                assert_eq!(tail.rule(group, days, exp(-days / 14.0), &PeerTail::default()), rule);
             }
         }
         worst.say_how_well();

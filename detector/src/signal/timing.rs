@@ -41,9 +41,9 @@ const HUMAN_SD_OCTAVES: f64 = 1.7;
 const GUN_BINS: usize = 8;
 /// Share of an alternative's own shape, and of what is even beside it.
 const SHAPE_SHARE: f64 = 0.9;
-/// Evidence fades with this memory in events: a takeover shows within a hundred calls, while what adds up by a hundredth of
-/// a nat a call for hours is a misfit of the law, not an intruder.
-const SUM_EVENTS: f64 = 100.0;
+/// Evidence fades with this memory in events: a takeover shows within some hundred calls, while what adds up by a hundredth
+/// of a nat a call for hours is a misfit of the law, not an intruder.
+const SUM_EVENTS: f64 = 300.0;
 /// Over this share of the alarm's evidence nothing is learned (study §2).
 const LEARN_BELOW: f64 = 0.6;
 /// Over this evidence, in nats, the pace earns nothing: what follows a change at once is no merit.
@@ -54,6 +54,8 @@ const TEACHES_EXCURSIONS_MAX: f64 = 20.0;
 /// How fast the line between short and long gaps follows, in bins (study: 0.02). It comes to rest on a bin, so that a
 /// gap as long as most is a long one: sixty-fourths meet a bin exactly, where fiftieths miss it by a rounding.
 const MEDIAN_STEP: f64 = 1.0 / 64.0;
+/// What is known of an agent's gaps grows with its calls, so its tails settle with them.
+const SETTLING_EVENTS: f64 = 1_000.0;
 /// An agent's first hour, in days: a few calls are no rate.
 const HOUR_DAYS: f64 = 1.0 / 24.0;
 const GAP_MIN_S: f64 = 1e-3;
@@ -310,7 +312,8 @@ impl<S: Stored, B: Stored> Timing<S, B> {
     }
 
     fn rule(&self, g: usize, ctx: Context<'_>) -> Rule {
-        self.tails[g].rule(self.group(), self.age_days(), &ctx.peers.tails[g]).widened(ctx.widening)
+        let (young, peers) = (exp(-f64::from(self.events) / SETTLING_EVENTS), &ctx.peers.tails[g]);
+        self.tails[g].rule(self.group(), self.age_days(), young, peers).widened(ctx.widening)
     }
 
     /// The strongest evidence now and whose it is.

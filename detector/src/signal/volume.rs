@@ -25,7 +25,7 @@ mod tests;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use libm::{exp2, log2};
+use libm::{exp2, log, log2};
 use serde::{Deserialize, Serialize};
 
 use self::hour::{Hour, Level};
@@ -49,14 +49,27 @@ const CELLS_PER_MINUTE: i64 = 6;
 const CELLS_PER_HOUR: i64 = 360;
 const CELLS_PER_DAY: i64 = 8_640;
 const CELLS_PER_WEEK: i64 = 7 * CELLS_PER_DAY;
-/// Half-life of what is known of scatter and echo (study: 14 d).
-const SCATTER_HALF_LIFE_CELLS: f64 = 14.0 * CELLS_PER_DAY as f64;
-/// What is left of it after one window of each scale.
-static FADES: LazyLock<[f64; SCALES]> =
-    LazyLock::new(|| CELLS.map(|cells| exp2(-(cells as f64) / SCATTER_HALF_LIFE_CELLS)));
-/// The same after so many windows without a call, an hour of them at most.
-static IDLE: LazyLock<[Vec<Idle>; SCALES]> = LazyLock::new(|| {
-    std::array::from_fn(|k| (0..=CELLS_PER_HOUR / CELLS[k]).map(|n| Idle::new(n, FADES[k])).collect())
+/// Half-life of what is known of scatter and echo (study: 14 d). A younger agent forgets faster: what it was taken for
+/// while its mean was not known yet would pass for its scatter for weeks.
+const SCATTER_HALF_LIFE_CELLS: i64 = 14 * CELLS_PER_DAY;
+/// How often that is halved at most, scale by scale: a half-life has 55 windows or more, so that the prior holds as long.
+const HALVINGS: [usize; SCALES] = [10, 8, 4, 2];
+/// What is left of the past in agents of one age: after one window of each scale, and after so many without a call, an
+/// hour of them at most.
+struct Fading {
+    once: [f64; SCALES],
+    idle: [Vec<Idle>; SCALES],
+}
+/// By how often the half-life is halved.
+static FADING: LazyLock<[Fading; HALVINGS[0] + 1]> = LazyLock::new(|| {
+    std::array::from_fn(|halvings| {
+        let once: [f64; SCALES] = std::array::from_fn(|k| {
+            let half_life = SCATTER_HALF_LIFE_CELLS as f64 / (1_u64 << halvings.min(HALVINGS[k])) as f64;
+            exp2(-(CELLS[k] as f64) / half_life)
+        });
+        let idle = |k: usize| (0..=CELLS_PER_HOUR / CELLS[k]).map(|n| Idle::new(n, once[k])).collect();
+        Fading { once, idle: std::array::from_fn(idle) }
+    })
 });
 /// Weeks of an idle spell beyond five teach nothing more.
 const IDLE_CELLS_MAX: i64 = 35 * CELLS_PER_DAY;
@@ -74,12 +87,20 @@ const REST: Duration = Duration::from_hours(24);
 const EXPECTED_HOURS_MAX: f64 = 5.0 * 168.0;
 /// How counts scatter is taught to newcomers from this age on, when the mean they scatter around is known.
 const TEACHES_FROM_DAYS: f64 = 7.0;
+/// An agent's tails are wide at first and settle in this time (study: `s0`, 14 d).
+const SETTLING_DAYS: f64 = 14.0;
 /// What a single alarm may move the level by (study: 0.02 to 50).
 const RESEED_MIN: f64 = 0.02;
 const RESEED_MAX: f64 = 50.0;
 
-/// Days on which an agent may behave as on the other type of day.
-const HOLIDAY_SHARE: f64 = 0.1;
+/// On a day off all hours are off: a weight of their distance to the other type's in how unsure the rate is.
+const HOLIDAY_WEIGHT: f64 = 0.5;
+/// Evidence, in tenths of a nat, from which today is no longer, or not at all, believed to be of the other type; the most
+/// there can be, and what an hour leaves of it: half in eight hours.
+const OFF_DOUBTED: f64 = -40.0;
+const OFF_DISBELIEVED: f64 = -80.0;
+const OFF_MOST: f64 = 120.0;
+const OFF_HOURLY: f64 = 0.917;
 /// Excursions of one agent that its peers learn from: none teaches them more.
 const TEACHES_MAX: f64 = 20.0;
 
@@ -125,6 +146,8 @@ pub(crate) struct Volume<S = f32, C = Half> {
     still: u8,
     /// Of a part of this hour nothing is known, so it teaches nothing.
     is_partial: bool,
+    /// Evidence that today is of the other type of day, tenths of a nat.
+    off: i8,
     rate_octaves: f32,
     rest: Rest<S>,
     // Read when something may have changed.
@@ -156,6 +179,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             out: 0,
             still: 0,
             is_partial: false,
+            off: 0,
             rate_octaves: 0.0,
             rest: Rest::default(),
             born: ts,
@@ -180,6 +204,18 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         self.level.learn(calls, base * share);
     }
 
+    /// The hour that has ended held `calls`: as one of this type of day would, or of the other? A Saturday that has run as
+    /// Saturdays do until noon will not become a weekday.
+    fn compare_types(&mut self, hour: i64, calls: f64, prior: Prior) {
+        let of_week = hour_of_week(hour);
+        let base = self.season.base(of_week, prior, self.scatter());
+        let level = self.hour.level.get();
+        let (own, other) = (level * base.per_hour, level * base.other);
+        let shape = self.scales[SCALES - 1].shape().at(own);
+        let nats = calls * log(other / own) - (shape + calls) * log((shape + other) / (shape + own));
+        self.off = (OFF_HOURLY * f64::from(self.off) + 10.0 * nats).clamp(-OFF_MOST, OFF_MOST) as i8;
+    }
+
     /// The relative variance of an hour's count beyond Poisson.
     fn scatter(&self) -> f64 {
         self.scales[SCALES - 1].scatter.relative()
@@ -193,7 +229,9 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 
     fn begin_hour(&mut self, ctx: Context<'_>) {
         let hour = hour_of_week(self.cell.div_euclid(CELLS_PER_HOUR));
-        self.hour = Hour::new(hour, &self.season, &self.level, ctx.prior(), self.scatter());
+        let off = (f64::from(self.off) - OFF_DISBELIEVED) / (OFF_DOUBTED - OFF_DISBELIEVED);
+        self.hour =
+            Hour::new(hour, &self.season, &self.level, ctx.prior(), self.scatter(), off.clamp(0.0, 1.0));
         self.rate_octaves = log2(self.hour.base.get() / self.season.overall(ctx.prior())) as f32;
     }
 
@@ -218,6 +256,11 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         self.fresh = 0;
     }
 
+    fn fading(&self) -> &'static Fading {
+        let times = SCATTER_HALF_LIFE_CELLS / self.age_cells().max(1);
+        &FADING[times.checked_ilog2().map_or(0, |log2| log2 as usize + 1).min(HALVINGS[0])]
+    }
+
     fn age_cells(&self) -> i64 {
         self.cell - cell_of(self.born)
     }
@@ -226,10 +269,9 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         self.age_cells() as f64 / CELLS_PER_DAY as f64
     }
 
-    /// Relative variance of the rate expected in this hour: how little is known of it, and on one day in ten how far a
-    /// holiday would move it.
+    /// Relative variance of the rate expected in this hour: how little is known of it, and how far a holiday would move it.
     pub(crate) fn rate_variance(&self) -> f64 {
-        self.hour.variance.get() + HOLIDAY_SHARE * self.hour.holiday().powi(2)
+        self.hour.variance.get() + HOLIDAY_WEIGHT * self.hour.holiday().powi(2)
     }
 
     /// Calls an hour over the whole week, at the level of now.
@@ -275,6 +317,10 @@ fn into_hour(cell: i64) -> u32 {
 /// How far into its cell an instant is, 0 to 1.
 fn into_cell(ts: Timestamp) -> f64 {
     ts.as_micros().rem_euclid(CELL.as_micros() as i64) as f64 / CELL.as_micros() as f64
+}
+
+fn is_weekend(hour_of_week: usize) -> bool {
+    hour_of_week >= 5 * 24
 }
 
 /// Hour of the week of an hour since the epoch, which began on a Thursday; 0 is Monday's first.

@@ -23,7 +23,7 @@ const STAYS: f64 = 0.90;
 const MOVES: f64 = 0.045;
 const DRAWN: f64 = 0.01;
 /// Relative variance of an hour's rate at which a pace of its own is as likely as none.
-const UNKNOWN_VARIANCE: f64 = 0.1;
+const UNKNOWN_VARIANCE: f64 = 0.5;
 /// Below this a pace teaches the law of gaps nothing.
 const CHANCE_MIN: f64 = 0.01;
 

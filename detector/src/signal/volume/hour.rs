@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::scale::Expected;
 use super::season::{Prior, Season, WEEK};
-use crate::stored::Stored;
+use crate::stored::{Half, Stored};
 
 /// Width of the credibility band in standard deviations and its tolerance beyond, and the widest it gets, in nats
 /// (study: z, d, cap).
@@ -66,23 +66,27 @@ pub(super) struct Hour<S> {
     before: S,
     after: S,
     other: S,
+    /// The other type's as far as this day may still be of it, for the upper edge alone.
+    maybe: S,
     pub(super) level: S,
     /// What a base rate is multiplied by to give the band's edges, a minute.
     high: S,
     low: S,
     /// Relative variance of the base rate, and the weight of the agent's own past in it.
-    pub(super) variance: S,
-    pub(super) own: S,
+    pub(super) variance: Half,
+    pub(super) own: Half,
 }
 
 impl<S: Stored> Hour<S> {
-    /// The hour of the week `hour`; `scatter` is the relative variance of an hour's count beyond Poisson.
+    /// The hour of the week `hour`; `scatter` is the relative variance of an hour's count beyond Poisson, `off` how much
+    /// this day may be of the other type, 0 to 1.
     pub(super) fn new<C: Stored>(
         hour: usize,
         season: &Season<S, C>,
         level: &Level<S>,
         prior: Prior,
         scatter: f64,
+        off: f64,
     ) -> Self {
         let base = season.base(hour, prior, scatter);
         let near = |h: usize| season.base(h % WEEK, prior, scatter).per_hour;
@@ -96,11 +100,12 @@ impl<S: Stored> Hour<S> {
             before: S::put(before),
             after: S::put(after),
             other: S::put(base.other),
+            maybe: S::put(base.per_hour * libm::pow(base.other / base.per_hour, off)),
             level: S::put(now),
             high: S::put(now / 60.0 * width * (1.0 + BAND_TOLERANCE)),
             low: S::put(now / 60.0 / width / (1.0 + BAND_TOLERANCE)),
-            variance: S::put(base.variance),
-            own: S::put(base.own),
+            variance: Half::put(base.variance),
+            own: Half::put(base.own),
         }
     }
 
@@ -114,13 +119,14 @@ impl<S: Stored> Hour<S> {
         let (base, other) = (self.base.get(), self.other.get());
         Expected {
             mean: self.level.get() * base / 60.0,
-            high: self.high.get() * base.max(other),
+            high: self.high.get() * base.max(self.maybe.get()),
             low: self.low.get() * base.min(other),
         }
     }
 
-    /// Expected in one minute of the hour. The edges take the larger and the smaller of this hour's rate, its
-    /// interpolation to the neighbours', and the other type of day's: neither an hour's edge nor a holiday is news.
+    /// Expected in one minute of the hour. The mean goes from the middle of one hour to that of the next. The edges take the
+    /// larger and the smaller of this hour's rate, that mean, and the other type of day's: neither an hour's edge nor a
+    /// holiday is news.
     pub(super) fn minute(&self, minute: i64) -> Expected {
         let (base, other) = (self.base.get(), self.other.get());
         let at = (minute as f64 + 0.5) / 60.0;
@@ -128,8 +134,8 @@ impl<S: Stored> Hour<S> {
         let weight = (at - 0.5).abs();
         let between = base * (1.0 - weight) + neighbour * weight;
         Expected {
-            mean: self.level.get() * base / 60.0,
-            high: self.high.get() * base.max(between).max(other),
+            mean: self.level.get() * between / 60.0,
+            high: self.high.get() * base.max(between).max(self.maybe.get()),
             low: self.low.get() * base.min(between).min(other),
         }
     }

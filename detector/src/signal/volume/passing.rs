@@ -2,8 +2,8 @@
 
 use super::scale::Expected;
 use super::{
-    CELLS, CELLS_PER_DAY, CELLS_PER_HOUR, CELLS_PER_MINUTE, CELLS_PER_WEEK, Context, FADES, IDLE,
-    IDLE_CELLS_MAX, SCALES, TEACHES_FROM_DAYS, Volume, VolumeTally, cell_of, into_hour,
+    CELLS, CELLS_PER_DAY, CELLS_PER_HOUR, CELLS_PER_MINUTE, CELLS_PER_WEEK, Context, IDLE_CELLS_MAX, SCALES,
+    TEACHES_FROM_DAYS, Volume, VolumeTally, cell_of, hour_of_week, into_hour, is_weekend,
 };
 use crate::Timestamp;
 use crate::source::Outage;
@@ -100,15 +100,15 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         let middle = self.cell + cells / 2;
         let minute = self.hour.minute(middle.div_euclid(CELLS_PER_MINUTE).rem_euclid(60));
         let minutes = |cells: i64| cells as f64 / CELLS_PER_MINUTE as f64;
-        let (resting, teaches) = (self.is_resting(), self.teaches_scatter());
-        for k in 0..SCALES {
+        let (resting, teaches, fading) = (self.is_resting(), self.teaches_scatter(), self.fading());
+        for (k, length) in CELLS.into_iter().enumerate() {
             let scale = &mut self.scales[k];
             if k >= scales {
                 scale.expose(minute.over(minutes(cells)));
                 continue;
             }
-            let windows = cells / CELLS[k];
-            scale.expose(minute.over(minutes(CELLS[k])));
+            let windows = cells / length;
+            scale.expose(minute.over(minutes(length)));
             if k > 0 {
                 let shape = scale.shape();
                 scale.close(windows, shape);
@@ -117,7 +117,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
                 scale.teach(0.0, windows as f64, &mut tally.scatter[k]);
             }
             if !resting {
-                scale.learn_idle(&IDLE[k][windows as usize]);
+                scale.learn_idle(&fading.idle[k][windows as usize]);
             }
             scale.begin();
         }
@@ -182,13 +182,14 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             let scale = &self.scales[k];
             scale.teach(f64::from(scale.n), 1.0, &mut tally.scatter[k]);
         }
+        let fading = self.fading();
         let scale = &mut self.scales[k];
         let shape = scale.shape();
         if k > 0 {
             scale.close(1, shape);
         }
         if !resting {
-            scale.learn(FADES[k], excursion);
+            scale.learn(fading.once[k], excursion);
         }
         // Scatter gets wider where calls came or many were missed; longer windows are interpolated from it.
         let is_wider = scale.n > 0 || scale.expected(Expected::default()).mean > 1.0;
@@ -209,10 +210,14 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         if !is_partial {
             self.ramp.expose(self.hour.base.get() * self.share_of_hour(ended));
             self.ramp.count(f64::from(self.hour_calls));
+            self.compare_types(ended, f64::from(self.hour_calls), ctx.prior());
         }
         if self.cell % CELLS_PER_DAY == 0 {
             let shape = 1.0 / self.scales[SCALES - 1].scatter.relative();
             self.ramp.close_day(shape, self.age_days(), self.is_resting());
+        }
+        if is_weekend(hour_of_week(ended)) != is_weekend(hour_of_week(ended + 1)) {
+            self.off = 0;
         }
         self.pending.push(f64::from(self.hour_calls), self.is_resting() || is_partial);
         self.hour_calls = 0;

@@ -9,8 +9,8 @@ use super::ratio::{self, Lines, UP};
 use super::scale::Expected;
 use super::scatter::Shape;
 use super::{
-    CELL, CELLS, CELLS_PER_HOUR, CELLS_PER_MINUTE, Context, SCALES, THRESHOLD, Volume, VolumeTally, group,
-    into_cell, into_hour, ramp,
+    CELL, CELLS, CELLS_PER_HOUR, CELLS_PER_MINUTE, Context, SCALES, SETTLING_DAYS, THRESHOLD, Volume,
+    VolumeTally, group, into_cell, into_hour, ramp,
 };
 use crate::ln::ln;
 use crate::signal::tail::Rule;
@@ -291,7 +291,8 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     }
 
     pub(super) fn rule(&self, g: usize, ctx: Context<'_>) -> Rule {
-        self.tails[g].rule(group(g), self.age_days(), &ctx.peers.tails[g]).widened(ctx.widening)
+        let (days, peers) = (self.age_days(), &ctx.peers.tails[g]);
+        self.tails[g].rule(group(g), days, exp(-days / SETTLING_DAYS), peers).widened(ctx.widening)
     }
 
     fn strength(&self, g: usize, evidence: f64, ctx: Context<'_>) -> Strength {

@@ -58,6 +58,12 @@ impl<S: Stored> Scatter<S> {
         (self.fano.get() / self.windows.get()).max(0.0)
     }
 
+    /// What the windows weigh in [`Echo`] together, each taken for one of the usual size.
+    pub(super) fn weight(&self) -> f64 {
+        let m = libm::sqrt(self.square.get() / self.windows.get());
+        self.windows.get() * m / (1.0 + m)
+    }
+
     /// The shape of whole windows of this scale, at any mean.
     pub(super) fn shape(&self) -> Shape {
         Shape { relative: self.relative(), fano: self.fano() }
@@ -180,6 +186,10 @@ impl Shape {
 }
 
 /// What the last windows announce of the next one: the self-exciting null (study §1).
+///
+/// No more is announced than the agent has shown: deviations of the running mean count up to (1 + their own root of mean
+/// square)^5 − 1, five deviations of a logarithm. A regular agent's tenth that lasts all evening then excuses no attack five times as large, and a session
+/// still excuses itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Echo<S> {
     /// Running mean of observed over expected, less 1: a fresh one is zero.
@@ -214,13 +224,16 @@ impl<S: Stored> Echo<S> {
         1.0 + self.next.get()
     }
 
-    fn announce(&mut self) {
-        self.next = S::put(self.share() * self.recent.get());
+    /// `weight` is that of all windows whose deviations were summed.
+    fn announce(&mut self, weight: f64) {
+        let usual = 1.0 + libm::sqrt(self.square.get() / weight.max(f64::MIN_POSITIVE));
+        let most = (usual * usual) * (usual * usual) * usual - 1.0;
+        self.next = S::put(self.share() * self.recent.get().min(most));
     }
 
-    /// A window that was expected to hold `m` held `n`. In an excursion upward the share is not learned: a change that
-    /// lasts would teach within minutes that it announces itself, and hide.
-    pub(super) fn learn(&mut self, n: f64, m: f64, fade: f64, excursion: bool) {
+    /// A window that was expected to hold `m` held `n`; all windows weigh `all`. In an excursion upward the share is not
+    /// learned: a change that lasts would teach within minutes that it announces itself, and hide.
+    pub(super) fn learn(&mut self, n: f64, m: f64, fade: f64, excursion: bool, all: f64) {
         let (y, mut weight) = ((n / m.max(1e-6)).min(ECHO_RATIO_MAX) - 1.0, m / (1.0 + m));
         if excursion {
             weight = 0.0;
@@ -229,20 +242,20 @@ impl<S: Stored> Echo<S> {
         self.with.update(|s| s * fade + weight * x * y);
         self.square.update(|s| s * fade + weight * x * x);
         self.recent.update(|x| x + ECHO_STEP * (y - x));
-        self.announce();
+        self.announce(all);
     }
 
     /// Windows without a call that were each expected to hold `m`. The sums of a running mean on its way to nothing are
     /// geometric; what fades within the run itself is not told apart.
-    pub(super) fn learn_idle(&mut self, m: f64, idle: &Idle) {
+    pub(super) fn learn_idle(&mut self, m: f64, idle: &Idle, all: f64) {
         let (weight, start) = (m / (1.0 + m), self.recent.get() + 1.0);
-        let Idle { windows: k, fade: all, echo: left, .. } = *idle;
+        let Idle { windows: k, fade, echo: left, .. } = *idle;
         let sum = start * (1.0 - left) / ECHO_STEP;
         let squares = start * start * (1.0 - left * left) / (ECHO_STEP * (2.0 - ECHO_STEP));
-        self.with.update(|s| s * all + weight * (k - sum));
-        self.square.update(|s| s * all + weight * (k - 2.0 * sum + squares));
+        self.with.update(|s| s * fade + weight * (k - sum));
+        self.square.update(|s| s * fade + weight * (k - 2.0 * sum + squares));
         self.recent = S::put(start * left - 1.0);
-        self.announce();
+        self.announce(all);
     }
 
     #[cfg(test)]

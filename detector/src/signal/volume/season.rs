@@ -17,6 +17,8 @@ const DAY_TYPE_WEIGHT: f64 = 1.5;
 const WEEK_HOUR_WEIGHT: f64 = 1.5;
 /// Relative variance that a step to a finer hour adds (study: t2).
 const STEP_VARIANCE: f64 = 0.02;
+/// However far hours lie apart, their parent weighs so many hours.
+const WEIGHT_MIN: f64 = 0.1;
 /// No rate is estimated from less than this in its own variance.
 const RATE_MIN: f64 = 1e-3;
 
@@ -57,7 +59,8 @@ pub(super) struct Season<S = f32, C = Half> {
     hours: Row<C, WEEK>,
     /// Sums of both.
     all: [S; 2],
-    /// Relative variance that every step to a finer hour adds, as far as it is known; infinite where it is not.
+    /// Relative variance that every step to a finer hour adds, as far as it is known; infinite where it is not and the
+    /// study's holds.
     apart: [S; 3],
 }
 
@@ -105,8 +108,9 @@ impl<S: Stored, C: Stored> Season<S, C> {
 
     /// Estimates how far hours lie apart. `scatter` is the relative variance of an hour's count beyond Poisson.
     ///
-    /// Children of a step that lie no further from their parents than chance alone would put them are one: τ² is the
-    /// moment estimate of their relative variance, and two of its deviations (empirical Bayes).
+    /// The moment estimate of what the children of a step differ by beyond chance (empirical Bayes), give or take two of its
+    /// deviations, is believed where it excludes the study's constant. Where days of one type alone were seen, the other
+    /// may lie as far off as an hour of the day that was never seen.
     pub(super) fn compare(&mut self, prior: Prior, scatter: f64) {
         let mut all = (0.0, 0.0);
         for hour in 0..WEEK {
@@ -121,16 +125,23 @@ impl<S: Stored, C: Stored> Season<S, C> {
             let of_day = (of_types[0].0 + of_types[1].0, of_types[0].1 + of_types[1].1);
             spreads[0].add(of_day, overall, scatter);
             let of_day = rate(of_day, overall);
+            let both = of_types.iter().all(|of_type| of_type.1 > 0.0);
             let of_types = of_types.map(|of_type| {
-                spreads[1].add(of_type, of_day, scatter);
+                if both {
+                    spreads[1].add(of_type, of_day, scatter);
+                }
                 rate(of_type, of_day)
             });
             for day in 0..7 {
                 spreads[2].add(self.seen(day * 24 + hour), of_types[usize::from(day >= 5)], scatter);
             }
         }
-        for ((apart, spread), children) in self.apart.iter_mut().zip(spreads).zip([24.0, 24.0, 120.0]) {
-            *apart = S::put(spread.beyond_chance(children));
+        let steps = [(24.0, prior.hour_variance), (24.0, STEP_VARIANCE), (120.0, STEP_VARIANCE)];
+        for ((apart, spread), (children, studied)) in self.apart.iter_mut().zip(spreads).zip(steps) {
+            *apart = S::put(spread.beyond_chance(children, studied));
+        }
+        if spreads[1].whole <= 0.0 && prior.hour_variance > 0.0 {
+            self.apart[1] = S::put(prior.hour_variance);
         }
     }
 
@@ -145,9 +156,12 @@ impl<S: Stored, C: Stored> Season<S, C> {
             (DAY_TYPE_WEIGHT, STEP_VARIANCE),
             (WEEK_HOUR_WEIGHT, STEP_VARIANCE),
         ];
-        // The less the hours lie apart the more their parent weighs, and never less than in the study.
+        // The less the hours lie apart the more their parent weighs; the study's weight is that of its own variance.
         let step = |estimate: Estimate, seen: Seen, step: usize| {
             let ((weight, adds), apart) = (studied[step], self.apart[step].get());
+            if apart.is_finite() && apart > adds && adds > 0.0 {
+                return estimate.step(seen, (weight * adds / apart).max(WEIGHT_MIN), apart, scatter);
+            }
             let closer = (unit / apart - unit / adds).max(0.0);
             estimate.step(seen, weight + closer, apart.min(adds), scatter)
         };
@@ -196,13 +210,14 @@ impl Spread {
         self.whole += m * m;
     }
 
-    /// τ² of so many children; infinite where nothing is known of them.
-    fn beyond_chance(self, children: f64) -> f64 {
+    /// τ² of so many children: as near to `studied` as what was seen allows; infinite where nothing is known of them.
+    fn beyond_chance(self, children: f64, studied: f64) -> f64 {
         if self.whole <= 0.0 {
             return f64::INFINITY;
         }
-        let apart = (self.square - self.chance).max(0.0) + 2.0 * self.chance * libm::sqrt(2.0 / children);
-        apart / self.whole
+        let (beyond, unsure) = (self.square - self.chance, 2.0 * self.chance * libm::sqrt(2.0 / children));
+        let [least, most] = [beyond - unsure, beyond.max(0.0) + unsure].map(|apart| apart / self.whole);
+        studied.clamp(least.min(most), most)
     }
 }
 

@@ -9,11 +9,12 @@ use std::collections::VecDeque;
 
 use libm::{exp, log};
 
+use super::super::hour::Hour;
 use super::super::ratio::Lines;
 use super::super::scale::Expected;
 use super::super::scatter::{Clumps, Shape};
 use super::super::season::WEEK;
-use super::super::{CELLS_PER_DAY, CELLS_PER_HOUR, CELLS_PER_MINUTE, FADES, Rest, Volume};
+use super::super::{CELLS_PER_DAY, CELLS_PER_HOUR, CELLS_PER_MINUTE, FADING, Rest, Volume};
 use super::{context, peers, reference};
 use crate::Timestamp;
 use crate::reference::{Row, Table, Worst, numbers};
@@ -29,6 +30,11 @@ const LOCK_MINUTES: u32 = 1_440;
 const MONDAY_CELL: i64 = 4 * CELLS_PER_DAY;
 /// The least mean and shape that the prototype takes; ours have no need of a floor so high.
 const FLOOR: f64 = 1e-3;
+
+/// The prototype's mean is the same all hour; the edges have the way to the next hour in them already.
+fn studied(hour: &Hour<f64>, minute: u32) -> Expected {
+    Expected { mean: hour.level * hour.base / 60.0, ..hour.minute(i64::from(minute)) }
+}
 
 /// What a scale's open window said in one minute, before any of it was learned.
 #[derive(Clone, Copy)]
@@ -117,7 +123,7 @@ impl Prototype {
             self.alarm();
         }
         if locked {
-            let m = self.volume.hour.minute(0).mean;
+            let m = studied(&self.volume.hour, 0).mean;
             self.volume.rest.calls += f64::from(calls);
             self.volume.rest.expected += m;
         }
@@ -133,7 +139,7 @@ impl Prototype {
     }
 
     fn read(&mut self, k: usize, calls: u32) -> Read {
-        let minute = self.volume.hour.minute(i64::from(self.t % 60));
+        let minute = studied(&self.volume.hour, self.t % 60);
         let so_far = self.volume.scales[k + 1].expected(Expected::default()).mean;
         let r = self.volume.shape(k + 1).at((so_far + minute.mean).max(FLOOR)).max(FLOOR);
         let scale = &mut self.volume.scales[k + 1];
@@ -163,11 +169,11 @@ impl Prototype {
     }
 
     fn close_window(&mut self, k: usize, read: Read, locked: bool) {
-        let (scale, fade) = (&mut self.volume.scales[k + 1], FADES[k + 1]);
+        let (scale, fade) = (&mut self.volume.scales[k + 1], FADING[0].once[k + 1]);
         scale.close(1, Shape { relative: 1.0 / read.r, fano: 0.0 });
         if !locked {
             scale.scatter.take(read.n, read.expected.mean, read.r, fade, 1.0);
-            scale.echo.learn(read.n, scale.profile(), fade, false);
+            scale.echo.learn(read.n, scale.profile(), fade, false, 0.0);
         }
         scale.begin();
     }
@@ -278,7 +284,7 @@ fn check_hour(prototype: &Prototype, minute: u32, row: Row<'_>, worst: &mut Wors
         worst.check("bnx", base(hour + 1).per_hour, row.get("bnx"));
         worst.check("bpv", base(hour + WEEK - 1).per_hour, row.get("bpv"));
     }
-    let expected = volume.hour.minute(i64::from(minute % 60));
+    let expected = studied(&volume.hour, minute % 60);
     let pairs = [
         ("b", volume.hour.base),
         ("L", volume.hour.level),
