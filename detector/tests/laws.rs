@@ -173,3 +173,71 @@ fn what_calls_add_is_what_the_level_rises_by() {
         assert_eq!(pair[0].level + pair[1].added, pair[1].level, "{pair:?}");
     }
 }
+
+/// What an agent does that calls so often at each hour of the week, from a Monday on; the highest level of every hour.
+fn week_by_week(days: std::ops::Range<u32>, per_hour: impl Fn(u32, u32) -> f64) -> Vec<f64> {
+    let start = Timestamp::from_millis(1_740_355_200_000);
+    let (mut detector, mut seed) = (Detector::new(config(10), &[]), 7_u64);
+    let mut highest = Vec::new();
+    for hour in 0..days.end * 24 {
+        let (mut most, mut hour_s, rate) = (f64::NEG_INFINITY, 0.0, per_hour(hour / 24, hour % 24));
+        loop {
+            // A linear congruential generator (Knuth, TAOCP 2, 3.3.4) and exponential gaps.
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            hour_s -= ((seed >> 11) as f64 / 9_007_199_254_740_992.0).max(1e-12).ln() / rate * 3_600.0;
+            if hour_s >= 3_600.0 {
+                break;
+            }
+            let ts = start + Duration::from_secs_f64(f64::from(hour) * 3_600.0 + hour_s);
+            detector.tick(ts - Duration::from_secs(30));
+            let verdict = detector.observe(&Call::new(format!("{seed}"), ts, "a", "usual")).unwrap();
+            most = most.max(verdict.level.as_bits());
+        }
+        if hour >= days.start * 24 {
+            highest.push(most);
+        }
+    }
+    highest
+}
+
+const WEEKDAY: f64 = 300.0;
+const WEEKEND: f64 = 90.0;
+
+fn usual(day: u32) -> f64 {
+    if day % 7 >= 5 { WEEKEND } else { WEEKDAY }
+}
+
+#[test]
+fn the_first_weekend_is_no_news() {
+    let step_up = detector::Budgets::default().step_up().as_bits();
+    let levels = week_by_week(0..8, |day, _| usual(day));
+    assert!(levels.iter().all(|&level| level < step_up), "{levels:?}");
+}
+
+#[test]
+fn a_saturday_may_be_a_weekday_from_the_start_and_not_in_the_afternoon() {
+    let step_up = detector::Budgets::default().step_up().as_bits();
+    let saturday = 26;
+    let worked =
+        week_by_week(saturday..saturday + 1, |day, _| if day == saturday { WEEKDAY } else { usual(day) });
+    assert!(worked.iter().all(|&level| level < step_up), "{worked:?}");
+    let stolen = week_by_week(saturday..saturday + 1, |day, hour| {
+        if day == saturday && hour >= 15 { WEEKDAY } else { usual(day) }
+    });
+    assert!(stolen[..15].iter().all(|&level| level < step_up) && stolen[15] >= step_up, "{stolen:?}");
+}
+
+#[test]
+fn the_first_agents_of_a_fleet_are_no_intruders() {
+    let watch = detector::Budgets::default().watch();
+    let (mut detector, start) = (Detector::new(config(100), &[]), Timestamp::from_millis(1_740_355_200_000));
+    for i in 0..1_200_u64 {
+        let (agent, ts) = (i % 20, start + Duration::from_millis(50 * i));
+        detector.tick(start);
+        // Three endpoints of its own, more and less often.
+        let endpoint = format!("e{agent}-{}", [0, 0, 0, 1, 1, 2][(i / 20 * 7 % 6) as usize]);
+        let verdict =
+            detector.observe(&Call::new(format!("{i}"), ts, format!("a{agent}"), endpoint)).unwrap();
+        assert!(verdict.level < watch, "call {i}: {verdict:?}");
+    }
+}
