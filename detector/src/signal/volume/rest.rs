@@ -1,7 +1,6 @@
 //! Under suspicion learning rests, until a person rules on it or a day is over.
 
 use super::read::Place;
-use super::scale::Scale;
 use super::{
     CELL, CELLS_PER_HOUR, Context, RESEED_MAX, RESEED_MIN, REST, Rest, TAILS, TEACHES_MAX, Volume,
     VolumeTally, group,
@@ -46,7 +45,11 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             }
         }
         (self.rest, self.out, self.still) = (Rest::default(), 0, 0);
-        self.scales.iter_mut().for_each(Scale::rest);
+        for scale in &mut self.scales {
+            scale.rest();
+            // Half of an open window at the old level would be news at the new one.
+            scale.begin();
+        }
         self.ramp.rest();
         self.begin_hour(ctx);
         self.room = 0;
