@@ -13,6 +13,8 @@ const RATE_PRIOR: f64 = 10.0;
 pub(super) const RATE_VARIANCE: f64 = 1.5;
 /// Agent-hours at which that counts against what peers do.
 const RATE_PRIOR_HOURS: f64 = 24.0;
+/// How much wider a newcomer's rate is than its peers lie apart: at one deviation one in six would be news from the start.
+const RATES_WIDER: f64 = 2.25;
 /// Weight of a prior rate in hours, and what an hour of the day may add to its variance; the same of a declared one.
 const PRIOR_HOURS: f64 = 1.0;
 const PRIOR_HOUR_VARIANCE: f64 = 0.5;
@@ -54,7 +56,7 @@ impl VolumeTally {
         let square = (self.ln2 + RATE_PRIOR_HOURS * (of_prior * of_prior + RATE_VARIANCE)) / whole;
         VolumePrior {
             per_hour: libm::exp(mean),
-            variance: (square - mean * mean).max(DECLARED_VARIANCE),
+            variance: RATES_WIDER * (square - mean * mean).max(DECLARED_VARIANCE),
             tails: self.tails,
             scatter: self.scatter,
         }
