@@ -257,8 +257,11 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     }
 
     fn fading(&self) -> &'static Fading {
-        let times = SCATTER_HALF_LIFE_CELLS / self.age_cells().max(1);
-        &FADING[times.checked_ilog2().map_or(0, |log2| log2 as usize + 1).min(HALVINGS[0])]
+        let age = self.age_cells().max(1);
+        if age > SCATTER_HALF_LIFE_CELLS {
+            return &FADING[0];
+        }
+        &FADING[((SCATTER_HALF_LIFE_CELLS / age).ilog2() as usize + 1).min(HALVINGS[0])]
     }
 
     fn age_cells(&self) -> i64 {

@@ -141,7 +141,7 @@ impl<S: Stored> Scale<S> {
         let (n, m) = (f64::from(self.n), self.expected(Expected::default()).mean);
         self.scatter.learn(n, m, fade);
         self.clumps.learn_many(n, m, fade, 1.0);
-        self.echo.learn(n, self.mean.get(), fade, excursion, self.scatter.weight());
+        self.echo.learn(n, self.mean.get(), fade, excursion, || self.scatter.weight());
     }
 
     /// The same for windows without a call.
@@ -149,7 +149,7 @@ impl<S: Stored> Scale<S> {
         let m = self.expected(Expected::default()).mean;
         self.scatter.learn_many(0.0, m, idle.fade, idle.weight);
         self.clumps.learn_many(0.0, m, idle.fade, idle.weight);
-        self.echo.learn_idle(self.mean.get(), idle, self.scatter.weight());
+        self.echo.learn_idle(self.mean.get(), idle, || self.scatter.weight());
     }
 
     #[cfg(test)]

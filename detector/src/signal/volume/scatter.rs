@@ -224,16 +224,19 @@ impl<S: Stored> Echo<S> {
         1.0 + self.next.get()
     }
 
-    /// `weight` is that of all windows whose deviations were summed.
-    fn announce(&mut self, weight: f64) {
-        let usual = 1.0 + libm::sqrt(self.square.get() / weight.max(f64::MIN_POSITIVE));
-        let most = (usual * usual) * (usual * usual) * usual - 1.0;
-        self.next = S::put(self.share() * self.recent.get().min(most));
+    /// `weight` gives that of all windows whose deviations were summed.
+    fn announce(&mut self, weight: impl FnOnce() -> f64) {
+        let mut x = self.recent.get();
+        if x > 0.0 {
+            let usual = 1.0 + libm::sqrt(self.square.get() / weight().max(f64::MIN_POSITIVE));
+            x = x.min((usual * usual) * (usual * usual) * usual - 1.0);
+        }
+        self.next = S::put(self.share() * x);
     }
 
-    /// A window that was expected to hold `m` held `n`; all windows weigh `all`. In an excursion upward the share is not
+    /// A window that was expected to hold `m` held `n`; all windows weigh what `all` gives. In an excursion upward the share is not
     /// learned: a change that lasts would teach within minutes that it announces itself, and hide.
-    pub(super) fn learn(&mut self, n: f64, m: f64, fade: f64, excursion: bool, all: f64) {
+    pub(super) fn learn(&mut self, n: f64, m: f64, fade: f64, excursion: bool, all: impl FnOnce() -> f64) {
         let (y, mut weight) = ((n / m.max(1e-6)).min(ECHO_RATIO_MAX) - 1.0, m / (1.0 + m));
         if excursion {
             weight = 0.0;
@@ -247,7 +250,7 @@ impl<S: Stored> Echo<S> {
 
     /// Windows without a call that were each expected to hold `m`. The sums of a running mean on its way to nothing are
     /// geometric; what fades within the run itself is not told apart.
-    pub(super) fn learn_idle(&mut self, m: f64, idle: &Idle, all: f64) {
+    pub(super) fn learn_idle(&mut self, m: f64, idle: &Idle, all: impl FnOnce() -> f64) {
         let (weight, start) = (m / (1.0 + m), self.recent.get() + 1.0);
         let Idle { windows: k, fade, echo: left, .. } = *idle;
         let sum = start * (1.0 - left) / ECHO_STEP;

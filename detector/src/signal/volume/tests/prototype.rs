@@ -173,7 +173,7 @@ impl Prototype {
         scale.close(1, Shape { relative: 1.0 / read.r, fano: 0.0 });
         if !locked {
             scale.scatter.take(read.n, read.expected.mean, read.r, fade, 1.0);
-            scale.echo.learn(read.n, scale.profile(), fade, false, 0.0);
+            scale.echo.learn(read.n, scale.profile(), fade, false, || 0.0);
         }
         scale.begin();
     }
