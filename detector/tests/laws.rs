@@ -228,6 +228,29 @@ fn a_saturday_may_be_a_weekday_from_the_start_and_not_in_the_afternoon() {
 }
 
 #[test]
+fn what_was_accepted_in_the_middle_of_an_hour_is_no_news_in_the_rest_of_it() {
+    let (mut detector, mut ts) = (Detector::new(config(10), &[]), Timestamp::from_millis(1_740_355_200_000));
+    let (accepted, step_up) = (
+        ts + Duration::from_hours(11 * 24) + Duration::from_mins(30),
+        detector::Budgets::default().step_up(),
+    );
+    let (mut highest, mut is_accepted) = ([detector::MicroBits::ZERO; 2], false);
+    while ts < accepted + Duration::from_mins(29) {
+        let gap_s = if ts < accepted - Duration::from_hours(24) { 60 } else { 3 };
+        ts = ts + Duration::from_secs(gap_s);
+        detector.tick(ts - Duration::from_secs(30));
+        let mut call = Call::new(format!("{ts}"), ts, "a", "usual");
+        if ts >= accepted && !is_accepted {
+            (is_accepted, call.kind) = (true, detector::Kind::Feedback);
+        }
+        let level = detector.observe(&call).map(|v| v.part(Signal::Volume).unwrap().level);
+        let highest = &mut highest[usize::from(is_accepted)];
+        *highest = level.map_or(*highest, |level| level.max(*highest));
+    }
+    assert!(highest[0] >= step_up && highest[1] < step_up, "{highest:?}");
+}
+
+#[test]
 fn the_first_agents_of_a_fleet_are_no_intruders() {
     let watch = detector::Budgets::default().watch();
     let (mut detector, start) = (Detector::new(config(100), &[]), Timestamp::from_millis(1_740_355_200_000));
@@ -235,7 +258,7 @@ fn the_first_agents_of_a_fleet_are_no_intruders() {
         let (agent, ts) = (i % 20, start + Duration::from_millis(50 * i));
         detector.tick(start);
         // Three endpoints of its own, more and less often.
-        let endpoint = format!("e{agent}-{}", [0, 0, 0, 1, 1, 2][(i / 20 * 7 % 6) as usize]);
+        let endpoint = format!("e{agent}-{}", [0, 0, 0, 1, 1, 2][(i / 20 % 6) as usize]);
         let verdict =
             detector.observe(&Call::new(format!("{i}"), ts, format!("a{agent}"), endpoint)).unwrap();
         assert!(verdict.level < watch, "call {i}: {verdict:?}");

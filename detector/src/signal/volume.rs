@@ -25,7 +25,7 @@ mod tests;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use libm::{exp2, log, log2};
+use libm::{exp, exp2, log, log2};
 use serde::{Deserialize, Serialize};
 
 use self::hour::{Hour, Level};
@@ -206,13 +206,11 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 
     /// The hour that has ended held `calls`: as one of this type of day would, or of the other? A Saturday that has run as
     /// Saturdays do until noon will not become a weekday.
-    fn compare_types(&mut self, hour: i64, calls: f64, prior: Prior) {
-        let of_week = hour_of_week(hour);
-        let base = self.season.base(of_week, prior, self.scatter());
-        let level = self.hour.level.get();
-        let (own, other) = (level * base.per_hour, level * base.other);
+    fn compare_types(&mut self, calls: f64) {
+        let (own, nats_off) = (self.hour.level.get() * self.hour.base.get(), self.hour.holiday());
         let shape = self.scales[SCALES - 1].shape().at(own);
-        let nats = calls * log(other / own) - (shape + calls) * log((shape + other) / (shape + own));
+        let other = own * exp(nats_off);
+        let nats = calls * nats_off - (shape + calls) * log((shape + other) / (shape + own));
         self.off = (OFF_HOURLY * f64::from(self.off) + 10.0 * nats).clamp(-OFF_MOST, OFF_MOST) as i8;
     }
 

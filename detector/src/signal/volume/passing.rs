@@ -210,7 +210,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         if !is_partial {
             self.ramp.expose(self.hour.base.get() * self.share_of_hour(ended));
             self.ramp.count(f64::from(self.hour_calls));
-            self.compare_types(ended, f64::from(self.hour_calls), ctx.prior());
+            self.compare_types(f64::from(self.hour_calls));
         }
         if self.cell % CELLS_PER_DAY == 0 {
             let shape = 1.0 / self.scales[SCALES - 1].scatter.relative();

@@ -217,7 +217,7 @@ impl Spread {
         }
         let (beyond, unsure) = (self.square - self.chance, 2.0 * self.chance * libm::sqrt(2.0 / children));
         let [least, most] = [beyond - unsure, beyond.max(0.0) + unsure].map(|apart| apart / self.whole);
-        studied.clamp(least.min(most), most)
+        studied.clamp(least, most)
     }
 }
 
