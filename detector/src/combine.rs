@@ -13,9 +13,10 @@ pub(crate) const SHARES: [Share; FAMILIES] = [
     Share { signal: Signal::Endpoint, of_budget: 0.5, log2: -1.0, has_tail: false },
 ];
 pub(crate) const FAMILIES: usize = 3;
-/// The places of two of them in all that goes by family.
+/// Their places in all that goes by family.
 pub(crate) const VOLUME: usize = 0;
 pub(crate) const TIMING: usize = 1;
+pub(crate) const ENDPOINT: usize = 2;
 
 /// A family's part in what an operator accepts.
 pub(crate) struct Share {
@@ -92,17 +93,18 @@ pub(crate) fn combine(evidence: &[Evidence; FAMILIES], ts: Timestamp, watch: Mic
         if is_winner { MicroBits::from_bits(bits) } else { MicroBits::ZERO }
     };
 
-    let mut families = 0;
+    let alone: [MicroBits; FAMILIES] =
+        std::array::from_fn(|f| MicroBits::from_bits(level(f, evidence[f].now)));
+    let over = |f: usize| alone[f] >= watch;
+    let families = u8::from(over(VOLUME) || over(TIMING)) + u8::from(over(ENDPOINT));
     let mut parts = ArrayVec::new();
     for (f, e) in evidence.iter().enumerate() {
         let (bits, story) = (share(f == now, e.now.bits), e.story);
-        let alone = MicroBits::from_bits(level(f, e.now));
-        families += u8::from(alone >= watch);
         parts.push(Part {
             signal: SHARES[f].signal,
             bits,
             added: bits - share(f == before, e.before.bits),
-            level: alone,
+            level: alone[f],
             pattern: story.pattern,
             observed: story.observed,
             expected: story.expected,
@@ -150,5 +152,29 @@ mod tests {
         assert!((SHARES.iter().map(|s| s.of_budget).sum::<f64>() - 1.0).abs() < 1e-15);
         assert!(SHARES.iter().all(|s| (s.log2 - libm::log2(s.of_budget)).abs() < 1e-15));
         assert_eq!(Strength::CALM, Strength::new(0.0, 1_440.0));
+    }
+
+    #[test]
+    fn two_that_read_the_same_instants_are_one_witness() {
+        let ts = Timestamp::from_millis(0);
+        let story = crate::signal::Story {
+            pattern: crate::Pattern::AsUsual,
+            observed: 1.0,
+            expected: 1.0,
+            low: 0.0,
+            high: 0.0,
+            window_ms: 0,
+            since: ts,
+            history: History { prior: 1_000, ..History::default() },
+        };
+        let witnesses = |who: &[usize]| {
+            let evidence = std::array::from_fn(|f| {
+                let now = if who.contains(&f) { Strength::new(20.0, 1.0) } else { Strength::CALM };
+                Evidence { before: now, now, story }
+            });
+            combine(&evidence, ts, Budgets::default().watch()).families
+        };
+        let all = [VOLUME, TIMING, ENDPOINT];
+        assert_eq!([&[][..], &all[..1], &all[..2], &all[1..], &all].map(witnesses), [0, 1, 1, 2, 2]);
     }
 }

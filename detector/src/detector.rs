@@ -181,7 +181,7 @@ impl Detector {
             added,
             parts,
             families,
-            jump: volume.jump() as f32,
+            jump: p.volume.jump(volume.at, volume_ctx) as f32,
             attestation: call.attestation,
             model: published.version,
             rule: p.rules.count(ts, call, p.declared.limits(config)),

@@ -182,9 +182,11 @@ pub struct Verdict {
     pub added: MicroBits,
     /// Shares that sum to `level`, and whose `added` sum to `added`, exactly.
     pub parts: ArrayVec<Part, PARTS_MAX>,
-    /// How many signal families on their own are over the watch budget.
+    /// How many independent witnesses are over the watch budget on their own: endpoint is one, and volume and timing together are
+    /// another, since both read the same instants.
     pub families: u8,
-    /// Observed over expected volume in the window that stands out most; 1 where nothing does.
+    /// At least how many times as many calls as may be normal came in the open minute, ten minutes or hour, with five standard
+    /// deviations to spare, where volume says that the agent calls more and knows a day of it or its declared rate; else 1.
     pub jump: f32,
     /// What the identity is worth.
     pub attestation: EffectiveAttestation,

@@ -264,3 +264,29 @@ fn the_first_agents_of_a_fleet_are_no_intruders() {
         assert!(verdict.level < watch, "call {i}: {verdict:?}");
     }
 }
+
+/// The largest jump of the verdicts on `burst` seconds' worth of calls, one every `gap_s`, by an agent that has called
+/// every two hours for so many.
+fn jump_after(hours: u64, declared: bool, burst: u64, gap_s: u64) -> f32 {
+    let manifest = Manifest { agent_id: "a".into(), calls_per_hour: Some(0.5), ..Manifest::default() };
+    let mut detector =
+        Detector::new(config(10), if declared { std::slice::from_ref(&manifest) } else { &[] });
+    let start = Timestamp::from_millis(1_740_355_200_000);
+    let calls = (0..hours / 2).map(|i| start + Duration::from_hours(2 * i));
+    let burst =
+        (0..burst / gap_s).map(|i| start + Duration::from_hours(hours) + Duration::from_secs(i * gap_s));
+    calls.chain(burst).fold(1.0, |most, ts| {
+        detector.tick(ts - Duration::from_secs(30));
+        let verdict = detector.observe(&Call::new(format!("{ts}"), ts, "a", "usual"));
+        verdict.map_or(f32::NAN, |v| v.jump).max(most)
+    })
+}
+
+#[test]
+fn a_few_calls_are_no_flood_however_rare_the_agent_and_nobody_knows_a_newcomer() {
+    // Five calls in ten seconds where half a one is usual in an hour: ten times that, and no multitude.
+    assert_eq!(jump_after(240, false, 10, 2).to_bits(), 1.0_f32.to_bits());
+    assert!(jump_after(240, false, 60, 1) >= 5.0);
+    assert_eq!(jump_after(20, false, 60, 1).to_bits(), 1.0_f32.to_bits());
+    assert!(jump_after(20, true, 60, 1) >= 5.0);
+}

@@ -1,7 +1,7 @@
 //! How much evidence asks for which answer. Pure: no clock, no store, and nothing is done here.
 
 use detector::{
-    BrokenRule, Budgets, EffectiveAttestation, Kind, MicroBits, Timestamp, VerdictId, VerdictRecord,
+    BrokenRule, Budgets, EffectiveAttestation, Kind, MicroBits, Timestamp, Verdict, VerdictId, VerdictRecord,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 use crate::config::{OnRule, PolicyConfig};
 use crate::hex::hex;
 
-/// Signal families that must be over the watch budget on their own before a revocation, unless the jump is large
-/// (design: detection, "Combination").
+/// Independent witnesses that must be over the watch budget before a revocation, unless the jump is large (design: detection,
+/// "Combination").
 const FAMILIES_MIN: u8 = 2;
 
-/// Observed over expected volume from which one family is enough to revoke (same source).
+/// Times what may be normal from which one family is enough to revoke (same source).
 const JUMP_MIN: f32 = 5.0;
 
 /// What a piece of evidence asks for, weakest first.
@@ -43,9 +43,9 @@ pub struct Evidence {
     pub level: MicroBits,
     /// What this call added to it.
     pub added: MicroBits,
-    /// Signal families over the watch budget on their own.
+    /// Independent witnesses over the watch budget.
     pub families: u8,
-    /// Observed over expected volume where it stands out most.
+    /// How many times as many calls as may be normal.
     pub jump: f32,
     /// What the identity is worth.
     pub attestation: EffectiveAttestation,
@@ -58,10 +58,14 @@ pub struct Evidence {
 impl Evidence {
     /// What the verdict says, for a call that nobody has approved.
     pub fn of(record: &VerdictRecord) -> Self {
-        let v = &record.verdict;
+        Self::new(record.kind, &record.verdict)
+    }
+
+    /// The same of a verdict on something of this kind.
+    pub fn new(kind: Kind, v: &Verdict) -> Self {
         Self {
             verdict: v.id,
-            kind: record.kind,
+            kind,
             ts: v.ts,
             level: within(v.level),
             added: within(v.added),
@@ -71,6 +75,11 @@ impl Evidence {
             rule: v.rule,
             admitted: false,
         }
+    }
+
+    /// Whether more than one signal's level speaks for a revocation: another family, or a jump so large that it needs none.
+    pub fn is_witnessed(&self) -> bool {
+        self.families >= FAMILIES_MIN || self.jump >= JUMP_MIN
     }
 }
 
@@ -138,8 +147,7 @@ impl Policy {
     /// What the evidence asks for, where `answered` bits of its level have been answered for by a human: the more of what
     /// its level and the rule it broke ask for.
     ///
-    /// A revocation by level needs the level, a second witness (another family, or a jump so large that it needs none) and
-    /// an identity that a log line cannot forge; one by rule needs the identity. Without one of them a human is asked instead.
+    /// A revocation by level needs the level, a second witness and an identity that a log line cannot forge; one by rule needs the identity. Without one of them a human is asked instead.
     pub fn demand(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
         self.by_level(evidence, answered).max(self.by_rule(evidence))
     }
@@ -155,8 +163,8 @@ impl Policy {
 
     fn by_level(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
         let level = evidence.level - answered;
-        let witnessed = evidence.families >= FAMILIES_MIN || evidence.jump >= JUMP_MIN;
-        if level >= self.budgets.revoke() && witnessed && evidence.attestation.allows_automatic_revocation() {
+        let may_revoke = evidence.is_witnessed() && evidence.attestation.allows_automatic_revocation();
+        if level >= self.budgets.revoke() && may_revoke {
             Demand::Revoke
         } else if level >= self.budgets.step_up() {
             Demand::StepUp

@@ -13,12 +13,14 @@ const RAMP_TO: f64 = 4.0;
 pub(crate) enum Attack {
     /// So many times the usual rate at once; 0 is silence.
     Jump(f64),
+    /// The same, and what it must set off is a revocation.
+    Flood(f64),
     /// Log-linear up to four times the usual rate over so many days.
     Ramp(u32),
 }
 
 /// Every attack on a mature agent.
-pub(crate) const ATTACKS: [Attack; 8] = [
+pub(crate) const ATTACKS: [Attack; 10] = [
     Attack::Jump(1.5),
     Attack::Jump(2.0),
     Attack::Jump(5.0),
@@ -27,6 +29,8 @@ pub(crate) const ATTACKS: [Attack; 8] = [
     Attack::Jump(0.0),
     Attack::Ramp(2),
     Attack::Ramp(14),
+    Attack::Flood(20.0),
+    Attack::Flood(100.0),
 ];
 
 /// Those that agents with recorded calls are attacked with.
@@ -42,6 +46,7 @@ impl Attack {
         match self {
             Self::Jump(0.0) => "silence".to_owned(),
             Self::Jump(factor) => format!("x{factor}"),
+            Self::Flood(factor) => format!("x{factor} to revoke"),
             Self::Ramp(days) => format!("ramp {days} d"),
         }
     }
@@ -49,14 +54,14 @@ impl Attack {
     /// By how much calls are multiplied `minutes` after it began.
     pub(crate) fn factor(self, minutes: u32) -> f64 {
         match self {
-            Self::Jump(factor) => factor,
+            Self::Jump(factor) | Self::Flood(factor) => factor,
             Self::Ramp(days) => RAMP_TO.powf((f64::from(minutes) / f64::from(days * DAY)).min(1.0)),
         }
     }
 
     /// The largest factor it reaches.
     pub(crate) fn factor_max(self) -> f64 {
-        if let Self::Jump(factor) = self { factor } else { RAMP_TO }
+        if let Self::Jump(factor) | Self::Flood(factor) = self { factor } else { RAMP_TO }
     }
 
     /// What is not found after this many minutes counts as missed: 7 days, 16 for ramps.
@@ -64,9 +69,13 @@ impl Attack {
         if let Self::Ramp(_) = self { MINUTES_MAX } else { 7 * DAY }
     }
 
-    /// What it has to set off: silence is at most worth a watch by design, all else a step-up.
+    /// What it has to set off: silence is at most worth a watch by design, all else a step-up at least.
     pub(crate) fn grade(self) -> Grade {
-        if self == Self::Jump(0.0) { Grade::Watch } else { Grade::StepUp }
+        match self {
+            Self::Jump(0.0) => Grade::Watch,
+            Self::Flood(_) => Grade::Revoke,
+            _ => Grade::StepUp,
+        }
     }
 
     /// The mean delay, minutes, below which no detector with the same budget can stay as false alarms become rare: the

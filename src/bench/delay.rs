@@ -19,6 +19,7 @@ pub(crate) struct Found {
 #[derive(Clone, Debug)]
 pub(crate) struct Search {
     from: Timestamp,
+    grade: Grade,
     threshold: MicroBits,
     pub(crate) calls: u64,
     pub(crate) found: [Option<Found>; 3],
@@ -27,14 +28,14 @@ pub(crate) struct Search {
 impl Search {
     /// An attack that began at `from` and must set off `grade`.
     pub(crate) fn new(from: Timestamp, grade: Grade, budgets: Budgets) -> Self {
-        Self { from, threshold: grade.threshold(budgets), calls: 0, found: [None; 3] }
+        Self { from, grade, threshold: grade.threshold(budgets), calls: 0, found: [None; 3] }
     }
 
     /// Hears a verdict at `at`.
     pub(crate) fn hear(&mut self, verdict: &Verdict, at: Timestamp) {
         let found = Found { minutes: at.since(self.from).as_secs_f64() / 60.0, calls: self.calls };
         for (lens, level) in levels(verdict).into_iter().enumerate() {
-            if level >= self.threshold {
+            if level >= self.threshold && !self.grade.is_without_witness(verdict) {
                 self.found[lens].get_or_insert(found);
             }
         }

@@ -11,7 +11,7 @@ use super::baseline::{self, Chase, Rivals};
 use super::chance::{Dice, Purpose, stream};
 use super::delay::{Delay, Outcome};
 use super::false_alarms;
-use super::hearing::{Ear, Grade, Lens, levels};
+use super::hearing::{Ear, GRADES, Grade, Lens, levels};
 use super::player::{Due, Player, minute, spread};
 use super::progress::Progress;
 use super::report::Played;
@@ -214,7 +214,7 @@ impl Field {
 }
 
 impl Agent {
-    fn hear(&mut self, verdict: &Verdict, at: Timestamp, late: bool, thresholds: [MicroBits; 3]) {
+    fn hear(&mut self, verdict: &Verdict, at: Timestamp, late: bool, thresholds: [MicroBits; GRADES]) {
         self.levels = levels(verdict);
         let level = self.levels[Lens::Combined as usize];
         let asks = self.ear.hear(verdict, at, late, thresholds);
@@ -235,7 +235,7 @@ fn pass(
     agents: &mut [Agent],
     until: Timestamp,
     late: bool,
-    thresholds: [MicroBits; 3],
+    thresholds: [MicroBits; GRADES],
 ) {
     player.tick(until, &mut |name, verdict| {
         // Names end in the agent's number.

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use detector::{Budgets, MicroBits, Signal, Timestamp, Verdict};
+use detector::{Budgets, Kind, MicroBits, Signal, Timestamp, Verdict};
+use revoker::policy::Evidence;
 use serde::Serialize;
 
 /// After an alarm its kind rests for a day, as in the study. A level that is then still over the threshold alarms
 /// again: the stricter reading of "crosses".
 const REARM: Duration = Duration::from_hours(24);
+
+/// How many kinds of alarm there are.
+pub(crate) const GRADES: usize = 4;
 
 /// Which evidence is listened to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -25,23 +29,27 @@ impl Lens {
     pub(crate) const ALL: [Self; 3] = [Self::Volume, Self::Timing, Self::Combined];
 }
 
-/// The three kinds of alarm.
+/// The kinds of alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Grade {
     Watch,
     StepUp,
+    /// The level is over the budget of revocations,
+    RevokeLevel,
+    /// and the second witness that policy wants speaks too.
     Revoke,
 }
 
 impl Grade {
-    pub(crate) const ALL: [Self; 3] = [Self::Watch, Self::StepUp, Self::Revoke];
+    pub(crate) const ALL: [Self; GRADES] = [Self::Watch, Self::StepUp, Self::RevokeLevel, Self::Revoke];
 
     /// What many of them are called.
     pub(crate) fn plural(self) -> &'static str {
         match self {
             Self::Watch => "watches",
             Self::StepUp => "step-ups",
+            Self::RevokeLevel => "levels over the budget of revokes",
             Self::Revoke => "revokes",
         }
     }
@@ -51,8 +59,13 @@ impl Grade {
         match self {
             Self::Watch => budgets.watch(),
             Self::StepUp => budgets.step_up(),
-            Self::Revoke => budgets.revoke(),
+            Self::RevokeLevel | Self::Revoke => budgets.revoke(),
         }
+    }
+
+    /// Whether policy wants more than the level for it, and this verdict has none.
+    pub(crate) fn is_without_witness(self, verdict: &Verdict) -> bool {
+        self == Self::Revoke && !Evidence::new(Kind::Call, verdict).is_witnessed()
     }
 
     /// How many of them an agent may have for nothing in 90 days.
@@ -89,12 +102,12 @@ pub(crate) fn levels(verdict: &Verdict) -> [MicroBits; 3] {
 }
 
 /// How many alarms one agent raised: by lens, by grade.
-pub(crate) type Counts = [[u32; 3]; 3];
+pub(crate) type Counts = [[u32; GRADES]; 3];
 
 /// Listens to one agent for false alarms.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ear {
-    resting_until: [[Timestamp; 3]; 3],
+    resting_until: [[Timestamp; GRADES]; 3],
     pub(crate) all: Counts,
     /// Those after the agent's first two weeks.
     pub(crate) late: Counts,
@@ -107,13 +120,16 @@ impl Ear {
         verdict: &Verdict,
         at: Timestamp,
         late: bool,
-        thresholds: [MicroBits; 3],
+        thresholds: [MicroBits; GRADES],
     ) -> bool {
         let levels = levels(verdict);
         let mut asked = false;
         for (lens, level) in levels.into_iter().enumerate() {
             for (grade, threshold) in thresholds.into_iter().enumerate() {
-                if level < threshold || at < self.resting_until[lens][grade] {
+                if level < threshold
+                    || at < self.resting_until[lens][grade]
+                    || Grade::ALL[grade].is_without_witness(verdict)
+                {
                     continue;
                 }
                 self.resting_until[lens][grade] = at + REARM;
@@ -149,6 +165,6 @@ mod tests {
         let asked: Vec<bool> =
             [0, 1, 23, 24, 30].map(|h| ear.hear(&verdict, at(h), h > 20, thresholds)).to_vec();
         assert_eq!(asked, [true, false, false, true, false]);
-        assert_eq!((ear.all[2], ear.late[2]), ([2, 2, 0], [1, 1, 0]));
+        assert_eq!((ear.all[2], ear.late[2]), ([2, 2, 0, 0], [1, 1, 0, 0]));
     }
 }

@@ -199,11 +199,13 @@ fn revokes(
     let agents = agents_for(years, args.days);
     let settings = Settings { false_alarms: true, attacked: 0, rivals: None, ..*settings };
     let report = simulated(fleet, agents, REVOKES_RATES, &settings, progress)?;
-    let found = false_alarms::find(&report.played.false_alarms, Lens::Combined, Grade::Revoke);
+    let find = |grade| false_alarms::find(&report.played.false_alarms, Lens::Combined, grade);
+    let found = find(Grade::Revoke);
     Ok(RevokesOf {
         fleet,
         agent_years: agent_years(agents, args.days),
         count: found.map_or(0, |f| f.count),
         worst: found.map_or(0, |f| f.worst),
+        levels: find(Grade::RevokeLevel).map_or(0, |f| f.count),
     })
 }

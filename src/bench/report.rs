@@ -91,6 +91,8 @@ pub(crate) struct RevokesReport {
     pub(crate) per_10_years: Estimate,
     /// What it is below with 95 % confidence.
     pub(crate) per_10_years_upper: f64,
+    /// Levels over the budget, per agent in ten years.
+    pub(crate) levels_per_10_years: Estimate,
     pub(crate) by_fleet: Vec<RevokesOf>,
 }
 
@@ -102,6 +104,8 @@ pub(crate) struct RevokesOf {
     pub(crate) count: u64,
     /// Of the worst agent.
     pub(crate) worst: u32,
+    /// How often the level alone was over the budget; no second witness spoke for most of these.
+    pub(crate) levels: u64,
 }
 
 impl RevokesReport {
@@ -116,6 +120,7 @@ impl RevokesReport {
             count,
             per_10_years: Estimate::rate(count, decades),
             per_10_years_upper: poisson_upper(count) / decades,
+            levels_per_10_years: Estimate::rate(by_fleet.iter().map(|f| f.levels).sum(), decades),
             by_fleet,
         }
     }

@@ -118,7 +118,7 @@ fn write_delays(whom: &str, of: &[Named<'_>], out: &mut impl Write) -> fmt::Resu
     writeln!(
         out,
         "\nAttacks in weeks 5 to 7, combined verdict: found within 7 days (ramps: 16) at the step-up threshold \
-         (silence: watch)."
+         (silence: watch; to revoke: its own)."
     )?;
     writeln!(
         out,
@@ -222,20 +222,22 @@ fn write_revokes(r: &RevokesReport, out: &mut impl Write) -> fmt::Result {
     writeln!(
         out,
         "\nFalse revocations over {:.0} agent-years ({}): {}, {} per agent in 10 years, with 95 % confidence under {}; \
-         budget 1.\n",
+         budget 1. The level alone was over the budget {} times per agent in 10 years; a revocation needs a second witness.\n",
         r.agent_years,
         r.mix,
         r.count,
         interval(r.per_10_years),
-        number(r.per_10_years_upper)
+        number(r.per_10_years_upper),
+        number(r.levels_per_10_years.value)
     )?;
-    let mut rows = vec![header("fleet|agent-years|revokes|worst agent")];
+    let mut rows = vec![header("fleet|agent-years|revokes|worst agent|level alone")];
     rows.extend(r.by_fleet.iter().map(|f| {
         vec![
             f.fleet.name().to_owned(),
             format!("{:.0}", f.agent_years),
             f.count.to_string(),
             f.worst.to_string(),
+            f.levels.to_string(),
         ]
     }));
     write_aligned(&rows, out)

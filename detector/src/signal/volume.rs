@@ -270,9 +270,14 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         self.age_cells() as f64 / CELLS_PER_DAY as f64
     }
 
-    /// Relative variance of the rate expected in this hour: how little is known of it, and how far a holiday would move it.
+    /// Relative variance of the rate expected in this hour: how little is known of it after its own calls so far (a gamma
+    /// prior's posterior), and how far a holiday would move it.
     pub(crate) fn rate_variance(&self) -> f64 {
-        self.hour.variance.get() + HOLIDAY_WEIGHT * self.hour.holiday().powi(2)
+        let scale = &self.scales[SCALES - 1];
+        let (calls, scatter) = (f64::from(scale.n) + f64::from(self.fresh), scale.shape());
+        let seen = calls / (1.0 + scatter.fano + scatter.relative * scale.expected_by_profile());
+        let of_hour = self.hour.variance.get();
+        of_hour / (1.0 + of_hour * seen) + HOLIDAY_WEIGHT * self.hour.holiday().powi(2)
     }
 
     /// Calls an hour over the whole week, at the level of now.

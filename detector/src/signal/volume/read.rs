@@ -5,12 +5,12 @@ use std::sync::LazyLock;
 
 use libm::{exp, log};
 
-use super::ratio::{self, Lines, UP};
+use super::ratio::{self, Lines};
 use super::scale::Expected;
 use super::scatter::Shape;
 use super::{
-    CELL, CELLS, CELLS_PER_HOUR, CELLS_PER_MINUTE, Context, SCALES, SETTLING_DAYS, THRESHOLD, Volume,
-    VolumeTally, group, into_cell, into_hour, ramp,
+    CELL, CELLS, CELLS_PER_DAY, CELLS_PER_HOUR, CELLS_PER_MINUTE, Context, SCALES, SETTLING_DAYS, THRESHOLD,
+    Volume, VolumeTally, group, into_cell, into_hour, ramp,
 };
 use crate::ln::ln;
 use crate::signal::tail::Rule;
@@ -38,16 +38,6 @@ pub(crate) struct Reading {
     pub(crate) now: Strength,
     /// Where the strongest evidence stands; none while nothing stands out.
     pub(crate) at: Option<Place>,
-}
-
-impl Reading {
-    /// The factor by which the rate has grown, where the strongest evidence says that it has; else 1.
-    pub(crate) fn jump(&self) -> f64 {
-        match self.at {
-            Some(Place::Up(_, i)) => UP[i],
-            _ => 1.0,
-        }
-    }
 }
 
 impl From<Strongest> for Reading {
@@ -332,7 +322,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         match at {
             Place::Up(k, i) => i64::from(self.scales[k].up_age[i]) * CELLS[k] + open(k),
             Place::Down(k, i) => i64::from(self.scales[k].down_age[i]) * CELLS[k] + open(k),
-            Place::Ramp => i64::from(self.ramp.evidence().1) * super::CELLS_PER_DAY,
+            Place::Ramp => i64::from(self.ramp.evidence().1) * CELLS_PER_DAY,
         }
     }
 
@@ -354,6 +344,18 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             }
         }
         (strongest.now, strongest.at)
+    }
+
+    /// At least how many times as many calls as may be normal in a whole minute, ten or an hour have come in the open one,
+    /// where the evidence at `at` is that the agent calls more; else 1. Of an agent that was not seen for a day nobody knows
+    /// what is normal, but by its manifest.
+    pub(crate) fn jump(&self, at: Option<Place>, ctx: Context<'_>) -> f64 {
+        let is_known = self.age_cells() >= CELLS_PER_DAY || ctx.declared_per_hour.is_some();
+        if !is_known || !matches!(at, Some(Place::Up(..))) {
+            return 1.0;
+        }
+        let most = |k: usize| self.hour.middle().over(CELLS[k] as f64 / CELLS_PER_MINUTE as f64).high;
+        (1..SCALES).map(|k| self.scales[k].jump(most(k))).fold(1.0, f64::max)
     }
 
     /// The numbers behind the evidence at `at`, or behind none.

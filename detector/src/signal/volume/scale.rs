@@ -41,6 +41,10 @@ impl Idle {
     }
 }
 
+/// A few calls where next to none are expected are no multitude: a jump is what so many deviations leave of it. Beyond five
+/// lies less than one of the five million minutes of ten years, the promise that a revocation stands under.
+const JUMP_DEVIATIONS: f64 = 5.0;
+
 /// How a scale's counts scatter, as it is kept of a dormant agent: 1/r, F − 1, and the clumps' F − 1.
 pub(super) type Kept = [Half; 3];
 
@@ -97,6 +101,19 @@ impl<S: Stored> Scale<S> {
     /// What the shape of an open window is nowhere above, whatever its length.
     pub(super) fn shape_at_most(&self) -> Shape {
         Shape { relative: self.scatter.relative(), fano: self.clumps.fano() }
+    }
+
+    /// Expected in the open window up to the start of the present cell, whatever the last windows announce.
+    pub(super) fn expected_by_profile(&self) -> f64 {
+        self.mean.get()
+    }
+
+    /// How many times `most` the calls of the open window are, with five standard deviations of the number of their clumps
+    /// to spare (variance-stabilised: the square root of a Poisson number has the deviation 1/2).
+    pub(super) fn jump(&self, most: f64) -> f64 {
+        let clump = 1.0 + self.shape().fano;
+        let sure = (f64::from(self.n) / clump).sqrt() - JUMP_DEVIATIONS / 2.0;
+        if sure > 0.0 && most > 0.0 { clump * sure * sure / most } else { 0.0 }
     }
 
     /// Expected in the open window so far, where `more` came since the cell began.
