@@ -238,3 +238,24 @@ fn weeks_of_silence_are_no_new_normal() {
         run(&mut volume, &mut minutes, 3.0);
     }
 }
+
+#[test]
+fn an_hour_tells_its_rate_by_its_own_calls() {
+    let peers = peers(60.0);
+    let ctx = context(&peers);
+    let (mut volume, mut tally) = (Volume::<f32>::new(START, ctx), VolumeTally::default());
+    let mut call = |volume: &mut Volume, at_s: u64| {
+        volume.advance(START + Duration::from_secs(at_s), ctx, &mut tally);
+        volume.count(START + Duration::from_secs(at_s), ctx, &mut tally);
+    };
+    // Five even days of a call a minute leave little unknown of a Friday. Then the first Saturday begins, and may be
+    // anything until it has shown some of itself.
+    (0..5 * 1_440).for_each(|minute| call(&mut volume, 60 * minute + 30));
+    let friday = volume.rate_variance();
+    call(&mut volume, 5 * 86_400 + 30);
+    let at_midnight = volume.rate_variance();
+    (1..40).for_each(|minute| call(&mut volume, 5 * 86_400 + 60 * minute + 30));
+    let after_forty_calls = volume.rate_variance();
+    assert!(friday < at_midnight / 5.0, "{friday} {at_midnight}");
+    assert!(after_forty_calls < 0.6 * at_midnight, "{at_midnight} {after_forty_calls}");
+}
