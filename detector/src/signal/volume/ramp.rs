@@ -100,6 +100,15 @@ impl<S: Stored> Ramp<S> {
         self.rest();
     }
 
+    /// The agent has come down to `ratio`: what was once accepted of it holds no longer, and an anchor left up there would be
+    /// blind for weeks. Below its profile the anchor does not fall with it: a day off is no new normal.
+    pub(super) fn fall(&mut self, ratio: f64) {
+        let (now, weight) = (ratio.max(1.0), self.weight.get());
+        if weight > 0.0 && now * weight < self.ratios.get() {
+            self.ratios = S::put(now * weight);
+        }
+    }
+
     /// Drops the evidence.
     pub(super) fn rest(&mut self) {
         self.sum = S::default();

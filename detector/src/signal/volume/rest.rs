@@ -66,6 +66,8 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         self.level.reseed(ratio, self.hour.base.get(), rested / CELLS_PER_HOUR as f64);
         if self.ramp.evidence().0 > 0.0 {
             self.ramp.accept(ratio);
+        } else {
+            self.ramp.fall(ratio);
         }
     }
 
