@@ -115,3 +115,40 @@ impl<S: Stored> Ramp<S> {
         self.days_since_zero = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Days of so many calls where the profile expects 100.
+    fn live(ramp: &mut Ramp<f64>, days: u32, calls: f64) {
+        for _ in 0..days {
+            ramp.expose(100.0);
+            ramp.count(calls);
+            ramp.close_day(100.0, 30.0, false);
+        }
+    }
+
+    #[test]
+    fn an_anchor_that_was_accepted_up_high_comes_down_with_the_agent() {
+        let mut ramp = Ramp::<f64>::default();
+        live(&mut ramp, 10, 100.0);
+        ramp.accept(5.0);
+        let mut left_behind = ramp;
+        ramp.fall(0.9);
+        for ramp in [&mut ramp, &mut left_behind] {
+            live(ramp, 3, 100.0);
+            live(ramp, 3, 250.0);
+        }
+        assert!(ramp.evidence().0 > 5.0 && left_behind.evidence().0 <= 0.0, "{ramp:?} {left_behind:?}");
+    }
+
+    #[test]
+    fn a_day_off_is_no_new_normal() {
+        let mut ramp = Ramp::<f64>::default();
+        live(&mut ramp, 10, 100.0);
+        let before = ramp;
+        ramp.fall(0.3);
+        assert_eq!(ramp, before);
+    }
+}
