@@ -37,6 +37,8 @@ pub(crate) struct Thresholds {
     /// Where a family alone asks a person.
     pub(crate) volume: Alarm,
     pub(crate) timing: Alarm,
+    /// The same for a session, one of the two groups of endpoint.
+    pub(crate) session: Alarm,
 }
 
 impl From<Budgets> for Thresholds {
@@ -47,6 +49,7 @@ impl From<Budgets> for Thresholds {
             step_up: budgets.step_up(),
             volume: alarm(VOLUME),
             timing: alarm(TIMING),
+            session: Alarm::once_in(2.0 * budgets.step_up_days() / SHARES[ENDPOINT].of_budget),
         }
     }
 }

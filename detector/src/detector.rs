@@ -10,12 +10,14 @@ use crate::memory::Memory;
 use crate::monitor::{FleetHealth, PeerGroup};
 use crate::profile::{Declared, Key, Profile};
 use crate::signal::Evidence;
+use crate::signal::session::Sessions;
 use crate::signal::timing::Timing;
 use crate::signal::volume::Volume;
 use crate::silence::Vigil;
 use crate::source::{self, Sources};
 use crate::{
-    Call, DetectorConfig, Kind, Manifest, Signal, SourceLate, Timestamp, Verdict, VerdictId, VerdictRecord,
+    Call, DetectorConfig, Kind, Manifest, Pattern, Signal, SourceLate, Timestamp, Verdict, VerdictId,
+    VerdictRecord,
 };
 
 /// The version of a verdict that no late call has amended.
@@ -48,6 +50,7 @@ pub(crate) struct State {
     pub(crate) fleet: Fleet,
     pub(crate) sources: Sources,
     pub(crate) memory: Memory,
+    pub(crate) sessions: Sessions,
 }
 
 impl From<State> for Detector {
@@ -98,6 +101,9 @@ impl Detector {
             (Kind::Heartbeat, Some(source)) => self.state.sources.beat(source, call.ts),
             _ => {}
         }
+        if call.kind == Kind::TaskEnd {
+            self.end_session(call);
+        }
         if !call.kind.is_call() {
             return None;
         }
@@ -105,7 +111,8 @@ impl Detector {
         self.state.sources.live(source, call.ts);
         let profile = self.profile(call);
         self.amend_silence(profile, call);
-        let State { config, thresholds, profiles, fleet, sources, memory, .. } = &mut self.state;
+        let session = self.enter_session(profile, call);
+        let State { config, thresholds, profiles, fleet, sources, memory, sessions, .. } = &mut self.state;
         let p = &mut profiles[profile];
         p.source = source;
         memory.see(&mut p.presence, call.ts);
@@ -138,6 +145,7 @@ impl Detector {
             calls_per_day,
             published.has_peers(),
         );
+        let session = sessions.call((p.key, session), (call, name), p.session_ctx(published, thresholds));
         let evidence = [
             Evidence {
                 before: volume.before,
@@ -145,7 +153,7 @@ impl Detector {
                 story: p.volume.story(volume.at, ts, volume_ctx),
             },
             Evidence { before: timing.before, now: timing.now, story: p.timing.story(&timing, timing_ctx) },
-            endpoint,
+            endpoint.beside(session),
         ];
         let watch = thresholds.watch;
         let score = combine::combine(&evidence, call.ts, watch);
@@ -162,6 +170,7 @@ impl Detector {
                         p.volume.quiet_at(volume.at, ts, allowed, volume_ctx)
                     }
                     Signal::Timing => part.expected,
+                    Signal::Endpoint if part.pattern == Pattern::Unfitting => part.expected,
                     Signal::Endpoint => {
                         let bits = combine::allowed(family, watch) + libm::log2(calls_per_day);
                         p.endpoints.quiet_share(endpoint.before.bits, bits, &published.endpoints)
@@ -191,6 +200,9 @@ impl Detector {
     /// Event time has reached `watermark`: no call older than it is expected. Call it in steps of 10 s at most.
     pub fn tick(&mut self, watermark: Timestamp) {
         self.state.memory.tick(watermark);
+        let State { fleet: Fleet { published, tally, .. }, sessions, .. } = &mut self.state;
+        sessions.tick(watermark, &published.sessions, &mut tally.sessions);
+        self.learn_ended_sessions();
         self.state.fleet.tick(watermark, &self.state.thresholds);
         self.look_at_silences(watermark);
     }
@@ -200,16 +212,48 @@ impl Detector {
         self.state.sources.tell_late(watermark)
     }
 
+    fn end_session(&mut self, call: &Call<'_>) {
+        let key = Key::new(call.identity.issuer.as_deref(), &call.identity.agent_id);
+        let State { fleet: Fleet { published, tally, .. }, sessions, .. } = &mut self.state;
+        sessions.end(key, call.identity.session_id.as_deref(), &published.sessions, &mut tally.sessions);
+        self.learn_ended_sessions();
+    }
+
+    /// The session of a call; one that is over closes before.
+    fn enter_session(&mut self, profile: usize, call: &Call<'_>) -> u64 {
+        let State { profiles, fleet: Fleet { published, tally, .. }, sessions, .. } = &mut self.state;
+        let p = &mut profiles[profile];
+        let (session, begins) = sessions.enter(p.key, call, &published.sessions, &mut tally.sessions);
+        p.endpoints.is_in(session, begins);
+        self.learn_ended_sessions();
+        session
+    }
+
+    /// What the sessions that have ended were like is part of what their agents are.
+    fn learn_ended_sessions(&mut self) {
+        while let Some(ended) = self.state.sessions.ended.pop() {
+            if let Some(agent) = self.find(ended.agent) {
+                let State { profiles, fleet, thresholds, .. } = &mut self.state;
+                let p = &mut profiles[agent];
+                let (alarm_days, tail) = (thresholds.session.days, &mut fleet.tally.sessions.tail);
+                p.endpoints.session_ended(ended.evidence, alarm_days, p.last, tail);
+            }
+        }
+    }
+
     /// A person ruled this agent's present evidence benign. Does nothing for an agent never seen.
     fn accept(&mut self, issuer: Option<&str>, agent_id: &str) {
         if let Some(i) = self.find(Key::new(issuer, agent_id)) {
-            let State { thresholds, profiles, fleet: Fleet { published, tally, .. }, .. } = &mut self.state;
+            let State { thresholds, profiles, fleet: Fleet { published, tally, .. }, sessions, .. } =
+                &mut self.state;
             let p = &mut profiles[i];
             p.volume.accept(p.declared.volume(published, thresholds), &mut tally.volume);
             p.timing.accept(Declared::timing(published, thresholds, &p.volume));
             p.endpoints.accept();
+            sessions.accept(p.key, &mut tally.sessions);
             p.rules.accept();
             p.suspect = false;
+            self.learn_ended_sessions();
         }
     }
 

@@ -11,6 +11,8 @@ use crate::Timestamp;
 use crate::combine::Thresholds;
 use crate::monitor::{Monitor, Widening};
 use crate::signal::endpoint::EndpointModel;
+use crate::signal::session::{SessionModel, SessionTally};
+use crate::signal::tail::PeerTail;
 use crate::signal::timing::TimingPrior;
 use crate::signal::volume::{VolumePrior, VolumeTally};
 
@@ -39,6 +41,8 @@ pub(crate) struct Published {
     pub(crate) volume: VolumePrior,
     pub(crate) timing: TimingPrior,
     pub(crate) endpoints: EndpointModel,
+    pub(crate) sessions: SessionModel,
+    pub(crate) session_tail: PeerTail,
     pub(crate) widening: Widening,
 }
 
@@ -54,6 +58,7 @@ impl Published {
 pub(crate) struct Tally {
     pub(crate) volume: VolumeTally,
     pub(crate) timing: TimingPrior,
+    pub(crate) sessions: SessionTally,
     /// First sights since the last publication.
     sights: Vec<u64>,
 }
@@ -81,6 +86,8 @@ impl Fleet {
         published.volume = tally.volume.prior();
         published.timing = tally.timing;
         published.widening = monitor.close(watermark, thresholds);
+        tally.sessions.publish(&mut published.sessions);
+        published.session_tail = tally.sessions.tail;
         for endpoint in tally.sights.drain(..) {
             published.endpoints.add(endpoint);
         }

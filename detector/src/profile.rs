@@ -13,7 +13,7 @@ use crate::rules::{Limits, Rules};
 use crate::signal::endpoint::Endpoints;
 use crate::signal::timing::Timing;
 use crate::signal::volume::Volume;
-use crate::signal::{timing, volume};
+use crate::signal::{session, timing, volume};
 use crate::silence::{self, Said};
 use crate::{DetectorConfig, Manifest, Timestamp};
 
@@ -143,6 +143,23 @@ impl Declared {
 }
 
 impl Profile {
+    /// What this agent's sessions are read against.
+    pub(crate) fn session_ctx<'a>(
+        &'a self,
+        fleet: &'a Published,
+        thresholds: &Thresholds,
+    ) -> session::Context<'a> {
+        session::Context {
+            model: &fleet.sessions,
+            version: fleet.version,
+            declared: &self.declared.endpoints,
+            rule: self.endpoints.session_rule(self.last, &fleet.session_tail),
+            alarm: thresholds.session,
+            is_established: self.presence.is_established(),
+            has_peers: fleet.has_peers(),
+        }
+    }
+
     pub(crate) fn new(
         (issuer, agent_id): (Option<&str>, &str),
         ts: Timestamp,

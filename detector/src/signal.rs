@@ -1,6 +1,7 @@
 //! What every signal tells the detector of one call. One signal, one file.
 
 pub(crate) mod endpoint;
+pub(crate) mod session;
 pub(crate) mod tail;
 pub(crate) mod timing;
 pub(crate) mod volume;
@@ -31,6 +32,11 @@ impl Strength {
     /// −log2 of the recurrences a day.
     pub(crate) fn level(self) -> f64 {
         self.bits - self.looks
+    }
+
+    /// The same as one of two groups that look; nothing is still nothing.
+    fn of_two(self) -> Self {
+        if self == Self::CALM { self } else { Self { looks: self.looks + 1.0, ..self } }
     }
 
     /// The stronger of two.
@@ -76,6 +82,18 @@ pub(crate) struct Evidence {
     /// and after it.
     pub(crate) now: Strength,
     pub(crate) story: Story,
+}
+
+impl Evidence {
+    /// This beside what another group of the same family says: the stronger counts, and they share what the family may say
+    /// for nothing.
+    pub(crate) fn beside(self, other: Option<Self>) -> Self {
+        let half = |e: Self| Self { before: e.before.of_two(), now: e.now.of_two(), ..e };
+        let (this, Some(other)) = (half(self), other.map(half)) else { return half(self) };
+        let is_others = other.now.level() > this.now.level() && other.story.pattern != Pattern::AsUsual;
+        let story = if is_others { other.story } else { this.story };
+        Self { before: this.before.max(other.before), now: this.now.max(other.now), story }
+    }
 }
 
 /// `n` observations whose weights are `own` and, of the rest, peers or prior.

@@ -64,6 +64,8 @@ pub enum Pattern {
     TooRegular,
     /// Endpoint: calls that this agent and its peers do not make.
     Foreign,
+    /// Endpoint: a call that does not go with the others of its session.
+    Unfitting,
 }
 
 impl Pattern {
@@ -81,6 +83,7 @@ impl Pattern {
             Self::OffBeat => "off_beat",
             Self::TooRegular => "too_regular",
             Self::Foreign => "foreign",
+            Self::Unfitting => "unfitting",
         }
     }
 }
@@ -111,15 +114,16 @@ pub struct Part {
     pub level: MicroBits,
     /// What the signal sees.
     pub pattern: Pattern,
-    /// What was seen: calls in the window for volume; the gap before this call in seconds for timing; for endpoint one, this call; for look-elsewhere, how many
-    /// occasions a day it accounts for.
+    /// What was seen: calls in the window for volume; the gap before this call in seconds for timing; for endpoint one, this call,
+    /// or peers' sessions that held an unfitting pair; for look-elsewhere, how many occasions a day it accounts for.
     pub observed: f64,
-    /// What was expected, in the unit of `observed`: for endpoint the chance that a call of this agent is to it.
+    /// What was expected, in the unit of `observed`: for endpoint the chance that a call of this agent is to it, or how many
+    /// sessions would hold the pair if its calls did not keep company.
     pub expected: f64,
     /// The band in which the expectation lies for all that is known: for volume the edges that evidence is measured
     /// against. Zero and zero where a signal has none.
     pub low: f64,
-    /// Its upper edge.
+    /// Its upper edge; of an unfitting pair the sessions with the call before.
     pub high: f64,
     /// When the deviation began, as far as the evidence tells: the change point. The call itself where nothing deviates.
     pub since: Timestamp,
@@ -285,6 +289,9 @@ impl VerdictRecord {
                 seconds(p.expected),
                 p.since,
             ),
+            Signal::Endpoint if p.pattern == Pattern::Unfitting => {
+                format!("{bits}: {} ({} sessions to compare with)", unfitting(&self.endpoint, p), h.n)
+            }
             Signal::Endpoint => format!(
                 "{bits}: `{}` is {} of what this agent calls by its own past and its peers'; {} would have been quiet \
                  ({basis})",
@@ -321,6 +328,19 @@ fn volume(p: &Part) -> String {
             p.since
         ),
     }
+}
+
+fn unfitting(endpoint: &str, p: &Part) -> String {
+    if p.high < 0.5 {
+        return format!("`{endpoint}` is not what sessions hold");
+    }
+    format!(
+        "`{endpoint}` does not go with what its session called: of {} sessions with the least fitting of it {} held both, where {} \
+         would be usual",
+        number(p.high.round()),
+        number(p.observed.round()),
+        number(p.expected),
+    )
 }
 
 fn timing(pattern: Pattern) -> &'static str {

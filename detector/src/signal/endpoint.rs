@@ -10,6 +10,8 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
+use super::session;
+use super::tail::{Group, PeerTail, Rule, Tail};
 use super::{Evidence, Story, Strength, history};
 use crate::Timestamp;
 use crate::stored::in_order;
@@ -27,6 +29,8 @@ const DECLARED_SHARE: f64 = 0.9;
 const HALF_LIFE_DAYS: f64 = 0.5;
 /// Weight with which a call under suspicion is learned (endpoint study §6, "soft, floor .1").
 const SUSPECT_WEIGHT: f32 = 0.1;
+/// Excursions of one agent's sessions that its peers learn from: none teaches them more.
+const TEACHES_EXCURSIONS_MAX: f64 = 20.0;
 /// Endpoints of the whole fleet that are told apart; past it a newcomer counts as never seen.
 const FLEET_ENDPOINTS_MAX: usize = 65_536;
 
@@ -77,12 +81,27 @@ pub(crate) struct Endpoints {
     last: Timestamp,
     /// When the CUSUM last left zero: where the deviation began.
     since: Timestamp,
+    born: Timestamp,
+    /// Sessions begun, the latest of them, and how unusual they were.
+    sessions: u32,
+    session: u64,
+    unfitting: Tail<f32>,
 }
 
 impl Endpoints {
     /// An agent first seen at `ts`.
     pub(crate) fn new(ts: Timestamp) -> Self {
-        Self { slots: ArrayVec::new(), calls: 0.0, sum: 0.0, last: ts, since: ts }
+        Self {
+            slots: ArrayVec::new(),
+            calls: 0.0,
+            sum: 0.0,
+            last: ts,
+            since: ts,
+            born: ts,
+            sessions: 0,
+            session: 0,
+            unfitting: Tail::default(),
+        }
     }
 
     /// Chance that this agent's next call is to `endpoint`.
@@ -148,6 +167,46 @@ impl Endpoints {
                 history: history(self.calls, self.calls / (self.calls + STRENGTH), has_peers),
             },
         }
+    }
+
+    /// How evidence of a session of this agent translates at `ts`, among such peers.
+    pub(crate) fn session_rule(&self, ts: Timestamp, peers: &PeerTail) -> Rule {
+        let (days, group) = self.session_group(ts);
+        self.unfitting.rule(group, days, 0.0, peers)
+    }
+
+    /// A session of this agent ended with so much evidence and was normal, as far as anybody knows. `alarm_days`: how often a
+    /// person may be asked for nothing.
+    pub(crate) fn session_ended(
+        &mut self,
+        evidence: f64,
+        alarm_days: f64,
+        ts: Timestamp,
+        peers: &mut PeerTail,
+    ) {
+        let (_, group) = self.session_group(ts);
+        let alarm = self.session_rule(ts, peers).evidence_once_in(alarm_days);
+        self.unfitting.raise(evidence, group);
+        let excess = self.unfitting.end(group, alarm);
+        if self.unfitting.excursions() <= TEACHES_EXCURSIONS_MAX {
+            peers.learn(excess);
+        }
+    }
+
+    fn session_group(&self, ts: Timestamp) -> (f64, Group) {
+        let days = ts.since(self.born).as_secs_f64() / 86_400.0;
+        (days, session::group((f64::from(self.sessions) + 1.0) / (days + 1.0)))
+    }
+
+    /// The agent's latest session, and whether it has just begun.
+    pub(crate) fn is_in(&mut self, session: u64, begins: bool) {
+        self.session = session;
+        self.sessions = self.sessions.saturating_add(u32::from(begins));
+    }
+
+    /// The agent's latest session.
+    pub(crate) fn session(&self) -> u64 {
+        self.session
     }
 
     /// How often a day the CUSUM of an agent that makes so many calls stands so high.

@@ -104,6 +104,11 @@ impl Rule {
         Strength::new(self.bits(evidence), self.per_day)
     }
 
+    /// What is under the threshold and recurs so many times as often as what reaches it.
+    pub(crate) fn under_threshold(&self, times: f64) -> Strength {
+        Strength::new(0.0, self.per_day * times)
+    }
+
     /// The evidence that recurs once in so many days.
     pub(crate) fn evidence_once_in(&self, days: f64) -> f64 {
         let looks = self.per_day * days;

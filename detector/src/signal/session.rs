@@ -1,0 +1,347 @@
+//! Sessions: does what an agent calls in one session go together, by what its peers' sessions hold?
+//!
+//! A hijacked agent seldom calls faster or anything unheard of; it calls what does not belong to its task. Three statistics
+//! say so before the call runs (endpoint study §1): the most surprising pair of endpoints, the surprise under a mixture of
+//! the sessions that were seen, and what the nearest of them lacks. None of them ever falls, so where normal sessions end
+//! calibrates them at every call. Names tell reading from writing: harm weighs more.
+
+mod calibration;
+mod model;
+mod open;
+mod verb;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::model::SessionModel;
+use self::open::Open;
+use super::tail::{Group, PeerTail, Rule};
+use super::{Alarm, Evidence, Story, history};
+use crate::hash::hash64;
+use crate::profile::Key;
+use crate::stored::in_order;
+use crate::verdict::Pattern;
+use crate::{Call, Timestamp};
+
+/// A session ends when its agent has not called in it for so long (study §8), or says that its task is over;
+const IDLE: Duration = Duration::from_mins(15);
+/// and one that never pauses ends after so long, that it be compared with its like.
+const LONGEST: Duration = Duration::from_hours(4);
+/// How often idle sessions are looked for.
+const SWEEP: Duration = Duration::from_mins(1);
+/// Endpoints that one session is told by.
+const DISTINCT_MAX: usize = 64;
+/// Sessions under way at once; beyond, new ones are not looked at.
+const OPEN_MAX: usize = 32_768;
+/// Closed sessions that the next version may learn from, and the normal ones that calibrate it (study §8).
+const CLOSED_MAX: usize = 4_096;
+const RING: usize = 512;
+/// A session that one in ten normal ones ends like is as usual; what is rarer is an excursion, in nats.
+const UNUSUAL: f64 = 0.1;
+const THRESHOLD: f64 = std::f64::consts::LN_10;
+/// Sessions from which normal ones are well enough known: what is beyond all of them is extrapolated, and newcomers' teach
+/// nothing more. Below, no session is rarer than one in so many (study §3: 100 to 150).
+const COMPARES_FROM: usize = 150;
+/// Sessions that a person was asked about and that wait for the answer; the oldest makes room.
+const PENDING_MAX: usize = 1_024;
+/// A session as unusual as this calibrates nothing, or an attack that is repeated would calibrate itself (study §6, alpha);
+/// one this usual teaches in full, and none under a tenth of that teaches at all (study §6).
+const CALIBRATES_FROM: f64 = 0.01;
+const TEACHES_FULLY_FROM: f64 = 0.05;
+const WEIGHT_MIN: f64 = 0.1;
+
+/// How often a session has called an endpoint, up to a few, and what harm that may do.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Seen {
+    endpoint: u64,
+    count: u8,
+    harm: f32,
+}
+
+/// A session that is over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Closed {
+    calls: Box<[Seen]>,
+    /// The chance that a normal session ends as it did.
+    chance: f64,
+    /// Whether its agent has been known for long enough to teach others.
+    is_established: bool,
+}
+
+impl Closed {
+    /// What it teaches: an attack that is repeated must not become what is normal (study §6, "soft, floor .1").
+    fn weight(&self) -> f64 {
+        let weight = (self.chance / TEACHES_FULLY_FROM).min(1.0);
+        if weight < WEIGHT_MIN { 0.0 } else { weight }
+    }
+
+    /// Its endpoints and counts in order of endpoint.
+    fn multiset(&self) -> impl Iterator<Item = (u64, u8)> {
+        let mut sorted: Vec<(u64, u8)> = self.calls.iter().map(|s| (s.endpoint, s.count)).collect();
+        sorted.sort_unstable();
+        sorted.into_iter()
+    }
+}
+
+/// One session and whose it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Live {
+    open: Open,
+    agent: Key,
+    began: Timestamp,
+    last: Timestamp,
+    /// The version of the fleet's model it was last read against.
+    model: u32,
+    is_established: bool,
+    /// It stood so high that a person is asked; and one ruled it benign.
+    is_alarmed: bool,
+    is_benign: bool,
+}
+
+/// A session has ended with so much evidence, in nats.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    pub(crate) agent: Key,
+    pub(crate) evidence: f64,
+}
+
+/// All sessions that are under way.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Sessions {
+    #[serde(serialize_with = "in_order")]
+    live: HashMap<u64, Live, FxBuildHasher>,
+    /// When idle ones were looked for last.
+    swept: Option<Timestamp>,
+    /// Whose sessions have ended, and with how much evidence, nats; for whoever keeps the agents' tails.
+    #[serde(skip)]
+    pub(crate) ended: Vec<Ended>,
+    /// Places of sessions that are over, for the next ones.
+    #[serde(skip)]
+    spare: Vec<Open>,
+}
+
+/// What closed sessions teach the next version of the model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SessionTally {
+    closed: Vec<Closed>,
+    /// Sessions that wait for a person's word, and whose they were.
+    pending: VecDeque<(Key, Closed)>,
+    ring: VecDeque<Closed>,
+    /// What excursions have been.
+    pub(crate) tail: PeerTail,
+}
+
+impl SessionTally {
+    /// The model learns what has closed since, in the order in which it did.
+    pub(crate) fn publish(&mut self, model: &mut SessionModel) {
+        if self.closed.is_empty() {
+            return;
+        }
+        // Names cost nothing: once there is enough to compare with, whoever sends sessions of many new ones teaches nobody.
+        let is_young = model.compared() < COMPARES_FROM;
+        for session in self.closed.drain(..).filter(|s| is_young || s.is_established) {
+            model.learn(&session);
+            if session.chance > CALIBRATES_FROM {
+                if self.ring.len() >= RING {
+                    self.ring.pop_front();
+                }
+                self.ring.push_back(session);
+            }
+        }
+        model.publish(self.ring.iter());
+    }
+}
+
+/// What a call is read against.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) model: &'a SessionModel,
+    pub(crate) version: u32,
+    /// Endpoints that the agent's manifest declares.
+    pub(crate) declared: &'a [u64],
+    /// What the agent's own sessions have been, as a rule for its evidence.
+    pub(crate) rule: Rule,
+    /// Where a person is asked about it.
+    pub(crate) alarm: Alarm,
+    /// Whether it is known for long enough to teach others.
+    pub(crate) is_established: bool,
+    pub(crate) has_peers: bool,
+}
+
+impl Sessions {
+    /// The session that `call` is in, and whether it begins with it. One that is over closes.
+    pub(crate) fn enter(
+        &mut self,
+        agent: Key,
+        call: &Call<'_>,
+        model: &SessionModel,
+        tally: &mut SessionTally,
+    ) -> (u64, bool) {
+        let key = key_of(agent, call.identity.session_id.as_deref());
+        let is_over = self
+            .live
+            .get(&key)
+            .is_some_and(|s| call.ts.since(s.last) > IDLE || call.ts.since(s.began) > LONGEST);
+        if is_over {
+            self.close(key, model, tally);
+        }
+        (key, !self.live.contains_key(&key))
+    }
+
+    /// Scores one call of `agent` to `endpoint` in the session `key`, before anything is known of how it went. None where
+    /// there are too many sessions.
+    pub(crate) fn call(
+        &mut self,
+        (agent, key): (Key, u64),
+        (call, endpoint): (&Call<'_>, u64),
+        ctx: Context<'_>,
+    ) -> Option<Evidence> {
+        if !self.live.contains_key(&key) {
+            if self.live.len() >= OPEN_MAX {
+                return None;
+            }
+            let mut open = self.spare.pop().unwrap_or_default();
+            open.reset(ctx.model, None);
+            let (ts, model) = (call.ts, ctx.version);
+            self.live.insert(
+                key,
+                Live {
+                    open,
+                    agent,
+                    began: ts,
+                    last: ts,
+                    model,
+                    is_established: false,
+                    is_alarmed: false,
+                    is_benign: false,
+                },
+            );
+        }
+        let live = self.live.get_mut(&key)?;
+        if live.model != ctx.version {
+            live.model = ctx.version;
+            live.open.rebuild(ctx.model, ctx.declared);
+        }
+        let before = ctx.model.chance(live.open.statistics());
+        let harm =
+            live.open.harm(endpoint).unwrap_or_else(|| verb::weight(&call.endpoint, call.method.as_deref()));
+        live.open.call(ctx.model, endpoint, harm, ctx.declared, None);
+        live.last = live.last.max(call.ts);
+        live.is_established = ctx.is_established;
+        let now = ctx.model.chance(live.open.statistics());
+        let evidence = live.evidence([before, now], ctx);
+        live.is_alarmed |= evidence.now.level() >= ctx.alarm.level;
+        Some(evidence)
+    }
+
+    /// What the session `key` has to say at `ts` without another call.
+    pub(crate) fn stand(&self, key: u64, ts: Timestamp, ctx: Context<'_>) -> Option<Evidence> {
+        let live = self.live.get(&key).filter(|live| ts.since(live.last) <= IDLE)?;
+        let chance = ctx.model.chance(live.open.statistics());
+        Some(live.evidence([chance; 2], ctx))
+    }
+
+    /// The agent says that its task is over.
+    pub(crate) fn end(
+        &mut self,
+        agent: Key,
+        session: Option<&str>,
+        model: &SessionModel,
+        tally: &mut SessionTally,
+    ) {
+        self.close(key_of(agent, session), model, tally);
+    }
+
+    /// Closes what has been idle for long at `watermark`, in order of their last calls.
+    pub(crate) fn tick(&mut self, watermark: Timestamp, model: &SessionModel, tally: &mut SessionTally) {
+        if self.swept.is_some_and(|last| watermark.since(last) < SWEEP) {
+            return;
+        }
+        self.swept = Some(watermark);
+        let idle = |s: &Live| watermark.since(s.last) > IDLE;
+        let mut over: Vec<(Timestamp, u64)> =
+            self.live.iter().filter(|(_, s)| idle(s)).map(|(key, s)| (s.last, *key)).collect();
+        over.sort_unstable();
+        for (_, key) in over {
+            self.close(key, model, tally);
+        }
+    }
+
+    /// A person ruled the agent's present evidence benign: its sessions that waited for that teach in full.
+    pub(crate) fn accept(&mut self, agent: Key, tally: &mut SessionTally) {
+        self.live.values_mut().filter(|s| s.agent == agent).for_each(|s| s.is_benign = true);
+        let (its, others) = tally.pending.drain(..).partition(|(whose, _)| *whose == agent);
+        tally.pending = others;
+        for (agent, session) in its {
+            self.learn(agent, Closed { chance: 1.0, ..session }, session.chance, tally);
+        }
+    }
+
+    fn close(&mut self, key: u64, model: &SessionModel, tally: &mut SessionTally) {
+        let Some(live) = self.live.remove(&key) else { return };
+        let Live { open, agent, is_established, is_alarmed, is_benign, .. } = live;
+        let chance = model.chance(open.statistics());
+        let session = Closed { calls: open.calls().into(), chance, is_established };
+        self.spare.push(open);
+        if !is_alarmed {
+            self.learn(agent, session, chance, tally);
+        } else if is_benign {
+            self.learn(agent, Closed { chance: 1.0, ..session }, chance, tally);
+        } else {
+            if tally.pending.len() >= PENDING_MAX {
+                tally.pending.pop_front();
+            }
+            tally.pending.push_back((agent, session));
+        }
+    }
+
+    fn learn(&mut self, agent: Key, session: Closed, ended_at: f64, tally: &mut SessionTally) {
+        if ended_at < UNUSUAL {
+            self.ended.push(Ended { agent, evidence: -ended_at.ln() });
+        }
+        if tally.closed.len() < CLOSED_MAX && !session.calls.is_empty() {
+            tally.closed.push(session);
+        }
+    }
+}
+
+impl Live {
+    fn evidence(&self, [before, now]: [f64; 2], ctx: Context<'_>) -> Evidence {
+        let strength = |chance: f64| {
+            if chance < UNUSUAL {
+                ctx.rule.strength(-chance.ln())
+            } else {
+                ctx.rule.under_threshold(chance / UNUSUAL)
+            }
+        };
+        let pair = self.open.strongest();
+        let n = ctx.model.compared() as f64;
+        Evidence {
+            before: strength(before),
+            now: strength(now),
+            story: Story {
+                pattern: if now < UNUSUAL { Pattern::Unfitting } else { Pattern::AsUsual },
+                observed: pair.map_or(0.0, |p| p.both),
+                expected: pair.map_or(0.0, |p| p.expected),
+                low: 0.0,
+                high: pair.map_or(0.0, |p| p.with),
+                window_ms: self.last.since(self.began).as_millis() as u64,
+                since: self.began,
+                history: history(n, 0.0, ctx.has_peers),
+            },
+        }
+    }
+}
+
+/// Where excursions begin for an agent of so many sessions a day: a session is one look.
+pub(crate) fn group(per_day: f64) -> Group {
+    Group { threshold: THRESHOLD, never_days: 1.0 / (UNUSUAL * per_day), groups: 1.0 }
+}
+
+fn key_of(agent: Key, session: Option<&str>) -> u64 {
+    session.map_or(0, |session| hash64(&[session])) ^ agent.hash()
+}

@@ -1,0 +1,185 @@
+//! What the sessions of all agents have held: how often each endpoint, which two together, and the kinds of session.
+
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
+use serde::{Deserialize, Serialize};
+
+use super::calibration::Ends;
+use super::open::Open;
+use super::{Closed, Seen};
+use crate::stored::in_order;
+
+/// Endpoints and pairs of them that are counted; what comes later is as new as what never came.
+const ENDPOINTS_MAX: usize = 4_096;
+const PAIRS_MAX: usize = 65_536;
+/// Kinds of session that are remembered; the least frequent make room (study §7: 256).
+pub(super) const TEMPLATES_MAX: usize = 256;
+/// Past so many sessions all counts are halved: what agents do is what they did lately (study §7: 2,000 at least).
+const SESSIONS_MAX: f64 = 4_000.0;
+/// Weight of what one endpoint alone lets expect of a pair, in sessions (study §1, kap).
+const PAIR_PRIOR: f64 = 5.0;
+/// What is believed of an endpoint that nobody has called, in sessions; of a declared one, and of one that is not.
+const NEW: f64 = 0.5;
+const DECLARED: f64 = 0.7;
+const UNDECLARED: f64 = 0.02;
+
+/// A kind of session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Template {
+    calls: Box<[(u64, u8)]>,
+    weight: f64,
+}
+
+/// The counts, and what is made of them for scoring.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SessionModel {
+    sessions: f64,
+    #[serde(serialize_with = "in_order")]
+    with: HashMap<u64, f64, FxBuildHasher>,
+    #[serde(serialize_with = "in_order")]
+    both: HashMap<u64, f64, FxBuildHasher>,
+    templates: Vec<Template>,
+    /// By endpoint: the templates that hold it and how often.
+    #[serde(serialize_with = "in_order")]
+    holders: HashMap<u64, Vec<(u16, u8)>, FxBuildHasher>,
+    /// Where normal sessions end by pair, kernel and coverage, and by the three together.
+    ends: [Ends; 3],
+    all_ends: Ends,
+}
+
+/// What is left out of the counts.
+pub(super) type LeftOut<'a> = Option<(&'a Closed, f64)>;
+
+/// How often two endpoints are called in one session.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Pair {
+    /// Sessions with the first, with both, and with both as the second alone lets expect.
+    pub(crate) with: f64,
+    pub(crate) both: f64,
+    pub(crate) expected: f64,
+    /// How surprising the second is after the first, bits.
+    pub(super) bits: f64,
+}
+
+impl SessionModel {
+    /// Sessions that normal ones are compared with.
+    pub(crate) fn compared(&self) -> usize {
+        self.all_ends.len()
+    }
+
+    pub(super) fn templates(&self) -> usize {
+        self.templates.len()
+    }
+
+    pub(super) fn template_weight(&self, t: usize) -> f64 {
+        self.templates[t].weight
+    }
+
+    pub(super) fn holders(&self, endpoint: u64) -> &[(u16, u8)] {
+        self.holders.get(&endpoint).map_or(&[], Vec::as_slice)
+    }
+
+    /// The template that is this session, if one is.
+    pub(super) fn template_of(&self, session: &Closed) -> Option<usize> {
+        self.templates.iter().position(|t| t.calls.iter().copied().eq(session.multiset()))
+    }
+
+    /// The share of sessions that hold `endpoint`, between 0 and 1.
+    pub(super) fn share(&self, endpoint: u64, declared: &[u64], without: LeftOut<'_>) -> f64 {
+        let new = match declared {
+            [] => NEW,
+            list if list.contains(&endpoint) => DECLARED,
+            _ => UNDECLARED,
+        };
+        let less = without.map_or(0.0, |(_, weight)| weight);
+        let with = self.with.get(&endpoint).copied().unwrap_or(0.0) - less;
+        ((with.max(0.0) + new) / (self.sessions - less + 1.0)).clamp(1e-9, 1.0)
+    }
+
+    /// `second` in a session that holds `first`. What is left out holds both.
+    pub(super) fn pair(&self, first: u64, second: u64, share: f64, without: LeftOut<'_>) -> Pair {
+        let less = without.map_or(0.0, |(_, weight)| weight);
+        let with = (self.with.get(&first).copied().unwrap_or(0.0) - less).max(0.0);
+        let both = (self.both.get(&pair_key(first, second)).copied().unwrap_or(0.0) - less).max(0.0);
+        let bits = -((both + PAIR_PRIOR * share) / (with + PAIR_PRIOR)).log2();
+        Pair { with, both, expected: with * share, bits: bits.max(0.0) }
+    }
+
+    /// The chance that a normal session ends with statistics as high; 1 while there is nothing to compare with.
+    pub(super) fn chance(&self, statistics: [f64; 3]) -> f64 {
+        self.all_ends.chance(self.decades(statistics))
+    }
+
+    fn decades(&self, statistics: [f64; 3]) -> f64 {
+        self.ends.iter().zip(statistics).map(|(ends, value)| -ends.chance(value).log10()).sum()
+    }
+
+    /// Learns a session with its weight.
+    pub(super) fn learn(&mut self, session: &Closed) {
+        let weight = session.weight();
+        if weight <= 0.0 {
+            return;
+        }
+        self.sessions += weight;
+        for (i, a) in session.calls.iter().enumerate() {
+            if self.with.len() < ENDPOINTS_MAX || self.with.contains_key(&a.endpoint) {
+                *self.with.entry(a.endpoint).or_default() += weight;
+            }
+            for b in &session.calls[..i] {
+                let key = pair_key(a.endpoint, b.endpoint);
+                if self.both.len() < PAIRS_MAX || self.both.contains_key(&key) {
+                    *self.both.entry(key).or_default() += weight;
+                }
+            }
+        }
+        if let Some(known) = self.template_of(session) {
+            self.templates[known].weight += weight;
+        } else {
+            if self.templates.len() >= TEMPLATES_MAX {
+                let weight = |t: &usize| self.templates[*t].weight;
+                let lightest = (0..self.templates.len()).min_by(|a, b| weight(a).total_cmp(&weight(b)));
+                self.templates.remove(lightest.unwrap_or(0));
+            }
+            self.templates.push(Template { calls: session.multiset().collect(), weight });
+        }
+        if self.sessions > SESSIONS_MAX {
+            self.halve();
+        }
+    }
+
+    fn halve(&mut self) {
+        self.sessions /= 2.0;
+        self.with.values_mut().for_each(|n| *n /= 2.0);
+        self.both.values_mut().for_each(|n| *n /= 2.0);
+        self.templates.iter_mut().for_each(|t| t.weight /= 2.0);
+    }
+
+    /// Takes stock: which templates hold what, and where each session of `ring` would have ended had it never been learned.
+    pub(super) fn publish<'a>(&mut self, ring: impl Iterator<Item = &'a Closed> + Clone) {
+        self.holders.clear();
+        for (t, template) in self.templates.iter().enumerate() {
+            for &(endpoint, count) in &template.calls {
+                self.holders.entry(endpoint).or_default().push((t as u16, count));
+            }
+        }
+        let ended: Vec<[f64; 3]> = ring.map(|session| self.end_without(session)).collect();
+        self.ends = std::array::from_fn(|k| Ends::of(ended.iter().map(|end| end[k])));
+        self.all_ends = Ends::of(ended.iter().map(|&end| self.decades(end)));
+    }
+
+    fn end_without(&self, session: &Closed) -> [f64; 3] {
+        let without = Some((session, session.weight()));
+        let mut open = Open::begin(self, without);
+        for &Seen { endpoint, count, harm } in &session.calls {
+            for _ in 0..count {
+                open.call(self, endpoint, harm, &[], without);
+            }
+        }
+        open.statistics()
+    }
+}
+
+/// A pair of endpoints, in whichever order; these are hashes already.
+fn pair_key(a: u64, b: u64) -> u64 {
+    a.min(b).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ a.max(b)
+}

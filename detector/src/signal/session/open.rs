@@ -1,0 +1,148 @@
+//! One session that is under way, call by call: pair, kernel and coverage (endpoint study §1).
+
+use serde::{Deserialize, Serialize};
+
+use super::model::{LeftOut, Pair, SessionModel};
+use super::{DISTINCT_MAX, Seen};
+
+/// Weight of "any endpoint by its share" beside the templates (study §1, kk).
+const KERNEL_PRIOR: f64 = 1.0;
+/// A call that repeats one costs this much of it, and only the first few repetitions do: how often is volume's.
+const REPEAT_COST: f64 = 0.5;
+const COUNT_MAX: u8 = 4;
+/// Weights of templates are relative to the best, which is brought back to 1 beyond this.
+const SCALE_MAX: f64 = 1e100;
+
+/// What a session holds so far, and how well each template explains it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Open {
+    calls: Vec<Seen>,
+    /// The largest surprise of an endpoint beside another, the sum of surprises under the mixture of templates, and what the
+    /// nearest template does not hold.
+    pair: f64,
+    kernel: f64,
+    coverage: f64,
+    /// By template: its weight after what it lacks was paid for, up to one factor; and by how much less than `cost` it lacks.
+    weights: Vec<f64>,
+    covered: Vec<f32>,
+    cost: f64,
+    strongest: Option<Pair>,
+}
+
+impl Open {
+    /// A session of which nothing has been called yet.
+    pub(super) fn begin(model: &SessionModel, without: LeftOut<'_>) -> Self {
+        let mut open = Self::default();
+        open.reset(model, without);
+        open
+    }
+
+    /// The same in the place of a session that is over.
+    pub(super) fn reset(&mut self, model: &SessionModel, without: LeftOut<'_>) {
+        let n = model.templates();
+        self.calls.clear();
+        (self.pair, self.kernel, self.coverage, self.cost, self.strongest) = (0.0, 0.0, 0.0, 0.0, None);
+        self.weights.clear();
+        self.weights.extend((0..n).map(|t| model.template_weight(t)));
+        self.covered.clear();
+        self.covered.resize(n, 0.0);
+        if let Some((session, weight)) = without
+            && let Some(own) = model.template_of(session)
+        {
+            let left = self.weights[own] - weight;
+            self.weights[own] = if left > 1e-9 { left } else { 0.0 };
+        }
+    }
+
+    /// The same session under another version of the model.
+    pub(super) fn rebuild(&mut self, model: &SessionModel, declared: &[u64]) {
+        let calls = std::mem::take(&mut self.calls);
+        self.reset(model, None);
+        for Seen { endpoint, count, harm } in calls {
+            for _ in 0..count {
+                self.call(model, endpoint, harm, declared, None);
+            }
+        }
+    }
+
+    pub(super) fn calls(&self) -> &[Seen] {
+        &self.calls
+    }
+
+    /// Pair, kernel and coverage; none of them ever falls.
+    pub(super) fn statistics(&self) -> [f64; 3] {
+        [self.pair, self.kernel, self.coverage]
+    }
+
+    /// The pair that surprises most.
+    pub(super) fn strongest(&self) -> Option<Pair> {
+        self.strongest
+    }
+
+    /// The harm of an endpoint that the session has called.
+    pub(super) fn harm(&self, endpoint: u64) -> Option<f32> {
+        self.calls.iter().find(|s| s.endpoint == endpoint).map(|s| s.harm)
+    }
+
+    /// One call more.
+    pub(super) fn call(
+        &mut self,
+        model: &SessionModel,
+        endpoint: u64,
+        harm: f32,
+        declared: &[u64],
+        without: LeftOut<'_>,
+    ) {
+        let at = self.calls.iter().position(|s| s.endpoint == endpoint);
+        let count = match at {
+            Some(at) if self.calls[at].count >= COUNT_MAX => return,
+            None if self.calls.len() >= DISTINCT_MAX => return,
+            Some(at) => {
+                self.calls[at].count += 1;
+                self.calls[at].count
+            }
+            None => 1,
+        };
+        let share = model.share(endpoint, declared, without);
+        let harm_bits = f64::from(harm);
+        if count == 1 {
+            self.surprise(model, endpoint, harm_bits, share, without);
+            self.calls.push(Seen { endpoint, count: 1, harm });
+        }
+        let cost = harm_bits * -share.log2() * if count == 1 { 1.0 } else { REPEAT_COST };
+        self.cost += cost;
+        for &(t, held) in model.holders(endpoint) {
+            if held >= count {
+                self.covered[usize::from(t)] += cost as f32;
+            }
+        }
+        // A template that is left out has no weight and explains nothing.
+        let covered = self.covered.iter().zip(&self.weights).filter(|(_, w)| **w > 0.0).map(|(c, _)| *c);
+        let most = covered.fold(0.0_f32, f32::max);
+        self.coverage = self.coverage.max(self.cost - f64::from(most));
+    }
+
+    /// An endpoint that the session has not called before.
+    fn surprise(&mut self, model: &SessionModel, endpoint: u64, harm: f64, share: f64, without: LeftOut<'_>) {
+        let alone = Pair { with: 0.0, both: 0.0, expected: 0.0, bits: -share.log2() };
+        let pairs = self.calls.iter().map(|first| model.pair(first.endpoint, endpoint, share, without));
+        let most = pairs.max_by(|a, b| a.bits.total_cmp(&b.bits)).unwrap_or(alone);
+        if harm * most.bits > self.pair {
+            (self.pair, self.strongest) = (harm * most.bits, Some(most));
+        }
+        let holders = model.holders(endpoint);
+        let hit: f64 = holders.iter().map(|&(t, _)| self.weights[usize::from(t)]).sum();
+        let (whole, best) =
+            self.weights.iter().fold((0.0, 0.0_f64), |(sum, best), w| (sum + w, best.max(*w)));
+        let best = if best > 0.0 { best } else { 1.0 };
+        let chance = (hit / best + KERNEL_PRIOR * share) / (whole / best + KERNEL_PRIOR);
+        self.kernel += harm * (-chance.log2()).max(0.0);
+        // Those without the endpoint pay its share, which is to say that those with it gain by as much.
+        for &(t, _) in holders {
+            self.weights[usize::from(t)] /= share;
+        }
+        if best / share > SCALE_MAX {
+            self.weights.iter_mut().for_each(|w| *w /= best);
+        }
+    }
+}
