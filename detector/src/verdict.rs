@@ -136,6 +136,26 @@ pub struct Part {
     pub quiet_at: f64,
 }
 
+impl Part {
+    /// An unfitting session in words: the last call that made it more unusual, which is `endpoint` if it is the one at `ts`.
+    pub fn unfitting(&self, endpoint: &str, ts: Timestamp) -> String {
+        let what = if self.since == ts {
+            format!("`{endpoint}`")
+        } else {
+            format!("a call of its session at {}", self.since)
+        };
+        let compared = format!("({} sessions to compare with)", self.history.n);
+        if self.high < 0.5 {
+            return format!("{what} makes a session of a kind not seen {compared}");
+        }
+        let [with, both, usual] = [self.high.round(), self.observed.round(), self.expected].map(number);
+        format!(
+            "{what} does not go with what its session called before: of {with} sessions that held the least fitting of it {both} \
+             held both, where {usual} would be usual {compared}"
+        )
+    }
+}
+
 /// A verdict's identity: 128 bits derived from its cause, so that saying it again after a crash says nothing new.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VerdictId(pub u128);
@@ -290,7 +310,7 @@ impl VerdictRecord {
                 p.since,
             ),
             Signal::Endpoint if p.pattern == Pattern::Unfitting => {
-                format!("{bits}: {} ({} sessions to compare with)", unfitting(&self.endpoint, p), h.n)
+                format!("{bits}: {}", p.unfitting(&self.endpoint, self.verdict.ts))
             }
             Signal::Endpoint => format!(
                 "{bits}: `{}` is {} of what this agent calls by its own past and its peers'; {} would have been quiet \
@@ -328,19 +348,6 @@ fn volume(p: &Part) -> String {
             p.since
         ),
     }
-}
-
-fn unfitting(endpoint: &str, p: &Part) -> String {
-    if p.high < 0.5 {
-        return format!("`{endpoint}` is not what sessions hold");
-    }
-    format!(
-        "`{endpoint}` does not go with what its session called: of {} sessions with the least fitting of it {} held both, where {} \
-         would be usual",
-        number(p.high.round()),
-        number(p.observed.round()),
-        number(p.expected),
-    )
 }
 
 fn timing(pattern: Pattern) -> &'static str {

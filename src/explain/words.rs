@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use detector::{MicroBits, Part, Pattern, RuleKind, Signal, VerdictRecord};
+use detector::{MicroBits, Part, Pattern, RuleKind, Signal, Timestamp, VerdictRecord};
 
 use super::Explanation;
 
@@ -21,7 +21,7 @@ impl fmt::Display for Explanation {
                 part.signal.as_str(),
                 format!("{:+.1}", part.level)
             )?;
-            writeln!(f, "      {}", sentence(part, &self.record.endpoint))?;
+            writeln!(f, "      {}", sentence(part, &self.record.endpoint, self.record.verdict.ts))?;
             writeln!(f, "      {}", basis(part))?;
         }
         self.quiet(f)
@@ -94,7 +94,7 @@ fn head(f: &mut fmt::Formatter<'_>, record: &VerdictRecord) -> fmt::Result {
 }
 
 /// What a signal saw and what it expected.
-fn sentence(part: &Part, endpoint: &str) -> String {
+fn sentence(part: &Part, endpoint: &str, ts: Timestamp) -> String {
     let since = format!("since {}", part.since);
     match (part.signal, part.pattern) {
         (Signal::Volume, Pattern::Ramp) => format!(
@@ -119,6 +119,7 @@ fn sentence(part: &Part, endpoint: &str) -> String {
             let seen = format!("{} between calls where {} is usual", gap(part.observed), gap(part.expected));
             if pattern == Pattern::AsUsual { seen } else { format!("{seen}, {since}") }
         }
+        (Signal::Endpoint, Pattern::Unfitting) => part.unfitting(&endpoint.escape_debug().to_string(), ts),
         (Signal::Endpoint | Signal::LookElsewhere, pattern) => {
             let share = percent(part.expected);
             let seen = format!(
@@ -131,7 +132,12 @@ fn sentence(part: &Part, endpoint: &str) -> String {
 }
 
 fn basis(part: &Part) -> String {
-    let (history, unit) = (part.history, if part.signal == Signal::Volume { "hours" } else { "calls" });
+    let unit = match (part.signal, part.pattern) {
+        (Signal::Volume, _) => "hours",
+        (_, Pattern::Unfitting) => "sessions",
+        _ => "calls",
+    };
+    let history = part.history;
     let [own, peers, prior] = [history.own, history.peers, history.prior].map(|share| share / 10);
     format!("{} {unit} of history: {own} % own, {peers} % peers, {prior} % prior", history.n)
 }
@@ -146,6 +152,9 @@ fn quiet(part: &Part) -> String {
             format!("at most {} in {}", calls(part.quiet_at), window(part.window_ms))
         }
         (Signal::Timing, _) => format!("about {} between calls", gap(part.quiet_at)),
+        (Signal::Endpoint, Pattern::Unfitting) => {
+            format!("about {} sessions that held both", number(part.quiet_at.ceil()))
+        }
         (Signal::Endpoint | Signal::LookElsewhere, _) if part.quiet_at >= 1.0 => {
             "no endpoint whatever: its earlier calls are enough".to_owned()
         }

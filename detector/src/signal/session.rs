@@ -8,6 +8,8 @@
 mod calibration;
 mod model;
 mod open;
+#[cfg(test)]
+mod tests;
 mod verb;
 
 use std::collections::VecDeque;
@@ -17,6 +19,7 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
+use self::model::Pair;
 pub(crate) use self::model::SessionModel;
 use self::open::Open;
 use super::tail::{Group, PeerTail, Rule};
@@ -94,6 +97,9 @@ struct Live {
     agent: Key,
     began: Timestamp,
     last: Timestamp,
+    /// The call that last made it more unusual, and what that kept least company with.
+    rose: Timestamp,
+    pair: Option<Pair>,
     /// The version of the fleet's model it was last read against.
     model: u32,
     is_established: bool,
@@ -207,19 +213,19 @@ impl Sessions {
             let mut open = self.spare.pop().unwrap_or_default();
             open.reset(ctx.model, None);
             let (ts, model) = (call.ts, ctx.version);
-            self.live.insert(
-                key,
-                Live {
-                    open,
-                    agent,
-                    began: ts,
-                    last: ts,
-                    model,
-                    is_established: false,
-                    is_alarmed: false,
-                    is_benign: false,
-                },
-            );
+            let live = Live {
+                open,
+                agent,
+                began: ts,
+                last: ts,
+                rose: ts,
+                pair: None,
+                model,
+                is_established: false,
+                is_alarmed: false,
+                is_benign: false,
+            };
+            self.live.insert(key, live);
         }
         let live = self.live.get_mut(&key)?;
         if live.model != ctx.version {
@@ -229,10 +235,13 @@ impl Sessions {
         let before = ctx.model.chance(live.open.statistics());
         let harm =
             live.open.harm(endpoint).unwrap_or_else(|| verb::weight(&call.endpoint, call.method.as_deref()));
-        live.open.call(ctx.model, endpoint, harm, ctx.declared, None);
+        let pair = live.open.call(ctx.model, endpoint, harm, ctx.declared, None);
         live.last = live.last.max(call.ts);
         live.is_established = ctx.is_established;
         let now = ctx.model.chance(live.open.statistics());
+        if now < before {
+            (live.rose, live.pair) = (call.ts, pair);
+        }
         let evidence = live.evidence([before, now], ctx);
         live.is_alarmed |= evidence.now.level() >= ctx.alarm.level;
         Some(evidence)
@@ -318,7 +327,7 @@ impl Live {
                 ctx.rule.under_threshold(chance / UNUSUAL)
             }
         };
-        let pair = self.open.strongest();
+        let pair = self.pair;
         let n = ctx.model.compared() as f64;
         Evidence {
             before: strength(before),
@@ -329,8 +338,8 @@ impl Live {
                 expected: pair.map_or(0.0, |p| p.expected),
                 low: 0.0,
                 high: pair.map_or(0.0, |p| p.with),
-                window_ms: self.last.since(self.began).as_millis() as u64,
-                since: self.began,
+                window_ms: self.last.since(self.rose).as_millis() as u64,
+                since: self.rose,
                 history: history(n, 0.0, ctx.has_peers),
             },
         }

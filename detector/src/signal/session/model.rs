@@ -167,7 +167,7 @@ impl SessionModel {
         self.all_ends = Ends::of(ended.iter().map(|&end| self.decades(end)));
     }
 
-    fn end_without(&self, session: &Closed) -> [f64; 3] {
+    pub(super) fn end_without(&self, session: &Closed) -> [f64; 3] {
         let without = Some((session, session.weight()));
         let mut open = Open::begin(self, without);
         for &Seen { endpoint, count, harm } in &session.calls {

@@ -26,7 +26,6 @@ pub(super) struct Open {
     weights: Vec<f64>,
     covered: Vec<f32>,
     cost: f64,
-    strongest: Option<Pair>,
 }
 
 impl Open {
@@ -41,7 +40,7 @@ impl Open {
     pub(super) fn reset(&mut self, model: &SessionModel, without: LeftOut<'_>) {
         let n = model.templates();
         self.calls.clear();
-        (self.pair, self.kernel, self.coverage, self.cost, self.strongest) = (0.0, 0.0, 0.0, 0.0, None);
+        (self.pair, self.kernel, self.coverage, self.cost) = (0.0, 0.0, 0.0, 0.0);
         self.weights.clear();
         self.weights.extend((0..n).map(|t| model.template_weight(t)));
         self.covered.clear();
@@ -74,17 +73,12 @@ impl Open {
         [self.pair, self.kernel, self.coverage]
     }
 
-    /// The pair that surprises most.
-    pub(super) fn strongest(&self) -> Option<Pair> {
-        self.strongest
-    }
-
     /// The harm of an endpoint that the session has called.
     pub(super) fn harm(&self, endpoint: u64) -> Option<f32> {
         self.calls.iter().find(|s| s.endpoint == endpoint).map(|s| s.harm)
     }
 
-    /// One call more.
+    /// One call more. Gives what its endpoint, new to the session, keeps least company with.
     pub(super) fn call(
         &mut self,
         model: &SessionModel,
@@ -92,11 +86,11 @@ impl Open {
         harm: f32,
         declared: &[u64],
         without: LeftOut<'_>,
-    ) {
+    ) -> Option<Pair> {
         let at = self.calls.iter().position(|s| s.endpoint == endpoint);
         let count = match at {
-            Some(at) if self.calls[at].count >= COUNT_MAX => return,
-            None if self.calls.len() >= DISTINCT_MAX => return,
+            Some(at) if self.calls[at].count >= COUNT_MAX => return None,
+            None if self.calls.len() >= DISTINCT_MAX => return None,
             Some(at) => {
                 self.calls[at].count += 1;
                 self.calls[at].count
@@ -105,8 +99,9 @@ impl Open {
         };
         let share = model.share(endpoint, declared, without);
         let harm_bits = f64::from(harm);
+        let mut pair = None;
         if count == 1 {
-            self.surprise(model, endpoint, harm_bits, share, without);
+            pair = Some(self.surprise(model, endpoint, harm_bits, share, without));
             self.calls.push(Seen { endpoint, count: 1, harm });
         }
         let cost = harm_bits * -share.log2() * if count == 1 { 1.0 } else { REPEAT_COST };
@@ -120,16 +115,22 @@ impl Open {
         let covered = self.covered.iter().zip(&self.weights).filter(|(_, w)| **w > 0.0).map(|(c, _)| *c);
         let most = covered.fold(0.0_f32, f32::max);
         self.coverage = self.coverage.max(self.cost - f64::from(most));
+        pair
     }
 
-    /// An endpoint that the session has not called before.
-    fn surprise(&mut self, model: &SessionModel, endpoint: u64, harm: f64, share: f64, without: LeftOut<'_>) {
+    /// An endpoint that the session has not called before, and what it keeps least company with.
+    fn surprise(
+        &mut self,
+        model: &SessionModel,
+        endpoint: u64,
+        harm: f64,
+        share: f64,
+        without: LeftOut<'_>,
+    ) -> Pair {
         let alone = Pair { with: 0.0, both: 0.0, expected: 0.0, bits: -share.log2() };
         let pairs = self.calls.iter().map(|first| model.pair(first.endpoint, endpoint, share, without));
         let most = pairs.max_by(|a, b| a.bits.total_cmp(&b.bits)).unwrap_or(alone);
-        if harm * most.bits > self.pair {
-            (self.pair, self.strongest) = (harm * most.bits, Some(most));
-        }
+        self.pair = self.pair.max(harm * most.bits);
         let holders = model.holders(endpoint);
         let hit: f64 = holders.iter().map(|&(t, _)| self.weights[usize::from(t)]).sum();
         let (whole, best) =
@@ -144,5 +145,6 @@ impl Open {
         if best / share > SCALE_MAX {
             self.weights.iter_mut().for_each(|w| *w /= best);
         }
+        most
     }
 }
