@@ -155,6 +155,7 @@ impl Profile {
             declared: &self.declared.endpoints,
             rule: self.endpoints.session_rule(self.last, &fleet.session_tail),
             alarm: thresholds.session,
+            endpoints: &self.endpoints,
             is_established: self.presence.is_established(),
             has_peers: fleet.has_peers(),
         }

@@ -19,9 +19,9 @@ use crate::exit;
 use crate::simulate::{Fleet, FleetSpec};
 
 /// A recorded session without an attack in which the agent does what it never did before.
-const UNUSUAL: &str = "s-37e8f23e46655003";
+const UNUSUAL: &str = "s-0d7e55ffa1a7882e";
 /// A recorded session that was hijacked by a prompt injection.
-const HIJACKED: &str = "s-c5f108fd08f9057d";
+const HIJACKED: &str = "s-46632638fdfde05c";
 /// Calls a request carries while logs are played.
 const BATCH: usize = 250;
 /// Simulated agents, for how long, and the seed that makes one of them run away.

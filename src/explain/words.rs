@@ -152,6 +152,7 @@ fn quiet(part: &Part) -> String {
             format!("at most {} in {}", calls(part.quiet_at), window(part.window_ms))
         }
         (Signal::Timing, _) => format!("about {} between calls", gap(part.quiet_at)),
+        (Signal::Endpoint, Pattern::Unfitting) if part.high < 0.5 => "a session as others are".to_owned(),
         (Signal::Endpoint, Pattern::Unfitting) => {
             format!("about {} sessions that held both", number(part.quiet_at.ceil()))
         }

@@ -56,7 +56,7 @@ fn every_verdict_is_explained_also_one_that_led_to_nothing() {
     let level = flagged["verdict"]["level"].as_f64().expect("a level");
     assert!(level >= flagged["budgets"]["step_up"].as_f64().expect("bits"), "{flagged}");
     let endpoint = family(&flagged, "endpoint");
-    assert_eq!(endpoint["pattern"], "foreign");
+    assert_eq!(endpoint["pattern"], "unfitting");
     // Level and parts are rounded to the millionth each for itself.
     let own = endpoint["level"].as_f64().expect("a level");
     assert!((own - level).abs() < 1e-5, "the winner's level is the verdict's: {endpoint}");
@@ -70,7 +70,8 @@ fn every_verdict_is_explained_also_one_that_led_to_nothing() {
     assert!(volume["since"].is_string(), "{volume}");
 
     let text = printed(&command(&tocsin, &["--issuer", ISSUER, "--at", at]));
-    for said in ["wire_money", "crossed by", "foreign", "volume", "timing", "it would have been quiet with"] {
+    for said in ["wire_money", "crossed by", "unfitting", "volume", "timing", "it would have been quiet with"]
+    {
         assert!(text.contains(said), "{said}: {text}");
     }
     let json = printed(&command(&tocsin, &["--issuer", ISSUER, "--at", at, "--json"]));

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
-use super::session;
+use super::session::{self, SessionModel};
 use super::tail::{Group, PeerTail, Rule, Tail};
 use super::{Evidence, Story, Strength, history};
 use crate::Timestamp;
@@ -196,6 +196,15 @@ impl Endpoints {
     fn session_group(&self, ts: Timestamp) -> (f64, Group) {
         let days = ts.since(self.born).as_secs_f64() / 86_400.0;
         (days, session::group((f64::from(self.sessions) + 1.0) / (days + 1.0)))
+    }
+
+    /// Whether most of what this agent has called is what others' sessions hold: an agent of a kind of its own has no peers.
+    pub(crate) fn has_peers(&self, model: &SessionModel) -> bool {
+        let calls = |is_known: bool| {
+            let slots = self.slots.iter().filter(|s| model.knows(s.endpoint) == is_known);
+            slots.map(|s| s.calls).sum::<f32>()
+        };
+        calls(true) > calls(false)
     }
 
     /// The agent's latest session, and whether it has just begun.

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use self::model::Pair;
 pub(crate) use self::model::SessionModel;
 use self::open::Open;
+use super::endpoint::Endpoints;
 use super::tail::{Group, PeerTail, Rule};
 use super::{Alarm, Evidence, Story, history};
 use crate::hash::hash64;
@@ -102,10 +103,21 @@ struct Live {
     pair: Option<Pair>,
     /// The version of the fleet's model it was last read against.
     model: u32,
+    /// Its agent is of a kind that the model knows; else there is nothing to compare with, and all there is to learn.
+    has_peers: bool,
     is_established: bool,
-    /// It stood so high that a person is asked; and one ruled it benign.
-    is_alarmed: bool,
-    is_benign: bool,
+    ruling: Ruling,
+}
+
+/// What a person has to say of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Ruling {
+    /// Nothing: nobody is asked.
+    None,
+    /// It stood so high that one is asked, and the answer is out.
+    Awaited,
+    /// That it is normal.
+    Benign,
 }
 
 /// A session has ended with so much evidence, in nats.
@@ -173,6 +185,8 @@ pub(crate) struct Context<'a> {
     pub(crate) rule: Rule,
     /// Where a person is asked about it.
     pub(crate) alarm: Alarm,
+    /// What the agent called before.
+    pub(crate) endpoints: &'a Endpoints,
     /// Whether it is known for long enough to teach others.
     pub(crate) is_established: bool,
     pub(crate) has_peers: bool,
@@ -221,9 +235,9 @@ impl Sessions {
                 rose: ts,
                 pair: None,
                 model,
+                has_peers: ctx.endpoints.has_peers(ctx.model),
                 is_established: false,
-                is_alarmed: false,
-                is_benign: false,
+                ruling: Ruling::None,
             };
             self.live.insert(key, live);
         }
@@ -232,25 +246,27 @@ impl Sessions {
             live.model = ctx.version;
             live.open.rebuild(ctx.model, ctx.declared);
         }
-        let before = ctx.model.chance(live.open.statistics());
+        let before = live.chance(ctx.model);
         let harm =
             live.open.harm(endpoint).unwrap_or_else(|| verb::weight(&call.endpoint, call.method.as_deref()));
         let pair = live.open.call(ctx.model, endpoint, harm, ctx.declared, None);
         live.last = live.last.max(call.ts);
         live.is_established = ctx.is_established;
-        let now = ctx.model.chance(live.open.statistics());
+        let now = live.chance(ctx.model);
         if now < before {
             (live.rose, live.pair) = (call.ts, pair);
         }
         let evidence = live.evidence([before, now], ctx);
-        live.is_alarmed |= evidence.now.level() >= ctx.alarm.level;
+        if live.ruling == Ruling::None && evidence.now.level() >= ctx.alarm.level {
+            live.ruling = Ruling::Awaited;
+        }
         Some(evidence)
     }
 
     /// What the session `key` has to say at `ts` without another call.
     pub(crate) fn stand(&self, key: u64, ts: Timestamp, ctx: Context<'_>) -> Option<Evidence> {
         let live = self.live.get(&key).filter(|live| ts.since(live.last) <= IDLE)?;
-        let chance = ctx.model.chance(live.open.statistics());
+        let chance = live.chance(ctx.model);
         Some(live.evidence([chance; 2], ctx))
     }
 
@@ -282,7 +298,7 @@ impl Sessions {
 
     /// A person ruled the agent's present evidence benign: its sessions that waited for that teach in full.
     pub(crate) fn accept(&mut self, agent: Key, tally: &mut SessionTally) {
-        self.live.values_mut().filter(|s| s.agent == agent).for_each(|s| s.is_benign = true);
+        self.live.values_mut().filter(|s| s.agent == agent).for_each(|s| s.ruling = Ruling::Benign);
         let (its, others) = tally.pending.drain(..).partition(|(whose, _)| *whose == agent);
         tally.pending = others;
         for (agent, session) in its {
@@ -292,19 +308,19 @@ impl Sessions {
 
     fn close(&mut self, key: u64, model: &SessionModel, tally: &mut SessionTally) {
         let Some(live) = self.live.remove(&key) else { return };
-        let Live { open, agent, is_established, is_alarmed, is_benign, .. } = live;
-        let chance = model.chance(open.statistics());
+        let chance = live.chance(model);
+        let Live { open, agent, is_established, ruling, .. } = live;
         let session = Closed { calls: open.calls().into(), chance, is_established };
         self.spare.push(open);
-        if !is_alarmed {
-            self.learn(agent, session, chance, tally);
-        } else if is_benign {
-            self.learn(agent, Closed { chance: 1.0, ..session }, chance, tally);
-        } else {
-            if tally.pending.len() >= PENDING_MAX {
-                tally.pending.pop_front();
+        match ruling {
+            Ruling::None => self.learn(agent, session, chance, tally),
+            Ruling::Benign => self.learn(agent, Closed { chance: 1.0, ..session }, chance, tally),
+            Ruling::Awaited => {
+                if tally.pending.len() >= PENDING_MAX {
+                    tally.pending.pop_front();
+                }
+                tally.pending.push_back((agent, session));
             }
-            tally.pending.push_back((agent, session));
         }
     }
 
@@ -319,6 +335,11 @@ impl Sessions {
 }
 
 impl Live {
+    /// The chance that a normal session ends as this one stands.
+    fn chance(&self, model: &SessionModel) -> f64 {
+        if self.has_peers { model.chance(self.open.statistics()) } else { 1.0 }
+    }
+
     fn evidence(&self, [before, now]: [f64; 2], ctx: Context<'_>) -> Evidence {
         let strength = |chance: f64| {
             if chance < UNUSUAL {

@@ -123,8 +123,14 @@ fn other_patterns_in_words() {
         ramp,
         part(Signal::Timing, Pattern::Irregular, 8.0, 4_000.0, 9_000.0),
         part(Signal::Endpoint, Pattern::Foreign, 30.0, 1.0, 0.5),
+        Part { high: 201.0, quiet_at: 7.1, ..part(Signal::Endpoint, Pattern::Unfitting, 9.0, 0.0, 7.1) },
+        Part {
+            since: time("2026-11-22T03:02:10.5Z"),
+            ..part(Signal::Endpoint, Pattern::Unfitting, 9.0, 0.0, 0.0)
+        },
     ];
-    let said = parts.map(|part| format!("{}\n  quiet with {}", sentence(&part, "search"), quiet(&part)));
+    let ts = time("2026-11-22T03:02:10.5Z");
+    let said = parts.map(|part| format!("{}\n  quiet with {}", sentence(&part, "search", ts), quiet(&part)));
     insta::assert_snapshot!(said.join("\n"));
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::http::{self, Answer};
 use super::tocsin::{GATEWAY, ISSUER, OPERATOR, Tocsin};
-use super::totp;
+use super::{totp, wait};
 
 /// How often a stranger act is tried before it must have been noticed.
 const TRIES_MAX: u32 = 40;
@@ -41,7 +41,12 @@ impl Agent {
             })
             .collect();
         let lines: Vec<String> = lines.into_iter().rev().collect();
-        tocsin.append(&(lines.join("\n") + "\n")).expect("an answer").expect(200);
+        let lines = lines.join("\n") + "\n";
+        // Where many agents have a history, more lines come at once than a source may send in a second.
+        let answer = wait::until(Duration::from_mins(1), || {
+            Some(tocsin.append(&lines).expect("an answer")).filter(|answer| answer.status != 429)
+        });
+        answer.expect("room for a history").expect(200);
         Self { name, now, acts: 0 }
     }
 

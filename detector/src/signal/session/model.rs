@@ -16,6 +16,8 @@ const PAIRS_MAX: usize = 65_536;
 pub(super) const TEMPLATES_MAX: usize = 256;
 /// Past so many sessions all counts are halved: what agents do is what they did lately (study §7: 2,000 at least).
 const SESSIONS_MAX: f64 = 4_000.0;
+/// Sessions with an endpoint from which it is known what goes with it.
+const KNOWN_FROM: f64 = 20.0;
 /// Weight of what one endpoint alone lets expect of a pair, in sessions (study §1, kap).
 const PAIR_PRIOR: f64 = 5.0;
 /// What is believed of an endpoint that nobody has called, in sessions; of a declared one, and of one that is not.
@@ -65,6 +67,11 @@ impl SessionModel {
     /// Sessions that normal ones are compared with.
     pub(crate) fn compared(&self) -> usize {
         self.all_ends.len()
+    }
+
+    /// Whether enough sessions held `endpoint` to know what goes with it.
+    pub(crate) fn knows(&self, endpoint: u64) -> bool {
+        self.with.get(&endpoint).is_some_and(|sessions| *sessions >= KNOWN_FROM)
     }
 
     pub(super) fn templates(&self) -> usize {

@@ -15,7 +15,9 @@ fn closed(calls: &[(u64, u8)]) -> Closed {
 
 fn statistics(model: &SessionModel, calls: &[u64]) -> [f64; 3] {
     let mut open = Open::begin(model, None);
-    calls.iter().for_each(|&endpoint| open.call(model, endpoint, 1.0, &[], None));
+    for &endpoint in calls {
+        open.call(model, endpoint, 1.0, &[], None);
+    }
     open.statistics()
 }
 
@@ -79,7 +81,9 @@ proptest! {
             before = now;
         }
         let mut moved = Open::begin(&first, None);
-        calls.iter().for_each(|&endpoint| moved.call(&first, endpoint, 1.0, &[], None));
+        for &endpoint in &calls {
+            moved.call(&first, endpoint, 1.0, &[], None);
+        }
         moved.rebuild(&model, &[]);
         // Repeated calls are counted where they were first made; coverage may see them in another order.
         prop_assert!((moved.statistics()[0] - before[0]).abs() < 1e-9);
@@ -145,4 +149,22 @@ fn an_attack_that_is_repeated_does_not_become_what_is_normal_and_a_benign_word_m
     }
     let after: Vec<f64> = (0..12).map(|a| stream.session(&format!("a{a}"), &["read", "pay"])).collect();
     assert!(share(&after) < 0.1, "{after:?}");
+}
+
+#[test]
+fn agents_of_a_new_kind_are_compared_with_nobody_until_their_kind_is_known() {
+    let detector = crate::Detector::new(crate::DetectorConfig::default(), &[]);
+    let mut stream = Stream { detector, ts: START, n: 0 };
+    for i in 0..600 {
+        stream.session(&format!("a{}", i % 12), [&["read", "reply"][..], &["list", "pay"]][i % 2]);
+    }
+    let mut most = f64::NEG_INFINITY;
+    for i in 0..300 {
+        let new = [&["fetch_scan", "bill"][..], &["fetch_scan"]][i % 2];
+        most = most.max(stream.session(&format!("new{}", i % 3), new));
+    }
+    let watch = crate::Budgets::default().watch().as_bits();
+    assert!(most < watch, "{most}");
+    // By now it is known that they do not pay.
+    assert!(stream.session("new1", &["fetch_scan", "pay"]) >= watch);
 }
