@@ -103,6 +103,8 @@ struct Live {
     pair: Option<Pair>,
     /// The version of the fleet's model it was last read against.
     model: u32,
+    /// The chance that a normal session ends as this one stands.
+    chance: f64,
     /// Its agent is of a kind that the model knows; else there is nothing to compare with, and all there is to learn.
     has_peers: bool,
     is_established: bool,
@@ -235,6 +237,7 @@ impl Sessions {
                 rose: ts,
                 pair: None,
                 model,
+                chance: 1.0,
                 has_peers: ctx.endpoints.has_peers(ctx.model),
                 is_established: false,
                 ruling: Ruling::None,
@@ -245,14 +248,18 @@ impl Sessions {
         if live.model != ctx.version {
             live.model = ctx.version;
             live.open.rebuild(ctx.model, ctx.declared);
+            live.compare(ctx.model);
         }
-        let before = live.chance(ctx.model);
+        let (before, held) = (live.chance, live.open.statistics());
         let harm =
             live.open.harm(endpoint).unwrap_or_else(|| verb::weight(&call.endpoint, call.method.as_deref()));
         let pair = live.open.call(ctx.model, endpoint, harm, ctx.declared, None);
         live.last = live.last.max(call.ts);
         live.is_established = ctx.is_established;
-        let now = live.chance(ctx.model);
+        if live.open.statistics() != held {
+            live.compare(ctx.model);
+        }
+        let now = live.chance;
         if now < before {
             (live.rose, live.pair) = (call.ts, pair);
         }
@@ -266,8 +273,7 @@ impl Sessions {
     /// What the session `key` has to say at `ts` without another call.
     pub(crate) fn stand(&self, key: u64, ts: Timestamp, ctx: Context<'_>) -> Option<Evidence> {
         let live = self.live.get(&key).filter(|live| ts.since(live.last) <= IDLE)?;
-        let chance = live.chance(ctx.model);
-        Some(live.evidence([chance; 2], ctx))
+        Some(live.evidence([live.chance; 2], ctx))
     }
 
     /// The agent says that its task is over.
@@ -307,9 +313,9 @@ impl Sessions {
     }
 
     fn close(&mut self, key: u64, model: &SessionModel, tally: &mut SessionTally) {
-        let Some(live) = self.live.remove(&key) else { return };
-        let chance = live.chance(model);
-        let Live { open, agent, is_established, ruling, .. } = live;
+        let Some(mut live) = self.live.remove(&key) else { return };
+        live.compare(model);
+        let Live { open, chance, agent, is_established, ruling, .. } = live;
         let session = Closed { calls: open.calls().into(), chance, is_established };
         self.spare.push(open);
         match ruling {
@@ -326,7 +332,7 @@ impl Sessions {
 
     fn learn(&mut self, agent: Key, session: Closed, ended_at: f64, tally: &mut SessionTally) {
         if ended_at < UNUSUAL {
-            self.ended.push(Ended { agent, evidence: -ended_at.ln() });
+            self.ended.push(Ended { agent, evidence: -libm::log(ended_at) });
         }
         if tally.closed.len() < CLOSED_MAX && !session.calls.is_empty() {
             tally.closed.push(session);
@@ -335,15 +341,15 @@ impl Sessions {
 }
 
 impl Live {
-    /// The chance that a normal session ends as this one stands.
-    fn chance(&self, model: &SessionModel) -> f64 {
-        if self.has_peers { model.chance(self.open.statistics()) } else { 1.0 }
+    /// Compares it as it stands with where normal sessions end.
+    fn compare(&mut self, model: &SessionModel) {
+        self.chance = if self.has_peers { model.chance(self.open.statistics()) } else { 1.0 };
     }
 
     fn evidence(&self, [before, now]: [f64; 2], ctx: Context<'_>) -> Evidence {
         let strength = |chance: f64| {
             if chance < UNUSUAL {
-                ctx.rule.strength(-chance.ln())
+                ctx.rule.strength(-libm::log(chance))
             } else {
                 ctx.rule.under_threshold(chance / UNUSUAL)
             }

@@ -28,6 +28,8 @@ const UNDECLARED: f64 = 0.02;
 /// A kind of session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Template {
+    /// A hash of its calls.
+    key: u64,
     calls: Box<[(u64, u8)]>,
     weight: f64,
 }
@@ -88,7 +90,8 @@ impl SessionModel {
 
     /// The template that is this session, if one is.
     pub(super) fn template_of(&self, session: &Closed) -> Option<usize> {
-        self.templates.iter().position(|t| t.calls.iter().copied().eq(session.multiset()))
+        let key = multiset_key(session);
+        self.templates.iter().position(|t| t.key == key)
     }
 
     /// The share of sessions that hold `endpoint`, between 0 and 1.
@@ -108,7 +111,7 @@ impl SessionModel {
         let less = without.map_or(0.0, |(_, weight)| weight);
         let with = (self.with.get(&first).copied().unwrap_or(0.0) - less).max(0.0);
         let both = (self.both.get(&pair_key(first, second)).copied().unwrap_or(0.0) - less).max(0.0);
-        let bits = -((both + PAIR_PRIOR * share) / (with + PAIR_PRIOR)).log2();
+        let bits = -libm::log2((both + PAIR_PRIOR * share) / (with + PAIR_PRIOR));
         Pair { with, both, expected: with * share, bits: bits.max(0.0) }
     }
 
@@ -118,7 +121,7 @@ impl SessionModel {
     }
 
     fn decades(&self, statistics: [f64; 3]) -> f64 {
-        self.ends.iter().zip(statistics).map(|(ends, value)| -ends.chance(value).log10()).sum()
+        self.ends.iter().zip(statistics).map(|(ends, value)| -libm::log10(ends.chance(value))).sum()
     }
 
     /// Learns a session with its weight.
@@ -147,7 +150,11 @@ impl SessionModel {
                 let lightest = (0..self.templates.len()).min_by(|a, b| weight(a).total_cmp(&weight(b)));
                 self.templates.remove(lightest.unwrap_or(0));
             }
-            self.templates.push(Template { calls: session.multiset().collect(), weight });
+            self.templates.push(Template {
+                key: multiset_key(session),
+                calls: session.multiset().collect(),
+                weight,
+            });
         }
         if self.sessions > SESSIONS_MAX {
             self.halve();
@@ -189,4 +196,11 @@ impl SessionModel {
 /// A pair of endpoints, in whichever order; these are hashes already.
 fn pair_key(a: u64, b: u64) -> u64 {
     a.min(b).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ a.max(b)
+}
+
+/// Of endpoints, which are hashes already, and how often each was called.
+fn multiset_key(session: &Closed) -> u64 {
+    session.multiset().fold(0, |key: u64, (endpoint, count)| {
+        (key.rotate_left(5) ^ endpoint.wrapping_add(u64::from(count))).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+    })
 }

@@ -104,7 +104,7 @@ impl Open {
             pair = Some(self.surprise(model, endpoint, harm_bits, share, without));
             self.calls.push(Seen { endpoint, count: 1, harm });
         }
-        let cost = harm_bits * -share.log2() * if count == 1 { 1.0 } else { REPEAT_COST };
+        let cost = harm_bits * -libm::log2(share) * if count == 1 { 1.0 } else { REPEAT_COST };
         self.cost += cost;
         for &(t, held) in model.holders(endpoint) {
             if held >= count {
@@ -127,7 +127,7 @@ impl Open {
         share: f64,
         without: LeftOut<'_>,
     ) -> Pair {
-        let alone = Pair { with: 0.0, both: 0.0, expected: 0.0, bits: -share.log2() };
+        let alone = Pair { with: 0.0, both: 0.0, expected: 0.0, bits: -libm::log2(share) };
         let pairs = self.calls.iter().map(|first| model.pair(first.endpoint, endpoint, share, without));
         let most = pairs.max_by(|a, b| a.bits.total_cmp(&b.bits)).unwrap_or(alone);
         self.pair = self.pair.max(harm * most.bits);
@@ -137,7 +137,7 @@ impl Open {
             self.weights.iter().fold((0.0, 0.0_f64), |(sum, best), w| (sum + w, best.max(*w)));
         let best = if best > 0.0 { best } else { 1.0 };
         let chance = (hit / best + KERNEL_PRIOR * share) / (whole / best + KERNEL_PRIOR);
-        self.kernel += harm * (-chance.log2()).max(0.0);
+        self.kernel += harm * (-libm::log2(chance)).max(0.0);
         // Those without the endpoint pay its share, which is to say that those with it gain by as much.
         for &(t, _) in holders {
             self.weights[usize::from(t)] /= share;
