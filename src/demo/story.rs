@@ -18,10 +18,12 @@ use super::stage::Stage;
 use crate::exit;
 use crate::simulate::{Fleet, FleetSpec};
 
-/// A recorded session without an attack in which the agent does what it never did before.
+/// A recorded session without an attack whose calls do not go together.
 const UNUSUAL: &str = "s-0d7e55ffa1a7882e";
 /// A recorded session that was hijacked by a prompt injection.
 const HIJACKED: &str = "s-46632638fdfde05c";
+/// Between two calls of a burst.
+const BETWEEN_CALLS: Duration = Duration::from_millis(5);
 /// Calls a request carries while logs are played.
 const BATCH: usize = 250;
 /// Simulated agents, for how long, and the seed that makes one of them run away.
@@ -287,23 +289,25 @@ async fn runaway(stage: &Stage) -> Result<(u64, String)> {
         if !ours {
             continue;
         }
-        // Alerts come with every step on the way; what ends it is the webhook.
+        // Alerts come with every step on the way; what ends it is the webhook. A burst that is played faster than it can be
+        // answered has none in time.
+        tokio::time::sleep(BETWEEN_CALLS).await;
         if let Some(revoked) = webhooks.rest().into_iter().find(|d| d["type"] == "agent.access.revoked") {
             let after = call.ts.since(burst.from).as_secs_f64();
-            loud(
-                "webhook",
-                &format!(
-                    "{}: revoked by itself, {of_burst} calls and {after:.0} s into the burst",
-                    burst.agent_id
-                ),
-            );
-            for reason in revoked["data"]["reasons"].as_array().into_iter().flatten() {
-                detail(reason.as_str().unwrap_or_default());
-            }
-            return Ok((sent, burst.agent_id));
+            let when = format!("{of_burst} calls and {after:.0} s into the burst");
+            return Ok(ended_by_itself(&revoked, sent, &when, burst.agent_id));
         }
     }
-    bail!("{} burst {of_burst} calls and was not revoked", burst.agent_id)
+    let revoked = webhooks.next("agent.access.revoked", &burst.agent_id).await?;
+    Ok(ended_by_itself(&revoked, sent, &format!("after its {of_burst} calls"), burst.agent_id))
+}
+
+fn ended_by_itself(revoked: &Value, sent: u64, when: &str, agent: String) -> (u64, String) {
+    loud("webhook", &format!("{agent}: revoked by itself, {when}"));
+    for reason in revoked["data"]["reasons"].as_array().into_iter().flatten() {
+        detail(reason.as_str().unwrap_or_default());
+    }
+    (sent, agent)
 }
 
 /// The deliveries about the three agents of the story, and how many there were about others.

@@ -256,7 +256,7 @@ impl Sessions {
         let pair = live.open.call(ctx.model, endpoint, harm, ctx.declared, None);
         live.last = live.last.max(call.ts);
         live.is_established = ctx.is_established;
-        if live.open.statistics() != held {
+        if live.open.statistics().iter().zip(held).any(|(now, held)| *now > held) {
             live.compare(ctx.model);
         }
         let now = live.chance;
