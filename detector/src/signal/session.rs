@@ -98,6 +98,8 @@ struct Live {
     agent: Key,
     began: Timestamp,
     last: Timestamp,
+    /// Where event time stood at its last call: a false date far ahead keeps no session open.
+    seen: Timestamp,
     /// The call that last made it more unusual, and what that kept least company with.
     rose: Timestamp,
     pair: Option<Pair>,
@@ -134,8 +136,9 @@ pub(crate) struct Ended {
 pub(crate) struct Sessions {
     #[serde(serialize_with = "in_order")]
     live: HashMap<u64, Live, FxBuildHasher>,
-    /// When idle ones were looked for last.
-    swept: Option<Timestamp>,
+    /// Where event time stands, before the first tick the first call's date; and where it stood when idle ones were looked for.
+    now: Option<Timestamp>,
+    swept: Timestamp,
     /// Whose sessions have ended, and with how much evidence, nats; for whoever keeps the agents' tails.
     #[serde(skip)]
     pub(crate) ended: Vec<Ended>,
@@ -234,6 +237,7 @@ impl Sessions {
                 agent,
                 began: ts,
                 last: ts,
+                seen: ts,
                 rose: ts,
                 pair: None,
                 model,
@@ -244,6 +248,7 @@ impl Sessions {
             };
             self.live.insert(key, live);
         }
+        let seen = *self.now.get_or_insert(call.ts);
         let live = self.live.get_mut(&key)?;
         if live.model != ctx.version {
             live.model = ctx.version;
@@ -254,7 +259,7 @@ impl Sessions {
         let harm =
             live.open.harm(endpoint).unwrap_or_else(|| verb::weight(&call.endpoint, call.method.as_deref()));
         let pair = live.open.call(ctx.model, endpoint, harm, ctx.declared, None);
-        live.last = live.last.max(call.ts);
+        (live.last, live.seen) = (live.last.max(call.ts), seen);
         live.is_established = ctx.is_established;
         if live.open.statistics().iter().zip(held).any(|(now, held)| *now > held) {
             live.compare(ctx.model);
@@ -289,11 +294,12 @@ impl Sessions {
 
     /// Closes what has been idle for long at `watermark`, in order of their last calls.
     pub(crate) fn tick(&mut self, watermark: Timestamp, model: &SessionModel, tally: &mut SessionTally) {
-        if self.swept.is_some_and(|last| watermark.since(last) < SWEEP) {
+        self.now = Some(watermark);
+        if watermark.since(self.swept) < SWEEP {
             return;
         }
-        self.swept = Some(watermark);
-        let idle = |s: &Live| watermark.since(s.last) > IDLE;
+        self.swept = watermark;
+        let idle = |s: &Live| watermark.since(s.seen) > IDLE;
         let mut over: Vec<(Timestamp, u64)> =
             self.live.iter().filter(|(_, s)| idle(s)).map(|(key, s)| (s.last, *key)).collect();
         over.sort_unstable();

@@ -168,3 +168,17 @@ fn agents_of_a_new_kind_are_compared_with_nobody_until_their_kind_is_known() {
     // By now it is known that they do not pay.
     assert!(stream.session("new1", &["fetch_scan", "pay"]) >= watch);
 }
+
+#[test]
+fn a_false_date_keeps_no_session_open() {
+    let detector = crate::Detector::new(crate::DetectorConfig::default(), &[]);
+    let mut stream = Stream { detector, ts: START, n: 0 };
+    stream.detector.tick(START);
+    let in_2099 = Call::new("far", START + Duration::from_hours(24 * 365 * 70), "liar", "read");
+    stream.detector.observe(&in_2099);
+    assert_eq!(stream.detector.state.sessions.live.len(), 1);
+    stream.session("a", &["read"]);
+    stream.session("a", &["read"]);
+    // The liar's is over; the first of the other's, too.
+    assert_eq!(stream.detector.state.sessions.live.len(), 1);
+}
