@@ -31,7 +31,7 @@ use crate::stored::in_order;
 use crate::verdict::Pattern;
 use crate::{Call, Timestamp};
 
-/// A session ends when its agent has not called in it for so long (study §8), or says that its task is over;
+/// A session ends when its agent has not called in it for so long (study §8, by event time), or says that its task is over;
 const IDLE: Duration = Duration::from_mins(15);
 /// and one that never pauses ends after so long, that it be compared with its like.
 const LONGEST: Duration = Duration::from_hours(4);
@@ -72,8 +72,6 @@ pub(crate) struct Closed {
     calls: Box<[Seen]>,
     /// The chance that a normal session ends as it did.
     chance: f64,
-    /// Whether its agent has been known for long enough to teach others.
-    is_established: bool,
 }
 
 impl Closed {
@@ -96,10 +94,10 @@ impl Closed {
 struct Live {
     open: Open,
     agent: Key,
+    /// Where event time stood at its first and its last call: a false date neither keeps a session open nor breaks it up.
     began: Timestamp,
-    last: Timestamp,
-    /// Where event time stood at its last call: a false date far ahead keeps no session open.
     seen: Timestamp,
+    last: Timestamp,
     /// The call that last made it more unusual, and what that kept least company with.
     rose: Timestamp,
     pair: Option<Pair>,
@@ -164,9 +162,7 @@ impl SessionTally {
         if self.closed.is_empty() {
             return;
         }
-        // Names cost nothing: once there is enough to compare with, whoever sends sessions of many new ones teaches nobody.
-        let is_young = model.compared() < COMPARES_FROM;
-        for session in self.closed.drain(..).filter(|s| is_young || s.is_established) {
+        for session in self.closed.drain(..) {
             model.learn(&session);
             if session.chance > CALIBRATES_FROM {
                 if self.ring.len() >= RING {
@@ -198,22 +194,9 @@ pub(crate) struct Context<'a> {
 }
 
 impl Sessions {
-    /// The session that `call` is in, and whether it begins with it. One that is over closes.
-    pub(crate) fn enter(
-        &mut self,
-        agent: Key,
-        call: &Call<'_>,
-        model: &SessionModel,
-        tally: &mut SessionTally,
-    ) -> (u64, bool) {
+    /// The session that `call` is in, and whether it begins with it.
+    pub(crate) fn of(&self, agent: Key, call: &Call<'_>) -> (u64, bool) {
         let key = key_of(agent, call.identity.session_id.as_deref());
-        let is_over = self
-            .live
-            .get(&key)
-            .is_some_and(|s| call.ts.since(s.last) > IDLE || call.ts.since(s.began) > LONGEST);
-        if is_over {
-            self.close(key, model, tally);
-        }
         (key, !self.live.contains_key(&key))
     }
 
@@ -231,13 +214,13 @@ impl Sessions {
             }
             let mut open = self.spare.pop().unwrap_or_default();
             open.reset(ctx.model, None);
-            let (ts, model) = (call.ts, ctx.version);
+            let (ts, model, began) = (call.ts, ctx.version, *self.now.get_or_insert(call.ts));
             let live = Live {
                 open,
                 agent,
-                began: ts,
+                began,
+                seen: began,
                 last: ts,
-                seen: ts,
                 rose: ts,
                 pair: None,
                 model,
@@ -292,16 +275,16 @@ impl Sessions {
         self.close(key_of(agent, session), model, tally);
     }
 
-    /// Closes what has been idle for long at `watermark`, in order of their last calls.
+    /// Closes what is over at `watermark`, in order of their last calls.
     pub(crate) fn tick(&mut self, watermark: Timestamp, model: &SessionModel, tally: &mut SessionTally) {
         self.now = Some(watermark);
         if watermark.since(self.swept) < SWEEP {
             return;
         }
         self.swept = watermark;
-        let idle = |s: &Live| watermark.since(s.seen) > IDLE;
+        let is_over = |s: &Live| watermark.since(s.seen) > IDLE || watermark.since(s.began) > LONGEST;
         let mut over: Vec<(Timestamp, u64)> =
-            self.live.iter().filter(|(_, s)| idle(s)).map(|(key, s)| (s.last, *key)).collect();
+            self.live.iter().filter(|(_, s)| is_over(s)).map(|(key, s)| (s.last, *key)).collect();
         over.sort_unstable();
         for (_, key) in over {
             self.close(key, model, tally);
@@ -322,9 +305,13 @@ impl Sessions {
         let Some(mut live) = self.live.remove(&key) else { return };
         live.compare(model);
         let Live { open, chance, agent, is_established, ruling, .. } = live;
-        let session = Closed { calls: open.calls().into(), chance, is_established };
+        let session = Closed { calls: open.calls().into(), chance };
         self.spare.push(open);
+        // Names cost nothing: once there is enough to compare with, whoever sends sessions of many new ones teaches nobody, and
+        // takes nobody's place among those that do.
+        let may_teach = is_established || model.compared() < COMPARES_FROM;
         match ruling {
+            Ruling::None if !may_teach => {}
             Ruling::None => self.learn(agent, session, chance, tally),
             Ruling::Benign => self.learn(agent, Closed { chance: 1.0, ..session }, chance, tally),
             Ruling::Awaited => {
