@@ -111,6 +111,7 @@ impl Detector {
         self.state.sources.live(source, call.ts);
         let profile = self.profile(call);
         self.amend_silence(profile, call);
+        let session = self.enter_session(profile, call);
         let State { config, thresholds, profiles, fleet, sources, memory, sessions, .. } = &mut self.state;
         let p = &mut profiles[profile];
         p.source = source;
@@ -144,8 +145,6 @@ impl Detector {
             calls_per_day,
             published.has_peers(),
         );
-        let (session, begins) = sessions.of(p.key, call);
-        p.endpoints.is_in(session, begins);
         let session = sessions.call((p.key, session), (call, name), p.session_ctx(published, thresholds));
         let evidence = [
             Evidence {
@@ -218,6 +217,16 @@ impl Detector {
         let State { fleet: Fleet { published, tally, .. }, sessions, .. } = &mut self.state;
         sessions.end(key, call.identity.session_id.as_deref(), &published.sessions, &mut tally.sessions);
         self.learn_ended_sessions();
+    }
+
+    /// The session of a call; one that is over closes before.
+    fn enter_session(&mut self, profile: usize, call: &Call<'_>) -> u64 {
+        let State { profiles, fleet: Fleet { published, tally, .. }, sessions, .. } = &mut self.state;
+        let p = &mut profiles[profile];
+        let (session, begins) = sessions.enter(p.key, call, &published.sessions, &mut tally.sessions);
+        p.endpoints.is_in(session, begins);
+        self.learn_ended_sessions();
+        session
     }
 
     /// What the sessions that have ended were like is part of what their agents are.

@@ -31,7 +31,7 @@ use crate::stored::in_order;
 use crate::verdict::Pattern;
 use crate::{Call, Timestamp};
 
-/// A session ends when its agent has not called in it for so long (study §8, by event time), or says that its task is over;
+/// A session ends when its agent has not called in it for so long (study §8), or says that its task is over;
 const IDLE: Duration = Duration::from_mins(15);
 /// and one that never pauses ends after so long, that it be compared with its like.
 const LONGEST: Duration = Duration::from_hours(4);
@@ -94,10 +94,10 @@ impl Closed {
 struct Live {
     open: Open,
     agent: Key,
-    /// Where event time stood at its first and its last call: a false date neither keeps a session open nor breaks it up.
     began: Timestamp,
-    seen: Timestamp,
     last: Timestamp,
+    /// Where event time stood at its last call: a false date far ahead keeps no session open.
+    seen: Timestamp,
     /// The call that last made it more unusual, and what that kept least company with.
     rose: Timestamp,
     pair: Option<Pair>,
@@ -194,9 +194,19 @@ pub(crate) struct Context<'a> {
 }
 
 impl Sessions {
-    /// The session that `call` is in, and whether it begins with it.
-    pub(crate) fn of(&self, agent: Key, call: &Call<'_>) -> (u64, bool) {
+    /// The session that `call` is in, and whether it begins with it. One that is over closes.
+    pub(crate) fn enter(
+        &mut self,
+        agent: Key,
+        call: &Call<'_>,
+        model: &SessionModel,
+        tally: &mut SessionTally,
+    ) -> (u64, bool) {
         let key = key_of(agent, call.identity.session_id.as_deref());
+        let is_over = |s: &Live| call.ts.since(s.last) > IDLE || call.ts.since(s.began) > LONGEST;
+        if self.live.get(&key).is_some_and(is_over) {
+            self.close(key, model, tally);
+        }
         (key, !self.live.contains_key(&key))
     }
 
@@ -214,13 +224,13 @@ impl Sessions {
             }
             let mut open = self.spare.pop().unwrap_or_default();
             open.reset(ctx.model, None);
-            let (ts, model, began) = (call.ts, ctx.version, *self.now.get_or_insert(call.ts));
+            let (ts, model) = (call.ts, ctx.version);
             let live = Live {
                 open,
                 agent,
-                began,
-                seen: began,
+                began: ts,
                 last: ts,
+                seen: ts,
                 rose: ts,
                 pair: None,
                 model,
@@ -275,16 +285,16 @@ impl Sessions {
         self.close(key_of(agent, session), model, tally);
     }
 
-    /// Closes what is over at `watermark`, in order of their last calls.
+    /// Closes what has been idle for long at `watermark`, in order of their last calls.
     pub(crate) fn tick(&mut self, watermark: Timestamp, model: &SessionModel, tally: &mut SessionTally) {
         self.now = Some(watermark);
         if watermark.since(self.swept) < SWEEP {
             return;
         }
         self.swept = watermark;
-        let is_over = |s: &Live| watermark.since(s.seen) > IDLE || watermark.since(s.began) > LONGEST;
+        let idle = |s: &Live| watermark.since(s.seen) > IDLE;
         let mut over: Vec<(Timestamp, u64)> =
-            self.live.iter().filter(|(_, s)| is_over(s)).map(|(key, s)| (s.last, *key)).collect();
+            self.live.iter().filter(|(_, s)| idle(s)).map(|(key, s)| (s.last, *key)).collect();
         over.sort_unstable();
         for (_, key) in over {
             self.close(key, model, tally);
