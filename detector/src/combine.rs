@@ -2,21 +2,23 @@
 
 use arrayvec::ArrayVec;
 
-use crate::signal::{Alarm, Evidence, Strength};
+use crate::signal::{Alarm, Evidence, Story, Strength};
 use crate::{Budgets, History, MicroBits, PARTS_MAX, Part, Signal, Timestamp};
 
-/// Each signal family's share of the false-alarm budget. The study (volume-timing §5) gives 0.4, 0.2 and 0.4; endpoints,
-/// which are not calibrated on the agent's own excursions yet, keep half.
+/// Each signal family's share of the false-alarm budget. The study (volume-timing §5) gives 0.4, 0.2 and 0.4 and knows no context;
+/// endpoints, whose calls are not calibrated on the agent's own excursions, keep their whole share.
 pub(crate) const SHARES: [Share; FAMILIES] = [
-    Share { signal: Signal::Volume, of_budget: 0.35, log2: -1.514_573_172_829_758_3, has_tail: true },
-    Share { signal: Signal::Timing, of_budget: 0.15, log2: -2.736_965_594_166_206, has_tail: true },
-    Share { signal: Signal::Endpoint, of_budget: 0.5, log2: -1.0, has_tail: false },
+    Share { signal: Signal::Volume, of_budget: 0.3, log2: -1.736_965_594_166_206, has_tail: true },
+    Share { signal: Signal::Timing, of_budget: 0.12, log2: -3.058_893_689_053_568_3, has_tail: true },
+    Share { signal: Signal::Endpoint, of_budget: 0.4, log2: -1.321_928_094_887_362_3, has_tail: false },
+    Share { signal: Signal::Context, of_budget: 0.18, log2: -2.473_931_188_332_412, has_tail: true },
 ];
-pub(crate) const FAMILIES: usize = 3;
+pub(crate) const FAMILIES: usize = 4;
 /// Their places in all that goes by family.
 pub(crate) const VOLUME: usize = 0;
 pub(crate) const TIMING: usize = 1;
 pub(crate) const ENDPOINT: usize = 2;
+pub(crate) const CONTEXT: usize = 3;
 
 /// A family's part in what an operator accepts.
 pub(crate) struct Share {
@@ -39,6 +41,7 @@ pub(crate) struct Thresholds {
     pub(crate) timing: Alarm,
     /// The same for a session, one of the two groups of endpoint.
     pub(crate) session: Alarm,
+    pub(crate) context: Alarm,
 }
 
 impl From<Budgets> for Thresholds {
@@ -50,6 +53,7 @@ impl From<Budgets> for Thresholds {
             volume: alarm(VOLUME),
             timing: alarm(TIMING),
             session: Alarm::once_in(2.0 * budgets.step_up_days() / SHARES[ENDPOINT].of_budget),
+            context: alarm(CONTEXT),
         }
     }
 }
@@ -82,8 +86,14 @@ pub(crate) fn allowed(family: usize, level: MicroBits) -> f64 {
     level.as_bits() - SHARES[family].log2
 }
 
-/// The family that would recur least often wins and tells the story; the others stand beside it with no bits.
-pub(crate) fn combine(evidence: &[Evidence; FAMILIES], ts: Timestamp, watch: MicroBits) -> Score {
+/// The family that would recur least often wins and tells the story; the others stand beside it with no bits. Context may have several
+/// `stories`, each with its share of what context says; the first takes what rounding leaves.
+pub(crate) fn combine(
+    evidence: &[Evidence; FAMILIES],
+    stories: &[(Story, f64)],
+    ts: Timestamp,
+    watch: MicroBits,
+) -> Score {
     let winner = |strength: fn(&Evidence) -> Strength| {
         let levels: [f64; FAMILIES] = std::array::from_fn(|f| level(f, strength(&evidence[f])));
         (1..FAMILIES).fold(0, |best, f| if levels[f] > levels[best] { f } else { best })
@@ -99,25 +109,22 @@ pub(crate) fn combine(evidence: &[Evidence; FAMILIES], ts: Timestamp, watch: Mic
     let alone: [MicroBits; FAMILIES] =
         std::array::from_fn(|f| MicroBits::from_bits(level(f, evidence[f].now)));
     let over = |f: usize| alone[f] >= watch;
-    let families = u8::from(over(VOLUME) || over(TIMING)) + u8::from(over(ENDPOINT));
+    let families =
+        u8::from(over(VOLUME) || over(TIMING)) + u8::from(over(ENDPOINT)) + u8::from(over(CONTEXT));
     let mut parts = ArrayVec::new();
     for (f, e) in evidence.iter().enumerate() {
-        let (bits, story) = (share(f == now, e.now.bits), e.story);
-        parts.push(Part {
-            signal: SHARES[f].signal,
-            bits,
-            added: bits - share(f == before, e.before.bits),
-            level: alone[f],
-            pattern: story.pattern,
-            observed: story.observed,
-            expected: story.expected,
-            low: story.low,
-            high: story.high,
-            since: story.since,
-            window_ms: story.window_ms,
-            history: story.history,
-            quiet_at: story.observed,
-        });
+        let bits = share(f == now, e.now.bits);
+        let part = part(SHARES[f].signal, alone[f], e.story);
+        parts.push(Part { bits, added: bits - share(f == before, e.before.bits), ..part });
+        if f == CONTEXT {
+            let first = parts.len() - 1;
+            for (story, of_it) in stories.iter().skip(1) {
+                let bits = share(f == now, e.now.bits * of_it);
+                parts.push(Part { bits, added: bits, ..self::part(SHARES[f].signal, alone[f], *story) });
+                parts[first].bits = parts[first].bits - bits;
+                parts[first].added = parts[first].added - bits;
+            }
+        }
     }
     let looks = libm::exp2(evidence[now].now.looks) / SHARES[now].of_budget;
     let price_now = price(now, evidence[now].now);
@@ -143,6 +150,25 @@ pub(crate) fn combine(evidence: &[Evidence; FAMILIES], ts: Timestamp, watch: Mic
         parts,
         winner: now,
         price: price_now,
+    }
+}
+
+/// A story as a part of no bits yet.
+fn part(signal: Signal, level: MicroBits, story: Story) -> Part {
+    Part {
+        signal,
+        bits: MicroBits::ZERO,
+        added: MicroBits::ZERO,
+        level,
+        pattern: story.pattern,
+        observed: story.observed,
+        expected: story.expected,
+        low: story.low,
+        high: story.high,
+        since: story.since,
+        window_ms: story.window_ms,
+        history: story.history,
+        quiet_at: story.observed,
     }
 }
 
@@ -175,9 +201,9 @@ mod tests {
                 let now = if who.contains(&f) { Strength::new(20.0, 1.0) } else { Strength::CALM };
                 Evidence { before: now, now, story }
             });
-            combine(&evidence, ts, Budgets::default().watch()).families
+            combine(&evidence, &[], ts, Budgets::default().watch()).families
         };
-        let all = [VOLUME, TIMING, ENDPOINT];
-        assert_eq!([&[][..], &all[..1], &all[..2], &all[1..], &all].map(witnesses), [0, 1, 1, 2, 2]);
+        let all = [VOLUME, TIMING, ENDPOINT, CONTEXT];
+        assert_eq!([&[][..], &all[..1], &all[..2], &all[1..3], &all].map(witnesses), [0, 1, 1, 2, 3]);
     }
 }

@@ -15,10 +15,7 @@ use crate::signal::timing::Timing;
 use crate::signal::volume::Volume;
 use crate::silence::Vigil;
 use crate::source::{self, Sources};
-use crate::{
-    Call, DetectorConfig, Kind, Manifest, Pattern, Signal, SourceLate, Timestamp, Verdict, VerdictId,
-    VerdictRecord,
-};
+use crate::{Call, DetectorConfig, Kind, Manifest, SourceLate, Timestamp, Verdict, VerdictId, VerdictRecord};
 
 /// The version of a verdict that no late call has amended.
 const FIRST_VERSION: u16 = 1;
@@ -101,8 +98,10 @@ impl Detector {
             (Kind::Heartbeat, Some(source)) => self.state.sources.beat(source, call.ts),
             _ => {}
         }
-        if call.kind == Kind::TaskEnd {
-            self.end_session(call);
+        match call.kind {
+            Kind::TaskEnd => self.end_session(call),
+            Kind::Outcome => self.join_outcome(call),
+            _ => {}
         }
         if !call.kind.is_call() {
             return None;
@@ -146,6 +145,8 @@ impl Detector {
             published.has_peers(),
         );
         let session = sessions.call((p.key, session), (call, name), p.session_ctx(published, thresholds));
+        let context_ctx = p.context_ctx(published, thresholds);
+        let context = p.circumstances.call(ts, call, context_ctx, &mut tally.context);
         let evidence = [
             Evidence {
                 before: volume.before,
@@ -154,29 +155,19 @@ impl Detector {
             },
             Evidence { before: timing.before, now: timing.now, story: p.timing.story(&timing, timing_ctx) },
             endpoint.beside(session),
+            context.evidence,
         ];
         let watch = thresholds.watch;
-        let score = combine::combine(&evidence, call.ts, watch);
+        let score = combine::combine(&evidence, &context.stories, call.ts, watch);
         p.suspect = score.level >= watch;
         if p.suspect {
             monitor.hear(&mut p.heard, ts, &score, thresholds);
         }
         let Score { level, added, mut parts, families, .. } = score;
         if p.suspect {
-            for (family, part) in parts.iter_mut().enumerate() {
-                part.quiet_at = match part.signal {
-                    Signal::Volume => {
-                        let allowed = combine::allowed(family, watch);
-                        p.volume.quiet_at(volume.at, ts, allowed, volume_ctx)
-                    }
-                    Signal::Timing => part.expected,
-                    Signal::Endpoint if part.pattern == Pattern::Unfitting => part.expected,
-                    Signal::Endpoint => {
-                        let bits = combine::allowed(family, watch) + libm::log2(calls_per_day);
-                        p.endpoints.quiet_share(endpoint.before.bits, bits, &published.endpoints)
-                    }
-                    Signal::LookElsewhere => part.quiet_at,
-                };
+            let before = endpoint.before.bits;
+            for part in &mut parts {
+                part.quiet_at = p.quiet_at(part, (volume.at, ts), before, (published, thresholds));
             }
         }
         if p.endpoints.learn(name, p.suspect) && !p.suspect {
@@ -210,6 +201,17 @@ impl Detector {
     /// Sources of heartbeats that have become late by `watermark`, each told once.
     pub fn late_sources(&mut self, watermark: Timestamp) -> Vec<SourceLate> {
         self.state.sources.tell_late(watermark)
+    }
+
+    /// How a call of this agent went; of an agent never seen nothing is learned.
+    fn join_outcome(&mut self, call: &Call<'_>) {
+        let key = Key::new(call.identity.issuer.as_deref(), &call.identity.agent_id);
+        if let Some(i) = self.find(key) {
+            let State { thresholds, profiles, fleet: Fleet { published, tally, .. }, .. } = &mut self.state;
+            let p = &mut profiles[i];
+            let ctx = p.context_ctx(published, thresholds);
+            p.circumstances.outcome(call.ts.max(p.last), call, ctx, &mut tally.context);
+        }
     }
 
     fn end_session(&mut self, call: &Call<'_>) {
@@ -250,6 +252,7 @@ impl Detector {
             p.volume.accept(p.declared.volume(published, thresholds), &mut tally.volume);
             p.timing.accept(Declared::timing(published, thresholds, &p.volume));
             p.endpoints.accept();
+            p.circumstances.accept();
             sessions.accept(p.key, &mut tally.sessions);
             p.rules.accept();
             p.suspect = false;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::Timestamp;
 use crate::combine::Thresholds;
 use crate::monitor::{Monitor, Widening};
+use crate::signal::context::{ContextModel, ContextTally};
 use crate::signal::endpoint::EndpointModel;
 use crate::signal::session::{SessionModel, SessionTally};
 use crate::signal::tail::PeerTail;
@@ -43,6 +44,7 @@ pub(crate) struct Published {
     pub(crate) endpoints: EndpointModel,
     pub(crate) sessions: SessionModel,
     pub(crate) session_tail: PeerTail,
+    pub(crate) context: ContextModel,
     pub(crate) widening: Widening,
 }
 
@@ -59,6 +61,7 @@ pub(crate) struct Tally {
     pub(crate) volume: VolumeTally,
     pub(crate) timing: TimingPrior,
     pub(crate) sessions: SessionTally,
+    pub(crate) context: ContextTally,
     /// First sights since the last publication.
     sights: Vec<u64>,
 }
@@ -88,6 +91,7 @@ impl Fleet {
         published.widening = monitor.close(watermark, thresholds);
         tally.sessions.publish(&mut published.sessions);
         published.session_tail = tally.sessions.tail;
+        tally.context.publish(&mut published.context);
         for endpoint in tally.sights.drain(..) {
             published.endpoints.add(endpoint);
         }

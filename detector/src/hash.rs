@@ -34,6 +34,16 @@ pub(crate) fn hash64(texts: &[&str]) -> u64 {
     hash128(texts) as u64
 }
 
+/// The same of bytes that need not be text; lists of one shape do not collide.
+pub(crate) fn hash64_of_bytes(parts: &[&[u8]]) -> u64 {
+    let mut hasher = SipHasher13::new();
+    for part in parts {
+        hasher.write(part);
+        hasher.write(&[END]);
+    }
+    hasher.finish128().as_u128() as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

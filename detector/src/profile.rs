@@ -10,14 +10,15 @@ use crate::hash::{hash64, hash128};
 use crate::memory::Presence;
 use crate::monitor::Heard;
 use crate::rules::{Limits, Rules};
+use crate::signal::context::Circumstances;
 use crate::signal::endpoint::Endpoints;
 use crate::signal::timing::Timing;
 use crate::signal::volume::Volume;
-use crate::signal::{session, timing, volume};
+use crate::signal::{context, session, timing, volume};
 use crate::silence::{self, Said};
-use crate::{DetectorConfig, Manifest, Timestamp};
+use crate::{DetectorConfig, Manifest, Part, Pattern, Signal, Timestamp};
 
-/// One agent under one issuer: its name, its past, and where its evidence stands. About 2.8 KiB plus the name.
+/// One agent under one issuer: its name, its past, and where its evidence stands. About 3.5 KiB plus the name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Profile {
     pub(crate) key: Key,
@@ -32,6 +33,7 @@ pub(crate) struct Profile {
     pub(crate) volume: Volume,
     pub(crate) timing: Timing,
     pub(crate) endpoints: Endpoints,
+    pub(crate) circumstances: Circumstances,
     pub(crate) rules: Rules,
     /// Whether the level was over the watch budget after the last call.
     pub(crate) suspect: bool,
@@ -161,6 +163,47 @@ impl Profile {
         }
     }
 
+    /// What this agent's context is read against.
+    pub(crate) fn context_ctx<'a>(
+        &self,
+        fleet: &'a Published,
+        thresholds: &Thresholds,
+    ) -> context::Context<'a> {
+        context::Context {
+            model: &fleet.context,
+            has_peers: fleet.has_peers(),
+            widening: fleet.widening.of(combine::CONTEXT),
+            calls_per_day: self.timing.calls_per_day(),
+            is_suspect: self.suspect,
+            is_established: self.presence.is_established(),
+            alarm: thresholds.context,
+        }
+    }
+
+    /// The smallest change that would have kept a part under the watch budget, after the call at `ts`, which `volume` read and
+    /// before which endpoints stood at `endpoint_bits`.
+    pub(crate) fn quiet_at(
+        &self,
+        part: &Part,
+        (volume, ts): (Option<volume::Place>, Timestamp),
+        endpoint_bits: f64,
+        (fleet, thresholds): (&Published, &Thresholds),
+    ) -> f64 {
+        let allowed = |family| combine::allowed(family, thresholds.watch);
+        match part.signal {
+            Signal::Volume => {
+                let ctx = self.declared.volume(fleet, thresholds);
+                self.volume.quiet_at(volume, ts, allowed(combine::VOLUME), ctx)
+            }
+            Signal::Endpoint if part.pattern != Pattern::Unfitting => {
+                let bits = allowed(combine::ENDPOINT) + libm::log2(self.timing.calls_per_day());
+                self.endpoints.quiet_share(endpoint_bits, bits, &fleet.endpoints)
+            }
+            Signal::LookElsewhere => part.quiet_at,
+            Signal::Timing | Signal::Endpoint | Signal::Context => part.expected,
+        }
+    }
+
     pub(crate) fn new(
         (issuer, agent_id): (Option<&str>, &str),
         ts: Timestamp,
@@ -178,6 +221,7 @@ impl Profile {
             volume: Volume::new(ts, declared.volume(fleet, thresholds)),
             timing: Timing::new(ts, &fleet.timing),
             endpoints: Endpoints::new(ts),
+            circumstances: Circumstances::new(ts),
             rules: Rules::new(),
             suspect: false,
             heard: Heard::default(),

@@ -1,5 +1,6 @@
 //! What every signal tells the detector of one call. One signal, one file.
 
+pub(crate) mod context;
 pub(crate) mod endpoint;
 pub(crate) mod session;
 pub(crate) mod tail;

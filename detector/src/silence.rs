@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::combine::{self, Score};
+use crate::combine::{self, FAMILIES, Score};
 use crate::detector::{Detector, State};
 use crate::fleet::Fleet;
 use crate::hash::hash128;
 use crate::profile::{Declared, Key, Profile};
+use crate::signal::context::Reading;
 use crate::signal::volume::{Context, Volume, VolumeTally};
 use crate::signal::{Evidence, Story};
 use crate::{
@@ -80,7 +81,7 @@ impl Detector {
         self.state.pass(p, volume, (from, ts));
         silence.at = from.max(ts);
         let evidence = self.state.evidence_of(p, volume, ts);
-        let levels = evidence.iter().enumerate().map(|(f, e)| combine::level(f, e.now));
+        let levels = evidence.0.iter().enumerate().map(|(f, e)| combine::level(f, e.now));
         MicroBits::from_bits(levels.fold(f64::NEG_INFINITY, f64::max))
     }
 
@@ -134,10 +135,10 @@ impl Detector {
         let ctx = p.declared.volume(&self.state.fleet.published, &self.state.thresholds);
         volume.count(ts, ctx, &mut VolumeTally::default());
         self.state.pass(p, &mut volume, (ts, until));
-        let evidence = self.state.evidence_of(p, &volume, until);
+        let (evidence, context) = self.state.evidence_of(p, &volume, until);
         let watch = self.state.thresholds.watch;
         if MicroBits::from_bits(combine::level(0, evidence[0].now)) < watch {
-            let score = combine::combine(&evidence, until, watch);
+            let score = combine::combine(&evidence, &context.stories, until, watch);
             self.said.push(self.state.record(p, said, AMENDED, score));
             self.state.profiles[i].silence = None;
         }
@@ -184,33 +185,36 @@ impl State {
     }
 
     /// What every family says at `ts` of an agent whose volume has become `volume` and that has not called since.
-    fn evidence_of(&self, p: &Profile, volume: &Volume, ts: Timestamp) -> [Evidence; 3] {
+    fn evidence_of(&self, p: &Profile, volume: &Volume, ts: Timestamp) -> ([Evidence; FAMILIES], Reading) {
         let Fleet { published, .. } = &self.fleet;
         let ctx = p.declared.volume(published, &self.thresholds);
         let (now, at) = volume.level_at(ts, ctx);
         let timing_ctx = Declared::timing(published, &self.thresholds, &p.volume);
         let timing = p.timing.stand(timing_ctx);
-        [
+        let context = p.circumstances.stand(ts, p.context_ctx(published, &self.thresholds));
+        let evidence = [
             Evidence { before: p.volume.level_at(p.last, ctx).0, now, story: volume.story(at, ts, ctx) },
             Evidence { before: timing.now, now: timing.now, story: p.timing.story(&timing, timing_ctx) },
             p.endpoints.stand(ts, p.timing.calls_per_day(), published.has_peers()).beside(
                 self.sessions.stand(p.endpoints.session(), ts, p.session_ctx(published, &self.thresholds)),
             ),
-        ]
+            context.evidence,
+        ];
+        (evidence, context)
     }
 
     /// The score of the agent's silence up to `until`, if that is worth a watch.
     fn is_silent(&self, p: &Profile, until: Timestamp) -> Option<Score> {
         let mut volume = p.volume.clone();
         self.pass(p, &mut volume, (p.last, until));
-        let mut evidence = self.evidence_of(p, &volume, until);
+        let (mut evidence, context) = self.evidence_of(p, &volume, until);
         let watch = self.thresholds.watch;
         let is_news = evidence[0].story.pattern == Pattern::FewerCalls
             && MicroBits::from_bits(combine::level(0, evidence[0].now)) >= watch;
         is_news.then(|| {
             let ctx = p.declared.volume(&self.fleet.published, &self.thresholds);
             evidence[0].story = whole_silence(evidence[0].story, p, until, ctx);
-            let mut score = combine::combine(&evidence, until, watch);
+            let mut score = combine::combine(&evidence, &context.stories, until, watch);
             let at = volume.level_at(until, ctx).1;
             score.parts[0].quiet_at = volume.quiet_at(at, until, combine::allowed(0, watch), ctx);
             score

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{BrokenRule, Call, EffectiveAttestation, Kind, MicroBits, Timestamp};
 
-/// The most parts a verdict has: one for each signal and one for what looking in several places costs.
-pub const PARTS_MAX: usize = 4;
+/// The most parts of context in a verdict: what is new about a caller may be several things at once.
+pub(crate) const CONTEXT_PARTS_MAX: usize = 3;
+/// The most parts a verdict has: one for volume, timing and endpoint, those of context, and one for what looking in several
+/// places costs.
+pub const PARTS_MAX: usize = 4 + CONTEXT_PARTS_MAX;
 
 /// What a part of a score is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -23,6 +26,8 @@ pub enum Signal {
     Endpoint,
     /// The price of looking often and at several signals; negative.
     LookElsewhere,
+    /// Who calls from where and with what success, against the agent's own past and its peers'.
+    Context,
 }
 
 impl Signal {
@@ -33,6 +38,7 @@ impl Signal {
             Self::Timing => "timing",
             Self::Endpoint => "endpoint",
             Self::LookElsewhere => "look_elsewhere",
+            Self::Context => "context",
         }
     }
 }
@@ -66,6 +72,32 @@ pub enum Pattern {
     Foreign,
     /// Endpoint: a call that does not go with the others of its session.
     Unfitting,
+    /// Context: a network, or an address of a known one, that the agent has not called from.
+    NewNetwork,
+    /// Context: a client, or a version of a known one, that it has not called with.
+    NewUserAgent,
+    /// Context: a model that has not decided on its calls.
+    NewModel,
+    /// Context: a delegator on whose behalf it has not called.
+    NewDelegator,
+    /// Context: a scope that its tokens have not had.
+    NewScope,
+    /// Context: a resource that it has not acted upon.
+    NewResource,
+    /// Context: a kind of credential, or a way of proving it, that it has not used.
+    NewCredential,
+    /// Context: one credential used from two networks by turns.
+    TwoPlaces,
+    /// Context: calls denied (401, 403) more often than its calls are.
+    Denied,
+    /// Context: calls throttled or failed (429, 5xx) more often than its calls do.
+    Failing,
+    /// Context: answers larger than it gets.
+    LargeAnswers,
+    /// Context: requests larger than it sends.
+    LargeRequests,
+    /// Context: calls that take longer than its calls do.
+    Slow,
 }
 
 impl Pattern {
@@ -84,7 +116,47 @@ impl Pattern {
             Self::TooRegular => "too_regular",
             Self::Foreign => "foreign",
             Self::Unfitting => "unfitting",
+            Self::NewNetwork => "new_network",
+            Self::NewUserAgent => "new_user_agent",
+            Self::NewModel => "new_model",
+            Self::NewDelegator => "new_delegator",
+            Self::NewScope => "new_scope",
+            Self::NewResource => "new_resource",
+            Self::NewCredential => "new_credential",
+            Self::TwoPlaces => "two_places",
+            Self::Denied => "denied",
+            Self::Failing => "failing",
+            Self::LargeAnswers => "large_answers",
+            Self::LargeRequests => "large_requests",
+            Self::Slow => "slow",
         }
+    }
+
+    /// What is new about a caller; none where the pattern is another.
+    fn news(self) -> Option<&'static str> {
+        Some(match self {
+            Self::NewNetwork => "an address",
+            Self::NewUserAgent => "a client",
+            Self::NewModel => "a model",
+            Self::NewDelegator => "a delegator",
+            Self::NewScope => "a scope",
+            Self::NewResource => "a resource",
+            Self::NewCredential => "a kind of credential",
+            _ => return None,
+        })
+    }
+
+    /// What is counted or measured of calls; none where the pattern is another.
+    fn of_calls(self) -> Option<&'static str> {
+        Some(match self {
+            Self::TwoPlaces => "calls of this hour with a credential that was elsewhere the call before",
+            Self::Denied => "calls denied in this hour",
+            Self::Failing => "calls throttled or failed in this hour",
+            Self::LargeAnswers => "bytes in answer to a call",
+            Self::LargeRequests => "bytes sent with a call",
+            Self::Slow => "ms for a call",
+            _ => return None,
+        })
     }
 }
 
@@ -115,15 +187,18 @@ pub struct Part {
     /// What the signal sees.
     pub pattern: Pattern,
     /// What was seen: calls in the window for volume; the gap before this call in seconds for timing; for endpoint one, this call,
-    /// or peers' sessions that held an unfitting pair; for look-elsewhere, how many occasions a day it accounts for.
+    /// or peers' sessions that held an unfitting pair; for context how many established agents have what is new, calls of this
+    /// hour that were denied, failed or changed places, or a size (bytes, ms); for look-elsewhere, how many occasions a day it accounts
+    /// for.
     pub observed: f64,
     /// What was expected, in the unit of `observed`: for endpoint the chance that a call of this agent is to it, or how many
-    /// sessions would hold the pair if its calls did not keep company.
+    /// sessions would hold the pair if its calls did not keep company; for what is new about a caller the chance that an hour of its
+    /// calls brings the like.
     pub expected: f64,
     /// The band in which the expectation lies for all that is known: for volume the edges that evidence is measured
     /// against. Zero and zero where a signal has none.
     pub low: f64,
-    /// Its upper edge; of an unfitting pair the sessions with the call before.
+    /// Its upper edge; of an unfitting pair the sessions with the call before; of what is new how often the agent had such news.
     pub high: f64,
     /// When the deviation began, as far as the evidence tells: the change point. The call itself where nothing deviates.
     pub since: Timestamp,
@@ -137,6 +212,41 @@ pub struct Part {
 }
 
 impl Part {
+    /// Whether its history counts hours; else calls, or sessions.
+    pub fn is_by_the_hour(&self) -> bool {
+        let context = self.signal == Signal::Context && self.pattern.of_calls().is_none();
+        self.signal == Signal::Volume || context
+    }
+
+    /// What context sees, in words.
+    pub fn context(&self) -> String {
+        let [observed, expected] = [self.observed, self.expected].map(number);
+        if let Some(what) = self.pattern.of_calls() {
+            return format!("{observed} {what} where {expected} would be usual");
+        }
+        let Some(what) = self.pattern.news() else {
+            return "nothing new about who calls from where".to_owned();
+        };
+        let peers = match self.observed {
+            n if n < 0.5 => "no agent of the fleet is known by it".to_owned(),
+            n => format!("{} of the fleet's agents are known by it", number(n)),
+        };
+        let had = match self.high {
+            n if n < 0.5 => "the first since it is known".to_owned(),
+            n => format!("it had {} such news before", number(n)),
+        };
+        format!("{what} that is new for it; {peers}; {had}")
+    }
+
+    /// The smallest change that would have kept context quiet, in words.
+    pub fn quiet_context(&self) -> String {
+        match (self.pattern.of_calls(), self.pattern.news()) {
+            (Some(what), _) => format!("about {} {what}", number(self.quiet_at)),
+            (_, Some(what)) => format!("{what} it is known by"),
+            _ => "anything it is known by".to_owned(),
+        }
+    }
+
     /// An unfitting session in words: the last call that made it more unusual, which is `endpoint` if it is the one at `ts`.
     pub fn unfitting(&self, endpoint: &str, ts: Timestamp) -> String {
         let what = if self.since == ts {
@@ -206,8 +316,8 @@ pub struct Verdict {
     pub added: MicroBits,
     /// Shares that sum to `level`, and whose `added` sum to `added`, exactly.
     pub parts: ArrayVec<Part, PARTS_MAX>,
-    /// How many independent witnesses are over the watch budget on their own: endpoint is one, and volume and timing together are
-    /// another, since both read the same instants.
+    /// How many independent witnesses are over the watch budget on their own: endpoint is one, context another, and volume and timing
+    /// together a third, since both read the same instants.
     pub families: u8,
     /// At least how many times as many calls as may be normal came in the open minute, ten minutes or hour, with five standard
     /// deviations to spare, where volume says that the agent calls more and knows a day of it or its declared rate; else 1.
@@ -288,10 +398,7 @@ impl VerdictRecord {
     /// What one part of the verdict says, in words.
     pub fn reason(&self, p: &Part) -> String {
         let h = p.history;
-        let unit = match p.signal {
-            Signal::Volume => "hours",
-            _ => "calls",
-        };
+        let unit = if p.is_by_the_hour() { "hours" } else { "calls" };
         let basis = format!(
             "{} {unit} of history: {} % own, {} % peers, {} % prior",
             h.n,
@@ -312,6 +419,7 @@ impl VerdictRecord {
             Signal::Endpoint if p.pattern == Pattern::Unfitting => {
                 format!("{bits}: {}", p.unfitting(&self.endpoint, self.verdict.ts))
             }
+            Signal::Context => format!("{bits}: {}, since {} ({basis})", p.context(), p.since),
             Signal::Endpoint => format!(
                 "{bits}: `{}` is {} of what this agent calls by its own past and its peers'; {} would have been quiet \
                  ({basis})",

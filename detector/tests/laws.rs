@@ -36,6 +36,11 @@ fn feed(detector: &mut Detector, steps: &[Step], from: usize, ts: &mut Timestamp
         let mut call =
             Call::new(format!("c{}", from + i), *ts, format!("agent-{agent}"), format!("e{endpoint}"));
         call.attestation = EffectiveAttestation::new(Attestation::Key, Attestation::Token);
+        // Context changes now and then, and some calls are denied or carry much.
+        call.source_ip = Some([10, 0, endpoint % 7, *agent].into());
+        call.user_agent = Some(format!("client/{}", endpoint / 13).into());
+        call.status = Some(if endpoint % 11 == 0 { 403 } else { 200 });
+        call.bytes_out = Some(1 << (endpoint % 24));
         verdicts.extend(detector.observe(&call));
         detector.tick(*ts - Duration::from_secs(30));
     }

@@ -120,6 +120,8 @@ fn sentence(part: &Part, endpoint: &str, ts: Timestamp) -> String {
             if pattern == Pattern::AsUsual { seen } else { format!("{seen}, {since}") }
         }
         (Signal::Endpoint, Pattern::Unfitting) => part.unfitting(&endpoint.escape_debug().to_string(), ts),
+        (Signal::Context, Pattern::AsUsual) => part.context(),
+        (Signal::Context, _) => format!("{}, {since}", part.context()),
         (Signal::Endpoint | Signal::LookElsewhere, pattern) => {
             let share = percent(part.expected);
             let seen = format!(
@@ -132,9 +134,9 @@ fn sentence(part: &Part, endpoint: &str, ts: Timestamp) -> String {
 }
 
 fn basis(part: &Part) -> String {
-    let unit = match (part.signal, part.pattern) {
-        (Signal::Volume, _) => "hours",
-        (_, Pattern::Unfitting) => "sessions",
+    let unit = match part.pattern {
+        Pattern::Unfitting => "sessions",
+        _ if part.is_by_the_hour() => "hours",
         _ => "calls",
     };
     let history = part.history;
@@ -152,6 +154,7 @@ fn quiet(part: &Part) -> String {
             format!("at most {} in {}", calls(part.quiet_at), window(part.window_ms))
         }
         (Signal::Timing, _) => format!("about {} between calls", gap(part.quiet_at)),
+        (Signal::Context, _) => part.quiet_context(),
         (Signal::Endpoint, Pattern::Unfitting) if part.high < 0.5 => "a session as others are".to_owned(),
         (Signal::Endpoint, Pattern::Unfitting) => {
             format!("about {} sessions that held both", number(part.quiet_at.ceil()))

@@ -73,7 +73,7 @@ impl Agents {
             if !self.is_resting(agent, Grade::Watch) && random.unit() < 1.0 / 25.0 {
                 let level = libm::log2(7.0) + random.exponential() / std::f64::consts::LN_2;
                 let by = random.unit();
-                let winner = [0.35, 0.5, 1.0].iter().position(|share| by < *share).unwrap();
+                let winner = [0.3, 0.42, 0.82, 1.0].iter().position(|share| by < *share).unwrap();
                 self.hear(agent, &score(level, winner, -3.0));
             }
         }
@@ -117,8 +117,8 @@ fn rule() -> Rule {
 
 #[test]
 fn a_fleet_at_five_times_its_budget_is_brought_back_to_it() {
-    // Volume alone asks for ln(20·90/0.35) = 8.55 nats and gets 8.55/1.452: e^2.66 times its share of 0.35.
-    const HEIGHT: f64 = 1.452;
+    // Volume alone asks for ln(20·90/0.3) = 8.70 nats and gets 8.70/1.478: e^2.81 times its share of 0.3.
+    const HEIGHT: f64 = 1.478;
     let mut random = Random::new(11);
     for (agents, most) in [(10, 2.0), (60, 1.3), (400, 1.1)] {
         let mut fleet = Agents::new(agents);
@@ -250,11 +250,11 @@ fn a_detector_hears_levels_and_tells_at_a_publication() {
     assert!(health.exceeded_since.is_some() && health.families[ENDPOINT].alarms > 5.0, "{health:?}");
     let words = health.to_string();
     let FleetHealth { alarms, families, .. } = &health;
-    let [volume, timing, endpoint] = families.map(|family| family.alarms);
+    let [volume, timing, endpoint, context] = families.map(|family| family.alarms);
     assert!(
         words.starts_with(&format!(
             "the fleet raised {alarms:.1} step-ups in 26 agent-days where the budget allows 0.3 (volume {volume:.1}, timing \
-             {timing:.1}, endpoint {endpoint:.1}; chance"
+             {timing:.1}, endpoint {endpoint:.1}, context {context:.1}; chance"
         )),
         "{words}"
     );
@@ -293,7 +293,7 @@ fn a_widened_fleet_takes_volume_and_timing_for_less_and_endpoints_for_the_same()
         let last = burst.last().unwrap();
         [Signal::Volume, Signal::Timing, Signal::Endpoint].map(|signal| last.part(signal).unwrap().level)
     };
-    let (plain, wide) = (levels(Widening::default()), levels(Widening([2.0, 2.0, 1.0])));
+    let (plain, wide) = (levels(Widening::default()), levels(Widening([2.0, 2.0, 1.0, 1.0])));
     assert!(wide[VOLUME] < plain[VOLUME] && wide[TIMING] < plain[TIMING], "{wide:?} {plain:?}");
     assert!(wide[VOLUME] > Budgets::default().step_up(), "found all the same: {wide:?}");
     assert_eq!(wide[ENDPOINT], plain[ENDPOINT]);

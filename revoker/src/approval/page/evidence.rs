@@ -74,6 +74,7 @@ fn numbers(part: &Part) -> Markup {
             ("Expected", html! { (percent(part.expected)) " of its calls" }),
             ("Quiet from", html! { (percent(part.quiet_at)) }),
         ],
+        Signal::Context => context(part),
         Signal::LookElsewhere => return html! {},
     };
     html! {
@@ -98,11 +99,26 @@ fn volume(part: &Part) -> Vec<(&'static str, Markup)> {
     vec![("Observed", observed), usual, edge, ("Within", window), ("Since", clock(part.since))]
 }
 
+/// Something new is rare or it is not; what is counted or measured has a usual size.
+fn context(part: &Part) -> Vec<(&'static str, Markup)> {
+    let [observed, expected] = if part.is_by_the_hour() {
+        [
+            ("Peers with it", number(part.observed)),
+            ("Usual", format!("in {} of its hours", percent(part.expected))),
+        ]
+    } else {
+        [("Observed", number(part.observed)), ("Usual", number(part.expected))]
+    };
+    let facts = [observed, expected].map(|(name, value)| (name, html! { (value) }));
+    facts.into_iter().chain([("Since", clock(part.since))]).collect()
+}
+
 fn name(signal: Signal) -> &'static str {
     match signal {
         Signal::Volume => "How much it does",
         Signal::Timing => "When it calls",
         Signal::Endpoint => "What it calls",
+        Signal::Context => "Who calls from where",
         Signal::LookElsewhere => "Discount for looking often",
     }
 }

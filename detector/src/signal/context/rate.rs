@@ -1,0 +1,134 @@
+//! How often calls are denied, fail, or come from another place than the one before: over-dispersed binomials.
+//!
+//! Such events come in clumps (a token has expired, a server is down), so within an hour each makes the next less of a
+//! surprise: the null is a beta-binomial whose beta weighs as much as [`CLUMP`] calls. The named alternative is somebody who
+//! tries what he may not, for whom it is the rule rather than the exception. Hours under suspicion are learned
+//! at a tenth of their weight.
+
+use serde::{Deserialize, Serialize};
+
+use super::facts::{Facts, hour_of};
+use crate::Timestamp;
+
+/// Weight of what peers do, in calls, and how often it happens to them before anything is known.
+pub(super) const PRIOR_TRIALS: f64 = 20.0;
+const PRIOR: f64 = 0.02;
+const PRIOR_PEERS: f64 = 1.0;
+/// Weight of an agent's own rate against what the present hour brought, in calls.
+const CLUMP: f64 = 30.0;
+/// To whom it happens on purpose, it does to so many of his calls at least, and so many times as often.
+const RULE: f64 = 0.3;
+const TIMES: f64 = 5.0;
+const MOST: f64 = 0.95;
+/// So many calls are remembered, and half of them from then on.
+const MEMORY: f32 = 4_096.0;
+
+/// How often it happens to the fleet's agents: the n-th call of an agent weighs 1/n, so that none speaks for all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct RateModel {
+    hits: f64,
+    trials: f64,
+}
+
+impl RateModel {
+    fn rate(&self) -> f64 {
+        (self.hits + PRIOR_PEERS * PRIOR) / (self.trials + PRIOR_PEERS)
+    }
+}
+
+/// How often it happens to one agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Rate {
+    hits: f32,
+    trials: f32,
+    /// Those of the present hour, which are not learned yet.
+    hour: u32,
+    hour_hits: u16,
+    hour_trials: u16,
+}
+
+impl Rate {
+    /// A call to which it did or did not happen, and what that adds to the evidence, nats. An hour that is over is learned
+    /// at `weight`, and by `peers` from who may teach them.
+    pub(super) fn see(
+        &mut self,
+        hit: bool,
+        ts: Timestamp,
+        model: &RateModel,
+        weight: f64,
+        peers: Option<&mut RateModel>,
+    ) -> f64 {
+        let hour = hour_of(ts);
+        if hour != self.hour {
+            self.learn(weight, peers);
+            (self.hour, self.hour_hits, self.hour_trials) = (hour, 0, 0);
+        }
+        let usual = self.usual(model);
+        let clumped = (CLUMP * usual + f64::from(self.hour_hits)) / (CLUMP + f64::from(self.hour_trials));
+        let attack = (TIMES * usual).clamp(RULE, MOST);
+        self.hour_hits = self.hour_hits.saturating_add(u16::from(hit));
+        self.hour_trials = self.hour_trials.saturating_add(1);
+        if hit { libm::log(attack / clumped) } else { libm::log((1.0 - attack) / (1.0 - clumped)) }
+    }
+
+    fn usual(&self, model: &RateModel) -> f64 {
+        (f64::from(self.hits) + PRIOR_TRIALS * model.rate()) / (f64::from(self.trials) + PRIOR_TRIALS)
+    }
+
+    fn learn(&mut self, weight: f64, peers: Option<&mut RateModel>) {
+        let [hits, trials] = [self.hour_hits, self.hour_trials].map(|n| f32::from(n) * weight as f32);
+        if let (Some(peers), true) = (peers, trials > 0.0) {
+            let weight = 1.0 / f64::from(self.trials + trials);
+            peers.hits += f64::from(hits) * weight;
+            peers.trials += f64::from(trials) * weight;
+        }
+        (self.hits, self.trials) = (self.hits + hits, self.trials + trials);
+        if self.trials > MEMORY {
+            (self.hits, self.trials) = (self.hits / 2.0, self.trials / 2.0);
+        }
+    }
+
+    /// What the present hour brought is normal: from now on it weighs no less than all that came before.
+    pub(super) fn accept(&mut self) {
+        let (hits, trials) = (f32::from(self.hour_hits), f32::from(self.hour_trials));
+        let left = (trials / self.trials.max(f32::MIN_POSITIVE)).min(1.0);
+        (self.hits, self.trials) = (self.hits * left + hits, self.trials * left + trials);
+        (self.hour_hits, self.hour_trials) = (0, 0);
+    }
+
+    /// How often it happened in this hour, how often it would as a rule, and on how many calls that rests.
+    pub(super) fn story(&self, model: &RateModel) -> (f64, f64, f64) {
+        let expected = self.usual(model) * f64::from(self.hour_trials);
+        (f64::from(self.hour_hits), expected, f64::from(self.trials))
+    }
+}
+
+/// From where an agent's credentials were used last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Places {
+    /// The bearer and its network, as 32 bits of their hashes, the latest first.
+    bearers: [(u32, u32); BEARERS],
+    /// Whether the last call told its network.
+    told: bool,
+}
+
+const BEARERS: usize = 3;
+
+impl Places {
+    /// Whether this call's credential comes from another network than at its last use; none where nothing is known of that.
+    pub(super) fn see(&mut self, facts: &Facts) -> Option<bool> {
+        self.told = facts.network.is_some();
+        let network = facts.network? as u32;
+        let bearer = (facts.bearer as u32).max(1);
+        let at = self.bearers.iter().position(|(who, _)| *who == bearer);
+        let switched = at.map(|at| self.bearers[at].1 != network);
+        self.bearers[..=at.unwrap_or(BEARERS - 1)].rotate_right(1);
+        self.bearers[0] = (bearer, network);
+        switched
+    }
+
+    /// A call that says of its caller what the last one said comes from the same place, if any was told.
+    pub(super) fn stays(&self) -> bool {
+        self.told
+    }
+}

@@ -1,0 +1,193 @@
+//! What becomes of an agent that is somewhere else, somebody else, or tries what it may not.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use crate::random::Random;
+use crate::{
+    Attestation, Budgets, Call, Detector, DetectorConfig, EffectiveAttestation, Kind, MicroBits, Part,
+    Pattern, Signal, Timestamp, Verdict,
+};
+
+const AGENTS: usize = 12;
+
+/// A fleet whose agents call a few times an hour, each from two addresses of a network of its own.
+struct Fleet {
+    detector: Detector,
+    ts: Timestamp,
+    names: Vec<String>,
+    random: Random,
+    calls: u64,
+}
+
+impl Fleet {
+    fn after(days: u64) -> Self {
+        let mut fleet = Self {
+            detector: Detector::new(DetectorConfig::default(), &[]),
+            ts: Timestamp::from_millis(1_767_571_200_000),
+            names: (0..AGENTS).map(|i| format!("agent-{i}")).collect(),
+            random: Random::new(5),
+            calls: 0,
+        };
+        for _ in 0..days * 24 * 4 {
+            for agent in 0..AGENTS {
+                let verdict = fleet.usual(agent);
+                assert!(verdict.level < Budgets::default().step_up(), "{verdict:?}");
+            }
+            fleet.pass(Duration::from_mins(15));
+        }
+        fleet
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.ts = self.ts + time;
+        self.detector.tick(self.ts);
+    }
+
+    /// A call as the agent makes it.
+    fn usual(&mut self, agent: usize) -> Verdict {
+        self.call(agent, |_| {}).expect("a verdict")
+    }
+
+    fn call(&mut self, agent: usize, change: impl FnOnce(&mut Call<'_>)) -> Option<Verdict> {
+        self.calls += 1;
+        let at = self.ts + Duration::from_secs((self.random.unit() * 600.0) as u64);
+        self.ts = at.max(self.ts);
+        let mut call = Call::new(self.calls.to_string(), self.ts, self.names[agent].clone(), "read_file");
+        let host = (self.random.unit() * 2.0) as u8;
+        call.source_ip = Some(IpAddr::V4(Ipv4Addr::new(198, 51, agent as u8, host)));
+        call.user_agent = Some("worker/1.4".into());
+        call.identity.token_id = Some(format!("token-{agent}").into());
+        call.status = Some(if self.random.unit() < 0.01 { 403 } else { 200 });
+        call.bytes_out = Some((2_000.0 * libm::exp(self.random.unit())) as u64);
+        call.attestation = EffectiveAttestation::new(Attestation::Token, Attestation::Token);
+        change(&mut call);
+        self.detector.observe(&call)
+    }
+}
+
+fn context(verdict: &Verdict) -> Vec<&Part> {
+    verdict.parts.iter().filter(|p| p.signal == Signal::Context).collect()
+}
+
+fn patterns(verdict: &Verdict) -> Vec<Pattern> {
+    context(verdict).iter().map(|p| p.pattern).collect()
+}
+
+fn elsewhere(call: &mut Call<'_>) {
+    call.source_ip = Some(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)));
+}
+
+#[test]
+fn a_new_network_and_client_are_news_once_and_until_a_person_says_otherwise() {
+    let mut fleet = Fleet::after(40);
+    let calm = fleet.usual(3);
+    assert_eq!(patterns(&calm), [Pattern::AsUsual]);
+    let theft = |call: &mut Call<'_>| {
+        elsewhere(call);
+        call.user_agent = Some("curl/8.5".into());
+    };
+    let first = fleet.call(3, theft).expect("a verdict");
+    assert_eq!(patterns(&first), [Pattern::NewNetwork, Pattern::NewUserAgent]);
+    assert!(first.level > Budgets::default().step_up() && first.is_exact(), "{first:?}");
+    let second = fleet.call(3, theft).expect("a verdict");
+    assert!(second.level > Budgets::default().step_up(), "it stands: {second:?}");
+    fleet.call(3, |call| call.kind = Kind::Feedback);
+    let third = fleet.call(3, theft).expect("a verdict");
+    assert!(third.level < Budgets::default().watch(), "{third:?}");
+}
+
+#[test]
+fn a_known_place_of_peers_is_less_news_than_one_that_nobody_knows() {
+    let mut fleet = Fleet::after(40);
+    let level = |fleet: &mut Fleet, agent, ip: [u8; 4]| {
+        let v = fleet.call(agent, |c| c.source_ip = Some(IpAddr::from(ip))).expect("a verdict");
+        context(&v)[0].level
+    };
+    let address = level(&mut fleet, 1, [198, 51, 1, 77]);
+    let unknown = level(&mut fleet, 2, [203, 0, 113, 9]);
+    assert!(address < unknown, "{address} {unknown}");
+}
+
+#[test]
+fn one_token_from_two_places_by_turns_is_found_though_both_are_known() {
+    let mut fleet = Fleet::after(40);
+    // It has moved once, and that was accepted.
+    fleet.call(4, elsewhere);
+    fleet.call(4, |call| call.kind = Kind::Feedback);
+    for _ in 0..200 {
+        fleet.call(4, elsewhere);
+        fleet.pass(Duration::from_mins(15));
+    }
+    let mut seen = Vec::new();
+    for i in 0..12 {
+        let verdict = if i % 2 == 0 { fleet.usual(4) } else { fleet.call(4, elsewhere).expect("a verdict") };
+        seen.push((verdict.level, patterns(&verdict)));
+    }
+    let (level, pattern) = seen.last().expect("twelve");
+    assert!(*level > Budgets::default().watch() && *pattern == [Pattern::TwoPlaces], "{seen:?}");
+}
+
+#[test]
+fn probing_is_found_by_its_denials_also_where_they_come_as_outcomes() {
+    for as_outcome in [false, true] {
+        let mut fleet = Fleet::after(40);
+        let mut found = None;
+        for i in 0..30 {
+            let verdict = fleet.call(5, |call| {
+                if as_outcome {
+                    (call.kind, call.status) = (Kind::Request, None);
+                } else {
+                    call.status = Some(403);
+                }
+            });
+            if as_outcome {
+                fleet.call(5, |call| (call.kind, call.status) = (Kind::Outcome, Some(403)));
+            }
+            let verdict = verdict.expect("a verdict");
+            if patterns(&verdict) == [Pattern::Denied] && verdict.level > Budgets::default().step_up() {
+                found = found.or(Some(i));
+            }
+        }
+        assert!(found.is_some_and(|calls| calls < 25), "{found:?}");
+    }
+}
+
+#[test]
+fn data_carried_away_is_found_by_its_size() {
+    let mut fleet = Fleet::after(40);
+    let mut levels = Vec::new();
+    for _ in 0..6 {
+        let verdict = fleet.call(6, |call| call.bytes_out = Some(50_000_000)).expect("a verdict");
+        levels.push((verdict.level, patterns(&verdict)));
+    }
+    assert!(
+        levels
+            .iter()
+            .any(|(level, p)| *level > Budgets::default().step_up() && *p == [Pattern::LargeAnswers])
+    );
+}
+
+#[test]
+fn what_happens_all_the_time_is_no_news() {
+    let mut fleet = Fleet::after(0);
+    let mut worst = (MicroBits::from_bits(-99.0), 0, Pattern::AsUsual);
+    for i in 0..2_000_u32 {
+        // Twenty networks by turns, a denial in three, sizes over four decades.
+        let [a, b] = [fleet.random.unit(), fleet.random.unit()];
+        let verdict = fleet.call(0, |call| {
+            call.source_ip = Some(IpAddr::V4(Ipv4Addr::new(192, (a * 20.0) as u8, 2, 1)));
+            call.status = Some(if b < 0.3 { 401 } else { 200 });
+            call.bytes_out = Some(libm::exp(b * 9.0) as u64);
+        });
+        fleet.pass(Duration::from_mins(5));
+        let verdict = verdict.expect("a verdict");
+        if i > 100 {
+            let part = context(&verdict)[0];
+            if part.level > worst.0 {
+                worst = (part.level, i, part.pattern);
+            }
+        }
+    }
+    assert!(worst.0 < Budgets::default().step_up(), "{worst:?}");
+}
