@@ -3,6 +3,7 @@
 mod attack;
 mod baseline;
 mod chance;
+mod context;
 mod delay;
 mod false_alarms;
 mod field;
@@ -96,6 +97,8 @@ enum Part {
     Timing,
     /// Attacks on agents in their first days.
     Young,
+    /// Who calls from where: false alarms, and thefts of credentials.
+    Context,
     /// False revocations; needs --revokes-years.
     Revokes,
 }

@@ -238,7 +238,7 @@ impl Detector {
                 let State { profiles, fleet, thresholds, .. } = &mut self.state;
                 let p = &mut profiles[agent];
                 let (alarm_days, tail) = (thresholds.session.days, &mut fleet.tally.sessions.tail);
-                p.endpoints.session_ended(ended.evidence, alarm_days, p.last, tail);
+                p.endpoints.session_ended((ended.evidence, ended.is_odd), alarm_days, p.last, tail);
             }
         }
     }

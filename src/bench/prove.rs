@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::context::ContextReport;
 use super::delay::{self, Delay};
 use super::false_alarms;
 use super::fleet::Fleet;
@@ -73,6 +74,7 @@ pub(crate) fn rows(report: &Report) -> Vec<Row> {
     rows.extend(report.series.iter().flat_map(series_rows));
     rows.extend(report.timing.iter().flat_map(timing_rows));
     rows.extend(report.young.iter().filter(|y| y.manifest).flat_map(young_rows));
+    rows.extend(report.context.iter().flat_map(context_rows));
     rows.extend(report.revokes.as_ref().map(|r| {
         let figures = (Some(r.count as f64), Some(0.0), Some(r.per_10_years_upper * r.agent_years / 10.0));
         let goal = format!(
@@ -214,6 +216,29 @@ fn young_rows(y: &YoungReport) -> Vec<Row> {
         ]
     };
     of_x5.flat_map(|a| rows(a.age_minutes, &a.delay)).collect()
+}
+
+/// False alarms against the whole budget; thefts have no goal but to be printed.
+fn context_rows(c: &ContextReport) -> Vec<Row> {
+    let of = |alarms: &super::context::ContextAlarms| {
+        let whose = if alarms.alone { "context alone" } else { "all signals" };
+        let name = format!(
+            "false {} per agent in 90 days, a fleet that moves and is updated, {whose}",
+            alarms.grade.plural()
+        );
+        let goal = format!("at most {:.1}", alarms.budget_90d);
+        Row::new(name, figures(alarms.per_90d), goal, alarms.per_90d.value <= alarms.budget_90d)
+    };
+    let asked = c.false_alarms.iter().filter(|a| matches!(a.grade, Grade::Watch | Grade::StepUp)).map(of);
+    let thefts = c.thefts.iter().flat_map(|t| {
+        let name = format!("{}, found within 7 days", t.theft.name());
+        let minutes = t.minutes.map_or((None, None, None), median);
+        [
+            Row::new(name, figures(t.found), String::new(), true),
+            Row::new(format!("{}, median minutes", t.theft.name()), minutes, String::new(), true),
+        ]
+    });
+    asked.chain(thefts).collect()
 }
 
 fn found_row(name: String, d: &Delay) -> Row {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
+use super::context::ContextReport;
 use super::delay::{self, Delay};
 use super::false_alarms::{self, FalseAlarms};
 use super::hearing::{Grade, Lens};
@@ -34,6 +35,9 @@ pub(crate) fn write(report: &Report, out: &mut impl Write) -> fmt::Result {
     }
     if !report.young.is_empty() {
         write_young(&report.young, out)?;
+    }
+    if let Some(context) = &report.context {
+        write_context(context, out)?;
     }
     report.revokes.as_ref().map_or(Ok(()), |revokes| write_revokes(revokes, out))
 }
@@ -186,6 +190,48 @@ fn write_timing(paces: &[TimingReport], out: &mut impl Write) -> fmt::Result {
             }
             rows.push(row);
         }
+    }
+    write_aligned(&rows, out)
+}
+
+fn write_context(c: &ContextReport, out: &mut impl Write) -> fmt::Result {
+    writeln!(
+        out,
+        "\nA fleet that moves, is updated, fails and is denied now and then: {} agents for {} days, {} calls; false alarms per \
+         agent in 90 days. {BUDGETS}\n",
+        c.agents, c.days, c.calls
+    )?;
+    let of = |alone, grade| {
+        let row = c.false_alarms.iter().find(|a| a.alone == alone && a.grade == grade);
+        row.map_or("-".into(), |a| interval(a.per_90d))
+    };
+    let row = |name: &str, alone| {
+        [name.to_owned()].into_iter().chain(Grade::ALL.map(|grade| of(alone, grade))).collect()
+    };
+    write_aligned(
+        &[
+            header("signal|watch|step-up|revoke by level|revoke"),
+            row("all", false),
+            row("context alone", true),
+        ],
+        out,
+    )?;
+    writeln!(
+        out,
+        "\nCredentials stolen in weeks 5 to 7, found within 7 days at the step-up threshold; calls are the thief's.\n"
+    )?;
+    let mut rows = vec![header("theft|agents|found|delay|p90|calls|p90|by context alone|watched")];
+    for t in &c.thefts {
+        let spreads = [
+            t.minutes.map_or("-".into(), |m| duration(m.median)),
+            t.minutes.map_or("-".into(), |m| duration(m.p90)),
+        ];
+        let calls = [t.calls.map_or("-".into(), spread), t.calls.map_or("-".into(), |c| or_never(c.p90))];
+        let mut row = vec![t.theft.name().to_owned(), (t.agents - t.busy).to_string(), percent(t.found)];
+        row.extend(spreads);
+        row.extend(calls);
+        row.extend([percent(t.by_context), percent(t.watched)]);
+        rows.push(row);
     }
     write_aligned(&rows, out)
 }

@@ -85,6 +85,8 @@ pub(crate) struct Endpoints {
     /// Sessions begun, the latest of them, and how unusual they were.
     sessions: u32,
     session: u64,
+    /// How many of those that ended calibrate though they were unusual.
+    odd: u32,
     unfitting: Tail<f32>,
 }
 
@@ -99,6 +101,7 @@ impl Endpoints {
             since: ts,
             born: ts,
             sessions: 0,
+            odd: 0,
             session: 0,
             unfitting: Tail::default(),
         }
@@ -179,11 +182,12 @@ impl Endpoints {
     /// person may be asked for nothing.
     pub(crate) fn session_ended(
         &mut self,
-        evidence: f64,
+        (evidence, is_odd): (f64, bool),
         alarm_days: f64,
         ts: Timestamp,
         peers: &mut PeerTail,
     ) {
+        self.odd = self.odd.saturating_add(u32::from(is_odd));
         let (_, group) = self.session_group(ts);
         let alarm = self.session_rule(ts, peers).evidence_once_in(alarm_days);
         self.unfitting.raise(evidence, group);
@@ -191,6 +195,11 @@ impl Endpoints {
         if self.unfitting.excursions() <= TEACHES_EXCURSIONS_MAX {
             peers.learn(excess);
         }
+    }
+
+    /// Whether one more unusual session that calibrates would be no more than a normal agent has.
+    pub(crate) fn may_have_odd_sessions(&self) -> bool {
+        f64::from(self.odd) + 1.0 <= f64::from(self.sessions) * session::CALIBRATES_FROM
     }
 
     fn session_group(&self, ts: Timestamp) -> (f64, Group) {

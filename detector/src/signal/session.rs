@@ -35,6 +35,9 @@ use crate::{Call, Timestamp};
 const IDLE: Duration = Duration::from_mins(15);
 /// and one that never pauses ends after so long, that it be compared with its like.
 const LONGEST: Duration = Duration::from_hours(4);
+/// What a log calls no session is one only for want of a better word; an agent that never rests would have few and long ones, which
+/// stand out among short ones by their length alone. So it ends after so many calls.
+const UNNAMED_CALLS_MAX: u32 = 16;
 /// How often idle sessions are looked for.
 const SWEEP: Duration = Duration::from_mins(1);
 /// Endpoints that one session is told by.
@@ -52,9 +55,10 @@ const THRESHOLD: f64 = std::f64::consts::LN_10;
 const COMPARES_FROM: usize = 150;
 /// Sessions that a person was asked about and that wait for the answer; the oldest makes room.
 const PENDING_MAX: usize = 1_024;
-/// A session as unusual as this calibrates nothing, or an attack that is repeated would calibrate itself (study §6, alpha);
-/// one this usual teaches in full, and none under a tenth of that teaches at all (study §6).
-const CALIBRATES_FROM: f64 = 0.01;
+/// Sessions as unusual as this are one in so many, and of an agent's no more calibrate than that, or an attack that is repeated would
+/// calibrate itself (study §6, alpha). Without any, each ring would cut the tail of the one before, and a fleet
+/// whose sessions vary was asked about more of them every week. One this usual teaches in full, and none under a tenth of that teaches at all (study §6).
+pub(super) const CALIBRATES_FROM: f64 = 0.01;
 const TEACHES_FULLY_FROM: f64 = 0.05;
 const WEIGHT_MIN: f64 = 0.1;
 
@@ -72,6 +76,8 @@ pub(crate) struct Closed {
     calls: Box<[Seen]>,
     /// The chance that a normal session ends as it did.
     chance: f64,
+    /// Whether it calibrates though it be unusual.
+    may_be_odd: bool,
 }
 
 impl Closed {
@@ -96,6 +102,7 @@ struct Live {
     agent: Key,
     began: Timestamp,
     last: Timestamp,
+    called: u32,
     /// Where event time stood at its last call: a false date far ahead keeps no session open.
     seen: Timestamp,
     /// The call that last made it more unusual, and what that kept least company with.
@@ -108,6 +115,7 @@ struct Live {
     /// Its agent is of a kind that the model knows; else there is nothing to compare with, and all there is to learn.
     has_peers: bool,
     is_established: bool,
+    may_be_odd: bool,
     ruling: Ruling,
 }
 
@@ -127,6 +135,8 @@ enum Ruling {
 pub(crate) struct Ended {
     pub(crate) agent: Key,
     pub(crate) evidence: f64,
+    /// Although unusual it calibrates.
+    pub(crate) is_odd: bool,
 }
 
 /// All sessions that are under way.
@@ -164,7 +174,7 @@ impl SessionTally {
         }
         for session in self.closed.drain(..) {
             model.learn(&session);
-            if session.chance > CALIBRATES_FROM {
+            if session.chance > CALIBRATES_FROM || session.may_be_odd {
                 if self.ring.len() >= RING {
                     self.ring.pop_front();
                 }
@@ -203,7 +213,10 @@ impl Sessions {
         tally: &mut SessionTally,
     ) -> (u64, bool) {
         let key = key_of(agent, call.identity.session_id.as_deref());
-        let is_over = |s: &Live| call.ts.since(s.last) > IDLE || call.ts.since(s.began) > LONGEST;
+        let calls_max = if call.identity.session_id.is_some() { u32::MAX } else { UNNAMED_CALLS_MAX };
+        let is_over = |s: &Live| {
+            call.ts.since(s.last) > IDLE || call.ts.since(s.began) > LONGEST || s.called >= calls_max
+        };
         if self.live.get(&key).is_some_and(is_over) {
             self.close(key, model, tally);
         }
@@ -230,6 +243,7 @@ impl Sessions {
                 agent,
                 began: ts,
                 last: ts,
+                called: 0,
                 seen: ts,
                 rose: ts,
                 pair: None,
@@ -237,6 +251,7 @@ impl Sessions {
                 chance: 1.0,
                 has_peers: ctx.endpoints.has_peers(ctx.model),
                 is_established: false,
+                may_be_odd: false,
                 ruling: Ruling::None,
             };
             self.live.insert(key, live);
@@ -253,7 +268,9 @@ impl Sessions {
             live.open.harm(endpoint).unwrap_or_else(|| verb::weight(&call.endpoint, call.method.as_deref()));
         let pair = live.open.call(ctx.model, endpoint, harm, ctx.declared, None);
         (live.last, live.seen) = (live.last.max(call.ts), seen);
+        live.called = live.called.saturating_add(1);
         live.is_established = ctx.is_established;
+        live.may_be_odd = ctx.endpoints.may_have_odd_sessions();
         if live.open.statistics().iter().zip(held).any(|(now, held)| *now > held) {
             live.compare(ctx.model);
         }
@@ -314,8 +331,8 @@ impl Sessions {
     fn close(&mut self, key: u64, model: &SessionModel, tally: &mut SessionTally) {
         let Some(mut live) = self.live.remove(&key) else { return };
         live.compare(model);
-        let Live { open, chance, agent, is_established, ruling, .. } = live;
-        let session = Closed { calls: open.calls().into(), chance };
+        let Live { open, chance, agent, is_established, may_be_odd, ruling, .. } = live;
+        let session = Closed { calls: open.calls().into(), chance, may_be_odd };
         self.spare.push(open);
         // Names cost nothing: once there is enough to compare with, whoever sends sessions of many new ones teaches nobody, and
         // takes nobody's place among those that do.
@@ -335,7 +352,8 @@ impl Sessions {
 
     fn learn(&mut self, agent: Key, session: Closed, ended_at: f64, tally: &mut SessionTally) {
         if ended_at < UNUSUAL {
-            self.ended.push(Ended { agent, evidence: -libm::log(ended_at) });
+            let is_odd = session.may_be_odd && session.chance <= CALIBRATES_FROM;
+            self.ended.push(Ended { agent, evidence: -libm::log(ended_at), is_odd });
         }
         if tally.closed.len() < CLOSED_MAX && !session.calls.is_empty() {
             tally.closed.push(session);

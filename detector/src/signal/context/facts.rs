@@ -47,9 +47,8 @@ impl Facts {
             all.push(Fact { broad: letters(model), ..same(Topic::Model, model) });
         }
         all.extend(call.identity.delegator.as_deref().map(|d| same(Topic::Delegator, d)));
-        if let Some(resource) = call.resource.as_deref() {
-            all.push(Fact { broad: hash64(&[folder(resource)]), ..same(Topic::Resource, resource) });
-        }
+        // What is acted upon changes all the time; where it lies does not.
+        all.extend(call.resource.as_deref().map(|resource| same(Topic::Resource, folder(resource))));
         let kind = [call.credential.kind.as_str(), call.attestation.get().as_str()];
         let hash = hash64(&kind);
         all.push(Fact { topic: Topic::Credential, exact: hash, broad: hash, whole: None });

@@ -64,13 +64,13 @@ impl Topic {
             Self::Model => [18..20, 20..22, 0..0],
             Self::Delegator => [22..27, 0..0, 0..0],
             Self::Scope => [27..35, 0..0, 0..0],
-            Self::Resource => [35..40, 40..43, 0..0],
-            Self::Credential => [43..46, 0..0, 0..0],
+            Self::Resource => [35..41, 0..0, 0..0],
+            Self::Credential => [41..44, 0..0, 0..0],
         }
     }
 }
 
-const SLOTS: usize = 46;
+const SLOTS: usize = 44;
 /// New, new of its kind, and of a kind that peers do not know.
 const STEPS: usize = 3;
 const CELLS: usize = TOPICS * STEPS;

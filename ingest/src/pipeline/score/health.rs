@@ -104,8 +104,8 @@ mod tests {
         assert_eq!(step_up(&told).exceeded_since, None);
         let told = sink.texts();
         insta::assert_snapshot!(told.join("\n"), @r"
-        the fleet raised 6.0 step-ups in 22 agent-days where the budget allows 0.2 (volume 0.0, timing 0.0, endpoint 6.0; chance brings those of all but the agent that raised most in 0.01 % of cases); until no more come than that, tails of volume and timing that raise them are read as wider
-        the fleet raised 0.0 step-ups in 0 agent-days where the budget allows 0.0 (volume 0.0, timing 0.0, endpoint 0.0; chance brings those of all but the agent that raised most in 100.00 % of cases); the budget was exceeded since 2025-02-22T20:00:00Z, and what was widened for it is narrowed again
+        the fleet raised 6.0 step-ups in 22 agent-days where the budget allows 0.2 (volume 0.0, timing 0.0, endpoint 6.0, context 0.0; chance brings those of all but the agent that raised most in 0.01 % of cases); until no more come than that, tails of volume and timing that raise them are read as wider
+        the fleet raised 0.0 step-ups in 0 agent-days where the budget allows 0.0 (volume 0.0, timing 0.0, endpoint 0.0, context 0.0; chance brings those of all but the agent that raised most in 100.00 % of cases); the budget was exceeded since 2025-02-22T20:00:00Z, and what was widened for it is narrowed again
         ");
     }
 }
