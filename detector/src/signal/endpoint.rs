@@ -199,7 +199,7 @@ impl Endpoints {
 
     /// Whether one more unusual session that calibrates would be no more than a normal agent has.
     pub(crate) fn may_have_odd_sessions(&self) -> bool {
-        f64::from(self.odd) + 1.0 <= f64::from(self.sessions) * session::CALIBRATES_FROM
+        f64::from(self.odd) + 1.0 <= f64::from(self.sessions) * session::ODD_SHARE
     }
 
     fn session_group(&self, ts: Timestamp) -> (f64, Group) {

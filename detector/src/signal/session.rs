@@ -55,10 +55,12 @@ const THRESHOLD: f64 = std::f64::consts::LN_10;
 const COMPARES_FROM: usize = 150;
 /// Sessions that a person was asked about and that wait for the answer; the oldest makes room.
 const PENDING_MAX: usize = 1_024;
-/// Sessions as unusual as this are one in so many, and of an agent's no more calibrate than that, or an attack that is repeated would
-/// calibrate itself (study §6, alpha). Without any, each ring would cut the tail of the one before, and a fleet
+/// Sessions as unusual as the first calibrate only as far as they are such a share of their agent's, or an attack that is repeated would
+/// calibrate itself (study §6, alpha). The share is larger than theirs among normal ones: with the same, what was once cut off
+/// stays so. Without any, each ring would cut the tail of the one before, and a fleet
 /// whose sessions vary was asked about more of them every week. One this usual teaches in full, and none under a tenth of that teaches at all (study §6).
-pub(super) const CALIBRATES_FROM: f64 = 0.01;
+const CALIBRATES_FROM: f64 = 0.01;
+pub(super) const ODD_SHARE: f64 = 0.03;
 const TEACHES_FULLY_FROM: f64 = 0.05;
 const WEIGHT_MIN: f64 = 0.1;
 
