@@ -97,7 +97,7 @@ proptest! {
 
     #[test]
     fn nobody_goes_on_who_broke_a_rule_and_was_not_answered_for(story in story()) {
-        for s in story.iter().filter(|s| !s.policy.paused() && s.policy.config().rules != OnRule::Alert) {
+        for s in story.iter().filter(|s| !s.policy.paused() && s.policy.config().rules != OnRule::Alert.into()) {
             let Input::Verdict { evidence, .. } = &s.input else { continue };
             let Some(rule) = evidence.rule else { continue };
             let answered = matches!(s.before, Standing::Probation(p) if rule.since <= p.answered.covers);
