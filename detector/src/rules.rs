@@ -258,10 +258,10 @@ impl Rules {
         found.into_iter().map(&mut told).collect()
     }
 
-    /// The agent's task is over.
+    /// The agent's task is over. The first end counts: a later one, dated far ahead, must not give it back.
     pub(crate) fn end_task(&mut self, ts: Timestamp) {
         let ended = &mut self.breaches.get_or_insert_default().task_ended;
-        *ended = (*ended).max(Some(ts));
+        *ended = Some(ended.map_or(ts, |before| before.min(ts)));
     }
 
     /// A person let the agent go on: every count begins anew, and with it perhaps a task. When breaches of what is declared

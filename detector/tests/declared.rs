@@ -164,6 +164,7 @@ fn an_agent_of_one_task_ends_with_it_until_a_person_lets_it_go_on() {
     for detector in [&mut bound, &mut free] {
         assert_eq!(rule(detector, &at(0)), None);
         assert_eq!(detector.observe(&record(10, Kind::TaskEnd)), None);
+        assert_eq!(detector.observe(&record(10_000, Kind::TaskEnd)), None);
         assert_eq!(rule(detector, &at(9)), None, "made before, told later");
     }
     assert_eq!(rule(&mut free, &at(11)), None);

@@ -53,7 +53,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, ConfigError> {
 }
 
 /// One manifest from its file.
-pub(crate) fn file(path: &Path) -> Result<Manifest, ConfigError> {
+fn file(path: &Path) -> Result<Manifest, ConfigError> {
     let name = path.display().to_string();
     let failed = |source| ConfigError::Read { file: name.clone(), source };
     let refused = |reason| ConfigError::Manifest { file: name.clone(), reason };

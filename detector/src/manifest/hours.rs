@@ -39,6 +39,11 @@ impl Span {
         (fits && from != until).then_some(Self { days, from, until })
     }
 
+    /// Whether a minute of the week lies within.
+    pub fn covers(self, minute_of_week: u16) -> bool {
+        self.ranges().any(|(from, until)| (from..until).contains(&minute_of_week))
+    }
+
     /// Its minutes of the week, as ranges without their ends.
     fn ranges(self) -> impl Iterator<Item = (u16, u16)> {
         let len = (self.until + DAY_MINUTES - self.from - 1) % DAY_MINUTES + 1;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use clickhouse::{Row, RowOwned, RowRead};
 use detector::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{QUERY_MAX, Store, StoreError, within};
 
@@ -50,7 +50,7 @@ pub struct AgentSeen {
 }
 
 /// How much an agent called one endpoint.
-#[derive(Clone, Debug, PartialEq, Row, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct EndpointUse {
     pub agent_id: String,

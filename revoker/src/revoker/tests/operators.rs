@@ -44,6 +44,23 @@ async fn revoked_and_reinstated_by_hand() {
 }
 
 #[tokio::test]
+async fn retirement_revokes_and_is_final() {
+    let folder = tempfile::tempdir().unwrap();
+    let revoker = open(folder.path());
+    let (live, gone) = (agent("live"), agent("gone"));
+    revoker.revoke(gone.clone(), ann(), because(), at(0)).await.unwrap();
+    for key in [&live, &gone] {
+        revoker.retire(key.clone(), ann(), because(), at(60)).await.unwrap();
+        let listed = revoker.revocation(key.clone()).await.unwrap().unwrap();
+        assert_eq!((listed.not_before, listed.until), (at(60), None));
+        let back = revoker.reinstate(key.clone(), ann(), because(), at(61)).await;
+        assert!(matches!(back, Err(ApplyError::NotAllowed { standing: "retired" })));
+    }
+    let told = ["agent.access.revoked", "agent.access.revoked", "agent.retired", "agent.retired"];
+    assert_eq!(events(folder.path()), told);
+}
+
+#[tokio::test]
 async fn time_expires_questions_and_ends_suspensions() {
     let folder = tempfile::tempdir().unwrap();
     let revoker = open(folder.path());
@@ -171,7 +188,7 @@ async fn who_answers_for_an_agent_and_who_looked_at_it_is_on_record_by_name() {
     revoker.register(key.clone(), owned("sales"), ann(), because(), at(6)).await.unwrap();
     let revoker = reopened(folder.path(), revoker);
     let entry = revoker.register(key.clone(), owned("payments"), ann(), because(), at(7)).await.unwrap();
-    assert_eq!(revoker.registrations().await.unwrap(), [entry.clone()]);
+    assert_eq!(revoker.registrations().await.unwrap(), std::slice::from_ref(&entry));
     assert_eq!(entry.accountable, owned("payments"));
     let signed = |s: Option<Signature>| s.map(|s| (s.at, s.by));
     assert_eq!(signed(entry.registered), Some((at(7), ann())));
