@@ -22,7 +22,7 @@ use clickhouse::error::Error;
 use clickhouse::{Client, Row, RowWrite};
 use tokio::time::timeout;
 
-pub use self::agents::{AgentSeen, EndpointUse, Span, Usage};
+pub use self::agents::{AgentSeen, CallsOf, EndpointUse, Usage};
 pub use self::config::{BatchLimits, DatabaseName, KeepConfig, StoreConfig, StoreConfigError};
 pub use self::error::StoreError;
 pub use self::row::{AlertRow, CallRow, Place, RejectRow, VerdictRow};

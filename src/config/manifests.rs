@@ -105,6 +105,18 @@ mod tests {
     }
 
     #[test]
+    fn the_configuration_in_the_readme_is_right() {
+        let blocks = include_str!("../../README.md").split("```toml\n").skip(1);
+        let blocks: Vec<&str> = blocks.filter_map(|rest| rest.split("```").next()).collect();
+        let whole = blocks.iter().find(|block| block.contains("[[manifests]]")).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("tocsin.toml");
+        std::fs::write(&file, whole).unwrap();
+        let config = crate::config::Config::load(Some(&file)).unwrap_or_else(|e| panic!("{e:?}"));
+        assert_eq!(config.manifests.len(), 1);
+    }
+
+    #[test]
     fn errors_name_file_agent_and_field() {
         let said = |name, text| read(&[(name, text)]).expect_err(text);
         let all = [

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use detector::{Manifest, Timestamp, Zone};
-use ingest::store::{EndpointUse, Span, Store, StoreError, Usage};
+use ingest::store::{CallsOf, EndpointUse, Store, StoreError, Usage};
 use revoker::Revoker;
 use revoker::agent::AgentKey;
 use revoker::api::{AsOperator, Asked, Problem, no_such_method};
@@ -117,9 +117,9 @@ impl Records {
 
     /// Everything but the calls of one agent, and those of all as far as the database answers.
     async fn sources(&self, asked: &Question) -> Result<(Sources<'_>, bool), Problem> {
-        let span = Span { from: asked.from(), agent: None };
+        let calls = CallsOf { from: asked.from(), agent: None };
         let seen = match self.stored.get() {
-            Some(store) => store.agents_seen(span, AGENTS_MAX).await,
+            Some(store) => store.agents_seen(calls, AGENTS_MAX).await,
             None => Ok(Vec::new()),
         };
         let answers = self.stored.get().is_some() && seen.is_ok();
@@ -182,8 +182,8 @@ async fn one(
     let (mut sources, answers) = records.sources(&asked).await?;
     let is_listed = |s: &ingest::store::AgentSeen| AgentKey::new(s.issuer.as_deref(), &s.agent_id) == agent;
     if answers && !sources.seen.iter().any(is_listed) {
-        let span = Span { from: asked.from(), agent: Some((agent.issuer.as_deref(), &agent.agent_id)) };
-        sources.seen.extend(records.store()?.agents_seen(span, 1).await.map_err(|e| broken(&e))?);
+        let calls = CallsOf { from: asked.from(), agent: Some((agent.issuer.as_deref(), &agent.agent_id)) };
+        sources.seen.extend(records.store()?.agents_seen(calls, 1).await.map_err(|e| broken(&e))?);
     }
     let row = records.register(sources).of(&agent).ok_or_else(|| unknown(&agent))?;
     let declared = ByAgent::new(&records.manifests).of(&agent);
@@ -203,10 +203,10 @@ async fn report(
 ) -> Result<Json<List<EndpointUse>>, Problem> {
     let agent = asked.agent();
     let named = agent.as_ref().map(|agent| (agent.issuer.as_deref(), agent.agent_id.as_str()));
-    let span = Span { from: asked.from(), agent: named };
+    let calls = CallsOf { from: asked.from(), agent: named };
     // One row more tells that there are more.
     let limit = u32::try_from(asked.rows()).unwrap_or(AGENTS_MAX).saturating_add(1);
-    let uses = records.store()?.endpoint_uses(span, limit).await.map_err(|e| broken(&e))?;
+    let uses = records.store()?.endpoint_uses(calls, limit).await.map_err(|e| broken(&e))?;
     Ok(List::of(uses, asked.rows(), asked.days()))
 }
 
@@ -223,8 +223,8 @@ async fn drifts(
         let usage = records.usage(&agent, asked.from()).await?.ok_or_else(|| unseen(&agent, asked.days()))?;
         return Ok(List::of(vec![drift(agent, manifest, &usage)], 1, asked.days()));
     }
-    let span = Span { from: asked.from(), agent: None };
-    let seen = records.store()?.agents_seen(span, AGENTS_MAX).await.map_err(|e| broken(&e))?;
+    let calls = CallsOf { from: asked.from(), agent: None };
+    let seen = records.store()?.agents_seen(calls, AGENTS_MAX).await.map_err(|e| broken(&e))?;
     let agents = seen.iter().map(|seen| AgentKey::new(seen.issuer.as_deref(), &seen.agent_id));
     let declared: Vec<_> = agents.filter_map(|agent| manifests.of(&agent).map(|m| (agent, m))).collect();
     let left_out = declared.len().saturating_sub(DRIFTS_MAX);

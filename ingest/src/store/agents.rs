@@ -17,10 +17,10 @@ const MINUTES_MAX: u64 = 90 * 24 * 60;
 /// Endpoints of each agent in [`Store::endpoint_uses`].
 const PER_AGENT_MAX: u64 = 100;
 
-/// A stretch of event time and whom to look for in it: one agent, or all.
+/// Which calls: from when on, and of whom.
 #[derive(Clone, Copy, Debug)]
-pub struct Span<'a> {
-    /// From when on.
+pub struct CallsOf<'a> {
+    /// Event time.
     pub from: Timestamp,
     /// Issuer and name; none is everybody.
     pub agent: Option<(Option<&'a str>, &'a str)>,
@@ -97,19 +97,23 @@ struct Minute {
 
 impl Store {
     /// Agents that called, last seen first; at most `limit`.
-    pub async fn agents_seen(&self, span: Span<'_>, limit: u32) -> Result<Vec<AgentSeen>, StoreError> {
+    pub async fn agents_seen(&self, calls: CallsOf<'_>, limit: u32) -> Result<Vec<AgentSeen>, StoreError> {
         let rest =
             format!("GROUP BY agent_id, issuer ORDER BY last_seen DESC, agent_id, issuer LIMIT {limit}");
-        self.ask("agents that were seen", SEEN, span, &rest).await
+        self.ask("agents that were seen", SEEN, calls, &rest).await
     }
 
     /// What each agent called, by agent and then most called first; at most 100 endpoints an agent and `limit` in all.
-    pub async fn endpoint_uses(&self, span: Span<'_>, limit: u32) -> Result<Vec<EndpointUse>, StoreError> {
+    pub async fn endpoint_uses(
+        &self,
+        calls: CallsOf<'_>,
+        limit: u32,
+    ) -> Result<Vec<EndpointUse>, StoreError> {
         let rest = format!(
             "GROUP BY agent_id, issuer, endpoint ORDER BY agent_id, issuer, calls DESC, endpoint
              LIMIT {PER_AGENT_MAX} BY agent_id, issuer LIMIT {limit}"
         );
-        self.ask("what agents called", USES, span, &rest).await
+        self.ask("what agents called", USES, calls, &rest).await
     }
 
     /// What one agent did from a time on; none if it called nothing.
@@ -119,19 +123,19 @@ impl Store {
         agent_id: &str,
         from: Timestamp,
     ) -> Result<Option<Usage>, StoreError> {
-        let span = Span { from, agent: Some((issuer, agent_id)) };
-        let Some(seen) = self.agents_seen(span, 1).await?.pop() else { return Ok(None) };
+        let calls = CallsOf { from, agent: Some((issuer, agent_id)) };
+        let Some(seen) = self.agents_seen(calls, 1).await?.pop() else { return Ok(None) };
         let rest =
             format!("GROUP BY agent_id, issuer, endpoint ORDER BY calls DESC, endpoint LIMIT {LIST_MAX}");
-        let endpoints = self.ask("what an agent called", USES, span, &rest).await?;
+        let endpoints = self.ask("what an agent called", USES, calls, &rest).await?;
         let rest = format!(
             "AND source_ip IS NOT NULL GROUP BY address ORDER BY calls DESC, address LIMIT {LIST_MAX}"
         );
         let what = "SELECT assumeNotNull(source_ip) AS address, count() AS calls";
-        let addresses: Vec<Address> = self.ask("where an agent called from", what, span, &rest).await?;
+        let addresses: Vec<Address> = self.ask("where an agent called from", what, calls, &rest).await?;
         let rest = format!("GROUP BY minute ORDER BY minute LIMIT {MINUTES_MAX}");
         let what = "SELECT intDiv(toUnixTimestamp64Micro(ts), 60000000) AS minute, count() AS calls";
-        let minutes: Vec<Minute> = self.ask("when an agent called", what, span, &rest).await?;
+        let minutes: Vec<Minute> = self.ask("when an agent called", what, calls, &rest).await?;
         Ok(Some(Usage {
             seen,
             endpoints,
@@ -143,21 +147,21 @@ impl Store {
         }))
     }
 
-    /// Reads rows that `what` selects from the calls of a span. Values are bound, and the rest is ours.
+    /// Reads rows that `what` selects from these calls. Values are bound, and the rest is ours.
     async fn ask<T: RowOwned + RowRead>(
         &self,
         name: &str,
         what: &str,
-        span: Span<'_>,
+        calls: CallsOf<'_>,
         rest: &str,
     ) -> Result<Vec<T>, StoreError> {
-        let whom = span.agent.map_or("", |_| "AND agent_id = ? AND issuer IS NOT DISTINCT FROM ?");
+        let whom = calls.agent.map_or("", |_| "AND agent_id = ? AND issuer IS NOT DISTINCT FROM ?");
         let sql = format!(
             "SELECT ?fields FROM ({what} FROM calls_once
              WHERE kind IN ('call', 'request') AND ts >= fromUnixTimestamp64Micro(?, 'UTC') {whom} {rest})"
         );
-        let mut query = self.client.query(&sql).bind(span.from.as_micros());
-        if let Some((issuer, agent_id)) = span.agent {
+        let mut query = self.client.query(&sql).bind(calls.from.as_micros());
+        if let Some((issuer, agent_id)) = calls.agent {
             query = query.bind(agent_id).bind(issuer);
         }
         let what = format!("read {name}");

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use detector::{Attestation, CredentialKind, EffectiveAttestation, Kind, Timestamp};
-use ingest::store::Span;
+use ingest::store::CallsOf;
 
 use crate::support::{call, insert, shared};
 
@@ -30,7 +30,7 @@ async fn agents_are_told_as_their_calls_show_them() {
     insert(&store, &calls[..30]).await.unwrap();
 
     let start = call(0).ts;
-    let everybody = |from: Timestamp| Span { from, agent: None };
+    let everybody = |from: Timestamp| CallsOf { from, agent: None };
     let seen = store.agents_seen(everybody(start), 10).await.unwrap();
     let told: Vec<_> = seen.iter().map(|s| (s.agent_id.as_str(), s.calls, s.tokens)).collect();
     assert_eq!(told, [("agent-2", 20, 0), ("agent-1", 20, 0), ("agent-0", 20, 4)]);
