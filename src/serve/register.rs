@@ -164,11 +164,11 @@ async fn list(
 
 /// One agent.
 #[derive(Serialize)]
-struct One<'a> {
+struct One {
     #[serde(flatten)]
     row: Row,
     /// What is declared of it.
-    declared: Option<&'a Manifest>,
+    declared: Option<Manifest>,
     days: u32,
 }
 
@@ -177,7 +177,7 @@ async fn one(
     State(records): State<Records>,
     AsOperator(_caller): AsOperator,
     Asked(asked): Asked<Question>,
-) -> Result<Json<serde_json::Value>, Problem> {
+) -> Result<Json<One>, Problem> {
     let agent = asked.one()?;
     let (mut sources, answers) = records.sources(&asked).await?;
     let is_listed = |s: &ingest::store::AgentSeen| AgentKey::new(s.issuer.as_deref(), &s.agent_id) == agent;
@@ -186,12 +186,8 @@ async fn one(
         sources.seen.extend(records.store()?.agents_seen(calls, 1).await.map_err(|e| broken(&e))?);
     }
     let row = records.register(sources).of(&agent).ok_or_else(|| unknown(&agent))?;
-    let declared = ByAgent::new(&records.manifests).of(&agent);
-    let one = One { row, declared, days: if answers { asked.days() } else { 0 } };
-    let answer = serde_json::to_value(one);
-    answer
-        .map(Json)
-        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The agent cannot be told"))
+    let declared = ByAgent::new(&records.manifests).of(&agent).cloned();
+    Ok(Json(One { row, declared, days: if answers { asked.days() } else { 0 } }))
 }
 
 /// `GET /v1/register/report?agent_id=&issuer=&days=&limit=`: role `operator`. How often each agent, or one, authenticates and
