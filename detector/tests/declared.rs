@@ -170,6 +170,9 @@ fn an_agent_of_one_task_ends_with_it_until_a_person_lets_it_go_on() {
     assert_eq!(rule(&mut free, &at(11)), None);
     let broken = rule(&mut bound, &at(11)).unwrap();
     assert_eq!(broken.to_string(), "a call 60 s after the agent's only task ended");
+    let mut released = bound.clone();
+    released.reconfigure(DetectorConfig::default(), &[declared()]);
+    assert_eq!(rule(&mut released, &at(12)), None, "no longer declared");
     bound.observe(&record(12, Kind::Feedback));
     assert_eq!(rule(&mut bound, &at(13)), None);
 }

@@ -114,7 +114,7 @@ impl Purpose {
         let found = [
             past(self.retired_at).map(|s| (RuleKind::Retired, s, 0)),
             past(self.expires).map(|s| (RuleKind::Expired, s, 0)),
-            past(task_ended).map(|s| (RuleKind::TaskEnded, s, 0)),
+            past(task_ended.filter(|_| self.ends_with_task)).map(|s| (RuleKind::TaskEnded, s, 0)),
             is_forbidden.then_some((RuleKind::ForbiddenEndpoint, 1, 0)),
             beyond(parent.and_then(|p| p.scopes.as_ref())).map(|n| (RuleKind::ParentExceeded, n, 0)),
             beyond(self.scopes.as_ref()).map(|n| (RuleKind::UndeclaredScope, n, 0)),
