@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::gate::{ask, challenge, now};
+use crate::support::gate::{Human, ask, challenge, now, page_of};
+use crate::support::page::Page;
 use crate::support::stage::Stage;
 use crate::support::tocsin::{ISSUER, Tocsin};
 
@@ -37,6 +38,7 @@ fn act(event_id: &str, endpoint: &str, ip: &str) -> Value {
 fn a_declared_limit_acts_on_the_first_call_as_the_operator_said() {
     let stage = Stage::new();
     let tocsin = start(&stage);
+    let dana = Human::enrol(&tocsin, "Dana");
     ask(&tocsin, &act("a-1", "get_order", "10.1.2.3"), None).expect(200);
     // Undeclared: told, and let through.
     ask(&tocsin, &act("a-2", "search", "10.1.2.3"), None).expect(200);
@@ -46,16 +48,23 @@ fn a_declared_limit_acts_on_the_first_call_as_the_operator_said() {
     // From elsewhere: a human is asked.
     let asked = ask(&tocsin, &act("a-3", "get_order", "203.0.113.9"), None);
     assert_eq!(asked.status, 401, "{asked:?}");
-    challenge(&asked);
-    // Forbidden: access ends, for the identity is attested.
-    let ended = ask(&tocsin, &act("a-4", "delete_order", "10.1.2.3"), None);
+    let challenge = challenge(&asked);
+    let page = Page::open(&page_of(&tocsin, &challenge));
+    assert!(page.shows("from a network that the manifest does not declare"), "{}", page.html);
+    let number = challenge["binding_code"].as_str().expect("a number");
+    let pressed = page.answer("approve", &[("name", dana.name), ("number", number), ("code", &dana.code())]);
+    assert_eq!(pressed.status, 303, "{pressed:?}");
+    // Who let it go on from there has answered for more than one call,
+    ask(&tocsin, &act("a-4", "get_order", "203.0.113.9"), None).expect(200);
+    // and not for anything else. Forbidden: access ends, for the identity is attested.
+    let ended = ask(&tocsin, &act("a-5", "delete_order", "203.0.113.9"), None);
     assert_eq!(ended.status, 403, "{ended:?}");
-    let types = ["agent.challenged", "agent.access.revoked"];
+    let types = ["agent.challenged", "agent.challenge.approved", "agent.access.revoked"];
     stage.check_effects(&tocsin, &[("biller", &types)]);
 
     let row = stage.wait("the verdict in the database", || {
         stage.engine.try_number("SELECT count() FROM tocsin.verdicts_once")?;
-        stage.engine.rows("SELECT rule FROM tocsin.verdicts_once WHERE event_id = 'a-4'").pop()
+        stage.engine.rows("SELECT rule FROM tocsin.verdicts_once WHERE event_id = 'a-5'").pop()
     });
     assert_eq!(row["rule"], "forbidden_endpoint");
     let explained = tocsin.command(&["explain", "biller", "--issuer", ISSUER]);
