@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::exit::Result;
-use crate::{approver, bench, config_check, demo, engine, explain, fleet, operate, replay, serve, simulate};
+use crate::{
+    agents, approver, bench, config_check, demo, engine, explain, fleet, operate, replay, serve, simulate,
+};
 
 /// Watches what AI agents do and pulls their access when they stop behaving like themselves.
 #[derive(Parser, Debug)]
@@ -37,10 +39,10 @@ enum Command {
         #[command(subcommand)]
         command: approver::ApproverCommand,
     },
-    /// List agents and their standing; revoke and reinstate.
+    /// The register of agents: who they are, who answers for them, what they do; revoke, reinstate and retire them.
     Agents {
         #[command(subcommand)]
-        command: operate::AgentsCommand,
+        command: agents::AgentsCommand,
     },
     Alerts(operate::AlertsArgs),
     Explain(explain::ExplainArgs),
@@ -85,7 +87,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Bench { command } => bench::run(&command),
         Command::Config { command } => config_check::run(&command),
         Command::Approver { command } => approver::run(&command),
-        Command::Agents { command } => operate::agents(&command),
+        Command::Agents { command } => agents::run(&command),
         Command::Alerts(args) => operate::alerts(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Fleet(args) => fleet::run(&args),

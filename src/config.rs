@@ -1,6 +1,7 @@
 //! The configuration: a TOML file, overridden by the environment, checked as a whole before anything starts.
 
 mod layers;
+mod manifests;
 
 use std::path::{Path, PathBuf};
 
@@ -31,7 +32,9 @@ pub(crate) struct Config {
     pub(crate) budgets: Budgets,
     pub(crate) policy: PolicyConfig,
     pub(crate) webhooks: Vec<WebhookConfig>,
+    /// Once loaded, those of `manifests_dir` are among them.
     pub(crate) manifests: Vec<Manifest>,
+    manifests_dir: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -48,6 +51,7 @@ impl Default for Config {
             policy: PolicyConfig::default(),
             webhooks: Vec::new(),
             manifests: Vec::new(),
+            manifests_dir: None,
         }
     }
 }
@@ -55,11 +59,17 @@ impl Default for Config {
 impl Config {
     /// The file (none: defaults) with `TOCSIN_SECTION__KEY` from the environment on top.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self> {
-        layers::load(file, std::env::vars()).or_exit(Code::Config)
+        let mut config: Self = layers::load(file, std::env::vars()).or_exit(Code::Config)?;
+        let origin = file.map_or_else(|| "the configuration".to_owned(), |file| file.display().to_string());
+        let inline = std::mem::take(&mut config.manifests);
+        config.manifests =
+            manifests::all(&origin, inline, config.manifests_dir.as_deref()).or_exit(Code::Config)?;
+        Ok(config)
     }
 
-    /// The detector's settings with the budgets they are judged by.
+    /// The detector's settings with the budgets they are judged by, and what is asked for each rule.
     pub(crate) fn detector(&self) -> DetectorConfig {
-        DetectorConfig { budgets: self.budgets, ..self.detector.clone() }
+        let rule_ranks = self.policy.rules.ranks();
+        DetectorConfig { budgets: self.budgets, rule_ranks, ..self.detector.clone() }
     }
 }

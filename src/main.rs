@@ -1,5 +1,6 @@
 //! The one executable of Tocsin: reads the command line, runs one command, exits with a code of sysexits.h.
 
+mod agents;
 mod approver;
 mod bench;
 mod cli;
@@ -12,6 +13,7 @@ mod exit;
 mod explain;
 mod fleet;
 mod operate;
+mod register;
 mod replay;
 mod serve;
 mod simulate;

@@ -1,9 +1,9 @@
-//! `tocsin agents`, `alerts`, `pause`, `resume`: an operator's commands, sent to a running server.
+//! An operator's commands, sent to a running server: `tocsin alerts`, `pause`, `resume`, and what all of them share.
 
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use clap::{Args, Subcommand};
+use clap::Args;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    fn person(&self) -> String {
+    pub(crate) fn person(&self) -> String {
         let logged_in = || std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
         self.person.clone().unwrap_or_else(logged_in)
     }
@@ -67,39 +67,13 @@ pub(crate) struct ResumeArgs {
     target: Target,
 }
 
-#[derive(Subcommand, Debug)]
-pub(crate) enum AgentsCommand {
-    /// Agents that are not plainly trusted, last changed first.
-    List {
-        /// How many, at most 1,000.
-        #[arg(long, default_value_t = 50)]
-        limit: u32,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        target: Target,
-    },
-    /// One agent with its history, as JSON.
-    Show {
-        #[command(flatten)]
-        agent: Agent,
-        #[command(flatten)]
-        target: Target,
-    },
-    /// End an agent's access until somebody reinstates it.
-    Revoke(Order),
-    /// Let a revoked, suspended or challenged agent act again, on probation.
-    Reinstate(Order),
-}
-
 #[derive(Args, Debug)]
 pub(crate) struct Agent {
     /// The agent.
-    agent_id: String,
+    pub(crate) agent_id: String,
     /// Under which issuer that is its name.
     #[arg(long)]
-    issuer: Option<String>,
+    pub(crate) issuer: Option<String>,
 }
 
 impl Agent {
@@ -107,37 +81,6 @@ impl Agent {
     pub(crate) fn query(&self) -> Vec<(&str, &str)> {
         let issuer = self.issuer.as_deref().map(|issuer| ("issuer", issuer));
         std::iter::once(("agent_id", self.agent_id.as_str())).chain(issuer).collect()
-    }
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Order {
-    #[command(flatten)]
-    agent: Agent,
-    /// Why, for the audit.
-    #[arg(long)]
-    reason: String,
-    #[command(flatten)]
-    target: Target,
-}
-
-/// Runs `tocsin agents`.
-pub(crate) fn agents(command: &AgentsCommand) -> Result<()> {
-    match command {
-        AgentsCommand::List { limit, json, target } => {
-            let rows = ask(target, Method::GET, "/v1/agents", &[("limit", &limit.to_string())], None)?;
-            print_rows(&rows, *json, |row| {
-                let agent = &row["agent"];
-                let issuer = agent["issuer"].as_str().unwrap_or("-");
-                let (standing, name) = (row["standing"].as_str()?, agent["agent_id"].as_str()?);
-                Some(format!("{standing}\t{name}\t{issuer}\t{}", row["changed_at"].as_str()?))
-            })
-        }
-        AgentsCommand::Show { agent, target } => {
-            print_json(&ask(target, Method::GET, "/v1/agent", &agent.query(), None)?)
-        }
-        AgentsCommand::Revoke(order) => send(order, "revoke"),
-        AgentsCommand::Reinstate(order) => send(order, "reinstate"),
     }
 }
 
@@ -174,14 +117,6 @@ pub(crate) fn resume(args: &ResumeArgs) -> Result<()> {
 fn control(target: &Target, path: &str, reason: &str) -> Result<()> {
     let body = json!({ "person": target.person(), "reason": reason });
     print_json(&ask(target, Method::POST, path, &[], Some(body))?)
-}
-
-fn send(order: &Order, verb: &str) -> Result<()> {
-    let body = json!({
-        "agent_id": order.agent.agent_id, "issuer": order.agent.issuer,
-        "person": order.target.person(), "reason": order.reason,
-    });
-    print_json(&ask(&order.target, Method::POST, &format!("/v1/agents/{verb}"), &[], Some(body))?)
 }
 
 /// Sends a request to the server and gives its answer, a JSON object.

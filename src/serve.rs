@@ -7,6 +7,7 @@ mod fleet;
 mod gate;
 mod http;
 mod outlet;
+mod register;
 mod stored;
 
 use std::net::SocketAddr;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Budgets;
+use crate::{Budgets, RuleKind, RuleRanks};
 
 /// What an operator sets. Everything else is a constant with its source beside the formula that uses it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub struct DetectorConfig {
     /// Accepted rates of false alarms; learning pauses for what is over them.
     #[serde(skip)]
     pub budgets: Budgets,
+    /// How much is asked for each rule that a call breaks.
+    #[serde(skip)]
+    pub rule_ranks: RuleRanks,
 }
 
 impl Default for DetectorConfig {
@@ -29,6 +32,7 @@ impl Default for DetectorConfig {
             repeats_per_minute_max: 300,
             repeats_without_args_per_minute_max: 3_000,
             budgets: Budgets::default(),
+            rule_ranks: [0; RuleKind::ALL.len()],
         }
     }
 }

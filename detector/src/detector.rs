@@ -9,6 +9,7 @@ use crate::hash::{hash64, hash128};
 use crate::memory::Memory;
 use crate::monitor::{FleetHealth, PeerGroup};
 use crate::profile::{Declared, Key, Profile};
+use crate::rules::Manifests;
 use crate::signal::Evidence;
 use crate::signal::session::Sessions;
 use crate::signal::timing::Timing;
@@ -42,7 +43,7 @@ pub(crate) struct State {
     #[serde(skip)]
     pub(crate) thresholds: Thresholds,
     #[serde(skip)]
-    manifests: Vec<(Option<String>, String, Declared)>,
+    manifests: Manifests,
     pub(crate) profiles: Vec<Profile>,
     pub(crate) fleet: Fleet,
     pub(crate) sources: Sources,
@@ -81,10 +82,10 @@ impl Detector {
     pub fn reconfigure(&mut self, config: DetectorConfig, manifests: &[Manifest]) {
         self.state.thresholds = config.budgets.into();
         self.state.config = config;
-        self.state.manifests =
-            manifests.iter().map(|m| (m.issuer.clone(), m.agent_id.clone(), Declared::from(m))).collect();
+        self.state.manifests = Manifests::new(manifests);
         for p in &mut self.state.profiles {
-            p.declared = declared(&self.state.manifests, p.issuer.as_deref(), &p.agent_id);
+            p.declared =
+                self.state.manifests.of(p.issuer.as_deref(), &p.agent_id).cloned().unwrap_or_default();
         }
         self.make_room(0);
     }
@@ -111,7 +112,8 @@ impl Detector {
         let profile = self.profile(call);
         self.amend_silence(profile, call);
         let session = self.enter_session(profile, call);
-        let State { config, thresholds, profiles, fleet, sources, memory, sessions, .. } = &mut self.state;
+        let State { config, thresholds, manifests, profiles, fleet, sources, memory, sessions } =
+            &mut self.state;
         let p = &mut profiles[profile];
         p.source = source;
         memory.see(&mut p.presence, call.ts);
@@ -184,7 +186,7 @@ impl Detector {
             jump: p.volume.jump(volume.at, volume_ctx) as f32,
             attestation: call.attestation,
             model: published.version,
-            rule: p.rules.count(ts, call, p.declared.limits(config)),
+            rule: p.rules.count(ts, call, p.declared.limits(config, manifests.handed_down(call))),
         })
     }
 
@@ -219,6 +221,11 @@ impl Detector {
         let State { fleet: Fleet { published, tally, .. }, sessions, .. } = &mut self.state;
         sessions.end(key, call.identity.session_id.as_deref(), &published.sessions, &mut tally.sessions);
         self.learn_ended_sessions();
+        if let Some(p) = self.find(key).map(|i| &mut self.state.profiles[i])
+            && p.declared.purpose().is_some_and(|purpose| purpose.ends_with_task)
+        {
+            p.rules.end_task(call.ts);
+        }
     }
 
     /// The session of a call; one that is over closes before.
@@ -301,7 +308,7 @@ impl Detector {
             self.make_room(1);
         }
         let State { thresholds, profiles, manifests, fleet, .. } = &mut self.state;
-        let declared = declared(manifests, issuer, agent_id);
+        let declared = manifests.of(issuer, agent_id).cloned().unwrap_or_default();
         let mut profile = Profile::new((issuer, agent_id), call.ts, declared, &fleet.published, thresholds);
         if let Some(dormant) = dormant {
             dormant.restore(&mut profile, &fleet.published, thresholds);
@@ -319,16 +326,4 @@ impl Detector {
         state.make_room(agents);
         *self = Self { said, ..state.into() };
     }
-}
-
-/// What a manifest declares of the agent; one without an issuer speaks of the name under any.
-fn declared(
-    manifests: &[(Option<String>, String, Declared)],
-    issuer: Option<&str>,
-    agent_id: &str,
-) -> Declared {
-    let named = |(i, a, _): &&(Option<String>, String, Declared)| {
-        a == agent_id && (i.is_none() || i.as_deref() == issuer)
-    };
-    manifests.iter().find(named).map(|(_, _, d)| d.clone()).unwrap_or_default()
 }

@@ -32,9 +32,11 @@ pub use call::{
 };
 pub use config::DetectorConfig;
 pub use detector::Detector;
-pub use manifest::Manifest;
+pub use manifest::{
+    DAYS, Manifest, ManifestError, Network, NetworkError, Span, SpanError, Zone, ZoneError, scopes,
+};
 pub use monitor::{FamilyHealth, FleetHealth, Grade, PeerGroup};
-pub use rules::{BrokenRule, RuleKind};
+pub use rules::{BrokenRule, RuleKind, RuleRanks};
 pub use silence::Silence;
 pub use source::SourceLate;
 pub use time::{Timestamp, TimestampError};

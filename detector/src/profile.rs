@@ -1,6 +1,7 @@
 //! What the detector remembers of one agent.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,7 @@ use crate::fleet::Published;
 use crate::hash::{hash64, hash128};
 use crate::memory::Presence;
 use crate::monitor::Heard;
-use crate::rules::{Limits, Rules};
+use crate::rules::{Handed, Limits, Purpose, Rules};
 use crate::signal::context::Circumstances;
 use crate::signal::endpoint::Endpoints;
 use crate::signal::timing::Timing;
@@ -92,27 +93,40 @@ pub(crate) struct Declared {
     pub(crate) endpoints: Box<[u64]>,
     calls_per_minute_max: Option<NonZeroU32>,
     repeats_per_minute_max: Option<u32>,
+    /// What was set is set anew after every restore.
+    #[serde(skip)]
+    purpose: Option<Arc<Purpose>>,
 }
 
-impl From<&Manifest> for Declared {
-    fn from(manifest: &Manifest) -> Self {
+impl Declared {
+    pub(crate) fn new(manifest: &Manifest, purpose: Arc<Purpose>) -> Self {
         Self {
             calls_per_hour: manifest.calls_per_hour.filter(|r| r.is_finite() && *r > 0.0),
             endpoints: manifest.endpoints.iter().map(|e| hash64(&[e.as_str()])).collect(),
             calls_per_minute_max: manifest.calls_per_minute_max,
             repeats_per_minute_max: manifest.repeats_per_minute_max,
+            purpose: Some(purpose),
         }
     }
-}
 
-impl Declared {
-    /// What this agent is allowed, whatever is known of it.
-    pub(crate) fn limits(&self, config: &DetectorConfig) -> Limits {
+    pub(crate) fn purpose(&self) -> Option<&Purpose> {
+        self.purpose.as_deref()
+    }
+
+    /// What this agent is allowed, whatever is known of it. `claimed`: what the parent that the call names hands down.
+    pub(crate) fn limits<'a>(
+        &'a self,
+        config: &'a DetectorConfig,
+        claimed: Option<&'a Handed>,
+    ) -> Limits<'a> {
         let repeats = |default| self.repeats_per_minute_max.unwrap_or(default);
         Limits {
             calls: self.calls_per_minute_max,
             repeats: repeats(config.repeats_per_minute_max),
             repeats_without_args: repeats(config.repeats_without_args_per_minute_max),
+            purpose: self.purpose(),
+            claimed,
+            ranks: &config.rule_ranks,
         }
     }
 

@@ -5,6 +5,7 @@
 //! views `calls_once`, `verdicts_once`, `alerts_once` and `rejects_once`, and counted once by `calls_per_minute`.
 //! Success means on disk, in the table and in what is derived from it.
 
+mod agents;
 mod config;
 mod error;
 mod keep;
@@ -21,6 +22,7 @@ use clickhouse::error::Error;
 use clickhouse::{Client, Row, RowWrite};
 use tokio::time::timeout;
 
+pub use self::agents::{AgentSeen, CallsOf, EndpointUse, Usage};
 pub use self::config::{BatchLimits, DatabaseName, KeepConfig, StoreConfig, StoreConfigError};
 pub use self::error::StoreError;
 pub use self::row::{AlertRow, CallRow, Place, RejectRow, VerdictRow};

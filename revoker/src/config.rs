@@ -1,9 +1,12 @@
 //! What an operator sets for the response.
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use detector::{RuleKind, RuleRanks};
+use serde::de::{Error, IntoDeserializer, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A whole number of seconds, 1 to one year.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,6 +68,80 @@ pub enum OnRule {
     Revoke,
 }
 
+/// What each broken rule asks for: one answer for all of them, or a table of answers by rule beside a `default`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OnRules {
+    default: OnRule,
+    named: [Option<OnRule>; RuleKind::ALL.len()],
+}
+
+impl OnRules {
+    /// What this rule asks for. How long tokens live is the issuer's doing and not the agent's: unless it is named, people are
+    /// told of it and no more.
+    pub fn of(&self, rule: RuleKind) -> OnRule {
+        let unnamed = if rule == RuleKind::TokenLifetime { OnRule::Alert } else { self.default };
+        self.named[rule as usize].unwrap_or(unnamed)
+    }
+
+    /// How much each rule asks for, the strongest highest.
+    pub fn ranks(&self) -> RuleRanks {
+        RuleKind::ALL.map(|rule| self.of(rule) as u8)
+    }
+
+    fn name(&mut self, rule: &str, answer: OnRule) -> Result<(), serde::de::value::Error> {
+        if rule == DEFAULT {
+            self.default = answer;
+            return Ok(());
+        }
+        self.named[RuleKind::deserialize(rule.into_deserializer())? as usize] = Some(answer);
+        Ok(())
+    }
+}
+
+/// The rules that are not named.
+const DEFAULT: &str = "default";
+
+impl From<OnRule> for OnRules {
+    fn from(default: OnRule) -> Self {
+        Self { default, ..Self::default() }
+    }
+}
+
+/// One answer for all where no rule is named, so that a policy which names none is called what it was called before.
+impl Serialize for OnRules {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let answer = |rule: RuleKind| Some((rule.as_str(), self.named[rule as usize]?));
+        let named: Vec<_> = RuleKind::ALL.into_iter().filter_map(answer).collect();
+        if named.is_empty() {
+            return self.default.serialize(s);
+        }
+        s.collect_map(std::iter::once((DEFAULT, self.default)).chain(named))
+    }
+}
+
+impl<'de> Deserialize<'de> for OnRules {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Answers;
+        impl<'de> Visitor<'de> for Answers {
+            type Value = OnRules;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`alert`, `step_up` or `revoke`, or a table of them by rule")
+            }
+            fn visit_str<E: Error>(self, answer: &str) -> Result<OnRules, E> {
+                OnRule::deserialize(answer.into_deserializer()).map(OnRules::from)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<OnRules, A::Error> {
+                let mut answers = OnRules::default();
+                while let Some((rule, answer)) = table.next_entry::<String, OnRule>()? {
+                    answers.name(&rule, answer).map_err(A::Error::custom)?;
+                }
+                Ok(answers)
+            }
+        }
+        d.deserialize_any(Answers)
+    }
+}
+
 /// The section `[policy]`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -83,8 +160,8 @@ pub struct PolicyConfig {
     pub watch_s: Seconds,
     /// What becomes of an agent whose challenge nobody answered.
     pub on_expiry: OnExpiry,
-    /// What a broken rule asks for: a manifest's ceiling, or the same call again and again.
-    pub rules: OnRule,
+    /// What broken rules ask for: what a manifest declares, and the same call again and again.
+    pub rules: OnRules,
 }
 
 impl Default for PolicyConfig {
@@ -98,7 +175,7 @@ impl Default for PolicyConfig {
             watch_calls: FIFTY,
             watch_s: Seconds(3_600),
             on_expiry: OnExpiry::Stay,
-            rules: OnRule::StepUp,
+            rules: OnRules::default(),
         }
     }
 }
@@ -116,9 +193,30 @@ mod tests {
             r#"{"probation_calls": 0}"#,
             r#"{"on_expiry": "forgive"}"#,
             r#"{"rules": "forgive"}"#,
+            r#"{"rules": {"outside_hour": "alert"}}"#,
+            r#"{"rules": {"outside_hours": 1}}"#,
             r#"{"chalenge_s": 60}"#,
         ] {
             assert!(serde_json::from_str::<PolicyConfig>(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn rules_are_answered_alike_or_each_in_its_own_way() {
+        let read = |text: &str| serde_json::from_str::<OnRules>(text).unwrap();
+        let (alike, own) =
+            (read(r#""revoke""#), read(r#"{"outside_hours": "alert", "token_lifetime": "revoke"}"#));
+        let of = |rules: OnRules| {
+            [RuleKind::RateCeiling, RuleKind::OutsideHours, RuleKind::TokenLifetime]
+                .map(|rule| rules.of(rule))
+        };
+        assert_eq!(of(alike), [OnRule::Revoke, OnRule::Revoke, OnRule::Alert]);
+        assert_eq!(of(own), [OnRule::StepUp, OnRule::Alert, OnRule::Revoke]);
+        for rules in [alike, own] {
+            assert_eq!(read(&serde_json::to_string(&rules).unwrap()), rules);
+        }
+        assert_eq!(serde_json::to_string(&OnRules::default()).unwrap(), r#""step_up""#);
+        assert!(own.ranks()[RuleKind::TokenLifetime as usize] > own.ranks()[RuleKind::OutsideHours as usize]);
+        assert!((0..).zip(RuleKind::ALL).all(|(place, rule)| rule as usize == place));
     }
 }

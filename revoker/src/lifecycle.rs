@@ -6,7 +6,7 @@
 //!     ^                 │ calm           │ "this is an attack", or expired      │ relapse: Challenged or Revoked
 //!     └─────────────────┘                v where policy says revoke             v
 //!   any ────── revoke ───────────────> Revoked ── reinstated by a person ──> Probation
-//!   Suspended{until} ends in Probation.  Retired is final.
+//!   any ────── retired by a person ──> Retired, which is final.  Suspended{until} ends in Probation.
 //! ```
 
 mod person;

@@ -153,11 +153,11 @@ impl Policy {
     }
 
     fn by_rule(&self, evidence: &Evidence) -> Demand {
-        match (evidence.rule, self.config.rules) {
-            (None, _) => Demand::None,
-            (Some(_), OnRule::Alert) => Demand::Watch,
-            (Some(_), OnRule::Revoke) if evidence.attestation.allows_automatic_revocation() => Demand::Revoke,
-            (Some(_), OnRule::StepUp | OnRule::Revoke) => Demand::StepUp,
+        let Some(rule) = evidence.rule else { return Demand::None };
+        match self.config.rules.of(rule.kind) {
+            OnRule::Alert => Demand::Watch,
+            OnRule::Revoke if evidence.attestation.allows_automatic_revocation() => Demand::Revoke,
+            OnRule::StepUp | OnRule::Revoke => Demand::StepUp,
         }
     }
 
@@ -229,10 +229,10 @@ mod tests {
             let mut evidence = Evidence::of(&looping(1, at(0), "mailer"));
             evidence.level = MicroBits::from_bits(bits);
             evidence.attestation = EffectiveAttestation::new(attestation, Attestation::Platform);
-            let config = PolicyConfig { rules, ..PolicyConfig::default() };
+            let config = PolicyConfig { rules: OnRule::into(rules), ..PolicyConfig::default() };
             Policy::new(Budgets::default(), config).demand(&evidence, MicroBits::from_bits(50.0))
         };
-        assert_eq!(policy().config().rules, OnRule::StepUp);
+        assert_eq!(policy().config().rules, OnRule::StepUp.into());
         assert_eq!(demand(OnRule::Alert, -4.0, Token), Demand::Watch);
         assert_eq!(demand(OnRule::Alert, 57.0, Token), Demand::StepUp);
         assert_eq!(demand(OnRule::StepUp, -4.0, Token), Demand::StepUp);

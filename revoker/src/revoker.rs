@@ -11,6 +11,7 @@ mod handle;
 mod lists;
 mod memory;
 mod operate;
+mod register;
 mod tick;
 mod write;
 

@@ -11,6 +11,7 @@ pub(crate) mod handled;
 pub(crate) mod open;
 pub(crate) mod outbox;
 pub(crate) mod receipts;
+pub mod register;
 pub(crate) mod retention;
 pub(crate) mod settings;
 

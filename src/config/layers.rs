@@ -14,6 +14,8 @@ pub(crate) enum ConfigError {
     Syntax { file: String, source: Box<toml::de::Error> },
     #[error("{origin}: {key} = {value}: {reason}")]
     Value { origin: String, key: String, value: String, reason: String },
+    #[error("{file}: {reason}")]
+    Manifest { file: String, reason: String },
     #[error("environment variable {variable}: `{part}` of its name is no section that can hold keys")]
     Section { variable: String, part: String },
 }
@@ -38,8 +40,8 @@ pub(super) fn load<T: DeserializeOwned>(
     let mut overridden = Vec::new();
     for (variable, value) in environment {
         let Some(path) = variable.strip_prefix(PREFIX) else { continue };
-        // Single words such as TOCSIN_LOG and TOCSIN_TOKEN speak to commands, data_dir is the one top-level key.
-        if !path.contains("__") && path != "DATA_DIR" {
+        // Single words such as TOCSIN_LOG and TOCSIN_TOKEN speak to commands; two are top-level keys.
+        if !path.contains("__") && !["DATA_DIR", "MANIFESTS_DIR"].contains(&path) {
             continue;
         }
         let keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
@@ -47,17 +49,25 @@ pub(super) fn load<T: DeserializeOwned>(
             .map_err(|part| ConfigError::Section { variable: variable.clone(), part })?;
         overridden.push((keys.join("."), variable));
     }
-    let value = Value::Table(table);
+    read(Value::Table(table), |key| {
+        let variable = overridden.iter().find(|(k, _)| key == *k || key.starts_with(&format!("{k}.")));
+        variable.map_or(name, |(_, variable)| format!("environment variable {variable}"))
+    })
+}
+
+/// Reads a value that stood in `origin(key)`.
+pub(super) fn read<T: DeserializeOwned>(
+    value: Value,
+    origin: impl FnOnce(&str) -> String,
+) -> Result<T, ConfigError> {
+    let value = spelled_out(value);
     serde_path_to_error::deserialize(value.clone()).map_err(|e| {
         let key = e.path().to_string();
-        let origin = overridden
-            .iter()
-            .find(|(k, _)| key == *k || key.starts_with(&format!("{k}.")))
-            .map_or(name, |(_, variable)| format!("environment variable {variable}"));
         ConfigError::Value {
-            origin,
+            origin: origin(&key),
             value: find(&value, e.path()).map_or_else(|| "?".to_owned(), shown),
-            key,
+            key: whose(&value, e.path())
+                .map_or_else(|| key.clone(), |agent| format!("agent `{agent}`: {key}")),
             reason: e.into_inner().message().to_owned(),
         }
     })
@@ -88,16 +98,42 @@ fn put(table: &mut Table, keys: &[String], value: Value) -> Result<(), String> {
     }
 }
 
-fn find<'a>(mut value: &'a Value, path: &serde_path_to_error::Path) -> Option<&'a Value> {
-    use serde_path_to_error::Segment;
+/// TOML's own dates as the texts that everything here reads.
+fn spelled_out(value: Value) -> Value {
+    match value {
+        Value::Datetime(at) => Value::String(at.to_string()),
+        Value::Array(items) => Value::Array(items.into_iter().map(spelled_out).collect()),
+        Value::Table(table) => {
+            Value::Table(table.into_iter().map(|(key, value)| (key, spelled_out(value))).collect())
+        }
+        other => other,
+    }
+}
+
+/// The agent whose manifest a path leads into.
+fn whose<'a>(mut value: &'a Value, path: &serde_path_to_error::Path) -> Option<&'a str> {
+    let mut agent = None;
     for segment in path {
-        value = match segment {
-            Segment::Map { key } => value.get(key)?,
-            Segment::Seq { index } => value.get(index)?,
-            Segment::Enum { .. } | Segment::Unknown => return None,
-        };
+        agent = value.get("agent_id").and_then(Value::as_str).or(agent);
+        value = step(value, segment)?;
+    }
+    agent
+}
+
+fn find<'a>(mut value: &'a Value, path: &serde_path_to_error::Path) -> Option<&'a Value> {
+    for segment in path {
+        value = step(value, segment)?;
     }
     Some(value)
+}
+
+fn step<'a>(value: &'a Value, segment: &serde_path_to_error::Segment) -> Option<&'a Value> {
+    use serde_path_to_error::Segment;
+    match segment {
+        Segment::Map { key } => value.get(key),
+        Segment::Seq { index } => value.get(index),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    }
 }
 
 /// The value as it stood; secrets and whole sections are not repeated.
@@ -145,6 +181,8 @@ mod tests {
             said("data_dir = \"x\"", &[("TOCSIN_DATA_DIR__X", "1")]),
             said("[[manifests]]\nagent_id = 7\n", &[]),
             said("[[manifests]]\nagent_id = \"a\"\ncalls_per_minute_max = 0\n", &[]),
+            said("[[manifests]]\nagent_id = \"a\"\nhours = [\"mon 07:00-19:00\", \"mo\"]\n", &[]),
+            said("[policy.rules]\noutside_hour = \"alert\"\n", &[]),
             said("oops\n", &[]),
         ];
         insta::assert_snapshot!(all.join("\n---\n"));

@@ -59,8 +59,13 @@ impl Explanation {
         }
         writeln!(f, "\nit would have been quiet with")?;
         if let Some(rule) = rule {
-            let what = if rule.kind == RuleKind::RepeatedCall { "of the same call " } else { "" };
-            writeln!(f, "  {:<9} at most {} {what}in {}", "rule", rule.limit, window(rule.window_ms))?;
+            let at_most = |what| format!("at most {} {what}in {}", rule.limit, window(rule.window_ms));
+            let quiet = match rule.kind {
+                RuleKind::RateCeiling => at_most(""),
+                RuleKind::RepeatedCall => at_most("of the same call "),
+                _ => "a call within what the manifest declares".to_owned(),
+            };
+            writeln!(f, "  {:<9} {quiet}", "rule")?;
         }
         for part in self.families().into_iter().filter(|part| part.level >= self.budgets.watch) {
             writeln!(f, "  {:<9} {}", part.signal.as_str(), quiet(part))?;

@@ -46,8 +46,10 @@ async fn explain(
         .map_or_else(|| Ok(clock::now()), |at| at.parse().map_err(|e| bad_time(at, &e)))?;
     let store =
         stored.get().ok_or_else(|| unavailable("It has not been reached since the server started."))?;
-    let record =
-        store.last_verdict(asked.issuer.as_deref(), &asked.agent_id, at).await.map_err(|e| failed(&e))?;
+    let record = store
+        .last_verdict(asked.issuer.as_deref(), &asked.agent_id, at)
+        .await
+        .map_err(|e| failed(&e, "a verdict"))?;
     let record = record.ok_or_else(|| unknown(&asked, at))?;
     Ok(Json(Explanation::new(record, budgets)))
 }
@@ -71,17 +73,18 @@ fn unknown(asked: &Question, at: Timestamp) -> Problem {
         .fact("at", at)
 }
 
-fn unavailable(why: &str) -> Problem {
+pub(super) fn unavailable(why: &str) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", "The database does not answer")
         .detail(format!("{why} Scoring and revoking go on without it."))
         .retry_after(AGAIN_S)
 }
 
-fn failed(error: &StoreError) -> Problem {
-    tracing::error!(%error, "a verdict cannot be read");
+/// The database failed to read `what`.
+pub(super) fn failed(error: &StoreError, what: &'static str) -> Problem {
+    tracing::error!(%error, what, "what is stored cannot be read");
     if error.is_transient() {
         return unavailable("It was reached before and cannot just now.");
     }
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "The verdict cannot be read")
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "What is stored cannot be read")
         .detail("The server's log says more.")
 }

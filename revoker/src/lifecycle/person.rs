@@ -44,8 +44,13 @@ pub fn permits(standing: &Standing, input: &Input, now: Timestamp, policy: &Poli
                 _ => Err(Refusal::NotThisCase),
             }
         }
-        Input::Revoke { .. } | Input::Retire { .. } => match standing {
+        Input::Revoke { .. } => match standing {
             Standing::Revoked(_) | Standing::Retired(_) => not_from,
+            _ => Ok(()),
+        },
+        // What is revoked may still be put out of service for good.
+        Input::Retire { .. } => match standing {
+            Standing::Retired(_) => not_from,
             _ => Ok(()),
         },
         Input::Suspend { until, .. } => match standing {
@@ -120,9 +125,13 @@ fn suspend(from: &Standing, until: Timestamp, now: Timestamp, effects: &mut Vec<
     Standing::Suspended(Suspension { since: now, until, peak: known.level, covers: known.covers })
 }
 
+/// Access ends as in a revocation, so that enforcement points that know of those alone end it too.
 fn retire(from: &Standing, now: Timestamp, effects: &mut Vec<Effect>) -> Standing {
-    supersede(from, effects);
-    effects.push(Effect::List { not_before: now });
+    if matches!(from, Standing::Revoked(_)) {
+        effects.push(Effect::List { not_before: now });
+    } else {
+        revoke_now(from, Cause::Operator, now, effects);
+    }
     effects.push(Effect::Publish(Event::Retired { not_before: now }));
     Standing::Retired(Retirement { since: now, acting: Acting::default() })
 }

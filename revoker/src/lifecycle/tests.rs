@@ -33,7 +33,7 @@ fn policy_on(on_expiry: OnExpiry, rules: OnRule) -> Policy {
         probation_s: Seconds::try_from(TIME_S).unwrap(),
         watch_s: Seconds::try_from(TIME_S).unwrap(),
         on_expiry,
-        rules,
+        rules: rules.into(),
         ..PolicyConfig::default()
     };
     Policy::new(Budgets::default(), config)

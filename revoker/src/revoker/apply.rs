@@ -53,6 +53,14 @@ pub enum ApplyError {
     /// Nobody, or for no reason.
     #[error("who and why must be said, in at most {REASON_CHARS_MAX} characters each")]
     NoReason,
+    /// Names that are none, or too many of them.
+    #[error(
+        "owner, sponsor and approvers are names of 1 to {REASON_CHARS_MAX} characters, and of approvers at most {max}"
+    )]
+    Names {
+        /// The most approvers.
+        max: usize,
+    },
     /// The record.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -130,7 +130,7 @@ impl Revoker {
     }
 }
 
-fn said(by: &str, reason: &str) -> Result<(), ApplyError> {
+pub(super) fn said(by: &str, reason: &str) -> Result<(), ApplyError> {
     let fits = |text: &str| !text.trim().is_empty() && text.chars().count() <= REASON_CHARS_MAX;
     if fits(by) && fits(reason) { Ok(()) } else { Err(ApplyError::NoReason) }
 }

@@ -9,7 +9,8 @@ use rusqlite::{Connection, OpenFlags};
 use super::{Store, StoreError, approvals};
 
 /// In order, each once. `user_version` counts how many have run.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_record.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../../migrations/0001_record.sql"), include_str!("../../migrations/0002_register.sql")];
 
 /// A command beside the server (enrolling an approver) holds the file for milliseconds; longer than this is a fault.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -104,7 +104,12 @@ fn a_call_that_broke_a_rule_and_nothing_else() {
         lines.collect::<Vec<_>>().join("\n")
     };
     let ceiling = explained.to_string();
-    insta::assert_snapshot!([repeated, ceiling].map(about_the_rule).join("\n--\n"), @"
+    // 03:12 on a Sunday.
+    let (kind, since) = (RuleKind::OutsideHours, time("2026-11-22T03:01:55Z"));
+    let observed = 6 * 24 * 60 + 3 * 60 + 12;
+    explained.record.verdict.rule = Some(BrokenRule { kind, observed, limit: 0, window_ms: 0, since });
+    let hours = explained.to_string();
+    insta::assert_snapshot!([repeated, ceiling, hours].map(about_the_rule).join("\n--\n"), @"
     rule broken, whatever the level: the same call 301 times within a minute; 300 is the limit, since 2026-11-22T03:01:55Z
     it would have been quiet with
       rule      at most 300 of the same call in 1 min
@@ -112,6 +117,10 @@ fn a_call_that_broke_a_rule_and_nothing_else() {
     rule broken, whatever the level: 121 calls within a minute; 120 is the limit, since 2026-11-22T03:01:55Z
     it would have been quiet with
       rule      at most 120 in 1 min
+    --
+    rule broken, whatever the level: at sun 03:12 by the manifest's clock, outside its hours, since 2026-11-22T03:01:55Z
+    it would have been quiet with
+      rule      a call within what the manifest declares
     ");
 }
 

@@ -28,8 +28,15 @@ async fn everything_takes_the_role_operator() {
         assert_eq!(world.send(Ask::get(path).bearer("gateway")).await.status, 403, "{path}");
         assert_eq!(world.send(Ask::get(path).bearer("soc")).await.status, 200, "{path}");
     }
-    let writes =
-        ["/v1/agents/revoke", "/v1/effects/redeliver", "/v1/targets/enable", "/v1/pause", "/v1/resume"];
+    let writes = [
+        "/v1/agents/revoke",
+        "/v1/agents/register",
+        "/v1/agents/review",
+        "/v1/effects/redeliver",
+        "/v1/targets/enable",
+        "/v1/pause",
+        "/v1/resume",
+    ];
     for path in writes {
         assert_eq!(world.send(Ask::post(path, &json!({}))).await.status, 401, "{path}");
         assert_eq!(world.send(Ask::post(path, &json!({})).bearer("gateway")).await.status, 403, "{path}");

@@ -228,7 +228,7 @@ fn a_revoked_agent_that_still_acts_is_told_of_once_a_minute() {
     };
     insta::assert_snapshot!(lines(&[
         (0, burst), (0, burst), (7, burst), (7, burst), (60, burst), (1, asks(40.0, 0.0, false)),
-        (1, What::Retire), (1, What::Reinstate),
+        (1, What::Reinstate), (1, What::Retire), (7, burst), (1, What::Reinstate),
     ], OnExpiry::Stay), @"
     revoked list agent.access.revoked alert:revoke
     revoked
@@ -236,8 +236,10 @@ fn a_revoked_agent_that_still_acts_is_told_of_once_a_minute() {
     revoked
     revoked agent.still_acting alert:still_acting
     revoked
-    revoked
     probation unlist agent.reinstated
+    retired list agent.access.revoked agent.retired
+    retired agent.still_acting alert:still_acting
+    retired
     ");
 }
 

@@ -7,6 +7,7 @@ use crate::lifecycle::Input;
 use crate::revoker::ApplyError;
 use crate::standing::{Phase, Standing};
 use crate::store::Page;
+use crate::store::register::{Accountable, Signature};
 use crate::testing::{at, damning, record, request};
 
 fn ann() -> String {
@@ -40,6 +41,23 @@ async fn revoked_and_reinstated_by_hand() {
     assert_eq!(events(folder.path()), ["agent.access.revoked", "agent.reinstated"]);
     let refused = revoker.reinstate(key, ann(), because(), at(61)).await;
     assert!(matches!(refused, Err(ApplyError::NotAllowed { standing: "probation" })));
+}
+
+#[tokio::test]
+async fn retirement_revokes_and_is_final() {
+    let folder = tempfile::tempdir().unwrap();
+    let revoker = open(folder.path());
+    let (live, gone) = (agent("live"), agent("gone"));
+    revoker.revoke(gone.clone(), ann(), because(), at(0)).await.unwrap();
+    for key in [&live, &gone] {
+        revoker.retire(key.clone(), ann(), because(), at(60)).await.unwrap();
+        let listed = revoker.revocation(key.clone()).await.unwrap().unwrap();
+        assert_eq!((listed.not_before, listed.until), (at(60), None));
+        let back = revoker.reinstate(key.clone(), ann(), because(), at(61)).await;
+        assert!(matches!(back, Err(ApplyError::NotAllowed { standing: "retired" })));
+    }
+    let told = ["agent.access.revoked", "agent.access.revoked", "agent.retired", "agent.retired"];
+    assert_eq!(events(folder.path()), told);
 }
 
 #[tokio::test]
@@ -152,4 +170,39 @@ async fn what_is_too_old_goes_and_what_is_in_force_stays() {
     let verified = revoker.verify_audit().await.unwrap();
     assert_eq!(verified.entries, 1);
     assert!(at(0) + Duration::from_secs(1) > at(0));
+}
+
+#[tokio::test]
+async fn who_answers_for_an_agent_and_who_looked_at_it_is_on_record_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let revoker = open(folder.path());
+    let key = agent("mailer");
+    let owned = |owner: &str| Accountable {
+        owner: Some(owner.to_owned()),
+        approvers: vec!["Dana".to_owned()],
+        ..Accountable::default()
+    };
+    revoker.review(key.clone(), Some("v3".to_owned()), ann(), because(), at(5)).await.unwrap();
+    let nameless = revoker.register(key.clone(), owned(" "), ann(), because(), at(6)).await;
+    assert!(matches!(nameless, Err(ApplyError::Names { .. })));
+    revoker.register(key.clone(), owned("sales"), ann(), because(), at(6)).await.unwrap();
+    let revoker = reopened(folder.path(), revoker);
+    let entry = revoker.register(key.clone(), owned("payments"), ann(), because(), at(7)).await.unwrap();
+    assert_eq!(revoker.registrations().await.unwrap(), std::slice::from_ref(&entry));
+    assert_eq!(entry.accountable, owned("payments"));
+    let signed = |s: Option<Signature>| s.map(|s| (s.at, s.by));
+    assert_eq!(signed(entry.registered), Some((at(7), ann())));
+    assert_eq!(
+        (signed(entry.reviewed), entry.reviewed_manifest.as_deref()),
+        (Some((at(5), ann())), Some("v3"))
+    );
+    // It is in the audit, and where the agent stands is as before.
+    let audit = revoker.audit_of(key, Page::new(10, None)).await.unwrap();
+    let kinds: Vec<&str> = audit.iter().map(|entry| entry.kind.as_str()).collect();
+    assert_eq!(kinds, ["agent.registered", "agent.registered", "agent.reviewed"]);
+    assert_eq!(
+        (&audit[0].body["by"], &audit[0].body["accountable"]["owner"]),
+        (&"ann".into(), &"payments".into())
+    );
+    assert_eq!(standing(&revoker, "mailer"), "trusted");
 }

@@ -1,0 +1,209 @@
+//! `tocsin agents`: the register, and what operators do to agents.
+
+mod words;
+
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::exit::Result;
+use crate::operate::{Agent, Target, ask, print_json, print_rows};
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum AgentsCommand {
+    /// Every agent that was seen, declared or put on record, with its standing and what is wrong with it.
+    #[command(after_help = "A credential with the role `operator` is taken from TOCSIN_TOKEN.\n\n\
+        Example:\n  TOCSIN_TOKEN=… tocsin agents list --findings")]
+    List {
+        /// Only those with findings.
+        #[arg(long)]
+        findings: bool,
+        #[command(flatten)]
+        part: Part,
+    },
+    /// One agent: what is declared of it, where it stands, its findings and its history, as JSON.
+    Show {
+        #[command(flatten)]
+        agent: Agent,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Put an agent on record with those who answer for it.
+    #[command(
+        after_help = "Example:\n  tocsin agents register billing-001 --owner payments --approver Dana --reason 'goes live'"
+    )]
+    Register {
+        /// The person or team accountable for it.
+        #[arg(long)]
+        owner: Option<String>,
+        /// Who asked for it and pays for it.
+        #[arg(long)]
+        sponsor: Option<String>,
+        /// Somebody who answers for what it does when it is challenged; may be given several times.
+        #[arg(long = "approver", value_name = "NAME")]
+        approvers: Vec<String>,
+        #[command(flatten)]
+        order: Order,
+    },
+    /// Put on record that you looked at an agent, and at its manifest as the server has it now.
+    Review(Order),
+    /// Take an agent out of service for good: its access ends, and whatever it does from now on is told.
+    Retire(Order),
+    /// End an agent's access until somebody reinstates it.
+    Revoke(Order),
+    /// Let a revoked, suspended or challenged agent act again, on probation.
+    Reinstate(Order),
+    /// How often each agent, or one, authenticates and calls each endpoint.
+    Report {
+        #[command(flatten)]
+        whom: Whom,
+        #[command(flatten)]
+        part: Part,
+    },
+    /// What an agent does that its manifest does not say, and what it says that the agent does not do; of one or of all.
+    Drift {
+        #[command(flatten)]
+        whom: Whom,
+        #[command(flatten)]
+        part: Part,
+    },
+    /// Write a manifest from what was seen of an agent, as TOML.
+    #[command(
+        after_help = "Example:\n  tocsin agents draft billing-001 --time-zone Europe/Berlin > manifests/billing-001.toml"
+    )]
+    Draft {
+        #[command(flatten)]
+        agent: Agent,
+        /// By which clock its hours are written: an IANA name.
+        #[arg(long, default_value = "UTC")]
+        time_zone: String,
+        /// Days to look back.
+        #[arg(long, default_value_t = 30)]
+        days: u32,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// Which part of the register, and how it is printed.
+#[derive(Args, Debug)]
+pub(crate) struct Part {
+    /// Days to look back for calls.
+    #[arg(long, default_value_t = 30)]
+    days: u32,
+    /// How many rows, at most 10,000.
+    #[arg(long, default_value_t = 1_000)]
+    limit: u32,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// One agent, or all.
+#[derive(Args, Debug)]
+pub(crate) struct Whom {
+    /// The agent; without it, all.
+    agent_id: Option<String>,
+    /// Under which issuer that is its name.
+    #[arg(long, requires = "agent_id")]
+    issuer: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Order {
+    #[command(flatten)]
+    agent: Agent,
+    /// Why, for the audit.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    target: Target,
+}
+
+/// Runs the command.
+pub(crate) fn run(command: &AgentsCommand) -> Result<()> {
+    match command {
+        AgentsCommand::List { findings, part } => {
+            let mut answer = part.ask("/v1/register", None)?;
+            if let Some(rows) = answer["rows"].as_array_mut().filter(|_| *findings) {
+                rows.retain(|row| row["findings"].as_array().is_some_and(|found| !found.is_empty()));
+            }
+            part.print(&answer, words::agent)
+        }
+        AgentsCommand::Show { agent, target } => show(agent, target),
+        AgentsCommand::Register { owner, sponsor, approvers, order } => {
+            send(order, "register", json!({ "owner": owner, "sponsor": sponsor, "approvers": approvers }))
+        }
+        AgentsCommand::Review(order) => {
+            // What is reviewed is what the server has now, so that a later edition is unreviewed again.
+            let known = ask(&order.target, Method::GET, "/v1/register/agent", &order.agent.query(), None)?;
+            send(order, "review", json!({ "manifest": known["manifest"] }))
+        }
+        AgentsCommand::Retire(order) => send(order, "retire", json!({})),
+        AgentsCommand::Revoke(order) => send(order, "revoke", json!({})),
+        AgentsCommand::Reinstate(order) => send(order, "reinstate", json!({})),
+        AgentsCommand::Report { whom, part } => {
+            part.print(&part.ask("/v1/register/report", Some(whom))?, words::endpoint_use)
+        }
+        AgentsCommand::Drift { whom, part } => {
+            part.print(&part.ask("/v1/register/drift", Some(whom))?, words::drift)
+        }
+        AgentsCommand::Draft { agent, time_zone, days, target } => {
+            let days = days.to_string();
+            let mut query = agent.query();
+            query.extend([("time_zone", time_zone.as_str()), ("days", &days)]);
+            let answer = ask(target, Method::GET, "/v1/register/draft", &query, None)?;
+            match answer["toml"].as_str() {
+                Some(toml) => print!("{toml}"),
+                None => print_json(&answer)?,
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The register's row, and under `record` what the revoker has of the agent.
+fn show(agent: &Agent, target: &Target) -> Result<()> {
+    let mut answer = ask(target, Method::GET, "/v1/register/agent", &agent.query(), None)?;
+    answer["record"] = ask(target, Method::GET, "/v1/agent", &agent.query(), None)?;
+    print_json(&answer)
+}
+
+impl Part {
+    fn ask(&self, path: &str, whom: Option<&Whom>) -> Result<Value> {
+        let (days, limit) = (self.days.to_string(), self.limit.to_string());
+        let mut query = vec![("days", days.as_str()), ("limit", &limit)];
+        if let Some(Whom { agent_id, issuer }) = whom {
+            query.extend(agent_id.as_deref().map(|agent_id| ("agent_id", agent_id)));
+            query.extend(issuer.as_deref().map(|issuer| ("issuer", issuer)));
+        }
+        ask(&self.target, Method::GET, path, &query, None)
+    }
+
+    fn print(&self, answer: &Value, line: impl Fn(&Value) -> Option<String>) -> Result<()> {
+        print_rows(answer, self.json, line)?;
+        if self.json {
+            return Ok(());
+        }
+        // What is not there must not look as if it were not so.
+        if answer["days"] == 0 {
+            println!("the database does not answer: nothing that rests on calls is said");
+        }
+        match answer["left_out"].as_u64() {
+            None | Some(0) => {}
+            Some(n) => println!("{n} or more rows are left out; raise --limit"),
+        }
+        Ok(())
+    }
+}
+
+/// Sends a command with whom it is about, who gives it and why.
+fn send(order: &Order, verb: &str, mut body: Value) -> Result<()> {
+    body["agent_id"] = json!(order.agent.agent_id);
+    body["issuer"] = json!(order.agent.issuer);
+    body["person"] = json!(order.target.person());
+    body["reason"] = json!(order.reason);
+    print_json(&ask(&order.target, Method::POST, &format!("/v1/agents/{verb}"), &[], Some(body))?)
+}
