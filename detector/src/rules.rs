@@ -96,6 +96,11 @@ impl Rules {
         Self { ceiling: None, repeats: Repeats::new(NEVER), since: NEVER }
     }
 
+    /// A number of every cache line that a call may read; see [`crate::profile::Profile::fetch`].
+    pub(crate) fn fetch(&self) -> u32 {
+        self.repeats.fetch()
+    }
+
     /// Counts a call at `ts`, which never goes back, and says which rule it breaks: the ceiling before the other, since
     /// somebody declared it of this agent.
     pub(crate) fn count(&mut self, ts: Timestamp, call: &Call<'_>, limits: Limits) -> Option<BrokenRule> {
