@@ -300,7 +300,9 @@ impl Detector {
     fn profile(&mut self, call: &Call<'_>) -> usize {
         let (issuer, agent_id) = (call.identity.issuer.as_deref(), &*call.identity.agent_id);
         let key = Key::new(issuer, agent_id);
+        self.state.sessions.fetch(key, call.identity.session_id.as_deref());
         if let Some(i) = self.find(key) {
+            self.state.profiles[i].fetch();
             return i;
         }
         let dormant = self.state.memory.wake(key);

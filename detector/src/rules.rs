@@ -223,6 +223,11 @@ impl Rules {
         Self { ceiling: None, repeats: Repeats::new(NEVER), since: NEVER, breaches: None }
     }
 
+    /// A number of every cache line that a call may read; see [`crate::profile::Profile::fetch`].
+    pub(crate) fn fetch(&self) -> u32 {
+        self.repeats.fetch()
+    }
+
     /// Counts a call at `ts`, which never goes back, and says which rule it breaks. Of several it is the one whose breach began
     /// last, so that what a person has let go on hides nothing new; then the one that the operator asks most for; then the
     /// first of [`RuleKind::ALL`].

@@ -31,6 +31,10 @@ impl Repeats {
         Self { began, names: [0; COUNTERS], counts: [0; COUNTERS] }
     }
 
+    pub(super) fn fetch(&self) -> u32 {
+        self.names[0] as u32 ^ self.counts[COUNTERS - 1]
+    }
+
     /// Counts a call at `ts`, which never goes back: how often it was surely made in this window.
     pub(super) fn count(&mut self, ts: Timestamp, name: u64) -> u32 {
         if ts.since(self.began) >= WINDOW {

@@ -228,6 +228,13 @@ impl Circumstances {
         }
     }
 
+    /// A number of every cache line that a call may read; see [`crate::profile::Profile::fetch`].
+    pub(crate) fn fetch(&self) -> u64 {
+        u64::from(self.gauges[0].since ^ self.gauges[GROUPS - 1].since)
+            ^ self.news.fetch()
+            ^ self.switches.fetch()
+    }
+
     fn fade(&mut self, ts: Timestamp) {
         if self.gauges.iter().any(|g| g.sum > 0.0) {
             let left = libm::exp2(-ts.since(self.at).as_secs_f64() / HALF_LIFE.as_secs_f64());

@@ -107,6 +107,11 @@ impl Endpoints {
         }
     }
 
+    /// A number of every cache line that a call may read; see [`crate::profile::Profile::fetch`].
+    pub(crate) fn fetch(&self) -> u64 {
+        self.slots.iter().step_by(4).fold(self.session, |all, slot| all ^ slot.endpoint)
+    }
+
     /// Chance that this agent's next call is to `endpoint`.
     fn predict(&self, endpoint: u64, model: &EndpointModel, declared: &[u64]) -> f64 {
         let mut base = model.share(endpoint);

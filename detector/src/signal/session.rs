@@ -215,14 +215,22 @@ impl Sessions {
         tally: &mut SessionTally,
     ) -> (u64, bool) {
         let key = key_of(agent, call.identity.session_id.as_deref());
+        let Some(live) = self.live.get(&key) else { return (key, true) };
         let calls_max = if call.identity.session_id.is_some() { u32::MAX } else { UNNAMED_CALLS_MAX };
-        let is_over = |s: &Live| {
-            call.ts.since(s.last) > IDLE || call.ts.since(s.began) > LONGEST || s.called >= calls_max
-        };
-        if self.live.get(&key).is_some_and(is_over) {
+        let is_over = call.ts.since(live.last) > IDLE
+            || call.ts.since(live.began) > LONGEST
+            || live.called >= calls_max;
+        if is_over {
             self.close(key, model, tally);
         }
-        (key, !self.live.contains_key(&key))
+        (key, is_over)
+    }
+
+    /// Brings what the session of a call has held on its way from memory.
+    pub(crate) fn fetch(&self, agent: Key, session: Option<&str>) {
+        if let Some(live) = self.live.get(&key_of(agent, session)) {
+            std::hint::black_box((live.last, live.chance.to_bits(), live.open.fetch()));
+        }
     }
 
     /// Scores one call of `agent` to `endpoint` in the session `key`, before anything is known of how it went. None where
@@ -377,11 +385,14 @@ impl Live {
                 ctx.rule.under_threshold(chance / UNUSUAL)
             }
         };
+        let was = strength(before);
+        // Most calls move nothing, and a recurrence takes a logarithm.
+        let is = if now.to_bits() == before.to_bits() { was } else { strength(now) };
         let pair = self.pair;
         let n = ctx.model.compared() as f64;
         Evidence {
-            before: strength(before),
-            now: strength(now),
+            before: was,
+            now: is,
             story: Story {
                 pattern: if now < UNUSUAL { Pattern::Unfitting } else { Pattern::AsUsual },
                 observed: pair.map_or(0.0, |p| p.both),

@@ -158,6 +158,11 @@ impl<S: Stored, B: Stored> Timing<S, B> {
         }
     }
 
+    /// A number of every cache line that a call may read; see [`crate::profile::Profile::fetch`].
+    pub(crate) fn fetch(&self) -> u64 {
+        u64::from(self.events) ^ (self.phase.period_s() + self.gaps.fetch() + self.pace.fetch()).to_bits()
+    }
+
     /// One call at `ts`, not before the last one.
     pub(crate) fn count(&mut self, ts: Timestamp, ctx: Context<'_>, tally: &mut TimingPrior) -> Reading {
         self.events = self.events.saturating_add(1);

@@ -197,6 +197,12 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         volume
     }
 
+    /// A number of every cache line that a call may read; see [`crate::profile::Profile::fetch`].
+    pub(crate) fn fetch(&self) -> u32 {
+        let scales = self.scales.iter().map(Scale::fetch);
+        scales.fold(self.fresh ^ self.hour_calls, |all, n| all ^ n)
+    }
+
     fn learn_hour(&mut self, hour: i64, calls: f64, prior: Prior) {
         let share = self.share_of_hour(hour);
         let of_week = hour_of_week(hour);

@@ -183,6 +183,11 @@ impl<'de> Deserialize<'de> for Slots {
 }
 
 impl News {
+    /// See [`super::Circumstances::fetch`].
+    pub(super) fn fetch(&self) -> u64 {
+        self.digest
+    }
+
     /// Whether the call may say something else of its caller than the last one, or its hour is another.
     pub(super) fn begins(&mut self, call: &Call<'_>, ts: Timestamp) -> bool {
         let (digest, hour) = (digest(call), hour_of(ts));

@@ -71,6 +71,11 @@ impl Rate {
         if hit { libm::log(attack / clumped) } else { libm::log((1.0 - attack) / (1.0 - clumped)) }
     }
 
+    /// See [`super::Circumstances::fetch`].
+    pub(super) fn fetch(&self) -> u64 {
+        u64::from(self.hour)
+    }
+
     fn usual(&self, model: &RateModel) -> f64 {
         (f64::from(self.hits) + PRIOR_TRIALS * model.rate()) / (f64::from(self.trials) + PRIOR_TRIALS)
     }

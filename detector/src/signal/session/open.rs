@@ -12,6 +12,7 @@ const REPEAT_COST: f64 = 0.5;
 const COUNT_MAX: u8 = 4;
 /// Weights of templates are relative to the best, which is brought back to 1 beyond this.
 const SCALE_MAX: f64 = 1e100;
+const LANES: usize = 8;
 
 /// What a session holds so far, and how well each template explains it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,8 @@ pub(super) struct Open {
     weights: Vec<f64>,
     covered: Vec<f32>,
     cost: f64,
+    /// The most that a template explains, kept up with call by call.
+    most: f32,
 }
 
 impl Open {
@@ -40,7 +43,7 @@ impl Open {
     pub(super) fn reset(&mut self, model: &SessionModel, without: LeftOut<'_>) {
         let n = model.templates();
         self.calls.clear();
-        (self.pair, self.kernel, self.coverage, self.cost) = (0.0, 0.0, 0.0, 0.0);
+        (self.pair, self.kernel, self.coverage, self.cost, self.most) = (0.0, 0.0, 0.0, 0.0, 0.0);
         self.weights.clear();
         self.weights.extend((0..n).map(|t| model.template_weight(t)));
         self.covered.clear();
@@ -62,6 +65,11 @@ impl Open {
                 self.call(model, endpoint, harm, declared, None);
             }
         }
+    }
+
+    /// See [`super::Sessions::fetch`].
+    pub(super) fn fetch(&self) -> u64 {
+        self.calls.first().map_or(0, |seen| seen.endpoint) ^ u64::from(self.most.to_bits())
     }
 
     pub(super) fn calls(&self) -> &[Seen] {
@@ -108,13 +116,15 @@ impl Open {
         self.cost += cost;
         for &(t, held) in model.holders(endpoint) {
             if held >= count {
-                self.covered[usize::from(t)] += cost as f32;
+                let (covered, weight) = (&mut self.covered[usize::from(t)], self.weights[usize::from(t)]);
+                *covered += cost as f32;
+                // A template that is left out has no weight and explains nothing. None ever explains less.
+                if weight > 0.0 {
+                    self.most = self.most.max(*covered);
+                }
             }
         }
-        // A template that is left out has no weight and explains nothing.
-        let covered = self.covered.iter().zip(&self.weights).filter(|(_, w)| **w > 0.0).map(|(c, _)| *c);
-        let most = covered.fold(0.0_f32, f32::max);
-        self.coverage = self.coverage.max(self.cost - f64::from(most));
+        self.coverage = self.coverage.max(self.cost - f64::from(self.most));
         pair
     }
 
@@ -133,8 +143,7 @@ impl Open {
         self.pair = self.pair.max(harm * most.bits);
         let holders = model.holders(endpoint);
         let hit: f64 = holders.iter().map(|&(t, _)| self.weights[usize::from(t)]).sum();
-        let (whole, best) =
-            self.weights.iter().fold((0.0, 0.0_f64), |(sum, best), w| (sum + w, best.max(*w)));
+        let (whole, best) = sum_and_best(&self.weights);
         let best = if best > 0.0 { best } else { 1.0 };
         let chance = (hit / best + KERNEL_PRIOR * share) / (whole / best + KERNEL_PRIOR);
         self.kernel += harm * (-libm::log2(chance)).max(0.0);
@@ -144,7 +153,34 @@ impl Open {
         }
         if best / share > SCALE_MAX {
             self.weights.iter_mut().for_each(|w| *w /= best);
+            // What has fallen to nothing against the best explains nothing either.
+            self.most = self.most_of_all();
         }
         most
     }
+
+    /// The most that a template explains, by a look at all of them.
+    fn most_of_all(&self) -> f32 {
+        let weighs = self.covered.iter().zip(&self.weights).filter(|(_, w)| **w > 0.0);
+        weighs.fold(0.0, |most, (covered, _)| most.max(*covered))
+    }
+
+    #[cfg(test)]
+    pub(super) fn most_kept_and_of_all(&self) -> [u32; 2] {
+        [self.most, self.most_of_all()].map(f32::to_bits)
+    }
+}
+
+/// The sum of weights, none of which is negative, and the largest, in lanes that do not wait for each other.
+fn sum_and_best(weights: &[f64]) -> (f64, f64) {
+    let (mut sums, mut bests) = ([0.0; LANES], [0.0; LANES]);
+    let (rows, rest) = weights.as_chunks::<LANES>();
+    for row in rows {
+        for lane in 0..LANES {
+            sums[lane] += row[lane];
+            bests[lane] = if row[lane] > bests[lane] { row[lane] } else { bests[lane] };
+        }
+    }
+    let largest = bests.iter().chain(rest).fold(0.0, |best: f64, w| best.max(*w));
+    (sums.iter().chain(rest).sum(), largest)
 }

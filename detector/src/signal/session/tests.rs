@@ -67,6 +67,24 @@ fn a_session_left_out_ends_as_if_it_had_never_been() {
     }
 }
 
+/// Templates that hold 60 rare endpoints outweigh all others by more than is kept.
+#[test]
+fn what_the_nearest_template_explains_is_kept_up_with_over_any_weights() {
+    let mut sessions = company();
+    let rare: Vec<(u64, u8)> = (5_000..5_060).map(|endpoint| (endpoint, 1)).collect();
+    sessions.extend([closed(&rare), closed(&rare[..50]), closed(&rare[10..])]);
+    let model = published(&sessions);
+    for calls in [[&rare[..], &[(1, 1), (4, 1)]].concat(), [&[(1, 1), (2, 1)], &rare[..]].concat()] {
+        let mut open = Open::begin(&model, None);
+        for (endpoint, _) in calls {
+            open.call(&model, endpoint, 0.7, &[], None);
+            let [kept, of_all] = open.most_kept_and_of_all();
+            assert_eq!(kept, of_all, "{endpoint}");
+        }
+        assert!(open.statistics().iter().all(|s| s.is_finite()));
+    }
+}
+
 proptest! {
     #[test]
     fn no_statistic_ever_falls_and_another_version_reads_the_same_calls(
@@ -77,6 +95,8 @@ proptest! {
         for &endpoint in &calls {
             open.call(&model, endpoint, 1.0, &[], None);
             let now = open.statistics();
+            let [kept, of_all] = open.most_kept_and_of_all();
+            prop_assert_eq!(kept, of_all);
             prop_assert!(now.iter().zip(before).all(|(now, before)| *now >= before && now.is_finite()));
             before = now;
         }

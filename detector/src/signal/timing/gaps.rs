@@ -59,6 +59,11 @@ impl<S: Stored, B: Stored> Fading<S, B> {
         self.total = S::put(self.bins.0.iter().map(|b| b.get()).sum());
     }
 
+    /// See [`super::Timing::fetch`].
+    pub(super) fn fetch(&self) -> f64 {
+        self.total.get()
+    }
+
     pub(super) fn share(&self, bin: usize) -> f64 {
         self.bins.0[bin].get() / self.total.get()
     }
@@ -146,6 +151,11 @@ impl<S: Stored, B: Stored> Gaps<S, B> {
             mid: even(MID_PRIOR),
             fast: even(FAST_PRIOR),
         }
+    }
+
+    /// See [`super::Timing::fetch`].
+    pub(super) fn fetch(&self) -> f64 {
+        [&self.slow, &self.mid, &self.fast].into_iter().flatten().map(Fading::fetch).sum()
     }
 
     /// Chance of a gap in `bin` for the agent as it is known.

@@ -70,6 +70,11 @@ impl<S: Stored, B: Stored> Pace<S, B> {
         Self { chances: Row(DRAWN_PACES.map(B::put)), law: Fading::new(|_| SLOW_PRIOR), earned: S::default() }
     }
 
+    /// See [`super::Timing::fetch`].
+    pub(super) fn fetch(&self) -> f64 {
+        self.chances.0[0].get() + self.law.fetch()
+    }
+
     /// What is predicted of a gap of so many octaves over a millisecond.
     pub(super) fn predict(&self, gap_octaves: f64) -> Prediction {
         // Beyond its ends the grid of paces goes on as it ended.

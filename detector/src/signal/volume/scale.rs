@@ -92,6 +92,11 @@ impl<S: Stored> Scale<S> {
         [self.scatter.relative(), self.scatter.fano(), self.clumps.fano()].map(Half::put)
     }
 
+    /// See [`super::Volume::fetch`].
+    pub(super) fn fetch(&self) -> u32 {
+        self.n ^ u32::from(self.up_age[0])
+    }
+
     /// The shape of whole windows.
     pub(super) fn shape(&self) -> Shape {
         let Shape { relative, fano } = self.scatter.shape();
