@@ -17,6 +17,7 @@ mod profile;
 mod random;
 #[cfg(test)]
 mod reference;
+mod route;
 mod rules;
 mod signal;
 mod silence;

@@ -18,7 +18,8 @@ pub struct Manifest {
     /// In one sentence, for people.
     #[serde(default)]
     pub purpose: Option<String>,
-    /// Endpoints it is meant to call; empty means not declared.
+    /// Endpoints it is meant to call: tools, operations, or paths and their templates (`GET /users/{id}`), which hold for
+    /// the whole fleet as the operator's own. A path without a method stands for the usual ones. Empty means not declared.
     #[serde(default)]
     pub endpoints: Vec<String>,
     /// Hours of the day (UTC, 0 to 23) in which it is meant to work; empty means all.
