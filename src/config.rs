@@ -1,6 +1,7 @@
 //! The configuration: a TOML file, overridden by the environment, checked as a whole before anything starts.
 
 mod layers;
+mod templates;
 
 use std::path::{Path, PathBuf};
 
@@ -53,9 +54,11 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The file (none: defaults) with `TOCSIN_SECTION__KEY` from the environment on top.
+    /// The file (none: defaults) with `TOCSIN_SECTION__KEY` from the environment on top, and the templates in the files it names.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self> {
-        layers::load(file, std::env::vars()).or_exit(Code::Config)
+        let mut config: Self = layers::load(file, std::env::vars()).or_exit(Code::Config)?;
+        config.detector.templates = templates::read(&config.detector.openapi).or_exit(Code::Config)?;
+        Ok(config)
     }
 
     /// The detector's settings with the budgets they are judged by.

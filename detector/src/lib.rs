@@ -35,6 +35,7 @@ pub use config::DetectorConfig;
 pub use detector::Detector;
 pub use manifest::Manifest;
 pub use monitor::{FamilyHealth, FleetHealth, Grade, PeerGroup};
+pub use route::{TEMPLATES_MAX, is_path};
 pub use rules::{BrokenRule, RuleKind};
 pub use silence::Silence;
 pub use source::SourceLate;

@@ -20,6 +20,7 @@ use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
 use self::path::{METHODS, Path};
+pub use self::template::TEMPLATES_MAX;
 use self::template::Templates;
 pub(crate) use self::template::declared;
 use self::trie::{Style, Trie};
@@ -168,6 +169,11 @@ fn has_room(hosts: &[(Box<str>, Trie)], is_established: bool) -> bool {
 /// Where a method stands in the sets of them; none for one that is not of the standard.
 fn bit(method: &str) -> u16 {
     METHODS.iter().position(|known| *known == method).map_or(0, |at| 1 << at)
+}
+
+/// Whether a text is read as a path or URL, maybe after its method; else it is a tool's or an operation's name.
+pub fn is_path(endpoint: &str) -> bool {
+    path::split(endpoint).is_some()
 }
 
 fn key(method: &str, template: &str, operation: Option<&str>) -> u64 {

@@ -101,9 +101,9 @@ impl Path {
     fn push(&mut self, raw: &str) -> bool {
         let begin = self.text.len();
         if raw.contains('%') {
-            unescape(raw, &mut self.text)
+            unescape(raw, &mut self.text);
         } else {
-            self.text.push_str(raw)
+            self.text.push_str(raw);
         }
         match &self.text[begin..] {
             "" | "." => self.text.truncate(begin),

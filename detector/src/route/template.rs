@@ -6,8 +6,8 @@ use super::key;
 use super::path::{self, Path};
 use super::segment::PLACE;
 
-/// Templates that are told apart; those beyond are read as paths.
-pub(super) const TEMPLATES_MAX: usize = 65_536;
+/// Templates that are told apart, of files and manifests together; those beyond are read as paths.
+pub const TEMPLATES_MAX: usize = 65_536;
 /// In a template, what stands for all segments that are left; in its key too.
 const REST: &str = "{+}";
 /// Methods that a manifest's path without one declares.
