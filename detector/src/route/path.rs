@@ -79,12 +79,15 @@ impl Path {
             }
             None => url,
         };
-        let is_end = |c: char| matches!(c, '?' | '#') || c.is_ascii_whitespace();
-        let path = path.split(is_end).next().unwrap_or("");
-        for segment in path.split('/') {
-            let segment = segment.split(';').next().unwrap_or("");
-            if !self.push(segment) {
-                break;
+        let mut begin = 0;
+        // All these are ASCII, so that texts are cut between characters.
+        for (at, b) in path.bytes().chain(std::iter::once(b'?')).enumerate() {
+            let is_end = matches!(b, b'?' | b'#' | b' ' | b'\t' | b'\n' | b'\r' | b'\x0c');
+            if is_end || b == b'/' {
+                if begin < at && !self.push(&path[begin..at]) || is_end {
+                    break;
+                }
+                begin = at + 1;
             }
         }
     }
@@ -100,7 +103,8 @@ impl Path {
     /// Takes one segment more; false where there is no room for another.
     fn push(&mut self, raw: &str) -> bool {
         let begin = self.text.len();
-        if raw.contains('%') {
+        let raw = raw.bytes().position(|b| b == b';').map_or(raw, |at| &raw[..at]);
+        if raw.bytes().any(|b| b == b'%') {
             unescape(raw, &mut self.text);
         } else {
             self.text.push_str(raw);

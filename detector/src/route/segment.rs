@@ -25,12 +25,19 @@ pub(super) enum Segment<'a> {
 impl<'a> Segment<'a> {
     /// Tells the type of one segment.
     pub(super) fn of(s: &'a str) -> Self {
+        let bytes = s.as_bytes();
+        let (mut digits, mut is_word) = (0, true);
+        for b in bytes {
+            digits += usize::from(b.is_ascii_digit());
+            is_word &= b.is_ascii_lowercase() || matches!(b, b'-' | b'_');
+        }
+        if is_word && s.len() < HEX_MIN {
+            return Self::Name(s);
+        }
         // Somebody else's template: it varies, whatever they call it.
-        if s.len() >= 2 && s.starts_with('{') && s.ends_with('}') {
+        if let [b'{', .., b'}'] = bytes {
             return Self::Id("{var}");
         }
-        let bytes = s.as_bytes();
-        let digits = bytes.iter().filter(|b| b.is_ascii_digit()).count();
         if digits == 0 {
             let is_address = s.contains("::") && s.parse::<IpAddr>().is_ok();
             return match s {
