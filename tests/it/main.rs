@@ -19,6 +19,7 @@ mod kills;
 mod latency;
 mod parts;
 mod replay;
+mod routes;
 mod rules;
 mod silence;
 mod support;
