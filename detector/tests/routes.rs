@@ -1,5 +1,7 @@
 //! A fleet that calls an interface of paths: names in them are no news, and an attack on another part of it is.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its ground gives way")]
+
 use std::time::Duration;
 
 use detector::{Call, Detector, DetectorConfig, Signal, Timestamp};
@@ -74,6 +76,7 @@ fn call(detector: &mut Detector, ts: Timestamp, (id, agent): (u64, u64), endpoin
 }
 
 #[test]
+#[expect(clippy::disallowed_macros, reason = "the figures are quoted in the README")]
 fn names_in_paths_are_no_news_and_another_part_of_the_interface_is() {
     // A name that is no path is told apart as a whole: what every path was before.
     let (before, _, _) = play(|path| format!("GET_{path}"), false);
