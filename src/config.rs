@@ -2,6 +2,7 @@
 
 mod layers;
 mod manifests;
+mod templates;
 
 use std::path::{Path, PathBuf};
 
@@ -57,13 +58,14 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The file (none: defaults) with `TOCSIN_SECTION__KEY` from the environment on top.
+    /// The file (none: defaults) with `TOCSIN_SECTION__KEY` from the environment on top, and the templates in the files it names.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self> {
         let mut config: Self = layers::load(file, std::env::vars()).or_exit(Code::Config)?;
         let origin = file.map_or_else(|| "the configuration".to_owned(), |file| file.display().to_string());
         let inline = std::mem::take(&mut config.manifests);
         config.manifests =
             manifests::all(&origin, inline, config.manifests_dir.as_deref()).or_exit(Code::Config)?;
+        config.detector.templates = templates::read(&config.detector.openapi).or_exit(Code::Config)?;
         Ok(config)
     }
 

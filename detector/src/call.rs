@@ -185,6 +185,8 @@ pub struct Call<'a> {
     pub endpoint: Text<'a>,
     /// HTTP method, or `CALL`.
     pub method: Option<Text<'a>>,
+    /// What is called at an endpoint that serves many operations: GraphQL's `operationName`, a JSON-RPC method, MCP's tool.
+    pub operation: Option<Text<'a>>,
     /// Joins a request and its outcome.
     pub call_id: Option<Text<'a>>,
     /// Which log the record came from.
@@ -235,6 +237,7 @@ impl Call<'_> {
             identity: Identity { agent_id: agent_id.into(), ..Identity::default() },
             endpoint: endpoint.into(),
             method: None,
+            operation: None,
             call_id: None,
             source: None,
             credential: Credential::default(),

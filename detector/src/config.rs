@@ -16,6 +16,11 @@ pub struct DetectorConfig {
     pub repeats_per_minute_max: u32,
     /// The same where the log does not say with which arguments a call was made.
     pub repeats_without_args_per_minute_max: u32,
+    /// Files that name paths' templates: `OpenAPI` documents (YAML or JSON), or lists, one `GET /users/{id}` a line.
+    pub openapi: Vec<String>,
+    /// What stands in those files, read by whoever reads files.
+    #[serde(skip)]
+    pub templates: Vec<String>,
     /// Accepted rates of false alarms; learning pauses for what is over them.
     #[serde(skip)]
     pub budgets: Budgets,
@@ -31,6 +36,8 @@ impl Default for DetectorConfig {
             // Five a second is a loop's pace, not a poll's.
             repeats_per_minute_max: 300,
             repeats_without_args_per_minute_max: 3_000,
+            openapi: Vec::new(),
+            templates: Vec::new(),
             budgets: Budgets::default(),
             rule_ranks: [0; RuleKind::ALL.len()],
         }

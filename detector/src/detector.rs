@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Fleet;
-use crate::hash::{hash64, hash128};
+use crate::hash::hash128;
 use crate::memory::Memory;
 use crate::monitor::{FleetHealth, PeerGroup};
 use crate::profile::{Declared, Key, Profile};
@@ -83,6 +83,9 @@ impl Detector {
         self.state.thresholds = config.budgets.into();
         self.state.config = config;
         self.state.manifests = Manifests::new(manifests);
+        let State { config, fleet, .. } = &mut self.state;
+        let declared_too = manifests.iter().flat_map(|m| &m.endpoints);
+        fleet.published.routes.set_templates(config.templates.iter().chain(declared_too).map(String::as_str));
         for p in &mut self.state.profiles {
             p.declared =
                 self.state.manifests.of(p.issuer.as_deref(), &p.agent_id).cloned().unwrap_or_default();
@@ -112,6 +115,8 @@ impl Detector {
         let profile = self.profile(call);
         self.amend_silence(profile, call);
         let session = self.enter_session(profile, call);
+        let is_established = self.state.profiles[profile].presence.is_established();
+        let name = self.state.fleet.resolve(call, is_established);
         let State { config, thresholds, manifests, profiles, fleet, sources, memory, sessions } =
             &mut self.state;
         let p = &mut profiles[profile];
@@ -136,7 +141,7 @@ impl Detector {
         } else {
             p.timing.resume(ts, timing_ctx)
         };
-        let name = hash64(&[&*call.endpoint]);
+        p.endpoints.follow(&published.routes);
         let calls_per_day = p.timing.calls_per_day();
         let endpoint = p.endpoints.score(
             ts,
@@ -265,6 +270,12 @@ impl Detector {
             p.suspect = false;
             self.learn_ended_sessions();
         }
+    }
+
+    /// What `call` calls, for people: its path's template with the method, and its operation. None for what is called by its
+    /// name alone. Teaches nothing.
+    pub fn route(&self, call: &Call<'_>) -> Option<String> {
+        self.state.fleet.published.routes.shown(call)
     }
 
     /// Version of the fleet's model that scores now; 0 while nothing is known of peers.

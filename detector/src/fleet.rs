@@ -3,19 +3,21 @@
 //! Agents are scored with a *published* version of it. What they teach goes into the next one, which takes effect at a
 //! boundary of event time, so that a score does not depend on who happened to be read first within it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Timestamp;
 use crate::combine::Thresholds;
 use crate::monitor::{Monitor, Widening};
+use crate::route::{Renamed, Routes};
 use crate::signal::context::{ContextModel, ContextTally};
 use crate::signal::endpoint::EndpointModel;
 use crate::signal::session::{SessionModel, SessionTally};
 use crate::signal::tail::PeerTail;
 use crate::signal::timing::TimingPrior;
 use crate::signal::volume::{VolumePrior, VolumeTally};
+use crate::{Call, Timestamp};
 
 /// While the fleet is young a version lives a minute, later an hour (design: architecture, "published version").
 const YOUNG_FOR: Duration = Duration::from_hours(1);
@@ -46,6 +48,7 @@ pub(crate) struct Published {
     pub(crate) session_tail: PeerTail,
     pub(crate) context: ContextModel,
     pub(crate) widening: Widening,
+    pub(crate) routes: Routes,
 }
 
 impl Published {
@@ -67,6 +70,25 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// First sights by their new keys. An agent may have seen several that are one now: the most of one is taken, as a
+    /// lower bound.
+    fn rename(&mut self, news: &[Renamed], routes: &Routes) {
+        let is_new: BTreeSet<u64> = news.iter().map(|n| routes.now(n.new)).collect();
+        let mut sights: BTreeMap<u64, BTreeMap<u64, usize>> = BTreeMap::new();
+        self.sights.retain(|&old| {
+            let now = routes.now(old);
+            let is_renamed = is_new.contains(&now);
+            if is_renamed {
+                *sights.entry(now).or_default().entry(old).or_default() += 1;
+            }
+            !is_renamed
+        });
+        for (now, counts) in sights {
+            let most = counts.into_values().max().unwrap_or(0);
+            self.sights.extend(std::iter::repeat_n(now, most));
+        }
+    }
+
     /// An agent has called this endpoint for the first time.
     pub(crate) fn sight(&mut self, endpoint: u64) {
         if self.sights.len() < SIGHTS_MAX {
@@ -76,6 +98,20 @@ impl Tally {
 }
 
 impl Fleet {
+    /// What `call` calls. Where that shows that paths vary, all that the fleet shares knows them by their new keys at once.
+    pub(crate) fn resolve(&mut self, call: &Call<'_>, is_established: bool) -> u64 {
+        let endpoint = self.published.routes.resolve(call, is_established);
+        let news = self.published.routes.take_news();
+        if !news.is_empty() {
+            for renamed in &news {
+                self.published.endpoints.rename(*renamed);
+            }
+            self.published.sessions.rename(&news, &self.published.routes);
+            self.tally.rename(&news, &self.published.routes);
+        }
+        endpoint
+    }
+
     /// Publishes the next version if event time has reached its boundary.
     pub(crate) fn tick(&mut self, watermark: Timestamp, thresholds: &Thresholds) {
         let first = *self.first.get_or_insert(watermark);
@@ -89,7 +125,7 @@ impl Fleet {
         published.volume = tally.volume.prior();
         published.timing = tally.timing;
         published.widening = monitor.close(watermark, thresholds);
-        tally.sessions.publish(&mut published.sessions);
+        tally.sessions.publish(&mut published.sessions, &published.routes);
         published.session_tail = tally.sessions.tail;
         tally.context.publish(&mut published.context);
         for endpoint in tally.sights.drain(..) {

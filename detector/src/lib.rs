@@ -17,6 +17,7 @@ mod profile;
 mod random;
 #[cfg(test)]
 mod reference;
+mod route;
 mod rules;
 mod signal;
 mod silence;
@@ -36,6 +37,7 @@ pub use manifest::{
     DAYS, Manifest, ManifestError, Network, NetworkError, Span, SpanError, Zone, ZoneError, scopes,
 };
 pub use monitor::{FamilyHealth, FleetHealth, Grade, PeerGroup};
+pub use route::{TEMPLATES_MAX, is_path};
 pub use rules::{BrokenRule, RuleKind, RuleRanks};
 pub use silence::Silence;
 pub use source::SourceLate;

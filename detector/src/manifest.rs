@@ -47,10 +47,12 @@ pub struct Manifest {
     /// that that one has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
-    /// Endpoints it is meant to call, named as the log names them, and no others; empty means not declared.
+    /// Endpoints it is meant to call and no others: tools, operations, or paths and their templates (`GET /users/{id}`), which name
+    /// paths for the whole fleet as the operator's own do. A path without a method stands for all, one without an operation
+    /// (`POST /graphql getUser`) for all of these. Empty means not declared.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<String>,
-    /// Endpoints it must never call.
+    /// Endpoints it must never call, named as `endpoints` are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forbidden_endpoints: Vec<String>,
     /// The scopes its tokens may have; empty means not declared.

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::combine::{self, Thresholds};
 use crate::fleet::Published;
-use crate::hash::{hash64, hash128};
+use crate::hash::hash128;
 use crate::memory::Presence;
 use crate::monitor::Heard;
+use crate::route;
 use crate::rules::{Handed, Limits, Purpose, Rules};
 use crate::signal::context::Circumstances;
 use crate::signal::endpoint::Endpoints;
@@ -102,7 +103,7 @@ impl Declared {
     pub(crate) fn new(manifest: &Manifest, purpose: Arc<Purpose>) -> Self {
         Self {
             calls_per_hour: manifest.calls_per_hour.filter(|r| r.is_finite() && *r > 0.0),
-            endpoints: manifest.endpoints.iter().map(|e| hash64(&[e.as_str()])).collect(),
+            endpoints: manifest.endpoints.iter().flat_map(|e| route::declared(e)).collect(),
             calls_per_minute_max: manifest.calls_per_minute_max,
             repeats_per_minute_max: manifest.repeats_per_minute_max,
             purpose: Some(purpose),
@@ -168,6 +169,7 @@ impl Profile {
         session::Context {
             model: &fleet.sessions,
             version: fleet.version,
+            routes: &fleet.routes,
             declared: &self.declared.endpoints,
             rule: self.endpoints.session_rule(self.last, &fleet.session_tail),
             alarm: thresholds.session,

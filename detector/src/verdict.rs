@@ -361,6 +361,10 @@ pub struct VerdictRecord {
     pub args_digest: Option<String>,
     /// The verdict itself.
     pub verdict: Verdict,
+    pub operation: Option<String>,
+    /// What the signals took the endpoint for, with method and operation ([`crate::Detector::route`]); None where that is its
+    /// name alone.
+    pub route: Option<String>,
 }
 
 impl VerdictRecord {
@@ -381,7 +385,14 @@ impl VerdictRecord {
             resource: own(&call.resource),
             args_digest: own(&call.args_digest),
             verdict,
+            operation: own(&call.operation),
+            route: None,
         }
+    }
+
+    /// The endpoint as the signals tell it apart.
+    pub fn called(&self) -> &str {
+        self.route.as_deref().unwrap_or(&self.endpoint)
     }
 
     /// The reasons in words: what is amended, the rule that was broken, then one sentence a part that carries evidence or
@@ -417,13 +428,13 @@ impl VerdictRecord {
                 p.since,
             ),
             Signal::Endpoint if p.pattern == Pattern::Unfitting => {
-                format!("{bits}: {}", p.unfitting(&self.endpoint, self.verdict.ts))
+                format!("{bits}: {}", p.unfitting(self.called(), self.verdict.ts))
             }
             Signal::Context => format!("{bits}: {}, since {} ({basis})", p.context(), p.since),
             Signal::Endpoint => format!(
                 "{bits}: `{}` is {} of what this agent calls by its own past and its peers'; {} would have been quiet \
                  ({basis})",
-                self.endpoint,
+                self.called(),
                 percent(p.expected),
                 percent(p.quiet_at),
             ),

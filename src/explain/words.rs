@@ -21,7 +21,7 @@ impl fmt::Display for Explanation {
                 part.signal.as_str(),
                 format!("{:+.1}", part.level)
             )?;
-            writeln!(f, "      {}", sentence(part, &self.record.endpoint, self.record.verdict.ts))?;
+            writeln!(f, "      {}", sentence(part, self.record.called(), self.record.verdict.ts))?;
             writeln!(f, "      {}", basis(part))?;
         }
         self.quiet(f)
@@ -86,6 +86,8 @@ fn head(f: &mut fmt::Formatter<'_>, record: &VerdictRecord) -> fmt::Result {
         ("attested", Some(verdict.attestation.get().as_str())),
         (record.kind.as_str(), Some(record.endpoint.as_str())),
         ("method", record.method.as_deref()),
+        ("operation", record.operation.as_deref()),
+        ("one of", record.route.as_deref()),
         ("resource", record.resource.as_deref()),
         ("event", Some(record.event_id.as_str())),
     ];

@@ -151,7 +151,8 @@ impl<'a> Output<'a> {
         self.sessions.advance(call.ts)?;
         self.sessions.call(agent, call, verdict.level)?;
         self.call_row(call, &verdict)?;
-        self.judge(agent, &VerdictRecord::new(call, verdict))
+        let route = self.scorer.detector().route(call);
+        self.judge(agent, &VerdictRecord { route, ..VerdictRecord::new(call, verdict) })
     }
 
     /// One record that did not decode.

@@ -20,6 +20,7 @@ mod latency;
 mod parts;
 mod purpose;
 mod replay;
+mod routes;
 mod rules;
 mod silence;
 mod support;

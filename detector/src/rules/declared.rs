@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::RuleKind;
 use crate::manifest::{Hours, scopes};
 use crate::profile::Declared;
+use crate::route::Listed;
 use crate::{Attestation, Call, Manifest, Network, Timestamp, Zone};
 
 /// Generations above an agent that are looked at; a cycle ends there too.
@@ -32,7 +33,7 @@ pub(super) type Breach = (RuleKind, u64, u64);
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Purpose {
     /// None where no list is declared.
-    endpoints: Option<Names>,
+    endpoints: Option<Listed>,
     /// Its own and those of the agents above it.
     handed: Handed,
     scopes: Option<Names>,
@@ -50,7 +51,7 @@ pub(crate) struct Purpose {
 /// What an agent hands down to those it spawns: they may do no more.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Handed {
-    forbidden: Names,
+    forbidden: Listed,
     scopes: Option<Names>,
 }
 
@@ -82,7 +83,7 @@ impl Handed {
         let declared = line.clone().filter_map(|m| Names::declared(&m.scopes));
         let both = |a: Names, b: Names| Names(a.0.into_iter().filter(|scope| b.holds(scope)).collect());
         Self {
-            forbidden: Names::new(line.flat_map(|m| &m.forbidden_endpoints)),
+            forbidden: Listed::new(line.flat_map(|m| &m.forbidden_endpoints)),
             scopes: declared.reduce(both),
         }
     }
@@ -102,10 +103,9 @@ impl Purpose {
         let past = |from: Option<Timestamp>| {
             from.filter(|from| call.ts > *from).map(|from| call.ts.since(from).as_secs())
         };
-        let endpoint = &*call.endpoint;
         let is_forbidden =
-            self.handed.forbidden.holds(endpoint) || parent.is_some_and(|p| p.forbidden.holds(endpoint));
-        let is_declared = self.endpoints.as_ref().is_none_or(|names| names.holds(endpoint));
+            self.handed.forbidden.holds(call) || parent.is_some_and(|p| p.forbidden.holds(call));
+        let is_declared = self.endpoints.as_ref().is_none_or(|listed| listed.holds(call));
         let is_inside = call
             .source_ip
             .is_none_or(|ip| self.networks.is_empty() || self.networks.iter().any(|n| n.contains(ip)));
@@ -202,7 +202,7 @@ fn purpose(line: &[&Manifest]) -> Purpose {
     let Some((manifest, above)) = line.split_first() else { return Purpose::default() };
     let zone = manifest.time_zone.clone().unwrap_or_else(Zone::utc);
     Purpose {
-        endpoints: Names::declared(&manifest.endpoints),
+        endpoints: (!manifest.endpoints.is_empty()).then(|| Listed::new(&manifest.endpoints)),
         handed: Handed::new(line.iter().copied()),
         scopes: Names::declared(&manifest.scopes),
         parent: (!above.is_empty()).then(|| Handed::new(above.iter().copied())),

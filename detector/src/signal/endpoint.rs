@@ -14,6 +14,7 @@ use super::session::{self, SessionModel};
 use super::tail::{Group, PeerTail, Rule, Tail};
 use super::{Evidence, Story, Strength, history};
 use crate::Timestamp;
+use crate::route::{Renamed, Routes};
 use crate::stored::in_order;
 use crate::verdict::Pattern;
 
@@ -51,6 +52,15 @@ impl EndpointModel {
         }
     }
 
+    /// Two endpoints are one: at least so many agents have called it as called either.
+    pub(crate) fn rename(&mut self, Renamed { old, new }: Renamed) {
+        if let Some(agents) = self.agents.remove(&old) {
+            let known = self.agents.entry(new).or_default();
+            self.total -= u64::from(agents.min(*known));
+            *known = agents.max(*known);
+        }
+    }
+
     fn known(&self) -> f64 {
         self.agents.len() as f64
     }
@@ -75,6 +85,8 @@ struct Slot {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Endpoints {
     slots: ArrayVec<Slot, SLOTS>,
+    /// The names of paths by which the slots are kept, see [`Routes::version`].
+    routes: u32,
     calls: f64,
     /// The CUSUM after the last call, in bits, ≥ 0.
     sum: f64,
@@ -95,6 +107,7 @@ impl Endpoints {
     pub(crate) fn new(ts: Timestamp) -> Self {
         Self {
             slots: ArrayVec::new(),
+            routes: 0,
             calls: 0.0,
             sum: 0.0,
             last: ts,
@@ -110,6 +123,21 @@ impl Endpoints {
     /// A number of every cache line that a call may read; see [`crate::profile::Profile::fetch`].
     pub(crate) fn fetch(&self) -> u64 {
         self.slots.iter().step_by(4).fold(self.session, |all, slot| all ^ slot.endpoint)
+    }
+
+    /// Takes up what paths are called now: what the agent called by several keys that are one was called as often as all.
+    pub(crate) fn follow(&mut self, routes: &Routes) {
+        if self.routes == routes.version() {
+            return;
+        }
+        self.routes = routes.version();
+        for slot in std::mem::take(&mut self.slots) {
+            let endpoint = routes.now(slot.endpoint);
+            match self.slots.iter_mut().find(|s| s.endpoint == endpoint) {
+                Some(same) => same.calls += slot.calls,
+                None => self.slots.push(Slot { endpoint, ..slot }),
+            }
+        }
     }
 
     /// Chance that this agent's next call is to `endpoint`.

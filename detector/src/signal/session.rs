@@ -21,12 +21,13 @@ use serde::{Deserialize, Serialize};
 
 use self::model::Pair;
 pub(crate) use self::model::SessionModel;
-use self::open::Open;
+use self::open::{COUNT_MAX, Open};
 use super::endpoint::Endpoints;
 use super::tail::{Group, PeerTail, Rule};
 use super::{Alarm, Evidence, Story, history};
 use crate::hash::hash64;
 use crate::profile::Key;
+use crate::route::Routes;
 use crate::stored::in_order;
 use crate::verdict::Pattern;
 use crate::{Call, Timestamp};
@@ -89,6 +90,25 @@ impl Closed {
         if weight < WEIGHT_MIN { 0.0 } else { weight }
     }
 
+    /// What it called by the names that paths have now.
+    fn rename(&mut self, routes: &Routes) {
+        if self.calls.iter().all(|s| routes.now(s.endpoint) == s.endpoint) {
+            return;
+        }
+        let mut calls: Vec<Seen> = Vec::new();
+        for &seen in &self.calls {
+            let endpoint = routes.now(seen.endpoint);
+            match calls.iter_mut().find(|s| s.endpoint == endpoint) {
+                Some(same) => {
+                    same.count = (same.count + seen.count).min(COUNT_MAX);
+                    same.harm = same.harm.max(seen.harm);
+                }
+                None => calls.push(Seen { endpoint, ..seen }),
+            }
+        }
+        self.calls = calls.into();
+    }
+
     /// Its endpoints and counts in order of endpoint.
     fn multiset(&self) -> impl Iterator<Item = (u64, u8)> {
         let mut sorted: Vec<(u64, u8)> = self.calls.iter().map(|s| (s.endpoint, s.count)).collect();
@@ -110,8 +130,8 @@ struct Live {
     /// The call that last made it more unusual, and what that kept least company with.
     rose: Timestamp,
     pair: Option<Pair>,
-    /// The version of the fleet's model it was last read against.
-    model: u32,
+    /// The version of the fleet's model it was last read against, and of the names of paths.
+    model: (u32, u32),
     /// The chance that a normal session ends as this one stands.
     chance: f64,
     /// Its agent is of a kind that the model knows; else there is nothing to compare with, and all there is to learn.
@@ -170,11 +190,13 @@ pub(crate) struct SessionTally {
 
 impl SessionTally {
     /// The model learns what has closed since, in the order in which it did.
-    pub(crate) fn publish(&mut self, model: &mut SessionModel) {
+    pub(crate) fn publish(&mut self, model: &mut SessionModel, routes: &Routes) {
         if self.closed.is_empty() {
             return;
         }
-        for session in self.closed.drain(..) {
+        self.ring.iter_mut().for_each(|session| session.rename(routes));
+        for mut session in self.closed.drain(..) {
+            session.rename(routes);
             model.learn(&session);
             if session.chance > CALIBRATES_FROM || session.may_be_odd {
                 if self.ring.len() >= RING {
@@ -192,6 +214,7 @@ impl SessionTally {
 pub(crate) struct Context<'a> {
     pub(crate) model: &'a SessionModel,
     pub(crate) version: u32,
+    pub(crate) routes: &'a Routes,
     /// Endpoints that the agent's manifest declares.
     pub(crate) declared: &'a [u64],
     /// What the agent's own sessions have been, as a rule for its evidence.
@@ -241,13 +264,14 @@ impl Sessions {
         (call, endpoint): (&Call<'_>, u64),
         ctx: Context<'_>,
     ) -> Option<Evidence> {
+        let version = (ctx.version, ctx.routes.version());
         if !self.live.contains_key(&key) {
             if self.live.len() >= OPEN_MAX {
                 return None;
             }
             let mut open = self.spare.pop().unwrap_or_default();
             open.reset(ctx.model, None);
-            let (ts, model) = (call.ts, ctx.version);
+            let (ts, model) = (call.ts, version);
             let live = Live {
                 open,
                 agent,
@@ -268,14 +292,13 @@ impl Sessions {
         }
         let seen = *self.now.get_or_insert(call.ts);
         let live = self.live.get_mut(&key)?;
-        if live.model != ctx.version {
-            live.model = ctx.version;
-            live.open.rebuild(ctx.model, ctx.declared);
+        if live.model != version {
+            live.model = version;
+            live.open.rebuild(ctx.model, ctx.declared, ctx.routes);
             live.compare(ctx.model);
         }
         let (before, held) = (live.chance, live.open.statistics());
-        let harm =
-            live.open.harm(endpoint).unwrap_or_else(|| verb::weight(&call.endpoint, call.method.as_deref()));
+        let harm = live.open.harm(endpoint).unwrap_or_else(|| verb::weight(call));
         let pair = live.open.call(ctx.model, endpoint, harm, ctx.declared, None);
         (live.last, live.seen) = (live.last.max(call.ts), seen);
         live.called = live.called.saturating_add(1);

@@ -60,6 +60,10 @@ pub fn content_digest(call: &Call<'_>) -> ContentDigest {
     content.optional(call.bytes_out.map(u64::to_le_bytes));
     content.address(call.source_ip);
     content.args(call);
+    // Last, and nothing where there is none: the digest of a record without it is that of always.
+    if call.operation.is_some() {
+        content.optional(call.operation.as_deref().map(str::as_bytes));
+    }
     content.digest()
 }
 

@@ -9,7 +9,7 @@
 //! | `call_id` | | `outcome` |
 //! | `source` | | `heartbeat` |
 //! | `kind`, `attestation`, `credential_kind` | the names of the schema | |
-//! | `method`, `instance_id`, `session_id`, `parent_agent_id`, `delegator`, `issuer`, `token_id`, `resource`, `scope`, `user_agent`, `model`, `args_digest` | | |
+//! | `method`, `operation`, `instance_id`, `session_id`, `parent_agent_id`, `delegator`, `issuer`, `token_id`, `resource`, `scope`, `user_agent`, `model`, `args_digest` | | |
 //! | `token_iat`, `token_exp` | RFC 3339; beyond the years 1970 to 2299 the nearest end ("never expires") | |
 //! | `args` | an object of at most 16 finite numbers, names of 1 to 256 bytes | |
 //! | `status` | 100 to 599 | |
@@ -47,6 +47,7 @@ fields! {
         TokenId = "token_id",
         Endpoint = "endpoint",
         Method = "method",
+        Operation = "operation",
         Status = "status",
         LatencyMs = "latency_ms",
         BytesIn = "bytes_in",
@@ -129,6 +130,7 @@ impl<'de> Fill<'de> for Draft<'de> {
             Field::TokenId => call.identity.token_id = word(map)?,
             Field::Endpoint => call.endpoint = word(map)?.unwrap_or_default(),
             Field::Method => call.method = word(map)?,
+            Field::Operation => call.operation = word(map)?,
             Field::Status => call.status = map.next_value_seed(Slot::<Status>::NEW)?,
             Field::LatencyMs => call.latency_ms = map.next_value_seed(Slot::<Millis>::NEW)?,
             Field::BytesIn => call.bytes_in = map.next_value_seed(Slot::<Bytes>::NEW)?,

@@ -180,7 +180,8 @@ impl Pipeline {
             }
             step.said.into_iter().try_for_each(&mut hand_on)?;
             if let Some(verdict) = step.verdict {
-                hand_on(VerdictRecord::new(call, verdict))?;
+                let route = state.scorer.detector().route(call);
+                hand_on(VerdictRecord { route, ..VerdictRecord::new(call, verdict) })?;
             }
         }
         for partition in ended {

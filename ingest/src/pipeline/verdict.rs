@@ -12,7 +12,7 @@ use crate::store::AlertRow;
 
 /// The first byte of every entry; raise it when a type below changes, and keep reading the old ones: an update finds
 /// in the log what a database that was down has not taken yet.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// An alert as the executable writes it down, for the table `alerts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,8 +94,9 @@ impl Written for VerdictRecord {
     fn read(version: u8, body: &[u8]) -> Result<Self, DecodeError> {
         match version {
             1 => Ok(postcard::from_bytes::<first::VerdictRecord>(body)?.into()),
-            // Version 2 ended where the rule stands now, and "none" is a zero byte.
-            2 => Ok(postcard::from_bytes(&[body, &[0]].concat())?),
+            // Version 2 ended where the rule stands now, version 3 where operation and route do, and "none" is a zero byte.
+            2 => Ok(postcard::from_bytes(&[body, &[0; 3]].concat())?),
+            3 => Ok(postcard::from_bytes(&[body, &[0; 2]].concat())?),
             VERSION => Ok(postcard::from_bytes(body)?),
             other => Err(DecodeError::Version(other)),
         }
@@ -106,7 +107,7 @@ impl Written for AlertRecord {
     fn read(version: u8, body: &[u8]) -> Result<Self, DecodeError> {
         match version {
             // Later versions changed verdicts alone.
-            1 | 2 | VERSION => Ok(postcard::from_bytes(body)?),
+            1..=VERSION => Ok(postcard::from_bytes(body)?),
             other => Err(DecodeError::Version(other)),
         }
     }
@@ -181,7 +182,12 @@ mod tests {
             window_ms: 60_000,
             since: Timestamp::from_micros(-1),
         };
-        for record in [record(None), record(Some(rule))] {
+        let routed = VerdictRecord {
+            operation: Some("getUser".to_owned()),
+            route: Some("POST /graphql getUser".to_owned()),
+            ..record(None)
+        };
+        for record in [record(None), record(Some(rule)), routed] {
             let entry = entry_of(&record).unwrap();
             assert_eq!(decode::<VerdictRecord>(&entry.payload).unwrap(), record);
             assert_eq!(entry.key, (u128::MAX - 7).to_be_bytes());
@@ -201,6 +207,13 @@ mod tests {
     #[test]
     fn a_verdict_of_version_2_broke_no_rule() {
         assert_eq!(decode::<VerdictRecord>(&bytes(SECOND)).unwrap(), record(None));
+    }
+
+    #[test]
+    fn a_verdict_of_version_3_has_no_route() {
+        // It ended with the rule, here none.
+        let third = [&[3], &bytes(SECOND)[1..], &[0]].concat();
+        assert_eq!(decode::<VerdictRecord>(&third).unwrap(), record(None));
     }
 
     /// Written by the last version that wrote version 1.

@@ -29,7 +29,7 @@ impl Store {
     ///
     /// Agents are told apart by issuer and name, so one without an issuer is another agent. A verdict comes into the
     /// database a moment after it is said, and its call may come later still: until then, and after its retention, what
-    /// only the call knows (token, delegator, method, resource, arguments' digest) is missing.
+    /// only the call knows (token, delegator, method, operation, resource, arguments' digest) is missing.
     pub async fn last_verdict(
         &self,
         issuer: Option<&str>,
@@ -64,6 +64,8 @@ struct Said {
     instance_id: Option<String>,
     session_id: Option<String>,
     endpoint: String,
+    /// Empty where it is the endpoint.
+    route: String,
     level_microbits: MicroBits,
     added_microbits: MicroBits,
     #[serde(rename = "parts.signal")]
@@ -116,6 +118,7 @@ struct Called {
     token_id: Option<String>,
     delegator: Option<String>,
     method: Option<String>,
+    operation: Option<String>,
     resource: Option<String>,
     args_digest: Option<String>,
 }
@@ -156,6 +159,8 @@ impl Said {
             method: call.method,
             resource: call.resource,
             args_digest: call.args_digest,
+            operation: call.operation,
+            route: Some(self.route).filter(|route| !route.is_empty()),
         })
     }
 

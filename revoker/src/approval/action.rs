@@ -14,6 +14,7 @@ pub struct Action {
     pub instance_id: Option<String>,
     pub endpoint: String,
     pub method: Option<String>,
+    pub operation: Option<String>,
     pub resource: Option<String>,
     /// Digest of the exact arguments. Where the record has none, the approval cannot tell one set of arguments from
     /// another, and the page says so.
@@ -30,6 +31,7 @@ impl Action {
             instance_id: own(&call.identity.instance_id),
             endpoint: call.endpoint.to_string(),
             method: own(&call.method),
+            operation: own(&call.operation),
             resource: own(&call.resource),
             args_digest: own(&call.args_digest),
         }
@@ -43,6 +45,7 @@ impl Action {
             instance_id: record.instance_id.clone(),
             endpoint: record.endpoint.clone(),
             method: record.method.clone(),
+            operation: record.operation.clone(),
             resource: record.resource.clone(),
             args_digest: record.args_digest.clone(),
         }
@@ -51,15 +54,19 @@ impl Action {
     /// Equal for equal acts only. A session or a token may change between the question and the resumed call; who acts,
     /// from which instance, on what and with which arguments may not.
     pub fn digest(&self) -> Digest {
-        Fields::of("tocsin action 1")
+        let fields = Fields::of("tocsin action 1")
             .maybe(self.issuer.as_deref())
             .text(&self.agent_id)
             .maybe(self.instance_id.as_deref())
             .text(&self.endpoint)
             .maybe(self.method.as_deref())
             .maybe(self.resource.as_deref())
-            .maybe(self.args_digest.as_deref())
-            .finish()
+            .maybe(self.args_digest.as_deref());
+        // An act without one has the digest of always: questions are open when a program is replaced.
+        match &self.operation {
+            Some(operation) => fields.text(operation).finish(),
+            None => fields.finish(),
+        }
     }
 }
 
@@ -74,6 +81,7 @@ mod tests {
             instance_id: Some("pod-1".into()),
             endpoint: "send_money".into(),
             method: Some("CALL".into()),
+            operation: None,
             resource: None,
             args_digest: Some("sha256:ab".into()),
         }
@@ -88,6 +96,8 @@ mod tests {
             Action { instance_id: None, ..action() },
             Action { endpoint: "send_mone".into(), method: Some("yCALL".into()), ..action() },
             Action { method: None, ..action() },
+            Action { operation: Some("getUser".into()), ..action() },
+            Action { operation: Some("deleteUser".into()), ..action() },
             Action { resource: Some(String::new()), ..action() },
             Action { resource: Some("sha256:ab".into()), args_digest: None, ..action() },
             Action { args_digest: None, ..action() },

@@ -1,12 +1,15 @@
 //! What the sessions of all agents have held: how often each endpoint, which two together, and the kinds of session.
 
+use std::collections::BTreeMap;
+
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
 use super::calibration::Ends;
-use super::open::Open;
+use super::open::{COUNT_MAX, Open};
 use super::{Closed, Seen};
+use crate::route::{Renamed, Routes};
 use crate::stored::in_order;
 
 /// Endpoints and pairs of them that are counted; what comes later is as new as what never came.
@@ -32,6 +35,19 @@ struct Template {
     key: u64,
     calls: Box<[(u64, u8)]>,
     weight: f64,
+}
+
+impl Template {
+    /// The same by the names that paths have now.
+    fn rename(&mut self, routes: &Routes) {
+        let mut calls: BTreeMap<u64, u8> = BTreeMap::new();
+        for &(endpoint, count) in &self.calls {
+            let known = calls.entry(routes.now(endpoint)).or_default();
+            *known = (*known + count).min(COUNT_MAX);
+        }
+        self.key = multiset_key(calls.iter().map(|(e, n)| (*e, *n)));
+        self.calls = calls.into_iter().collect();
+    }
 }
 
 /// The counts, and what is made of them for scoring.
@@ -90,7 +106,7 @@ impl SessionModel {
 
     /// The template that is this session, if one is.
     pub(super) fn template_of(&self, session: &Closed) -> Option<usize> {
-        let key = multiset_key(session);
+        let key = multiset_key(session.multiset());
         self.templates.iter().position(|t| t.key == key)
     }
 
@@ -151,7 +167,7 @@ impl SessionModel {
                 self.templates.remove(lightest.unwrap_or(0));
             }
             self.templates.push(Template {
-                key: multiset_key(session),
+                key: multiset_key(session.multiset()),
                 calls: session.multiset().collect(),
                 weight,
             });
@@ -159,6 +175,33 @@ impl SessionModel {
         if self.sessions > SESSIONS_MAX {
             self.halve();
         }
+    }
+
+    /// Endpoints that are one now: it was in at least so many sessions as either.
+    pub(crate) fn rename(&mut self, news: &[Renamed], routes: &Routes) {
+        for &Renamed { old, new } in news {
+            let Some(sessions) = self.with.remove(&old) else { continue };
+            for &other in self.with.keys() {
+                if let Some(both) = self.both.remove(&pair_key(old, other))
+                    && other != new
+                {
+                    let known = self.both.entry(pair_key(new, other)).or_default();
+                    *known = known.max(both);
+                }
+            }
+            let known = self.with.entry(new).or_default();
+            *known = known.max(sessions);
+        }
+        let mut templates: Vec<Template> = Vec::with_capacity(self.templates.len());
+        for mut template in self.templates.drain(..) {
+            template.rename(routes);
+            match templates.iter_mut().find(|t| t.key == template.key) {
+                Some(same) => same.weight += template.weight,
+                None => templates.push(template),
+            }
+        }
+        self.templates = templates;
+        self.find_holders();
     }
 
     fn halve(&mut self) {
@@ -170,15 +213,19 @@ impl SessionModel {
 
     /// Takes stock: which templates hold what, and where each session of `ring` would have ended had it never been learned.
     pub(super) fn publish<'a>(&mut self, ring: impl Iterator<Item = &'a Closed> + Clone) {
+        self.find_holders();
+        let ended: Vec<[f64; 3]> = ring.map(|session| self.end_without(session)).collect();
+        self.ends = std::array::from_fn(|k| Ends::of(ended.iter().map(|end| end[k])));
+        self.all_ends = Ends::of(ended.iter().map(|&end| self.decades(end)));
+    }
+
+    fn find_holders(&mut self) {
         self.holders.clear();
         for (t, template) in self.templates.iter().enumerate() {
             for &(endpoint, count) in &template.calls {
                 self.holders.entry(endpoint).or_default().push((t as u16, count));
             }
         }
-        let ended: Vec<[f64; 3]> = ring.map(|session| self.end_without(session)).collect();
-        self.ends = std::array::from_fn(|k| Ends::of(ended.iter().map(|end| end[k])));
-        self.all_ends = Ends::of(ended.iter().map(|&end| self.decades(end)));
     }
 
     pub(super) fn end_without(&self, session: &Closed) -> [f64; 3] {
@@ -199,8 +246,8 @@ fn pair_key(a: u64, b: u64) -> u64 {
 }
 
 /// Of endpoints, which are hashes already, and how often each was called.
-fn multiset_key(session: &Closed) -> u64 {
-    session.multiset().fold(0, |key: u64, (endpoint, count)| {
+fn multiset_key(multiset: impl Iterator<Item = (u64, u8)>) -> u64 {
+    multiset.fold(0, |key: u64, (endpoint, count)| {
         (key.rotate_left(5) ^ endpoint.wrapping_add(u64::from(count))).wrapping_mul(0x9E37_79B9_7F4A_7C15)
     })
 }

@@ -4,12 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{LeftOut, Pair, SessionModel};
 use super::{DISTINCT_MAX, Seen};
+use crate::route::Routes;
 
 /// Weight of "any endpoint by its share" beside the templates (study §1, kk).
 const KERNEL_PRIOR: f64 = 1.0;
 /// A call that repeats one costs this much of it, and only the first few repetitions do: how often is volume's.
 const REPEAT_COST: f64 = 0.5;
-const COUNT_MAX: u8 = 4;
+pub(super) const COUNT_MAX: u8 = 4;
 /// Weights of templates are relative to the best, which is brought back to 1 beyond this.
 const SCALE_MAX: f64 = 1e100;
 const LANES: usize = 8;
@@ -56,13 +57,13 @@ impl Open {
         }
     }
 
-    /// The same session under another version of the model.
-    pub(super) fn rebuild(&mut self, model: &SessionModel, declared: &[u64]) {
+    /// The same session under another version of the model or other names of paths.
+    pub(super) fn rebuild(&mut self, model: &SessionModel, declared: &[u64], routes: &Routes) {
         let calls = std::mem::take(&mut self.calls);
         self.reset(model, None);
         for Seen { endpoint, count, harm } in calls {
             for _ in 0..count {
-                self.call(model, endpoint, harm, declared, None);
+                self.call(model, routes.now(endpoint), harm, declared, None);
             }
         }
     }

@@ -36,7 +36,7 @@ fn company() -> Vec<Closed> {
 fn published(sessions: &[Closed]) -> SessionModel {
     let (mut model, mut tally) = (SessionModel::default(), SessionTally::default());
     tally.closed.extend_from_slice(sessions);
-    tally.publish(&mut model);
+    tally.publish(&mut model, &Routes::default());
     model
 }
 
@@ -104,7 +104,7 @@ proptest! {
         for &endpoint in &calls {
             moved.call(&first, endpoint, 1.0, &[], None);
         }
-        moved.rebuild(&model, &[]);
+        moved.rebuild(&model, &[], &Routes::default());
         // Repeated calls are counted where they were first made; coverage may see them in another order.
         prop_assert!((moved.statistics()[0] - before[0]).abs() < 1e-9);
         prop_assert!((moved.statistics()[1] - before[1]).abs() < 1e-9);

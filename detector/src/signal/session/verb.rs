@@ -1,5 +1,7 @@
 //! How much harm a call may do, as far as its name tells: to read is less than to write (endpoint study §5).
 
+use crate::Call;
+
 /// Weight of a call that reads, of one that writes, and of one whose name does not say (study §1, r).
 const READ: f32 = 0.3;
 const WRITE: f32 = 1.0;
@@ -70,9 +72,10 @@ const WRITES: [&str; 40] = [
     "reply",
 ];
 
-/// The first verb in the name decides, in whatever case it is written; else the method.
-pub(super) fn weight(endpoint: &str, method: Option<&str>) -> f32 {
-    by_words(endpoint).or_else(|| method.and_then(by_words)).unwrap_or(UNKNOWN)
+/// The first verb in the operation's name decides, in whatever case it is written; else in the endpoint's; else the method.
+pub(super) fn weight(call: &Call<'_>) -> f32 {
+    let names = [call.operation.as_deref(), Some(&*call.endpoint), call.method.as_deref()];
+    names.into_iter().flatten().find_map(by_words).unwrap_or(UNKNOWN)
 }
 
 fn by_words(name: &str) -> Option<f32> {
@@ -100,10 +103,17 @@ fn by_words(name: &str) -> Option<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Timestamp;
 
     #[test]
     fn the_first_verb_decides_and_then_the_method() {
-        let of = |endpoint, method| weight(endpoint, method).to_bits();
+        let called =
+            |operation: Option<&'static str>, endpoint: &'static str, method: Option<&'static str>| {
+                let mut call = Call::new("e", Timestamp::default(), "a", endpoint);
+                (call.operation, call.method) = (operation.map(Into::into), method.map(Into::into));
+                weight(&call).to_bits()
+            };
+        let of = |endpoint, method| called(None, endpoint, method);
         for name in [
             "get_channels",
             "GetObject",
@@ -119,5 +129,7 @@ mod tests {
         assert_eq!(of("/v1/orders", Some("DELETE")), WRITE.to_bits());
         assert_eq!(of("/v1/größe", None), UNKNOWN.to_bits());
         assert_eq!(of("", Some("CALL")), UNKNOWN.to_bits());
+        assert_eq!(called(Some("getUser"), "/graphql", Some("POST")), READ.to_bits());
+        assert_eq!(called(Some("deleteUser"), "/v1/search", Some("GET")), WRITE.to_bits());
     }
 }

@@ -43,8 +43,9 @@ fn head<M: SerializeMap>(map: &mut M, call: &Call<'_>) -> Result<(), M::Error> {
 
 fn texts<M: SerializeMap>(map: &mut M, call: &Call<'_>) -> Result<(), M::Error> {
     let who = &call.identity;
-    let texts: [(&str, &Option<Text<'_>>); 14] = [
+    let texts: [(&str, &Option<Text<'_>>); 15] = [
         ("method", &call.method),
+        ("operation", &call.operation),
         ("call_id", &call.call_id),
         ("source", &call.source),
         ("instance_id", &who.instance_id),

@@ -71,6 +71,8 @@ impl From<VerdictRecord> for detector::VerdictRecord {
             resource: old.resource,
             args_digest: old.args_digest,
             verdict: old.verdict.into(),
+            operation: None,
+            route: None,
         }
     }
 }

@@ -18,6 +18,7 @@ pub struct VerdictRow<'a> {
     instance_id: Option<&'a str>,
     session_id: Option<&'a str>,
     endpoint: &'a str,
+    route: &'a str,
     level_microbits: MicroBits,
     added_microbits: MicroBits,
     #[serde(rename = "parts.signal")]
@@ -77,6 +78,7 @@ impl<'a> From<&'a VerdictRecord> for VerdictRow<'a> {
             instance_id: record.instance_id.as_deref(),
             session_id: record.session_id.as_deref(),
             endpoint: &record.endpoint,
+            route: record.route.as_deref().unwrap_or(""),
             level_microbits: verdict.level,
             added_microbits: verdict.added,
             part_signal: Column(&verdict.parts, |p| p.signal.as_str()),

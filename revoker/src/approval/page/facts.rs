@@ -38,6 +38,8 @@ fn what(approval: &Approval) -> Markup {
         dl {
             (fact("Endpoint", Some(&r.endpoint)))
             (fact("Method", r.method.as_deref()))
+            @if let Some(operation) = &r.operation { (fact("Operation", Some(operation))) }
+            @if let Some(route) = &r.route { (fact("One of", Some(route))) }
             (fact("Resource", r.resource.as_deref()))
             @match r.args_digest.as_deref() {
                 Some(digest) => (fact("Arguments digest", Some(digest))),
