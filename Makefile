@@ -38,6 +38,7 @@ prove: test-tools
 	$(CARGO) bench --workspace --locked || failed=1; \
 	target/release/tocsin bench detection --revokes-years 1000 --out target/bench || failed=1; \
 	python3 tests/prove/agents.py $(PROVE_ROWS) || failed=1; \
+	python3 tests/prove/cloudtrail.py $(PROVE_ROWS) || failed=1; \
 	python3 tests/prove/times.py $(PROVE_ROWS) || failed=1; \
 	python3 tests/prove/table.py $(PROVE_ROWS) target/prove.json || failed=1; \
 	exit $$failed

@@ -1,0 +1,177 @@
+"""Recorded AWS attacks played into a simulated normal life of the same identities: found, and after how many calls.
+
+    python3 tests/prove/cloudtrail.py target/prove.ndjson
+
+The attacks are `fixtures/cloudtrail`; no life of these identities was recorded, so theirs is made up: seeded, three weeks of a few ordinary
+tasks each, from an address and a user agent of their own. An identity has no task in which it changes what its attack changes;
+what an attack merely reads, its victim may read every day. In the third week each attack is played once, at its recorded pace:
+from inside (the victim's own address and user agent: behaviour alone) and from elsewhere (others; not the recorded ones, which
+are scrambled, and name the tool). Figures of a simulated life say less than any of a real one; none has a goal. Everybody is new
+on the first day, so the first week's false alarms are those of a fleet that nobody knows.
+"""
+
+import copy
+import os
+import random
+import shutil
+import sys
+from collections import defaultdict
+from datetime import datetime, timedelta, timezone
+from math import inf
+from statistics import median_low
+
+from common import STEP_UP, Rows, read, replay, wilson, write
+
+OUT = "target/prove-cloudtrail"
+SEEDS = (1, 2, 3)
+DAYS = 21
+BEGIN = datetime(2024, 9, 2, tzinfo=timezone.utc)
+# Ordinary work; `!` marks what changes something. Services and events as CloudTrail names them.
+TASKS = [[tuple(step.split(":")) for step in task.split()] for task in (
+    "ec2:DescribeInstances ec2:DescribeVolumes ec2:DescribeSecurityGroups ec2:DescribeInstanceAttribute",
+    "ssm:DescribeInstanceInformation ssm:SendCommand! ssm:GetCommandInvocation ssm:GetCommandInvocation",
+    "sts:GetCallerIdentity lambda:ListFunctions20150331 lambda:UpdateFunctionCode20150331v2! lambda:GetFunction20150331v2",
+    "ec2:DescribeInstances autoscaling:DescribeAutoScalingGroups autoscaling:SetDesiredCapacity!",
+    "ec2:DescribeImages ec2:RunInstances! ec2:DescribeInstances ec2:DescribeInstanceStatus",
+    "ssm:DescribeParameters ssm:GetParameters secretsmanager:ListSecrets secretsmanager:GetSecretValue",
+    "ec2:DescribeSnapshots ec2:CreateSnapshot! rds:DescribeDBSnapshots rds:CreateDBSnapshot!",
+    "logs:DescribeLogGroups logs:FilterLogEvents monitoring:GetMetricData",
+    "cloudformation:DescribeStacks cloudformation:CreateChangeSet! cloudformation:ExecuteChangeSet! cloudformation:DescribeStackEvents",
+    "s3:ListBuckets s3:GetBucketLocation s3:GetBucketPolicyStatus",
+    "iam:ListUsers iam:ListRoles iam:GetRole cloudtrail:DescribeTrails",
+    "sts:AssumeRole ec2:DescribeInstances ssm:DescribeInstanceInformation",
+    "bedrock:ListFoundationModels bedrock:GetFoundationModelAvailability bedrock:InvokeModel",
+)]
+AGENTS = ("Boto3/1.34.131 md/Botocore#1.34.131", "aws-sdk-go-v2/1.30.3 os/linux", "aws-cli/2.17.20 md/awscrt#0.21.2", "APN/1.0 HashiCorp/1.0 Terraform/1.9.2")
+
+
+def attacks():
+    """Technique -> its records in order of time."""
+    technique = {r["eventID"]: r["technique"] for r in read("fixtures/cloudtrail/labels.ndjson.gz")}
+    records = defaultdict(list)
+    for record in read("fixtures/cloudtrail/records.ndjson.gz"):
+        records[technique[record["eventID"]]].append(record)
+    return {t: sorted(records[t], key=lambda r: r["eventTime"]) for t in sorted(records)}
+
+
+def identity(record):
+    """The principal; sessions of a role are one."""
+    who = record["userIdentity"]
+    return (who.get("sessionContext", {}).get("sessionIssuer") or who)["arn"]
+
+
+class Life:
+    """One identity: where it calls from, what it does how often."""
+
+    def __init__(self, rng, attack):
+        self.rng, self.who = rng, attack[0]["userIdentity"]
+        self.account = attack[0]["recipientAccountId"]
+        self.here, self.elsewhere = ((f"{a}.{rng.randrange(256)}.{rng.randrange(256)}.{rng.randrange(1, 255)}", agent)
+                                     for a, agent in zip(rng.sample((18, 34, 52, 81, 193), 2), rng.sample(AGENTS, 2)))
+        changes = {r["eventName"] for r in attack if not r.get("readOnly")}
+        innocent = [task for task in TASKS if not any(event.rstrip("!") in changes for _, event in task)]
+        self.tasks = rng.sample(innocent, 4)
+        self.sessions_per_day = 5 * 6 ** rng.random()
+
+    def records(self):
+        at, rng = BEGIN, self.rng
+        while True:
+            at += timedelta(days=rng.expovariate(self.sessions_per_day))
+            if at >= BEGIN + timedelta(days=DAYS):
+                return
+            task = rng.choices(self.tasks, (12, 6, 4, 3))[0]
+            who, ts = self.session(at), at
+            for service, event in task:
+                # Whoever waits for something asks again.
+                for _ in range(1 if event.endswith("!") else rng.choice((1, 1, 1, 2, 4))):
+                    yield self.record(who, ts, service, event)
+                    ts += timedelta(seconds=1 + rng.expovariate(1 / 4))
+
+    def session(self, at):
+        """A role's every session has a key of its own."""
+        who = copy.deepcopy(self.who)
+        if who.get("accessKeyId", "").startswith("ASIA"):
+            who["accessKeyId"] = f"ASIAEXAMPLE{self.rng.randrange(10**9):09}"
+            who.get("sessionContext", {}).get("attributes", {})["creationDate"] = f"{at:%Y-%m-%dT%H:%M:%SZ}"
+        return who
+
+    def record(self, who, ts, service, event):
+        return {
+            "eventVersion": "1.08", "eventID": f"{self.rng.getrandbits(128):032x}", "eventTime": f"{ts:%Y-%m-%dT%H:%M:%SZ}",
+            "eventSource": f"{service}.amazonaws.com", "eventName": event.rstrip("!"), "readOnly": not event.endswith("!"),
+            "eventType": "AwsApiCall", "awsRegion": "eu-west-1", "recipientAccountId": self.account, "userIdentity": who,
+            "sourceIPAddress": self.here[0], "userAgent": self.here[1],
+        }
+
+
+def lives(seed, techniques):
+    of = defaultdict(list)
+    for records in techniques.values():
+        for record in records:
+            of[identity(record)].append(record)
+    return {who: Life(random.Random(f"{seed} {who}"), attack) for who, attack in of.items()}
+
+
+def moved(records, begin, callers):
+    """The attack at another time, and from where `callers` says."""
+    first = datetime.fromisoformat(records[0]["eventTime"])
+    for record in records:
+        ts = begin + (datetime.fromisoformat(record["eventTime"]) - first)
+        address, agent = callers(identity(record))
+        yield {**record, "eventTime": f"{ts:%Y-%m-%dT%H:%M:%SZ}", "sourceIPAddress": address, "userAgent": agent}
+
+
+def played(seed, techniques, callers, people, life):
+    """Technique -> calls until the step-up budget is passed, infinite if never; and the days of life on which an agent passed it."""
+    rng = random.Random(f"{seed} attacks")
+    begins = {t: BEGIN + timedelta(days=14, hours=4 * i + 4 * rng.random()) for i, t in enumerate(techniques)}
+    hits = [r for t, begin in begins.items() for r in moved(techniques[t], begin, lambda who: callers(people[who]))]
+    records = sorted(life + hits, key=lambda r: r["eventTime"])
+    out = replay([write(f"{OUT}/records.ndjson", records)], f"{OUT}/scored")
+    calls = read(f"{out}/calls.ndjson")
+    over = {call["event_id"] for call in calls if call["bits"] >= STEP_UP}
+    days = {(call["agent_id"], call["ts"][:10]) for call in calls if call["event_id"] in over}
+    found = lambda records: next((i for i, r in enumerate(records, 1) if r["eventID"] in over), inf)
+    return {t: found(records) for t, records in techniques.items()}, days
+
+
+def report(rows, techniques, delays):
+    for way, of in delays.items():
+        found = [calls for runs in of.values() for calls in runs if calls < inf]
+        name = f"recorded AWS attacks in a SIMULATED life, {way}"
+        rows.share(f"{name}, found, share", len(found), len(of) * len(SEEDS))
+        rows.add(f"{name}, calls until found, median of those found", median_low(found), (min(found), max(found)))
+    for technique, records in techniques.items():
+        for way, of in delays.items():
+            runs = [None if calls == inf else calls for calls in (median_low(of[technique]), min(of[technique]), max(of[technique]))]
+            name = f"{technique} ({len(records)} calls) in a SIMULATED life, {way}, median calls until found"
+            rows.add(name, runs[0], runs[1:])
+
+
+def main():
+    shutil.rmtree(OUT, ignore_errors=True)
+    os.makedirs(OUT)
+    rows, techniques = Rows(sys.argv[1], "python3 tests/prove/cloudtrail.py FILE"), attacks()
+    delays = {"from inside": defaultdict(list), "from elsewhere": defaultdict(list)}
+    false_days, agents = [0, 0], 0
+    for seed in SEEDS:
+        people = lives(seed, techniques)
+        life = [record for who in people.values() for record in who.records()]
+        for way, callers in (("from inside", lambda who: who.here), ("from elsewhere", lambda who: who.elsewhere)):
+            found, days = played(seed, techniques, callers, people, life)
+            for technique, calls in found.items():
+                delays[way][technique].append(calls)
+        # No attack has begun by then, so both ways have the same days.
+        for week in (0, 1):
+            weeks = [f"{BEGIN + timedelta(weeks=w):%Y-%m-%d}" for w in (week, week + 1)]
+            false_days[week] += sum(weeks[0] <= day < weeks[1] for _, day in days)
+        agents += len(people)
+    report(rows, techniques, delays)
+    for week, which in enumerate(("first", "second")):
+        rows.add(f"SIMULATED life of AWS identities, {which} week, days over the step-up budget per agent in 90 days",
+                 round(90 * false_days[week] / (7 * agents), 4),
+                 [round(90 * share, 4) for share in wilson(false_days[week], 7 * agents)])
+
+
+if __name__ == "__main__":
+    main()
