@@ -15,7 +15,7 @@ import subprocess
 import sys
 import zlib
 from collections import Counter, defaultdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from math import log2
 
 from common import FIXTURES, STEP_UP, WATCH, Rows, read, replay, wilson, write

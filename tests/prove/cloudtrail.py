@@ -2,10 +2,10 @@
 
     python3 tests/prove/cloudtrail.py target/prove.ndjson
 
-The attacks are `fixtures/cloudtrail`; no life of these identities was recorded, so theirs is made up: seeded, three weeks of a few ordinary
-tasks each, from an address and a user agent of their own. An identity has no task in which it changes what its attack changes;
-what an attack merely reads, its victim may read every day. In the third week each attack is played once, at its recorded pace:
-from inside (the victim's own address and user agent: behaviour alone) and from elsewhere (others; not the recorded ones, which
+The attacks are `fixtures/cloudtrail`; no life of these identities was recorded, so theirs is made up: seeded, three weeks of
+a few ordinary tasks each, from an address and a user agent of their own. An identity has no task in which it changes what its
+attack changes; what an attack merely reads, its victim may read every day. In the third week each attack is played once, at its
+recorded pace: from inside (the victim's own address and user agent: behaviour alone) and from elsewhere (others; not the recorded ones, which
 are scrambled, and name the tool). Figures of a simulated life say less than any of a real one; none has a goal. Everybody is new
 on the first day, so the first week's false alarms are those of a fleet that nobody knows.
 """
@@ -36,13 +36,13 @@ TASKS = [[tuple(step.split(":")) for step in task.split()] for task in (
     "ssm:DescribeParameters ssm:GetParameters secretsmanager:ListSecrets secretsmanager:GetSecretValue",
     "ec2:DescribeSnapshots ec2:CreateSnapshot! rds:DescribeDBSnapshots rds:CreateDBSnapshot!",
     "logs:DescribeLogGroups logs:FilterLogEvents monitoring:GetMetricData",
-    "cloudformation:DescribeStacks cloudformation:CreateChangeSet! cloudformation:ExecuteChangeSet! cloudformation:DescribeStackEvents",
+    "cloudformation:DescribeStacks cloudformation:CreateChangeSet! cloudformation:ExecuteChangeSet!",
     "s3:ListBuckets s3:GetBucketLocation s3:GetBucketPolicyStatus",
     "iam:ListUsers iam:ListRoles iam:GetRole cloudtrail:DescribeTrails",
     "sts:AssumeRole ec2:DescribeInstances ssm:DescribeInstanceInformation",
     "bedrock:ListFoundationModels bedrock:GetFoundationModelAvailability bedrock:InvokeModel",
 )]
-AGENTS = ("Boto3/1.34.131 md/Botocore#1.34.131", "aws-sdk-go-v2/1.30.3 os/linux", "aws-cli/2.17.20 md/awscrt#0.21.2", "APN/1.0 HashiCorp/1.0 Terraform/1.9.2")
+AGENTS = ("Boto3/1.34.131", "aws-sdk-go-v2/1.30.3 os/linux", "aws-cli/2.17.20 md/awscrt#0.21.2", "APN/1.0 Terraform/1.9.2")
 
 
 def attacks():
@@ -122,7 +122,7 @@ def moved(records, begin, callers):
 
 
 def played(seed, techniques, callers, people, life):
-    """Technique -> calls until the step-up budget is passed, infinite if never; and the days of life on which an agent passed it."""
+    """Technique -> calls until the step-up budget is passed, infinite if never; and the days on which an agent passed it."""
     rng = random.Random(f"{seed} attacks")
     begins = {t: BEGIN + timedelta(days=14, hours=4 * i + 4 * rng.random()) for i, t in enumerate(techniques)}
     hits = [r for t, begin in begins.items() for r in moved(techniques[t], begin, lambda who: callers(people[who]))]
@@ -139,13 +139,14 @@ def report(rows, techniques, delays):
     for way, of in delays.items():
         found = [calls for runs in of.values() for calls in runs if calls < inf]
         name = f"recorded AWS attacks in a SIMULATED life, {way}"
-        rows.share(f"{name}, found, share", len(found), len(of) * len(SEEDS))
+        # What happens to one technique in several lives is much alike, so the interval is that of so many techniques.
+        rows.share(f"{name}, found, share", len(found) / len(SEEDS), len(of))
         rows.add(f"{name}, calls until found, median of those found", median_low(found), (min(found), max(found)))
     for technique, records in techniques.items():
         for way, of in delays.items():
-            runs = [None if calls == inf else calls for calls in (median_low(of[technique]), min(of[technique]), max(of[technique]))]
+            value, low, high = (None if calls == inf else calls for calls in (f(of[technique]) for f in (median_low, min, max)))
             name = f"{technique} ({len(records)} calls) in a SIMULATED life, {way}, median calls until found"
-            rows.add(name, runs[0], runs[1:])
+            rows.add(name, value, (low, high))
 
 
 def main():
