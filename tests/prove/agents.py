@@ -14,11 +14,11 @@ import shutil
 import subprocess
 import sys
 import zlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from datetime import datetime
-from math import log2
 
 from common import FIXTURES, STEP_UP, WATCH, Rows, read, replay, wilson, write
+from rivals import RIVALS
 
 OUT = "target/prove-agents"
 TRAIN, TEST = f"{FIXTURES}/train.ndjson.gz", f"{FIXTURES}/test.ndjson.gz"
@@ -131,50 +131,14 @@ def repeated(rows):
              (round(draws[50], 4), round(draws[-51], 4)), "at least 0", value >= 0)
 
 
-def own_frequency(history):
-    """How rare the endpoint is among the agent's own calls, add-half."""
-    uni = defaultdict(Counter)
-    for call in (call for session in history.values() for call in session):
-        uni[call["agent_id"]][call["endpoint"]] += 1
-    kinds = len({endpoint for counts in uni.values() for endpoint in counts}) + 1
-
-    def surprise(_, call):
-        own = uni[call["agent_id"]]
-        return -log2((own[call["endpoint"]] + 0.5) / (own.total() + 0.5 * kinds))
-
-    return surprise
-
-
-def markov(history):
-    """First-order chain of the agent's own, five calls' worth of everybody's behind it, add-half."""
-    own, all_ = defaultdict(Counter), defaultdict(Counter)
-    for session in history.values():
-        for before, call in zip([None, *session], session):
-            before = before and before["endpoint"]
-            own[call["agent_id"], before][call["endpoint"]] += 1
-            all_[before][call["endpoint"]] += 1
-    kinds = len({endpoint for counts in all_.values() for endpoint in counts}) + 1
-
-    def surprise(before, call):
-        before = before and before["endpoint"]
-        mine, fleet = own[call["agent_id"], before], all_[before]
-        behind = (fleet[call["endpoint"]] + 0.5) / (fleet.total() + 0.5 * kinds)
-        return -log2((mine[call["endpoint"]] + 5 * behind) / (mine.total() + 5))
-
-    return surprise
-
-
 def rivals(rows):
-    """They learn from the training part alone: two thirds of the test part are attacks, and they have no gate."""
-    test, history = sessions_of(TEST), sessions_of(TRAIN)
-    for name, rival in (("own frequency", own_frequency), ("first-order Markov", markov)):
-        surprise = rival(history)
-        calls = [{"session_id": s, "event_id": call["event_id"], "bits": surprise(before, call)}
-                 for s, session in test.items() for before, call in zip([None, *session], session)]
-        peaks = defaultdict(float)
-        for call in calls:
-            peaks[call["session_id"]] = max(peaks[call["session_id"]], call["bits"])
-        scores = write(f"{OUT}/rival.ndjson", [{"session_id": s, "score": peak} for s, peak in peaks.items()])
+    test, history = sessions_of(TEST), list(sessions_of(TRAIN).values())
+    for name, rival in RIVALS.items():
+        odd = rival(history)
+        bits = {s: odd(session) for s, session in test.items()}
+        calls = [{"session_id": s, "event_id": call["event_id"], "bits": b}
+                 for s, session in test.items() for call, b in zip(session, bits[s])]
+        scores = write(f"{OUT}/rival.ndjson", [{"session_id": s, "score": max(bits[s])} for s in test])
         grade(rows, f"recorded agents, rival {name}", scores, write(f"{OUT}/rival-calls.ndjson", calls))
 
 

@@ -5,9 +5,9 @@
 The attacks are `fixtures/cloudtrail`; no life of these identities was recorded, so theirs is made up: seeded, three weeks of
 a few ordinary tasks each, from an address and a user agent of their own. An identity has no task in which it changes what its
 attack changes; what an attack merely reads, its victim may read every day. In the third week each attack is played once, at its
-recorded pace: from inside (the victim's own address and user agent: behaviour alone) and from elsewhere (others; not the recorded ones, which
-are scrambled, and name the tool). Figures of a simulated life say less than any of a real one; none has a goal. Everybody is new
-on the first day, so the first week's false alarms are those of a fleet that nobody knows.
+recorded pace: from inside (the victim's own address and user agent: behaviour alone) and from elsewhere (others; not the
+recorded ones, which are scrambled, and name the tool). Figures of a simulated life say less than any of a real one; none has a
+goal. Everybody is new on the first day, so the first week's false alarms are those of a fleet that nobody knows.
 """
 
 import copy
