@@ -3,6 +3,7 @@
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::cohort::{CohortIncident, Speaker};
 use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Fleet;
 use crate::hash::{hash64, hash128};
@@ -122,8 +123,9 @@ impl Detector {
         p.last = ts;
         let outages = sources.outages(source);
         let is_known = outages.iter().all(|o| o.until <= from || o.since >= ts);
-        let Fleet { published, tally, monitor, .. } = fleet;
+        let Fleet { published, tally, monitor, cohorts, .. } = fleet;
         monitor.live(ts.since(from));
+        cohorts.see(&mut p.kin, &p.presence);
         let volume_ctx = p.declared.volume(published, thresholds);
         p.volume.advance_through((from, ts), outages, volume_ctx, &mut tally.volume);
         let volume = p.volume.count(ts, volume_ctx, &mut tally.volume);
@@ -158,8 +160,15 @@ impl Detector {
         let watch = thresholds.watch;
         let score = combine::combine(&evidence, call.ts, watch);
         p.suspect = score.level >= watch;
+        let jump = p.volume.jump(volume.at, volume_ctx) as f32;
+        let mut cohort = None;
         if p.suspect {
-            monitor.hear(&mut p.heard, ts, &score, thresholds);
+            let who = Speaker::new(&p.presence, p.issuer.as_deref(), &p.agent_id, jump);
+            cohort = cohorts.hear(&mut p.kin, &who, &score, watch);
+            // What a group shares says nothing of how often its agents are wrong.
+            if cohort.is_none_or(|cohort| cohort.own >= watch) {
+                monitor.hear(&mut p.heard, ts, &score, thresholds);
+            }
         }
         let Score { level, added, mut parts, families, .. } = score;
         if p.suspect {
@@ -190,10 +199,11 @@ impl Detector {
             added,
             parts,
             families,
-            jump: p.volume.jump(volume.at, volume_ctx) as f32,
+            jump,
             attestation: call.attestation,
             model: published.version,
             rule: p.rules.count(ts, call, p.declared.limits(config)),
+            cohort,
         })
     }
 
@@ -265,6 +275,11 @@ impl Detector {
     /// Whether the fleet keeps the operator's budgets, and by how much tails are widened where it does not.
     pub fn fleet_health(&self) -> Vec<FleetHealth> {
         self.state.fleet.monitor.health(PeerGroup::Fleet)
+    }
+
+    /// What many agents began to do at once: incidents that go on, and the last that are over.
+    pub fn cohort_incidents(&self) -> impl Iterator<Item = &CohortIncident> {
+        self.state.fleet.cohorts.incidents()
     }
 
     /// Agents held in memory.

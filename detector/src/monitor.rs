@@ -6,7 +6,7 @@
 //! (volume-timing study §7, "Fleet monitor").
 
 mod health;
-mod poisson;
+pub(crate) mod poisson;
 #[cfg(test)]
 mod tests;
 
@@ -116,6 +116,12 @@ impl Monitor {
             book.alarms[score.winner] += 1.0;
             book.asked[score.winner] += (threshold - score.price).as_bits() * std::f64::consts::LN_2;
         }
+    }
+
+    /// How many times as many watches as the budget allows come, ≥ 1, as of the last publication; of a few that is not said.
+    pub(crate) fn excess(&self) -> f64 {
+        let book = &self.books[0];
+        ((book.of_many(book.alarms.iter().sum()) + 1.0) / (book.expected + 1.0)).max(1.0)
     }
 
     /// Closes the books of the time up to `at`, and gives by how much tails are read as wider from now on.

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cohort::Kin;
 use crate::combine::{self, Thresholds};
 use crate::fleet::Published;
 use crate::hash::{hash64, hash128};
@@ -37,6 +38,8 @@ pub(crate) struct Profile {
     pub(crate) suspect: bool,
     /// What it has raised lately.
     pub(crate) heard: Heard,
+    /// What it has in common with its peers.
+    pub(crate) kin: Kin,
     pub(crate) declared: Declared,
     // Read where manifests change.
     pub(crate) issuer: Option<Box<str>>,
@@ -181,6 +184,7 @@ impl Profile {
             rules: Rules::new(),
             suspect: false,
             heard: Heard::default(),
+            kin: Kin::default(),
             declared,
             issuer: issuer.map(Into::into),
             agent_id: agent_id.into(),

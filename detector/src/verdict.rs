@@ -6,7 +6,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
-use crate::{BrokenRule, Call, EffectiveAttestation, Kind, MicroBits, Timestamp};
+use crate::{BrokenRule, Call, Cohort, EffectiveAttestation, Kind, MicroBits, Timestamp};
 
 /// The most parts a verdict has: one for each signal and one for what looking in several places costs.
 pub const PARTS_MAX: usize = 4;
@@ -218,6 +218,8 @@ pub struct Verdict {
     pub model: u32,
     /// The rule that this call broke, if it broke one. Beside the level and never in it.
     pub rule: Option<BrokenRule>,
+    /// What it shares with many of its peers, if it does. Beside the level and never in it.
+    pub cohort: Option<Cohort>,
 }
 
 impl Verdict {
@@ -274,7 +276,7 @@ impl VerdictRecord {
         }
     }
 
-    /// The reasons in words: what is amended, the rule that was broken, then one sentence a part that carries evidence or
+    /// The reasons in words: what is amended, the rule that was broken, what is shared with peers, then one sentence a part that carries evidence or
     /// its price, strongest first.
     pub fn reasons(&self) -> Vec<String> {
         let mut parts: Vec<&Part> = self.verdict.parts.iter().filter(|p| p.bits != MicroBits::ZERO).collect();
@@ -282,7 +284,13 @@ impl VerdictRecord {
         let rule = self.verdict.rule.map(|rule| format!("rule: {rule}"));
         let amended = (self.kind == Kind::Silence && self.verdict.version > 1)
             .then(|| "calls from the time of its silence came late: it was none".to_owned());
-        amended.into_iter().chain(rule).chain(parts.into_iter().map(|p| self.reason(p))).collect()
+        let cohort = self.verdict.cohort.map(|cohort| format!("shared: {cohort}"));
+        amended
+            .into_iter()
+            .chain(rule)
+            .chain(cohort)
+            .chain(parts.into_iter().map(|p| self.reason(p)))
+            .collect()
     }
 
     /// What one part of the verdict says, in words.
