@@ -6,6 +6,8 @@
 //! many days. Time is where event time stood when a call came ([`Cohorts::tick`]), so a forged date joins nothing.
 
 mod incident;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -30,6 +32,8 @@ const SHARE_MIN: f64 = 0.2;
 /// So rarely does chance bring as many. Asked whenever an agent begins to deviate; hours that share no slot are 8,766 a
 /// year, so chance makes one in about a hundred fleet-years, and not more than one in ten whatever the overlaps.
 const CHANCE_MAX: f64 = 1e-6;
+/// What is left of what was counted after an hour: e^(−1/720), a mean life of 30 days.
+const FADE_HOURLY: f64 = 0.998_612_075;
 /// An incident is over when for half a day, which a night is, less than this share of the agents deviated; and after a week,
 /// when whoever had to know does.
 const HOLDING_SHARE: f64 = 0.1;
@@ -70,8 +74,9 @@ pub(crate) struct Cohorts {
     /// By kind, how many began to deviate in this slot and those before.
     starts: [[u32; WINDOW]; KINDS],
     recent: [ArrayVec<Start, NAMED_MAX>; KINDS],
-    /// How many times as many alarms as the budget allows the group raises.
-    excess: f64,
+    /// Hours that settled agents were there, and how often one of them began to deviate alone; both faded.
+    lived_hours: f64,
+    began: f64,
     open: [Option<Open>; KINDS],
     over: ArrayVec<CohortIncident, TOLD_MAX>,
     incidents: u32,
@@ -112,15 +117,17 @@ impl<'a> Speaker<'a> {
 }
 
 impl Cohorts {
-    /// Event time has reached `watermark`; the group raises `excess` times the alarms it may.
-    pub(crate) fn tick(&mut self, watermark: Timestamp, excess: f64) {
+    /// Event time has reached `watermark`.
+    pub(crate) fn tick(&mut self, watermark: Timestamp) {
         let slot = slot_of(watermark);
         if slot <= self.slot {
             return;
         }
-        self.excess = excess;
-        for starts in &mut self.starts {
-            let passed = ((slot - self.slot) as usize).min(WINDOW);
+        let passed = ((slot - self.slot) as usize).min(WINDOW);
+        for (starts, open) in self.starts.iter_mut().zip(&self.open) {
+            if open.is_none() {
+                self.began += starts[WINDOW - passed..].iter().copied().map(f64::from).sum::<f64>();
+            }
             starts.rotate_right(passed % WINDOW);
             starts[..passed].fill(0);
         }
@@ -179,44 +186,51 @@ impl Cohorts {
 
     /// One more begins to deviate, as it may have done `before`. Are they too many for chance?
     fn begins(&mut self, kind: usize, before: u32, who: &Speaker<'_>, score: &Score, watch: MicroBits) {
-        let exposed = self.exposed();
+        let (slot, exposed) = (self.slot, self.exposed());
         self.starts[kind][0] = self.starts[kind][0].saturating_add(1);
         let recent = &mut self.recent[kind];
         if recent.is_full() {
             recent.remove(0);
         }
-        recent.push(Start { slot: self.slot, member: who.into(), times: times(&score.parts) });
+        recent.push(Start { slot, member: who.into(), times: times(&score.parts) });
+        let factor = factor(recent);
         if let Some(open) = &mut self.open[kind] {
             if before < open.from {
                 open.told.join(who);
             }
-            open.told.factor = factor(recent);
+            open.told.factor = factor;
             return;
         }
         let agents = self.starts[kind].iter().fold(0_u32, |sum, &n| sum.saturating_add(n));
-        let by_chance = f64::from(exposed) * libm::exp2(-watch.as_bits()) / 24.0 * self.excess.max(1.0);
+        let by_chance = f64::from(exposed) * self.begin_per_hour(watch);
         let chance = poisson::at_least(f64::from(agents), by_chance);
         if agents < AGENTS_MIN || f64::from(agents) < SHARE_MIN * f64::from(exposed) || chance > CHANCE_MAX {
             return;
         }
         self.incidents = self.incidents.saturating_add(1);
         let first = self.starts[kind].iter().rposition(|&n| n > 0).unwrap_or(0) as u32;
-        let from = self.slot.saturating_sub(first);
-        let together = recent.iter().filter(|start| start.slot >= from);
+        let from = slot.saturating_sub(first);
+        let members = self.recent[kind].iter().filter(|start| start.slot >= from);
         let told = CohortIncident {
             incident: self.incidents,
             pattern: PATTERNS[kind],
             since: time_of(from),
-            seen: time_of(self.slot),
+            seen: time_of(slot),
             until: None,
             agents,
             exposed,
             by_chance,
             chance,
-            factor: factor(recent),
-            members: together.map(|start| start.member.clone()).collect(),
+            factor,
+            members: members.map(|start| start.member.clone()).collect(),
         };
-        self.open[kind] = Some(Open { told, from, held: self.slot, deviating: 0 });
+        self.open[kind] = Some(Open { told, from, held: slot, deviating: 0 });
+    }
+
+    /// How often an agent begins to deviate alone: as often as the budget says, or as it was seen where that is more.
+    fn begin_per_hour(&self, watch: MicroBits) -> f64 {
+        let allowed = libm::exp2(-watch.as_bits()) / 24.0;
+        allowed * ((self.began + 1.0) / (self.lived_hours * allowed + 1.0)).max(1.0)
     }
 
     /// Settled agents that called lately: a fleet that has just gone to rest is still there.
@@ -227,6 +241,8 @@ impl Cohorts {
     /// An hour ends with `slot`, and with it the incidents that no longer hold.
     fn close_hour(&mut self, slot: u32) {
         let exposed = self.exposed();
+        self.lived_hours = (self.lived_hours + f64::from(self.active[0])) * FADE_HOURLY;
+        self.began *= FADE_HOURLY;
         for place in &mut self.open {
             let Some(open) = place else { continue };
             open.told.exposed = open.told.exposed.max(exposed);

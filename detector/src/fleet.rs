@@ -77,7 +77,7 @@ impl Tally {
 impl Fleet {
     /// Publishes the next version if event time has reached its boundary.
     pub(crate) fn tick(&mut self, watermark: Timestamp, thresholds: &Thresholds) {
-        self.cohorts.tick(watermark, self.monitor.excess());
+        self.cohorts.tick(watermark);
         let first = *self.first.get_or_insert(watermark);
         let every = if watermark.since(first) < YOUNG_FOR { YOUNG_EVERY } else { EVERY };
         let next = *self.next.get_or_insert(watermark.floor_to(every) + every);

@@ -118,12 +118,6 @@ impl Monitor {
         }
     }
 
-    /// How many times as many watches as the budget allows come, ≥ 1, as of the last publication; of a few that is not said.
-    pub(crate) fn excess(&self) -> f64 {
-        let book = &self.books[0];
-        ((book.of_many(book.alarms.iter().sum()) + 1.0) / (book.expected + 1.0)).max(1.0)
-    }
-
     /// Closes the books of the time up to `at`, and gives by how much tails are read as wider from now on.
     pub(crate) fn close(&mut self, at: Timestamp, thresholds: &Thresholds) -> Widening {
         let passed = days(at.since(self.closed.unwrap_or(at)));

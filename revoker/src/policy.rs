@@ -41,6 +41,10 @@ pub struct Evidence {
     pub ts: Timestamp,
     /// The agent's level of evidence after the call.
     pub level: MicroBits,
+    /// What of it the agent shares with no cohort: all of it outside of one ([`detector::Cohort::own`]).
+    pub own: MicroBits,
+    /// Whether volume and timing say no more than a cohort incident does.
+    pub is_shared: bool,
     /// What this call added to it.
     pub added: MicroBits,
     /// Independent witnesses over the watch budget.
@@ -68,6 +72,8 @@ impl Evidence {
             kind,
             ts: v.ts,
             level: within(v.level),
+            own: within(v.cohort.map_or(v.level, |cohort| cohort.own.min(v.level))),
+            is_shared: v.cohort.is_some_and(|cohort| !cohort.is_beyond),
             added: within(v.added),
             families: v.families,
             jump: v.jump,
@@ -78,8 +84,9 @@ impl Evidence {
     }
 
     /// Whether more than one signal's level speaks for a revocation: another family, or a jump so large that it needs none.
+    /// What a cohort does speaks for nothing that one of its agents did.
     pub fn is_witnessed(&self) -> bool {
-        self.families >= FAMILIES_MIN || self.jump >= JUMP_MIN
+        !self.is_shared && (self.families >= FAMILIES_MIN || self.jump >= JUMP_MIN)
     }
 }
 
@@ -147,6 +154,8 @@ impl Policy {
     /// What the evidence asks for, where `answered` bits of its level have been answered for by a human: the more of what
     /// its level and the rule it broke ask for.
     ///
+    /// What an agent shares with its cohort watches it and asks for no more: the incident is told once for all of them.
+    ///
     /// A revocation by level needs the level, a second witness and an identity that a log line cannot forge; one by rule needs the identity. Without one of them a human is asked instead.
     pub fn demand(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
         self.by_level(evidence, answered).max(self.by_rule(evidence))
@@ -162,11 +171,11 @@ impl Policy {
     }
 
     fn by_level(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
-        let level = evidence.level - answered;
+        let (level, own) = (evidence.level - answered, evidence.own - answered);
         let may_revoke = evidence.is_witnessed() && evidence.attestation.allows_automatic_revocation();
-        if level >= self.budgets.revoke() && may_revoke {
+        if own >= self.budgets.revoke() && may_revoke {
             Demand::Revoke
-        } else if level >= self.budgets.step_up() {
+        } else if own >= self.budgets.step_up() {
             Demand::StepUp
         } else if level >= self.budgets.watch() {
             Demand::Watch

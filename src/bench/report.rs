@@ -75,6 +75,8 @@ pub(crate) struct Played {
     pub(crate) calls: u64,
     /// What was alarmed although nobody attacks; where something changes for true, it may have been right.
     pub(crate) false_alarms: Vec<FalseAlarms>,
+    /// What many agents began at once, each told once.
+    pub(crate) cohort_incidents: u32,
     pub(crate) rivals: Vec<Rival>,
     pub(crate) delays: Vec<Delay>,
     pub(crate) rival_delays: Vec<RivalDelay>,

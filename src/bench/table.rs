@@ -54,9 +54,10 @@ fn write_false_alarms(fleets: &[&FleetReport], out: &mut impl Write) -> fmt::Res
     write_aligned(&rows, out)
 }
 
-const BUDGETS: &str = "Budgets: watch 12.9, step-up 1, revoke 0.025.";
+const BUDGETS: &str = "Budgets: watch 12.9, step-up 1, revoke 0.025. `alone`: step-ups if every agent were asked about by \
+     itself; `incidents`: how often many began the same at once and people were told once, all agents and days.";
 const RIVALS_REST: &str = "Rivals rest for 24 h after one, as we do.";
-const ALARMS: &str = "step-up|weeks 3-8|volume|timing|worst agent|watch|revoke|z-score|EWMA";
+const ALARMS: &str = "step-up|alone|incidents|weeks 3-8|volume|timing|worst agent|watch|revoke|z-score|EWMA";
 
 /// Under [`ALARMS`], and the first so many rivals.
 fn alarm_cells(played: &Played, rivals: usize) -> Vec<String> {
@@ -66,6 +67,8 @@ fn alarm_cells(played: &Played, rivals: usize) -> Vec<String> {
     let step_up = of(Lens::Combined, Grade::StepUp);
     let mut cells = vec![
         all(step_up),
+        value(of(Lens::Combined, Grade::StepUpLevel)),
+        played.cohort_incidents.to_string(),
         step_up.and_then(|r| r.per_90d_late).map_or("-".into(), interval),
         value(of(Lens::Volume, Grade::StepUp)),
         value(of(Lens::Timing, Grade::StepUp)),

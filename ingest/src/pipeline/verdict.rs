@@ -12,7 +12,7 @@ use crate::store::AlertRow;
 
 /// The first byte of every entry; raise it when a type below changes, and keep reading the old ones: an update finds
 /// in the log what a database that was down has not taken yet.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// An alert as the executable writes it down, for the table `alerts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,8 +94,9 @@ impl Written for VerdictRecord {
     fn read(version: u8, body: &[u8]) -> Result<Self, DecodeError> {
         match version {
             1 => Ok(postcard::from_bytes::<first::VerdictRecord>(body)?.into()),
-            // Version 2 ended where the rule stands now, and "none" is a zero byte.
-            2 => Ok(postcard::from_bytes(&[body, &[0]].concat())?),
+            // Version 2 ended where the rule stands now, version 3 where the cohort does, and "none" is a zero byte.
+            2 => Ok(postcard::from_bytes(&[body, &[0, 0]].concat())?),
+            3 => Ok(postcard::from_bytes(&[body, &[0]].concat())?),
             VERSION => Ok(postcard::from_bytes(body)?),
             other => Err(DecodeError::Version(other)),
         }
@@ -106,7 +107,7 @@ impl Written for AlertRecord {
     fn read(version: u8, body: &[u8]) -> Result<Self, DecodeError> {
         match version {
             // Later versions changed verdicts alone.
-            1 | 2 | VERSION => Ok(postcard::from_bytes(body)?),
+            1..=VERSION => Ok(postcard::from_bytes(body)?),
             other => Err(DecodeError::Version(other)),
         }
     }
@@ -135,8 +136,8 @@ fn entry(key: Key, digest: Digest, payload: Vec<u8>) -> NewEntry {
 mod tests {
     use super::*;
     use detector::{
-        Attestation, BrokenRule, Call, EffectiveAttestation, History, Part, Pattern, RuleKind, Signal,
-        Verdict, VerdictId,
+        Attestation, BrokenRule, Call, Cohort, EffectiveAttestation, History, Part, Pattern, RuleKind,
+        Signal, Verdict, VerdictId,
     };
 
     fn record(rule: Option<BrokenRule>) -> VerdictRecord {
@@ -168,6 +169,7 @@ mod tests {
             attestation: EffectiveAttestation::new(Attestation::Key, Attestation::Token),
             model: 9,
             rule,
+            cohort: None,
         };
         VerdictRecord::new(&call, verdict)
     }
@@ -181,7 +183,19 @@ mod tests {
             window_ms: 60_000,
             since: Timestamp::from_micros(-1),
         };
-        for record in [record(None), record(Some(rule))] {
+        let cohort = Cohort {
+            incident: u32::MAX,
+            pattern: Pattern::MoreCalls,
+            since: Timestamp::from_micros(-1),
+            agents: 34,
+            exposed: 40,
+            factor: f32::INFINITY,
+            own: MicroBits::ZERO,
+            is_beyond: true,
+        };
+        let mut shared = record(None);
+        shared.verdict.cohort = Some(cohort);
+        for record in [record(None), record(Some(rule)), shared] {
             let entry = entry_of(&record).unwrap();
             assert_eq!(decode::<VerdictRecord>(&entry.payload).unwrap(), record);
             assert_eq!(entry.key, (u128::MAX - 7).to_be_bytes());
@@ -199,8 +213,11 @@ mod tests {
         ffffffffffffef7f01e0d4030364c801bc050000000000001440010000807f0209";
 
     #[test]
-    fn a_verdict_of_version_2_broke_no_rule() {
+    fn a_verdict_of_version_2_broke_no_rule_and_one_of_version_3_shared_nothing() {
         assert_eq!(decode::<VerdictRecord>(&bytes(SECOND)).unwrap(), record(None));
+        // The same of the last version that wrote version 3: it ended with the rule.
+        let third = [&[3], &bytes(SECOND)[1..], &[0]].concat();
+        assert_eq!(decode::<VerdictRecord>(&third).unwrap(), record(None));
     }
 
     /// Written by the last version that wrote version 1.

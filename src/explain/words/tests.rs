@@ -51,6 +51,7 @@ fn explained(parts: &[Part; 3], level: f64) -> Explanation {
         attestation: EffectiveAttestation::new(Attestation::Token, Attestation::Token),
         model: 0,
         rule: None,
+        cohort: None,
     };
     Explanation::new(VerdictRecord::new(&call, verdict), Budgets::default())
 }

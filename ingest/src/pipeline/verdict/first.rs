@@ -89,6 +89,7 @@ impl From<Said> for Verdict {
             attestation: old.attestation,
             model: old.model,
             rule: None,
+            cohort: None,
         }
     }
 }
