@@ -184,6 +184,11 @@ impl Cohorts {
         self.over.iter().chain(self.open.iter().flatten().map(|open| &open.told))
     }
 
+    /// How many there have been.
+    pub(crate) fn count(&self) -> u32 {
+        self.incidents
+    }
+
     /// One more begins to deviate, as it may have done `before`. Are they too many for chance?
     fn begins(&mut self, kind: usize, before: u32, who: &Speaker<'_>, score: &Score, watch: MicroBits) {
         let (slot, exposed) = (self.slot, self.exposed());

@@ -282,6 +282,11 @@ impl Detector {
         self.state.fleet.cohorts.incidents()
     }
 
+    /// How many such incidents there have been: the number of the last one.
+    pub fn cohort_incidents_so_far(&self) -> u32 {
+        self.state.fleet.cohorts.count()
+    }
+
     /// Agents held in memory.
     pub fn agents(&self) -> usize {
         self.state.profiles.len()

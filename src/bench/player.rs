@@ -63,7 +63,7 @@ impl<'a> Player<'a> {
 
     /// Cohort incidents so far.
     pub(crate) fn incidents(&self) -> u32 {
-        self.detector.cohort_incidents().map(|incident| incident.incident).max().unwrap_or(0)
+        self.detector.cohort_incidents_so_far()
     }
 
     /// The name of an agent.
