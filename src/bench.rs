@@ -3,6 +3,7 @@
 mod attack;
 mod baseline;
 mod chance;
+mod cohort;
 mod delay;
 mod false_alarms;
 mod field;
@@ -96,6 +97,8 @@ enum Part {
     Timing,
     /// Attacks on agents in their first days.
     Young,
+    /// Attacks on many agents at once, and on one while many do the same.
+    Cohort,
     /// False revocations; needs --revokes-years.
     Revokes,
 }

@@ -34,10 +34,12 @@ const SHARE_MIN: f64 = 0.2;
 const CHANCE_MAX: f64 = 1e-6;
 /// What is left of what was counted after an hour: e^(−1/720), a mean life of 30 days.
 const FADE_HOURLY: f64 = 0.998_612_075;
-/// An incident is over when for half a day, which a night is, less than this share of the agents deviated; and after a week,
-/// when whoever had to know does.
+/// The group is at it while this share of the agents deviate within an hour, and for two hours more. An incident is over when
+/// it has not been for two days: a day after an alarm volume learns again, and then has to settle. After a week it is over
+/// anyway: whoever had to know does.
 const HOLDING_SHARE: f64 = 0.1;
-const HOLDS_SLOTS: u32 = 12 * 12;
+const AT_IT_SLOTS: u32 = 2 * 12;
+const HOLDS_SLOTS: u32 = 48 * 12;
 const SLOTS_MAX: u32 = 7 * 24 * 12;
 /// An agent that does so many times what the group does goes beyond it; whatever the group does, it counts for no more
 /// than ten times the usual, or a mass attack would excuse itself.
@@ -60,9 +62,11 @@ const PATTERNS: [Pattern; KINDS] = [Pattern::MoreCalls, Pattern::FewerCalls, Pat
 pub(crate) struct Kin {
     /// The hour in which it was counted as there.
     active: u32,
-    /// By kind: the slot in which it was last over the watch budget, and when that began.
+    /// By kind: the slot in which it was last over the watch budget, when that began, and the last incident it was part of
+    /// while the group was at it.
     over: [u32; KINDS],
     since: [u32; KINDS],
+    part_of: [u32; KINDS],
 }
 
 /// Which agents begin to deviate, and the incidents they make. Bounded whatever happens.
@@ -174,6 +178,13 @@ impl Cohorts {
         if hour_of(last) != hour_of(self.slot) {
             open.deviating = open.deviating.saturating_add(1);
         }
+        if self.slot - open.held <= AT_IT_SLOTS {
+            kin.part_of[kind] = open.told.incident;
+        }
+        if kin.part_of[kind] != open.told.incident {
+            // The others have done with it.
+            return None;
+        }
         let is_beyond = kind == UP && who.jump > BEYOND * open.told.factor.min(FACTOR_MAX);
         let own = if is_beyond { score.level } else { not_shared(&score.parts) };
         Some(open.told.cohort(own, is_beyond))
@@ -267,31 +278,33 @@ impl Cohorts {
     }
 }
 
+/// A pace that comes with another rate. A person's and one that is too regular are nobody's deploy.
+fn follows(timing: Pattern) -> bool {
+    !matches!(timing, Pattern::HumanPaced | Pattern::TooRegular)
+}
+
 /// What the evidence of volume and timing, where it is over the watch budget, is of.
-///
-/// A pace of its own follows from another rate. A person's pace and one that is too regular are nobody's deploy.
 fn kind_of(parts: &[Part], watch: MicroBits) -> Option<usize> {
-    let [volume, timing] =
-        [Signal::Volume, Signal::Timing].map(|signal| parts.iter().find(|p| p.signal == signal));
-    let (volume, timing) = (volume?, timing?);
-    if timing.level >= watch && matches!(timing.pattern, Pattern::HumanPaced | Pattern::TooRegular) {
-        return None;
-    }
+    let of = |signal| parts.iter().find(|p| p.signal == signal);
+    let (volume, timing) = (of(Signal::Volume)?, of(Signal::Timing)?);
     match volume.pattern {
         Pattern::MoreCalls | Pattern::Ramp if volume.level >= watch => Some(UP),
         Pattern::FewerCalls if volume.level >= watch => Some(DOWN),
-        _ if timing.level < watch => None,
+        _ if timing.level < watch || !follows(timing.pattern) => None,
         _ if timing.pattern == Pattern::MachineGun => Some(UP),
         _ if timing.pattern == Pattern::OtherPace && volume.observed > volume.high => Some(UP),
         _ => Some(PACE),
     }
 }
 
-/// The level of what is neither volume nor timing.
+/// The level of what comes neither of another rate nor of another pace.
 fn not_shared(parts: &[Part]) -> MicroBits {
-    let others =
-        parts.iter().filter(|p| !matches!(p.signal, Signal::Volume | Signal::Timing | Signal::LookElsewhere));
-    others.map(|p| p.level).max().unwrap_or(MicroBits::ZERO)
+    let is_own = |p: &&Part| match p.signal {
+        Signal::Volume | Signal::LookElsewhere => false,
+        Signal::Timing => !follows(p.pattern),
+        Signal::Endpoint => true,
+    };
+    parts.iter().filter(is_own).map(|p| p.level).max().unwrap_or(MicroBits::ZERO)
 }
 
 /// How many times the expected number of calls came.

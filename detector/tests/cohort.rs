@@ -111,7 +111,7 @@ fn an_incident_ends_when_the_group_is_back() {
     let mut fleet = Fleet::settled();
     fleet.play(hours(1), |agent| if agent < 9 { 5.0 } else { 1.0 });
     assert_eq!(fleet.incidents().len(), 1);
-    fleet.play(hours(24), |_| 1.0);
+    fleet.play(hours(72), |_| 1.0);
     assert!(fleet.incidents()[0].until.is_some_and(|until| until < fleet.now), "{:?}", fleet.incidents());
 }
 

@@ -311,6 +311,8 @@ impl Recorded {
 
 #[cfg(test)]
 mod tests {
+    use detector::{Member, Pattern};
+
     use super::*;
 
     fn mis_keyed(partition: &str, offset: i64) -> Finding {
@@ -352,6 +354,25 @@ mod tests {
             ),
         ]
         "#);
+    }
+
+    #[test]
+    fn a_cohort_incident_names_who_is_in_it() {
+        let member = |n: u32| Member { issuer: None, agent_id: format!("a{n}").into() };
+        let incident = CohortIncident {
+            incident: 3,
+            pattern: Pattern::MoreCalls,
+            since: Timestamp::from_millis(0),
+            seen: Timestamp::from_millis(600_000),
+            until: None,
+            agents: 34,
+            exposed: 40,
+            by_chance: 0.24,
+            chance: 1e-9,
+            factor: 4.96,
+            members: (0..3).map(member).collect(),
+        };
+        insta::assert_snapshot!(Finding::from(&incident), @"cohort incident 3: 34 of 40 agents make more calls than they would, since 1970-01-01T00:00:00Z, typically 5.0 times as many (by chance in under 0.001 % of hours): `a0`, `a1`, `a2` and 31 more; unless that is a change you know of, take it for an attack on all of them: none is asked about for this alone");
     }
 
     #[test]

@@ -204,7 +204,7 @@ fn version(budgets: Budgets, config: PolicyConfig) -> String {
 
 #[cfg(test)]
 mod tests {
-    use detector::Attestation;
+    use detector::{Attestation, Cohort, Pattern};
 
     use super::*;
     use crate::testing::{at, looping, policy, record};
@@ -248,6 +248,36 @@ mod tests {
         assert_eq!(demand(OnRule::StepUp, -4.0, Network), Demand::StepUp);
         assert_eq!(demand(OnRule::Revoke, -4.0, Token), Demand::Revoke);
         assert_eq!(demand(OnRule::Revoke, -4.0, Network), Demand::StepUp);
+    }
+
+    #[test]
+    fn what_a_cohort_shares_watches_and_asks_for_no_more_and_what_is_beyond_it_does() {
+        let demand = |bits: f64, own: f64, is_beyond, families| {
+            let mut record = record(1, at(0), "mailer", bits);
+            let own = MicroBits::from_bits(own);
+            record.verdict.families = families;
+            record.verdict.cohort = Some(Cohort {
+                incident: 1,
+                pattern: Pattern::MoreCalls,
+                since: at(0),
+                agents: 34,
+                exposed: 40,
+                factor: 5.0,
+                own,
+                is_beyond,
+            });
+            let demand = |evidence| policy().demand(&evidence, MicroBits::ZERO);
+            let shared = demand(Evidence::of(&record));
+            record.verdict.rule = looping(1, at(0), "mailer").verdict.rule;
+            assert_eq!(demand(Evidence::of(&record)), shared.max(Demand::StepUp), "a rule is a rule");
+            shared
+        };
+        assert_eq!(demand(40.0, -4.0, false, 1), Demand::Watch);
+        assert_eq!(demand(2.0, -4.0, false, 1), Demand::None);
+        // Endpoints of its own ask, and the group's volume is no second witness of theirs.
+        assert_eq!(demand(40.0, 7.0, false, 2), Demand::StepUp);
+        assert_eq!(demand(40.0, 40.0, false, 2), Demand::StepUp);
+        assert_eq!(demand(40.0, 40.0, true, 2), Demand::Revoke);
     }
 
     #[test]

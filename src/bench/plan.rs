@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow};
 use clap::ValueEnum;
 
 use super::attack::{ATTACKS, ATTACKS_ON_SERIES};
+use super::cohort::{self, CohortReport};
 use super::field::{self, Settings};
 use super::fleet::Fleet;
 use super::hearing::{Grade, Lens};
@@ -34,6 +35,7 @@ enum Job {
     Series(Series),
     Timing(Pace),
     Young,
+    Cohort,
     Revokes(Fleet),
 }
 
@@ -42,6 +44,7 @@ enum Done {
     Series(Option<Box<SeriesReport>>),
     Timing(TimingReport),
     Young(Vec<YoungReport>),
+    Cohort(CohortReport),
     Revokes(RevokesOf),
 }
 
@@ -88,6 +91,9 @@ fn jobs(args: &DetectionArgs) -> Vec<Job> {
     if wanted(Part::Young) {
         jobs.push(Job::Young);
     }
+    if wanted(Part::Cohort) {
+        jobs.push(Job::Cohort);
+    }
     if wanted(Part::Revokes) && args.revokes_years.is_some() {
         jobs.extend(Fleet::quiet().filter(chosen).map(Job::Revokes));
     }
@@ -102,6 +108,7 @@ fn collect(args: &DetectionArgs, done: impl Iterator<Item = Done>) -> Report {
         series: Vec::new(),
         timing: Vec::new(),
         young: Vec::new(),
+        cohort: None,
         revokes: None,
     };
     let mut revokes = Vec::new();
@@ -111,6 +118,7 @@ fn collect(args: &DetectionArgs, done: impl Iterator<Item = Done>) -> Report {
             Done::Series(s) => report.series.extend(s.map(|s| *s)),
             Done::Timing(t) => report.timing.push(t),
             Done::Young(y) => report.young = y,
+            Done::Cohort(c) => report.cohort = Some(c),
             Done::Revokes(r) => revokes.push(r),
         }
     }
@@ -129,6 +137,7 @@ impl Job {
             Self::Series(series) => series.facts().name.to_owned(),
             Self::Timing(pace) => pace.name().to_owned(),
             Self::Young => "young agents".to_owned(),
+            Self::Cohort => "cohorts".to_owned(),
             Self::Revokes(fleet) => format!("revokes on {}", fleet.name()),
         }
     }
@@ -139,6 +148,7 @@ impl Job {
             Self::Fleet(_) | Self::Series(_) | Self::Revokes(_) => u64::from(args.days),
             Self::Timing(_) => timing::AGENTS as u64,
             Self::Young => u64::from(young::DAYS),
+            Self::Cohort => u64::from(cohort::DAYS),
         }
     }
 
@@ -169,6 +179,7 @@ impl Job {
             }
             Self::Timing(pace) => Done::Timing(timing::run(pace, args.seed, progress)),
             Self::Young => Done::Young(young::run(args.seed, ATTACKED.min(agents), progress)),
+            Self::Cohort => Done::Cohort(cohort::run(args.seed, ATTACKED.min(agents), progress)),
             Self::Revokes(fleet) => Done::Revokes(revokes(fleet, args, &settings, progress)?),
         })
     }

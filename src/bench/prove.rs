@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::cohort::{CohortReport, MassReport};
 use super::delay::{self, Delay};
 use super::false_alarms;
 use super::fleet::Fleet;
@@ -73,6 +74,7 @@ pub(crate) fn rows(report: &Report) -> Vec<Row> {
     rows.extend(report.series.iter().flat_map(series_rows));
     rows.extend(report.timing.iter().flat_map(timing_rows));
     rows.extend(report.young.iter().filter(|y| y.manifest).flat_map(young_rows));
+    rows.extend(report.cohort.iter().flat_map(cohort_rows));
     rows.extend(report.revokes.as_ref().map(|r| {
         let figures = (Some(r.count as f64), Some(0.0), Some(r.per_10_years_upper * r.agent_years / 10.0));
         let goal = format!(
@@ -214,6 +216,17 @@ fn young_rows(y: &YoungReport) -> Vec<Row> {
         ]
     };
     of_x5.flat_map(|a| rows(a.age_minutes, &a.delay)).collect()
+}
+
+/// What many do at once is told, and what few do is asked about.
+fn cohort_rows(c: &CohortReport) -> Vec<Row> {
+    let row = |m: &MassReport| {
+        let many = m.share >= 0.3;
+        let (what, e) = if many { ("told as one incident", m.told) } else { ("asked about each", m.asked) };
+        let name = format!("x{} on {:.0} % of the agents at once, {what}", m.factor, m.share * 100.0);
+        Row::new(name, figures(e), format!("at least {FOUND}"), e.value >= FOUND)
+    };
+    c.mass.iter().map(row).collect()
 }
 
 fn found_row(name: String, d: &Delay) -> Row {

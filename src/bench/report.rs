@@ -4,6 +4,7 @@ use detector::{MicroBits, Timestamp};
 use serde::Serialize;
 
 use super::baseline::{Rival, RivalDelay};
+use super::cohort::CohortReport;
 use super::delay::Delay;
 use super::false_alarms::FalseAlarms;
 use super::fleet::Fleet;
@@ -24,6 +25,7 @@ pub(crate) struct Report {
     pub(crate) series: Vec<SeriesReport>,
     pub(crate) timing: Vec<TimingReport>,
     pub(crate) young: Vec<YoungReport>,
+    pub(crate) cohort: Option<CohortReport>,
     pub(crate) revokes: Option<RevokesReport>,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
+use super::cohort::CohortReport;
 use super::delay::{self, Delay};
 use super::false_alarms::{self, FalseAlarms};
 use super::hearing::{Grade, Lens};
@@ -34,6 +35,9 @@ pub(crate) fn write(report: &Report, out: &mut impl Write) -> fmt::Result {
     }
     if !report.young.is_empty() {
         write_young(&report.young, out)?;
+    }
+    if let Some(cohort) = &report.cohort {
+        write_cohort(cohort, out)?;
     }
     report.revokes.as_ref().map_or(Ok(()), |revokes| write_revokes(revokes, out))
 }
@@ -219,6 +223,32 @@ fn write_young(young: &[YoungReport], out: &mut impl Write) -> fmt::Result {
         )?;
     }
     Ok(())
+}
+
+fn write_cohort(c: &CohortReport, out: &mut impl Write) -> fmt::Result {
+    let x = c.mass.first().map_or(1.0, |m| m.factor);
+    writeln!(
+        out,
+        "\nx{x} on a share of {} agents at once: told as one incident, and who is asked about within a day.\n",
+        c.agents
+    )?;
+    let mut rows = vec![header("attacked|occasions|told|after|asked about|were each alone")];
+    rows.extend(c.mass.iter().map(|m| {
+        let after = m.minutes.map_or("-".into(), |s| duration(s.median));
+        let occasions = m.occasions.to_string();
+        vec![m.attacked.to_string(), occasions, percent(m.told), after, percent(m.asked), percent(m.alone)]
+    }));
+    write_aligned(&rows, out)?;
+    writeln!(
+        out,
+        "\nOne agent that does more on the second day of a month end, on which all make x5: asked about within 11 hours.\n"
+    )?;
+    let mut rows = vec![header("on top|agents|found|after")];
+    rows.extend(c.month_end.iter().map(|l| {
+        let after = l.minutes.map_or("-".into(), |s| duration(s.median));
+        vec![format!("x{}", l.factor), l.agents.to_string(), percent(l.found), after]
+    }));
+    write_aligned(&rows, out)
 }
 
 fn write_revokes(r: &RevokesReport, out: &mut impl Write) -> fmt::Result {

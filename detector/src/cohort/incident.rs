@@ -22,8 +22,8 @@ pub struct Cohort {
     pub exposed: u32,
     /// How many times the expected calls the typical one makes.
     pub factor: f32,
-    /// The level of what this agent does that the others do not: of its endpoints, and where it goes much further than they
-    /// do, all of it.
+    /// The level of what this agent does that the others do not: of its endpoints, of a person's or too regular a pace, and
+    /// where it goes much further than they do, all of it.
     pub own: MicroBits,
     /// Whether it goes much further.
     pub is_beyond: bool,

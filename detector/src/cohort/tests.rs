@@ -139,7 +139,7 @@ fn however_many_do_it_memory_is_bounded_and_the_count_exact() {
     let mut group = Group::new(20_000, true);
     group.pass(HOUR);
     for round in 0..40 {
-        group.pass(HOUR * 13);
+        group.pass(HOUR * 25);
         for agent in 0..20_000 {
             group.deviate(agent, [Pattern::MoreCalls, Pattern::FewerCalls][round % 2]);
         }
