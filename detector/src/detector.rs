@@ -3,7 +3,7 @@
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::cohort::{CohortIncident, Speaker};
+use crate::cohort::CohortIncident;
 use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Fleet;
 use crate::hash::{hash64, hash128};
@@ -161,15 +161,7 @@ impl Detector {
         let score = combine::combine(&evidence, call.ts, watch);
         p.suspect = score.level >= watch;
         let jump = p.volume.jump(volume.at, volume_ctx) as f32;
-        let mut cohort = None;
-        if p.suspect {
-            let who = Speaker::new(&p.presence, p.issuer.as_deref(), &p.agent_id, jump);
-            cohort = cohorts.hear(&mut p.kin, &who, &score, watch);
-            // What a group shares says nothing of how often its agents are wrong.
-            if cohort.is_none_or(|cohort| cohort.own >= watch) {
-                monitor.hear(&mut p.heard, ts, &score, thresholds);
-            }
-        }
+        let cohort = p.tell(ts, &score, jump, (monitor, cohorts), thresholds);
         let Score { level, added, mut parts, families, .. } = score;
         if p.suspect {
             for (family, part) in parts.iter_mut().enumerate() {

@@ -4,12 +4,12 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cohort::Kin;
-use crate::combine::{self, Thresholds};
+use crate::cohort::{Cohort, Cohorts, Kin, Speaker};
+use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Published;
 use crate::hash::{hash64, hash128};
 use crate::memory::Presence;
-use crate::monitor::Heard;
+use crate::monitor::{Heard, Monitor};
 use crate::rules::{Limits, Rules};
 use crate::signal::endpoint::Endpoints;
 use crate::signal::timing::Timing;
@@ -162,6 +162,27 @@ impl Profile {
             is_established: self.presence.is_established(),
             has_peers: fleet.has_peers(),
         }
+    }
+
+    /// Tells the group what is suspect of this agent; gives what of it others do too. Of that no monitor hears: it says nothing
+    /// of how often an agent's levels are wrong.
+    pub(crate) fn tell(
+        &mut self,
+        ts: Timestamp,
+        score: &Score,
+        jump: f32,
+        (monitor, cohorts): (&mut Monitor, &mut Cohorts),
+        thresholds: &Thresholds,
+    ) -> Option<Cohort> {
+        if !self.suspect {
+            return None;
+        }
+        let who = Speaker::new(&self.presence, self.issuer.as_deref(), &self.agent_id, jump);
+        let cohort = cohorts.hear(&mut self.kin, &who, score, thresholds.watch);
+        if cohort.is_none_or(|cohort| cohort.own >= thresholds.watch) {
+            monitor.hear(&mut self.heard, ts, score, thresholds);
+        }
+        cohort
     }
 
     pub(crate) fn new(

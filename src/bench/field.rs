@@ -106,7 +106,7 @@ pub(crate) fn run(
         }
         field.play(minute, &mut player)?;
     }
-    Ok(field.report(set, &player))
+    Ok(field.report(set, (player.played(), player.incidents())))
 }
 
 impl Field {
@@ -187,7 +187,7 @@ impl Field {
         Ok(())
     }
 
-    fn report(self, set: &Settings, player: &Player<'_>) -> (Played, Vec<Vec<Asked>>) {
+    fn report(self, set: &Settings, (calls, incidents): (u64, u32)) -> (Played, Vec<Vec<Asked>>) {
         let ears: Vec<&Ear> = self.agents.iter().map(|a| &a.ear).collect();
         let rivals: Vec<&Rivals> = self.agents.iter().filter_map(|a| a.rivals.as_ref()).collect();
         let (mut false_alarms, mut rows) = (Vec::new(), Vec::new());
@@ -203,9 +203,9 @@ impl Field {
         let played = Played {
             agents: self.agents.len(),
             days: set.days,
-            calls: player.played(),
+            calls,
             false_alarms,
-            cohort_incidents: player.incidents(),
+            cohort_incidents: incidents,
             rivals: rows,
             delays,
             rival_delays,

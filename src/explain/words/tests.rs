@@ -118,7 +118,14 @@ fn a_call_that_broke_a_rule_and_nothing_else() {
 
 #[test]
 fn a_call_of_which_others_do_the_like() {
-    let mut explained = explained(&[volume(Pattern::MoreCalls, 9.25, 212.0)], 9.25);
+    let mut explained = explained(
+        &[
+            volume(Pattern::MoreCalls, 9.25, 212.0),
+            part(Signal::Timing, Pattern::AsUsual, -3.25, 9.0, 16.0),
+            part(Signal::Endpoint, Pattern::AsUsual, -4.0, 1.0, 0.33),
+        ],
+        9.25,
+    );
     explained.record.verdict.cohort = Some(Cohort {
         incident: 3,
         pattern: Pattern::MoreCalls,
