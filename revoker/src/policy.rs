@@ -236,7 +236,7 @@ mod tests {
         use Attestation::{Network, Token};
         let demand = |rules, bits, attestation| {
             let mut evidence = Evidence::of(&looping(1, at(0), "mailer"));
-            evidence.level = MicroBits::from_bits(bits);
+            (evidence.level, evidence.own) = (MicroBits::from_bits(bits), MicroBits::from_bits(bits));
             evidence.attestation = EffectiveAttestation::new(attestation, Attestation::Platform);
             let config = PolicyConfig { rules, ..PolicyConfig::default() };
             Policy::new(Budgets::default(), config).demand(&evidence, MicroBits::from_bits(50.0))
