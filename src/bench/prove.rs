@@ -106,7 +106,14 @@ fn false_alarm_rows(f: &FleetReport) -> Vec<Row> {
     if f.true_change.is_some() {
         return Vec::new();
     }
-    budget_rows("false ", f.fleet.name(), &f.played)
+    let mut rows = budget_rows("false ", f.fleet.name(), &f.played);
+    // The ends of months are what incidents are for.
+    if f.fleet != Fleet::MonthEnd && !f.played.false_alarms.is_empty() {
+        let n = Some(f64::from(f.played.cohort_incidents));
+        let name = format!("cohort incidents for nothing, {}", f.fleet.name());
+        rows.push(Row::new(name, (n, n, n), "none".to_owned(), f.played.cohort_incidents == 0));
+    }
+    rows
 }
 
 /// The budget is for what is false; held against all alarms of a series, true changes among them, it is stricter.
