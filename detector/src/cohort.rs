@@ -32,8 +32,8 @@ const SHARE_MIN: f64 = 0.2;
 /// So rarely does chance bring as many. Asked whenever an agent begins to deviate; hours that share no slot are 8,766 a
 /// year, so chance makes one in about a hundred fleet-years, and not more than one in ten whatever the overlaps.
 const CHANCE_MAX: f64 = 1e-6;
-/// What is left of what was counted after an hour: e^(−1/720), a mean life of 30 days.
-const FADE_HOURLY: f64 = 0.998_612_075;
+/// What was counted fades with this mean life, 30 days.
+const MEMORY_HOURS: f64 = 720.0;
 /// The group is at it while this share of the agents deviate within an hour, and for two hours more. An incident is over when
 /// it has not been for two days: a day after an alarm volume learns again, and then has to settle. After a week it is over
 /// anyway: whoever had to know does.
@@ -105,6 +105,13 @@ struct Open {
     deviating: u32,
 }
 
+impl Open {
+    /// Whether enough of the group deviated lately.
+    fn is_at_it(&self, slot: u32) -> bool {
+        slot.saturating_sub(self.held) <= AT_IT_SLOTS
+    }
+}
+
 /// Who speaks.
 pub(crate) struct Speaker<'a> {
     presence: &'a Presence,
@@ -137,7 +144,7 @@ impl Cohorts {
         }
         let hours = hour_of(slot) - hour_of(self.slot);
         if hours > 0 {
-            self.close_hour(slot);
+            self.close_hour(slot, libm::exp(-f64::from(hours) / MEMORY_HOURS));
             let passed = (hours as usize).min(HOURS);
             self.active.rotate_right(passed % HOURS);
             self.active[..passed].fill(0);
@@ -178,7 +185,7 @@ impl Cohorts {
         if hour_of(last) != hour_of(self.slot) {
             open.deviating = open.deviating.saturating_add(1);
         }
-        if self.slot - open.held <= AT_IT_SLOTS {
+        if open.is_at_it(self.slot) {
             kin.part_of[kind] = open.told.incident;
         }
         if kin.part_of[kind] != open.told.incident {
@@ -211,7 +218,7 @@ impl Cohorts {
         recent.push(Start { slot, member: who.into(), times: times(&score.parts) });
         let factor = factor(recent);
         if let Some(open) = &mut self.open[kind] {
-            if before < open.from {
+            if before < open.from && open.is_at_it(slot) {
                 open.told.join(who);
             }
             open.told.factor = factor;
@@ -254,11 +261,11 @@ impl Cohorts {
         self.active.iter().copied().max().unwrap_or(0)
     }
 
-    /// An hour ends with `slot`, and with it the incidents that no longer hold.
-    fn close_hour(&mut self, slot: u32) {
+    /// An hour ends with `slot`, and with it the incidents that no longer hold; so much is left of what was counted.
+    fn close_hour(&mut self, slot: u32, fade: f64) {
         let exposed = self.exposed();
-        self.lived_hours = (self.lived_hours + f64::from(self.active[0])) * FADE_HOURLY;
-        self.began *= FADE_HOURLY;
+        self.lived_hours = (self.lived_hours + f64::from(self.active[0])) * fade;
+        self.began *= fade;
         for place in &mut self.open {
             let Some(open) = place else { continue };
             open.told.exposed = open.told.exposed.max(exposed);
