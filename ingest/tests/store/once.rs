@@ -135,6 +135,7 @@ fn verdict(n: u64) -> Verdict {
         attestation: call(n).attestation,
         model: 1,
         rule: None,
+        cohort: None,
     }
 }
 
