@@ -50,6 +50,9 @@ pub(crate) struct Profile {
     pub(crate) agent_id: Box<str>,
 }
 
+/// All signals of an agent have 3.5 KiB.
+const _: () = assert!(size_of::<Profile>() <= 3_584);
+
 /// By what an agent under an issuer is known: to give two of them one takes 2^64 tries, and then they share a past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Key(#[serde(with = "hex")] u128);
