@@ -3,6 +3,7 @@
 mod attack;
 mod baseline;
 mod chance;
+mod cohort;
 mod context;
 mod delay;
 mod false_alarms;
@@ -99,6 +100,8 @@ enum Part {
     Young,
     /// Who calls from where: false alarms, and thefts of credentials.
     Context,
+    /// Attacks on many agents at once, and on one while many do the same.
+    Cohort,
     /// False revocations; needs --revokes-years.
     Revokes,
 }

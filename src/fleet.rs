@@ -1,15 +1,16 @@
-//! `tocsin fleet`: does the fleet keep the budgets?
+//! `tocsin fleet`: does the fleet keep the budgets, and what do many of it do at once?
 
 use std::fmt::Write as _;
 
 use clap::Args;
-use detector::FleetHealth;
+use detector::{CohortIncident, FleetHealth};
 use reqwest::Method;
 
 use crate::exit::Result;
 use crate::operate::{Target, ask, print_json, print_rows};
 
-/// Show whether the fleet as a whole keeps the budgets: its alarms against those allowed.
+/// Show whether the fleet as a whole keeps the budgets, its alarms against those allowed, and what many agents began to
+/// do at once.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Counts fade: what was counted 21 days ago counts half. A credential with the role `operator` is taken \
@@ -29,7 +30,17 @@ pub(crate) fn run(args: &FleetArgs) -> Result<()> {
     if args.json {
         return print_json(&answer);
     }
-    print_rows(&answer, false, |row| Some(words(&serde_json::from_value(row.clone()).ok()?)))
+    print_rows(&answer, false, |row| Some(words(&serde_json::from_value(row.clone()).ok()?)))?;
+    for row in answer["cohorts"].as_array().into_iter().flatten() {
+        let incident = serde_json::from_value::<CohortIncident>(row.clone());
+        println!("{}", incident.map_or_else(|_| row.to_string(), |incident| cohort(&incident)));
+    }
+    Ok(())
+}
+
+fn cohort(incident: &CohortIncident) -> String {
+    let until = incident.until.map_or_else(|| "goes on".to_owned(), |until| format!("over since {until}"));
+    format!("cohort: {until}\n    {incident}")
 }
 
 fn words(health: &FleetHealth) -> String {

@@ -162,7 +162,7 @@ impl Server {
 
         let waiting = gate::Waiting::default();
         let kafka = Kafka::open(&config, &findings)?;
-        let (tell_health, health) = watch::channel(Vec::new());
+        let (tell_health, health) = watch::channel(score::FleetStatus::default());
         let score = Score {
             sources: with(
                 LogSource::new(&logs.calls, "score", Handle::current(), findings.clone())?,

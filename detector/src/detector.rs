@@ -3,6 +3,7 @@
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::cohort::CohortIncident;
 use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Fleet;
 use crate::hash::hash128;
@@ -128,8 +129,9 @@ impl Detector {
         p.last = ts;
         let outages = sources.outages(source);
         let is_known = outages.iter().all(|o| o.until <= from || o.since >= ts);
-        let Fleet { published, tally, monitor, .. } = fleet;
+        let Fleet { published, tally, monitor, cohorts, .. } = fleet;
         monitor.live(ts.since(from));
+        cohorts.see(&mut p.kin, &p.presence);
         let volume_ctx = p.declared.volume(published, thresholds);
         p.volume.advance_through((from, ts), outages, volume_ctx, &mut tally.volume);
         let volume = p.volume.count(ts, volume_ctx, &mut tally.volume);
@@ -167,9 +169,8 @@ impl Detector {
         let watch = thresholds.watch;
         let score = combine::combine(&evidence, &context.stories, call.ts, watch);
         p.suspect = score.level >= watch;
-        if p.suspect {
-            monitor.hear(&mut p.heard, ts, &score, thresholds);
-        }
+        let jump = p.volume.jump(volume.at, volume_ctx) as f32;
+        let cohort = p.tell(ts, &score, jump, (monitor, cohorts), thresholds);
         let Score { level, added, mut parts, families, .. } = score;
         if p.suspect {
             let before = endpoint.before.bits;
@@ -188,10 +189,11 @@ impl Detector {
             added,
             parts,
             families,
-            jump: p.volume.jump(volume.at, volume_ctx) as f32,
+            jump,
             attestation: call.attestation,
             model: published.version,
             rule: p.rules.count(ts, call, p.declared.limits(config, manifests.handed_down(call))),
+            cohort,
         })
     }
 
@@ -286,6 +288,16 @@ impl Detector {
     /// Whether the fleet keeps the operator's budgets, and by how much tails are widened where it does not.
     pub fn fleet_health(&self) -> Vec<FleetHealth> {
         self.state.fleet.monitor.health(PeerGroup::Fleet)
+    }
+
+    /// What many agents began to do at once: incidents that go on, and the last that are over.
+    pub fn cohort_incidents(&self) -> impl Iterator<Item = &CohortIncident> {
+        self.state.fleet.cohorts.incidents()
+    }
+
+    /// How many such incidents there have been: the number of the last one.
+    pub fn cohort_incidents_so_far(&self) -> u32 {
+        self.state.fleet.cohorts.count()
     }
 
     /// Agents held in memory.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cohort::Cohorts;
 use crate::combine::Thresholds;
 use crate::monitor::{Monitor, Widening};
 use crate::route::{Renamed, Routes};
@@ -33,6 +34,7 @@ pub(crate) struct Fleet {
     pub(crate) published: Published,
     pub(crate) tally: Tally,
     pub(crate) monitor: Monitor,
+    pub(crate) cohorts: Cohorts,
     first: Option<Timestamp>,
     next: Option<Timestamp>,
 }
@@ -114,6 +116,7 @@ impl Fleet {
 
     /// Publishes the next version if event time has reached its boundary.
     pub(crate) fn tick(&mut self, watermark: Timestamp, thresholds: &Thresholds) {
+        self.cohorts.tick(watermark);
         let first = *self.first.get_or_insert(watermark);
         let every = if watermark.since(first) < YOUNG_FOR { YOUNG_EVERY } else { EVERY };
         let next = *self.next.get_or_insert(watermark.floor_to(every) + every);

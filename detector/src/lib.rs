@@ -3,6 +3,7 @@
 mod bits;
 mod budget;
 mod call;
+mod cohort;
 mod combine;
 mod config;
 mod detector;
@@ -31,6 +32,7 @@ pub use budget::{Budget, BudgetError, Budgets, BudgetsError};
 pub use call::{
     ARGS_MAX, Attestation, Call, Credential, CredentialKind, EffectiveAttestation, Identity, Kind, Text,
 };
+pub use cohort::{Cohort, CohortIncident, Member};
 pub use config::DetectorConfig;
 pub use detector::Detector;
 pub use manifest::{

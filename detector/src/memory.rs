@@ -27,6 +27,8 @@ const IDLE_AFTER: Duration = Duration::from_hours(24);
 /// are as many of them as its first alarm may teach its peers (20): fewer make no past worth keeping.
 const ESTABLISHED_AFTER: Duration = Duration::from_hours(24);
 const ESTABLISHED_CALLS: u32 = 20;
+/// From then on it has seen every hour of a week once, and what is unusual of it is not that it is new.
+const SETTLED_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// Since when an agent is known and when it called last, by event time as it stood then, and how often it called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -49,6 +51,11 @@ impl Presence {
     /// Whether the agent has a past worth keeping.
     pub(crate) fn is_established(&self) -> bool {
         self.calls >= ESTABLISHED_CALLS && self.seen.since(self.since) >= ESTABLISHED_AFTER
+    }
+
+    /// Whether the agent is established and has been known for a week.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_established() && self.seen.since(self.since) >= SETTLED_AFTER
     }
 
     fn rank(&self, now: Timestamp) -> Rank {

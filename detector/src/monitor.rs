@@ -6,7 +6,7 @@
 //! (volume-timing study §7, "Fleet monitor").
 
 mod health;
-mod poisson;
+pub(crate) mod poisson;
 #[cfg(test)]
 mod tests;
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::combine::{self, Thresholds};
+use crate::cohort::{Cohort, Cohorts, Kin, Speaker};
+use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Published;
 use crate::hash::hash128;
 use crate::memory::Presence;
-use crate::monitor::Heard;
+use crate::monitor::{Heard, Monitor};
 use crate::route;
 use crate::rules::{Handed, Limits, Purpose, Rules};
 use crate::signal::context::Circumstances;
@@ -41,11 +42,16 @@ pub(crate) struct Profile {
     pub(crate) suspect: bool,
     /// What it has raised lately.
     pub(crate) heard: Heard,
+    /// What it has in common with its peers.
+    pub(crate) kin: Kin,
     pub(crate) declared: Declared,
     // Read where manifests change.
     pub(crate) issuer: Option<Box<str>>,
     pub(crate) agent_id: Box<str>,
 }
+
+/// All signals of an agent have 3.5 KiB.
+const _: () = assert!(size_of::<Profile>() <= 3_584);
 
 /// By what an agent under an issuer is known: to give two of them one takes 2^64 tries, and then they share a past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -234,6 +240,27 @@ impl Profile {
         ));
     }
 
+    /// Tells the group what is suspect of this agent; gives what of it others do too. Of that no monitor hears: it says nothing
+    /// of how often an agent's levels are wrong.
+    pub(crate) fn tell(
+        &mut self,
+        ts: Timestamp,
+        score: &Score,
+        jump: f32,
+        (monitor, cohorts): (&mut Monitor, &mut Cohorts),
+        thresholds: &Thresholds,
+    ) -> Option<Cohort> {
+        if !self.suspect {
+            return None;
+        }
+        let who = Speaker::new(&self.presence, self.issuer.as_deref(), &self.agent_id, jump);
+        let cohort = cohorts.hear(&mut self.kin, &who, score, thresholds.watch);
+        if cohort.is_none_or(|cohort| cohort.own >= thresholds.watch) {
+            monitor.hear(&mut self.heard, ts, score, thresholds);
+        }
+        cohort
+    }
+
     pub(crate) fn new(
         (issuer, agent_id): (Option<&str>, &str),
         ts: Timestamp,
@@ -255,6 +282,7 @@ impl Profile {
             rules: Rules::new(),
             suspect: false,
             heard: Heard::default(),
+            kin: Kin::default(),
             declared,
             issuer: issuer.map(Into::into),
             agent_id: agent_id.into(),

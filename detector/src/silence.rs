@@ -237,6 +237,7 @@ impl State {
             attestation: EffectiveAttestation::default(),
             model: self.fleet.published.version,
             rule: None,
+            cohort: None,
         };
         let mut call = Call::new(event_id, until, &*p.agent_id, "");
         call.kind = Kind::Silence;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
-use crate::{BrokenRule, Call, EffectiveAttestation, Kind, MicroBits, Timestamp};
+use crate::{BrokenRule, Call, Cohort, EffectiveAttestation, Kind, MicroBits, Timestamp};
 
 /// The most parts of context in a verdict: what is new about a caller may be several things at once.
 pub(crate) const CONTEXT_PARTS_MAX: usize = 3;
@@ -328,6 +328,8 @@ pub struct Verdict {
     pub model: u32,
     /// The rule that this call broke, if it broke one. Beside the level and never in it.
     pub rule: Option<BrokenRule>,
+    /// What it shares with many of its peers, if it does. Beside the level and never in it.
+    pub cohort: Option<Cohort>,
 }
 
 impl Verdict {
@@ -395,7 +397,8 @@ impl VerdictRecord {
         self.route.as_deref().unwrap_or(&self.endpoint)
     }
 
-    /// The reasons in words: what is amended, the rule that was broken, then one sentence a part that carries evidence or
+    /// The reasons in words: what is amended, the rule that was broken, what is shared with peers, then one
+    /// sentence a part that carries evidence or
     /// its price, strongest first.
     pub fn reasons(&self) -> Vec<String> {
         let mut parts: Vec<&Part> = self.verdict.parts.iter().filter(|p| p.bits != MicroBits::ZERO).collect();
@@ -403,7 +406,13 @@ impl VerdictRecord {
         let rule = self.verdict.rule.map(|rule| format!("rule: {rule}"));
         let amended = (self.kind == Kind::Silence && self.verdict.version > 1)
             .then(|| "calls from the time of its silence came late: it was none".to_owned());
-        amended.into_iter().chain(rule).chain(parts.into_iter().map(|p| self.reason(p))).collect()
+        let cohort = self.verdict.cohort.map(|cohort| format!("shared: {cohort}"));
+        amended
+            .into_iter()
+            .chain(rule)
+            .chain(cohort)
+            .chain(parts.into_iter().map(|p| self.reason(p)))
+            .collect()
     }
 
     /// What one part of the verdict says, in words.

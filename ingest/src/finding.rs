@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use detector::{SourceLate, Timestamp};
+use detector::{CohortIncident, SourceLate, Timestamp};
 use metrics::counter;
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
@@ -94,11 +94,26 @@ pub enum Finding {
         /// What was counted, in words.
         health: String,
     },
+    /// Many agents of a peer group began to do the same at once. None of them is asked about for that alone.
+    Cohort {
+        /// The incident, by its number.
+        incident: String,
+        /// Event time at which the first of them began.
+        since: Timestamp,
+        /// How many of how many do what, and who, in words.
+        what: String,
+    },
 }
 
 impl From<SourceLate> for Finding {
     fn from(SourceLate { source, since }: SourceLate) -> Self {
         Self::SourceLate { source, since }
+    }
+}
+
+impl From<&CohortIncident> for Finding {
+    fn from(told: &CohortIncident) -> Self {
+        Self::Cohort { incident: told.incident.to_string(), since: told.since, what: told.to_string() }
     }
 }
 
@@ -114,6 +129,7 @@ impl Finding {
             Self::SnapshotLost { .. } => "snapshot_lost",
             Self::BudgetExceeded { .. } => "budget_exceeded",
             Self::BudgetKept { .. } => "budget_kept",
+            Self::Cohort { .. } => "cohort_incident",
         }
     }
 
@@ -132,6 +148,7 @@ impl Finding {
             Self::OffsetsLost { partition, .. } | Self::MisKeyed { partition, .. } => partition,
             Self::SnapshotLost { reason, .. } => reason,
             Self::BudgetExceeded { budget, .. } | Self::BudgetKept { budget, .. } => budget,
+            Self::Cohort { incident, .. } => incident,
         }
     }
 }
@@ -174,6 +191,11 @@ impl fmt::Display for Finding {
                     "{health}; until no more come than that, tails of volume and timing that raise them are read as wider"
                 )
             }
+            Self::Cohort { what, .. } => write!(
+                f,
+                "{what}; unless that is a change you know of, take it for an attack on all of them: none is asked about \
+                 for this alone"
+            ),
             Self::BudgetKept { since, health, .. } => {
                 write!(
                     f,
@@ -289,6 +311,8 @@ impl Recorded {
 
 #[cfg(test)]
 mod tests {
+    use detector::{Member, Pattern};
+
     use super::*;
 
     fn mis_keyed(partition: &str, offset: i64) -> Finding {
@@ -330,6 +354,25 @@ mod tests {
             ),
         ]
         "#);
+    }
+
+    #[test]
+    fn a_cohort_incident_names_who_is_in_it() {
+        let member = |n: u32| Member { issuer: None, agent_id: format!("a{n}").into() };
+        let incident = CohortIncident {
+            incident: 3,
+            pattern: Pattern::MoreCalls,
+            since: Timestamp::from_millis(0),
+            seen: Timestamp::from_millis(600_000),
+            until: None,
+            agents: 34,
+            exposed: 40,
+            by_chance: 0.24,
+            chance: 1e-9,
+            factor: 4.96,
+            members: (0..3).map(member).collect(),
+        };
+        insta::assert_snapshot!(Finding::from(&incident), @"cohort incident 3: 34 of 40 agents make more calls than they would, since 1970-01-01T00:00:00Z, typically 5.0 times as many (by chance in under 0.001 % of hours): `a0`, `a1`, `a2` and 31 more; unless that is a change you know of, take it for an attack on all of them: none is asked about for this alone");
     }
 
     #[test]

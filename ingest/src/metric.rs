@@ -37,6 +37,8 @@ pub const FLEET_EXCEEDED: &str = "tocsin_fleet_budget_exceeded";
 pub const FLEET_AGENT_DAYS: &str = "tocsin_fleet_agent_days";
 /// By how much tails of a peer `group` are read as wider, by `signal`; 1 is not at all.
 pub const FLEET_WIDENING: &str = "tocsin_fleet_widening_ratio";
+/// What many agents began to do at once and still do: incidents.
+pub const COHORTS_OPEN: &str = "tocsin_cohort_incidents_open";
 /// Records that a consumer `group` has before it, by `partition`.
 pub const KAFKA_LAG: &str = "tocsin_kafka_lag_records";
 /// Findings, by `kind`, told or not.
@@ -61,6 +63,7 @@ pub fn describe() {
     describe_gauge!(FLEET_EXCEEDED, "1 while it is exceeded");
     describe_gauge!(FLEET_AGENT_DAYS, "Days that agents were known, faded alike");
     describe_gauge!(FLEET_WIDENING, "By how much tails are read as wider, by signal");
+    describe_gauge!(COHORTS_OPEN, "Cohort incidents that go on: what many agents began to do at once");
     describe_gauge!(KAFKA_LAG, "Records that a consumer group has before it, by partition");
     describe_counter!(FINDINGS, "Findings by kind, told or held back");
 }

@@ -41,6 +41,10 @@ pub struct Evidence {
     pub ts: Timestamp,
     /// The agent's level of evidence after the call.
     pub level: MicroBits,
+    /// What of it the agent shares with no cohort: all of it outside of one ([`detector::Cohort::own`]).
+    pub own: MicroBits,
+    /// Whether volume and timing say no more than a cohort incident does.
+    pub is_shared: bool,
     /// What this call added to it.
     pub added: MicroBits,
     /// Independent witnesses over the watch budget.
@@ -68,6 +72,8 @@ impl Evidence {
             kind,
             ts: v.ts,
             level: within(v.level),
+            own: within(v.cohort.map_or(v.level, |cohort| cohort.own.min(v.level))),
+            is_shared: v.cohort.is_some_and(|cohort| !cohort.is_beyond),
             added: within(v.added),
             families: v.families,
             jump: v.jump,
@@ -78,8 +84,9 @@ impl Evidence {
     }
 
     /// Whether more than one signal's level speaks for a revocation: another family, or a jump so large that it needs none.
+    /// What a cohort does speaks for nothing that one of its agents did.
     pub fn is_witnessed(&self) -> bool {
-        self.families >= FAMILIES_MIN || self.jump >= JUMP_MIN
+        !self.is_shared && (self.families >= FAMILIES_MIN || self.jump >= JUMP_MIN)
     }
 }
 
@@ -147,6 +154,8 @@ impl Policy {
     /// What the evidence asks for, where `answered` bits of its level have been answered for by a human: the more of what
     /// its level and the rule it broke ask for.
     ///
+    /// What an agent shares with its cohort watches it and asks for no more: the incident is told once for all of them.
+    ///
     /// A revocation by level needs the level, a second witness and an identity that a log line cannot forge; one by rule needs the identity. Without one of them a human is asked instead.
     pub fn demand(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
         self.by_level(evidence, answered).max(self.by_rule(evidence))
@@ -162,11 +171,11 @@ impl Policy {
     }
 
     fn by_level(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
-        let level = evidence.level - answered;
+        let (level, own) = (evidence.level - answered, evidence.own - answered);
         let may_revoke = evidence.is_witnessed() && evidence.attestation.allows_automatic_revocation();
-        if level >= self.budgets.revoke() && may_revoke {
+        if own >= self.budgets.revoke() && may_revoke {
             Demand::Revoke
-        } else if level >= self.budgets.step_up() {
+        } else if own >= self.budgets.step_up() {
             Demand::StepUp
         } else if level >= self.budgets.watch() {
             Demand::Watch
@@ -195,7 +204,7 @@ fn version(budgets: Budgets, config: PolicyConfig) -> String {
 
 #[cfg(test)]
 mod tests {
-    use detector::Attestation;
+    use detector::{Attestation, Cohort, Pattern};
 
     use super::*;
     use crate::testing::{at, looping, policy, record};
@@ -227,7 +236,7 @@ mod tests {
         use Attestation::{Network, Token};
         let demand = |rules, bits, attestation| {
             let mut evidence = Evidence::of(&looping(1, at(0), "mailer"));
-            evidence.level = MicroBits::from_bits(bits);
+            (evidence.level, evidence.own) = (MicroBits::from_bits(bits), MicroBits::from_bits(bits));
             evidence.attestation = EffectiveAttestation::new(attestation, Attestation::Platform);
             let config = PolicyConfig { rules: OnRule::into(rules), ..PolicyConfig::default() };
             Policy::new(Budgets::default(), config).demand(&evidence, MicroBits::from_bits(50.0))
@@ -239,6 +248,36 @@ mod tests {
         assert_eq!(demand(OnRule::StepUp, -4.0, Network), Demand::StepUp);
         assert_eq!(demand(OnRule::Revoke, -4.0, Token), Demand::Revoke);
         assert_eq!(demand(OnRule::Revoke, -4.0, Network), Demand::StepUp);
+    }
+
+    #[test]
+    fn what_a_cohort_shares_watches_and_asks_for_no_more_and_what_is_beyond_it_does() {
+        let demand = |bits: f64, own: f64, is_beyond, families| {
+            let mut record = record(1, at(0), "mailer", bits);
+            let own = MicroBits::from_bits(own);
+            record.verdict.families = families;
+            record.verdict.cohort = Some(Cohort {
+                incident: 1,
+                pattern: Pattern::MoreCalls,
+                since: at(0),
+                agents: 34,
+                exposed: 40,
+                factor: 5.0,
+                own,
+                is_beyond,
+            });
+            let demand = |evidence| policy().demand(&evidence, MicroBits::ZERO);
+            let shared = demand(Evidence::of(&record));
+            record.verdict.rule = looping(1, at(0), "mailer").verdict.rule;
+            assert_eq!(demand(Evidence::of(&record)), shared.max(Demand::StepUp), "a rule is a rule");
+            shared
+        };
+        assert_eq!(demand(40.0, -4.0, false, 1), Demand::Watch);
+        assert_eq!(demand(2.0, -4.0, false, 1), Demand::None);
+        // Endpoints of its own ask, and the group's volume is no second witness of theirs.
+        assert_eq!(demand(40.0, 7.0, false, 2), Demand::StepUp);
+        assert_eq!(demand(40.0, 40.0, false, 2), Demand::StepUp);
+        assert_eq!(demand(40.0, 40.0, true, 2), Demand::Revoke);
     }
 
     #[test]

@@ -69,6 +69,7 @@ pub(crate) fn record(n: u32, ts: Timestamp, agent: &str, bits: f64) -> VerdictRe
         attestation: call.attestation,
         model: 1,
         rule: None,
+        cohort: None,
     };
     VerdictRecord::new(&call, verdict)
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use self::life::{Event, Life};
 pub(crate) use self::theft::Theft;
 use super::chance::{Purpose, stream};
-use super::hearing::{GRADES, Grade};
+use super::hearing::{GRADES, Grade, Lens};
 use super::interval::{Estimate, Spread};
 use super::player::START;
 use super::progress::Progress;
@@ -79,11 +79,12 @@ impl Ear {
         for (i, level) in levels(verdict).into_iter().enumerate() {
             for grade in Grade::ALL {
                 let g = grade as usize;
-                let is_over = level >= grade.threshold(budgets) && !grade.is_without_witness(verdict);
+                let threshold = grade.threshold(budgets);
+                let is_over = level >= threshold && !grade.is_withheld(verdict, Lens::Combined, threshold);
                 if is_over && at >= self.resting[i][g] {
                     self.resting[i][g] = at + DAY;
                     self.counts[i][g] += 1;
-                    asked |= i == 0 && grade != Grade::Watch;
+                    asked |= i == 0 && grade == Grade::StepUp;
                 }
             }
         }

@@ -34,9 +34,9 @@ impl Search {
     /// Hears a verdict at `at`.
     pub(crate) fn hear(&mut self, verdict: &Verdict, at: Timestamp) {
         let found = Found { minutes: at.since(self.from).as_secs_f64() / 60.0, calls: self.calls };
-        for (lens, level) in levels(verdict).into_iter().enumerate() {
-            if level >= self.threshold && !self.grade.is_without_witness(verdict) {
-                self.found[lens].get_or_insert(found);
+        for (lens, level) in Lens::ALL.into_iter().zip(levels(verdict)) {
+            if level >= self.threshold && !self.grade.is_withheld(verdict, lens, self.threshold) {
+                self.found[lens as usize].get_or_insert(found);
             }
         }
     }

@@ -106,7 +106,7 @@ pub(crate) fn run(
         }
         field.play(minute, &mut player)?;
     }
-    Ok(field.report(set, player.played()))
+    Ok(field.report(set, (player.played(), player.incidents())))
 }
 
 impl Field {
@@ -187,7 +187,7 @@ impl Field {
         Ok(())
     }
 
-    fn report(self, set: &Settings, calls: u64) -> (Played, Vec<Vec<Asked>>) {
+    fn report(self, set: &Settings, (calls, incidents): (u64, u32)) -> (Played, Vec<Vec<Asked>>) {
         let ears: Vec<&Ear> = self.agents.iter().map(|a| &a.ear).collect();
         let rivals: Vec<&Rivals> = self.agents.iter().filter_map(|a| a.rivals.as_ref()).collect();
         let (mut false_alarms, mut rows) = (Vec::new(), Vec::new());
@@ -205,6 +205,7 @@ impl Field {
             days: set.days,
             calls,
             false_alarms,
+            cohort_incidents: incidents,
             rivals: rows,
             delays,
             rival_delays,

@@ -11,7 +11,7 @@ use serde::Serialize;
 const REARM: Duration = Duration::from_hours(24);
 
 /// How many kinds of alarm there are.
-pub(crate) const GRADES: usize = 4;
+pub(crate) const GRADES: usize = 5;
 
 /// Which evidence is listened to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -34,6 +34,9 @@ impl Lens {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Grade {
     Watch,
+    /// The level is over the budget of step-ups,
+    StepUpLevel,
+    /// and not because of what its peers do at once.
     StepUp,
     /// The level is over the budget of revocations,
     RevokeLevel,
@@ -42,12 +45,14 @@ pub(crate) enum Grade {
 }
 
 impl Grade {
-    pub(crate) const ALL: [Self; GRADES] = [Self::Watch, Self::StepUp, Self::RevokeLevel, Self::Revoke];
+    pub(crate) const ALL: [Self; GRADES] =
+        [Self::Watch, Self::StepUpLevel, Self::StepUp, Self::RevokeLevel, Self::Revoke];
 
     /// What many of them are called.
     pub(crate) fn plural(self) -> &'static str {
         match self {
             Self::Watch => "watches",
+            Self::StepUpLevel => "levels over the budget of step-ups",
             Self::StepUp => "step-ups",
             Self::RevokeLevel => "levels over the budget of revokes",
             Self::Revoke => "revokes",
@@ -58,14 +63,20 @@ impl Grade {
     pub(crate) fn threshold(self, budgets: Budgets) -> MicroBits {
         match self {
             Self::Watch => budgets.watch(),
-            Self::StepUp => budgets.step_up(),
+            Self::StepUpLevel | Self::StepUp => budgets.step_up(),
             Self::RevokeLevel | Self::Revoke => budgets.revoke(),
         }
     }
 
     /// Whether policy wants more than the level for it, and this verdict has none.
-    pub(crate) fn is_without_witness(self, verdict: &Verdict) -> bool {
-        self == Self::Revoke && !Evidence::new(Kind::Call, verdict).is_witnessed()
+    pub(crate) fn is_withheld(self, verdict: &Verdict, lens: Lens, threshold: MicroBits) -> bool {
+        let evidence = Evidence::new(Kind::Call, verdict);
+        let is_cohorts = lens == Lens::Combined && evidence.own < threshold && verdict.rule.is_none();
+        match self {
+            Self::Watch | Self::StepUpLevel | Self::RevokeLevel => false,
+            Self::StepUp => is_cohorts,
+            Self::Revoke => is_cohorts || !evidence.is_witnessed(),
+        }
     }
 
     /// How many of them an agent may have for nothing in 90 days.
@@ -128,14 +139,14 @@ impl Ear {
             for (grade, threshold) in thresholds.into_iter().enumerate() {
                 if level < threshold
                     || at < self.resting_until[lens][grade]
-                    || Grade::ALL[grade].is_without_witness(verdict)
+                    || Grade::ALL[grade].is_withheld(verdict, Lens::ALL[lens], threshold)
                 {
                     continue;
                 }
                 self.resting_until[lens][grade] = at + REARM;
                 self.all[lens][grade] += 1;
                 self.late[lens][grade] += u32::from(late);
-                asked |= Lens::ALL[lens] == Lens::Combined && Grade::ALL[grade] != Grade::Watch;
+                asked |= Lens::ALL[lens] == Lens::Combined && Grade::ALL[grade] == Grade::StepUp;
             }
         }
         asked
@@ -165,6 +176,6 @@ mod tests {
         let asked: Vec<bool> =
             [0, 1, 23, 24, 30].map(|h| ear.hear(&verdict, at(h), h > 20, thresholds)).to_vec();
         assert_eq!(asked, [true, false, false, true, false]);
-        assert_eq!((ear.all[2], ear.late[2]), ([2, 2, 0, 0], [1, 1, 0, 0]));
+        assert_eq!((ear.all[2], ear.late[2]), ([2, 2, 2, 0, 0], [1, 1, 1, 0, 0]));
     }
 }

@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow};
 use clap::ValueEnum;
 
 use super::attack::{ATTACKS, ATTACKS_ON_SERIES};
+use super::cohort::{self, CohortReport};
 use super::context::{self, ContextReport};
 use super::field::{self, Settings};
 use super::fleet::Fleet;
@@ -36,6 +37,7 @@ enum Job {
     Timing(Pace),
     Young,
     Context,
+    Cohort,
     Revokes(Fleet),
 }
 
@@ -45,6 +47,7 @@ enum Done {
     Timing(TimingReport),
     Young(Vec<YoungReport>),
     Context(ContextReport),
+    Cohort(CohortReport),
     Revokes(RevokesOf),
 }
 
@@ -94,6 +97,9 @@ fn jobs(args: &DetectionArgs) -> Vec<Job> {
     if wanted(Part::Context) {
         jobs.push(Job::Context);
     }
+    if wanted(Part::Cohort) {
+        jobs.push(Job::Cohort);
+    }
     if wanted(Part::Revokes) && args.revokes_years.is_some() {
         jobs.extend(Fleet::quiet().filter(chosen).map(Job::Revokes));
     }
@@ -109,6 +115,7 @@ fn collect(args: &DetectionArgs, done: impl Iterator<Item = Done>) -> Report {
         timing: Vec::new(),
         young: Vec::new(),
         context: None,
+        cohort: None,
         revokes: None,
     };
     let mut revokes = Vec::new();
@@ -119,6 +126,7 @@ fn collect(args: &DetectionArgs, done: impl Iterator<Item = Done>) -> Report {
             Done::Timing(t) => report.timing.push(t),
             Done::Young(y) => report.young = y,
             Done::Context(c) => report.context = Some(c),
+            Done::Cohort(c) => report.cohort = Some(c),
             Done::Revokes(r) => revokes.push(r),
         }
     }
@@ -138,6 +146,7 @@ impl Job {
             Self::Timing(pace) => pace.name().to_owned(),
             Self::Young => "young agents".to_owned(),
             Self::Context => "context".to_owned(),
+            Self::Cohort => "cohorts".to_owned(),
             Self::Revokes(fleet) => format!("revokes on {}", fleet.name()),
         }
     }
@@ -148,6 +157,7 @@ impl Job {
             Self::Fleet(_) | Self::Series(_) | Self::Context | Self::Revokes(_) => u64::from(args.days),
             Self::Timing(_) => timing::AGENTS as u64,
             Self::Young => u64::from(young::DAYS),
+            Self::Cohort => u64::from(cohort::DAYS),
         }
     }
 
@@ -179,6 +189,7 @@ impl Job {
             Self::Timing(pace) => Done::Timing(timing::run(pace, args.seed, progress)),
             Self::Young => Done::Young(young::run(args.seed, ATTACKED.min(agents), progress)),
             Self::Context => Done::Context(context::run(args.seed, agents, args.days, progress)),
+            Self::Cohort => Done::Cohort(cohort::run(args.seed, ATTACKED.min(agents), progress)),
             Self::Revokes(fleet) => Done::Revokes(revokes(fleet, args, &settings, progress)?),
         })
     }

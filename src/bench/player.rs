@@ -61,6 +61,11 @@ impl<'a> Player<'a> {
         self.played
     }
 
+    /// Cohort incidents so far.
+    pub(crate) fn incidents(&self) -> u32 {
+        self.detector.cohort_incidents_so_far()
+    }
+
     /// The name of an agent.
     pub(crate) fn name(&self, agent: usize) -> &'a str {
         &self.names[agent]

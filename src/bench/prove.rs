@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::cohort::{CohortReport, MassReport};
 use super::context::ContextReport;
 use super::delay::{self, Delay};
 use super::false_alarms;
@@ -75,6 +76,7 @@ pub(crate) fn rows(report: &Report) -> Vec<Row> {
     rows.extend(report.timing.iter().flat_map(timing_rows));
     rows.extend(report.young.iter().filter(|y| y.manifest).flat_map(young_rows));
     rows.extend(report.context.iter().flat_map(context_rows));
+    rows.extend(report.cohort.iter().flat_map(cohort_rows));
     rows.extend(report.revokes.as_ref().map(|r| {
         let figures = (Some(r.count as f64), Some(0.0), Some(r.per_10_years_upper * r.agent_years / 10.0));
         let goal = format!(
@@ -106,7 +108,14 @@ fn false_alarm_rows(f: &FleetReport) -> Vec<Row> {
     if f.true_change.is_some() {
         return Vec::new();
     }
-    budget_rows("false ", f.fleet.name(), &f.played)
+    let mut rows = budget_rows("false ", f.fleet.name(), &f.played);
+    // The ends of months are what incidents are for.
+    if f.fleet != Fleet::MonthEnd && !f.played.false_alarms.is_empty() {
+        let n = Some(f64::from(f.played.cohort_incidents));
+        let name = format!("cohort incidents for nothing, {}", f.fleet.name());
+        rows.push(Row::new(name, (n, n, n), "none".to_owned(), f.played.cohort_incidents == 0));
+    }
+    rows
 }
 
 /// The budget is for what is false; held against all alarms of a series, true changes among them, it is stricter.
@@ -239,6 +248,17 @@ fn context_rows(c: &ContextReport) -> Vec<Row> {
         ]
     });
     asked.chain(thefts).collect()
+}
+
+/// What many do at once is told, and what few do is asked about.
+fn cohort_rows(c: &CohortReport) -> Vec<Row> {
+    let row = |m: &MassReport| {
+        let many = m.share >= 0.3;
+        let (what, e) = if many { ("told as one incident", m.told) } else { ("asked about each", m.asked) };
+        let name = format!("x{} on {:.0} % of the agents at once, {what}", m.factor, m.share * 100.0);
+        Row::new(name, figures(e), format!("at least {FOUND}"), e.value >= FOUND)
+    };
+    c.mass.iter().map(row).collect()
 }
 
 fn found_row(name: String, d: &Delay) -> Row {

@@ -4,6 +4,7 @@ use detector::{MicroBits, Timestamp};
 use serde::Serialize;
 
 use super::baseline::{Rival, RivalDelay};
+use super::cohort::CohortReport;
 use super::context::ContextReport;
 use super::delay::Delay;
 use super::false_alarms::FalseAlarms;
@@ -26,6 +27,7 @@ pub(crate) struct Report {
     pub(crate) timing: Vec<TimingReport>,
     pub(crate) young: Vec<YoungReport>,
     pub(crate) context: Option<ContextReport>,
+    pub(crate) cohort: Option<CohortReport>,
     pub(crate) revokes: Option<RevokesReport>,
 }
 
@@ -77,6 +79,8 @@ pub(crate) struct Played {
     pub(crate) calls: u64,
     /// What was alarmed although nobody attacks; where something changes for true, it may have been right.
     pub(crate) false_alarms: Vec<FalseAlarms>,
+    /// What many agents began at once, each told once.
+    pub(crate) cohort_incidents: u32,
     pub(crate) rivals: Vec<Rival>,
     pub(crate) delays: Vec<Delay>,
     pub(crate) rival_delays: Vec<RivalDelay>,

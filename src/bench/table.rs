@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
+use super::cohort::CohortReport;
 use super::context::ContextReport;
 use super::delay::{self, Delay};
 use super::false_alarms::{self, FalseAlarms};
@@ -39,6 +40,9 @@ pub(crate) fn write(report: &Report, out: &mut impl Write) -> fmt::Result {
     if let Some(context) = &report.context {
         write_context(context, out)?;
     }
+    if let Some(cohort) = &report.cohort {
+        write_cohort(cohort, out)?;
+    }
     report.revokes.as_ref().map_or(Ok(()), |revokes| write_revokes(revokes, out))
 }
 
@@ -58,9 +62,10 @@ fn write_false_alarms(fleets: &[&FleetReport], out: &mut impl Write) -> fmt::Res
     write_aligned(&rows, out)
 }
 
-const BUDGETS: &str = "Budgets: watch 12.9, step-up 1, revoke 0.025.";
+const BUDGETS: &str = "Budgets: watch 12.9, step-up 1, revoke 0.025. `alone`: step-ups if every agent were asked about by \
+     itself; `incidents`: how often many began the same at once and people were told once, all agents and days.";
 const RIVALS_REST: &str = "Rivals rest for 24 h after one, as we do.";
-const ALARMS: &str = "step-up|weeks 3-8|volume|timing|worst agent|watch|revoke|z-score|EWMA";
+const ALARMS: &str = "step-up|alone|incidents|weeks 3-8|volume|timing|worst agent|watch|revoke|z-score|EWMA";
 
 /// Under [`ALARMS`], and the first so many rivals.
 fn alarm_cells(played: &Played, rivals: usize) -> Vec<String> {
@@ -70,6 +75,8 @@ fn alarm_cells(played: &Played, rivals: usize) -> Vec<String> {
     let step_up = of(Lens::Combined, Grade::StepUp);
     let mut cells = vec![
         all(step_up),
+        value(of(Lens::Combined, Grade::StepUpLevel)),
+        played.cohort_incidents.to_string(),
         step_up.and_then(|r| r.per_90d_late).map_or("-".into(), interval),
         value(of(Lens::Volume, Grade::StepUp)),
         value(of(Lens::Timing, Grade::StepUp)),
@@ -205,8 +212,9 @@ fn write_context(c: &ContextReport, out: &mut impl Write) -> fmt::Result {
         let row = c.false_alarms.iter().find(|a| a.alone == alone && a.grade == grade);
         row.map_or("-".into(), |a| interval(a.per_90d))
     };
+    let grades = [Grade::Watch, Grade::StepUp, Grade::RevokeLevel, Grade::Revoke];
     let row = |name: &str, alone| {
-        [name.to_owned()].into_iter().chain(Grade::ALL.map(|grade| of(alone, grade))).collect()
+        [name.to_owned()].into_iter().chain(grades.map(|grade| of(alone, grade))).collect()
     };
     write_aligned(
         &[
@@ -262,6 +270,32 @@ fn write_young(young: &[YoungReport], out: &mut impl Write) -> fmt::Result {
         )?;
     }
     Ok(())
+}
+
+fn write_cohort(c: &CohortReport, out: &mut impl Write) -> fmt::Result {
+    let x = c.mass.first().map_or(1.0, |m| m.factor);
+    writeln!(
+        out,
+        "\nx{x} on a share of {} agents at once: told as one incident, and who is asked about within a day.\n",
+        c.agents
+    )?;
+    let mut rows = vec![header("attacked|occasions|told|after|asked about|were each alone")];
+    rows.extend(c.mass.iter().map(|m| {
+        let after = m.minutes.map_or("-".into(), |s| duration(s.median));
+        let occasions = m.occasions.to_string();
+        vec![m.attacked.to_string(), occasions, percent(m.told), after, percent(m.asked), percent(m.alone)]
+    }));
+    write_aligned(&rows, out)?;
+    writeln!(
+        out,
+        "\nOne agent that does more on the second day of a month end, on which all make x5: asked about within 11 hours.\n"
+    )?;
+    let mut rows = vec![header("on top|agents|found|after")];
+    rows.extend(c.month_end.iter().map(|l| {
+        let after = l.minutes.map_or("-".into(), |s| duration(s.median));
+        vec![format!("x{}", l.factor), l.agents.to_string(), percent(l.found), after]
+    }));
+    write_aligned(&rows, out)
 }
 
 fn write_revokes(r: &RevokesReport, out: &mut impl Write) -> fmt::Result {

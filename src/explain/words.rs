@@ -47,6 +47,13 @@ impl Explanation {
         if let Some(rule) = verdict.rule {
             writeln!(f, "\nrule broken, whatever the level: {rule}, since {}", rule.since)?;
         }
+        if let Some(cohort) = verdict.cohort {
+            writeln!(
+                f,
+                "\nshared with its peers: {cohort}; what is its own comes to {:+.1} bits",
+                cohort.own
+            )?;
+        }
         Ok(())
     }
 

@@ -1,29 +1,24 @@
-//! `GET /v1/fleet`: whether the fleet keeps the operator's budgets, and what is done where it does not.
+//! `GET /v1/fleet`: whether the fleet keeps the operator's budgets, what is done where it does not, and what many agents do
+//! at once.
 
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
-use detector::FleetHealth;
+use ingest::pipeline::score::FleetStatus;
 use revoker::api::{AsOperator, no_such_method};
-use serde::Serialize;
 use tokio::sync::watch;
 
-pub(super) fn router(health: watch::Receiver<Vec<FleetHealth>>) -> Router {
+pub(super) fn router(health: watch::Receiver<FleetStatus>) -> Router {
     Router::new()
         .route("/v1/fleet", get(fleet))
         .method_not_allowed_fallback(no_such_method)
         .with_state(health)
 }
 
-#[derive(Serialize)]
-struct Fleet {
-    rows: Vec<FleetHealth>,
-}
-
-/// Role `operator`. A row for each peer group and budget, as of the detector's last publication.
+/// Role `operator`. A row for each peer group and budget, as of the detector's last publication, and cohort incidents.
 async fn fleet(
-    State(health): State<watch::Receiver<Vec<FleetHealth>>>,
+    State(health): State<watch::Receiver<FleetStatus>>,
     AsOperator(_caller): AsOperator,
-) -> Json<Fleet> {
-    Json(Fleet { rows: health.borrow().clone() })
+) -> Json<FleetStatus> {
+    Json(health.borrow().clone())
 }

@@ -9,7 +9,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use detector::FleetHealth;
+use ingest::pipeline::score::FleetStatus;
 use ingest::source::Intake;
 use ingest::source::credentials::{Credentials, Role as Has};
 use ingest::source::http::{self, HttpState};
@@ -40,7 +40,7 @@ pub(super) struct Parts {
     pub(super) revoker: Revoker,
     pub(super) scorer: ToLog,
     pub(super) metrics: PrometheusHandle,
-    pub(super) health: watch::Receiver<Vec<FleetHealth>>,
+    pub(super) health: watch::Receiver<FleetStatus>,
     pub(super) stored: Stored,
     pub(super) stop: CancellationToken,
 }

@@ -8,6 +8,7 @@
 
 mod approval;
 mod borders;
+mod cohort;
 mod demo;
 mod disk_full;
 mod engine_down;

@@ -9,7 +9,7 @@ const NEGLIGIBLE: f64 = 1e-17;
 ///
 /// The smaller tail is summed from its largest term on, so it takes a few times √mean terms and a chance of 1e-30 is
 /// still a number.
-pub(super) fn at_least(n: f64, mean: f64) -> f64 {
+pub(crate) fn at_least(n: f64, mean: f64) -> f64 {
     let n = n.floor();
     if n < 1.0 {
         return 1.0;

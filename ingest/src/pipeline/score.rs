@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use detector::{Call, Detector, DetectorConfig, FleetHealth, Manifest, VerdictRecord};
+use detector::{Call, Detector, DetectorConfig, Manifest, VerdictRecord};
 use metrics::{counter, gauge};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use self::health::FleetStatus;
 use self::health::Health;
 use self::publish::Publisher;
 use self::state::State;
@@ -71,8 +72,8 @@ pub struct Score {
     pub verdicts: Log,
     /// Takes what is wrong with calls and their sources.
     pub findings: Findings,
-    /// Gets the fleet's health whenever it may have changed.
-    pub health: watch::Sender<Vec<FleetHealth>>,
+    /// Gets what the fleet as a whole is like whenever it may have changed.
+    pub health: watch::Sender<FleetStatus>,
 }
 
 /// Restores the saved state and starts the pipeline on a thread of its own; it ends when `stop` is cancelled.

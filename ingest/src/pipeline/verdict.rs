@@ -94,9 +94,9 @@ impl Written for VerdictRecord {
     fn read(version: u8, body: &[u8]) -> Result<Self, DecodeError> {
         match version {
             1 => Ok(postcard::from_bytes::<first::VerdictRecord>(body)?.into()),
-            // Version 2 ended where the rule stands now, version 3 where operation and route do, and "none" is a zero byte.
-            2 => Ok(postcard::from_bytes(&[body, &[0; 3]].concat())?),
-            3 => Ok(postcard::from_bytes(&[body, &[0; 2]].concat())?),
+            // Version 2 ended where the rule stands now, version 3 where cohort, operation and route do, and "none" is a zero byte.
+            2 => Ok(postcard::from_bytes(&[body, &[0; 4]].concat())?),
+            3 => Ok(postcard::from_bytes(&[body, &[0; 3]].concat())?),
             VERSION => Ok(postcard::from_bytes(body)?),
             other => Err(DecodeError::Version(other)),
         }
@@ -136,8 +136,8 @@ fn entry(key: Key, digest: Digest, payload: Vec<u8>) -> NewEntry {
 mod tests {
     use super::*;
     use detector::{
-        Attestation, BrokenRule, Call, EffectiveAttestation, History, Part, Pattern, RuleKind, Signal,
-        Verdict, VerdictId,
+        Attestation, BrokenRule, Call, Cohort, EffectiveAttestation, History, Part, Pattern, RuleKind,
+        Signal, Verdict, VerdictId,
     };
 
     fn record(rule: Option<BrokenRule>) -> VerdictRecord {
@@ -169,6 +169,7 @@ mod tests {
             attestation: EffectiveAttestation::new(Attestation::Key, Attestation::Token),
             model: 9,
             rule,
+            cohort: None,
         };
         VerdictRecord::new(&call, verdict)
     }
@@ -187,7 +188,19 @@ mod tests {
             route: Some("POST /graphql getUser".to_owned()),
             ..record(None)
         };
-        for record in [record(None), record(Some(rule)), routed] {
+        let cohort = Cohort {
+            incident: u32::MAX,
+            pattern: Pattern::MoreCalls,
+            since: Timestamp::from_micros(-1),
+            agents: 34,
+            exposed: 40,
+            factor: f32::INFINITY,
+            own: MicroBits::ZERO,
+            is_beyond: true,
+        };
+        let mut shared = record(None);
+        shared.verdict.cohort = Some(cohort);
+        for record in [record(None), record(Some(rule)), routed, shared] {
             let entry = entry_of(&record).unwrap();
             assert_eq!(decode::<VerdictRecord>(&entry.payload).unwrap(), record);
             assert_eq!(entry.key, (u128::MAX - 7).to_be_bytes());
@@ -205,13 +218,9 @@ mod tests {
         ffffffffffffef7f01e0d4030364c801bc050000000000001440010000807f0209";
 
     #[test]
-    fn a_verdict_of_version_2_broke_no_rule() {
+    fn a_verdict_of_version_2_broke_no_rule_and_one_of_version_3_shared_nothing_and_has_no_route() {
         assert_eq!(decode::<VerdictRecord>(&bytes(SECOND)).unwrap(), record(None));
-    }
-
-    #[test]
-    fn a_verdict_of_version_3_has_no_route() {
-        // It ended with the rule, here none.
+        // The same of the last version that wrote version 3: it ended with the rule.
         let third = [&[3], &bytes(SECOND)[1..], &[0]].concat();
         assert_eq!(decode::<VerdictRecord>(&third).unwrap(), record(None));
     }

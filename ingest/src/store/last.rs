@@ -2,8 +2,8 @@
 
 use clickhouse::Row;
 use detector::{
-    Attestation, BrokenRule, EffectiveAttestation, History, Kind, MicroBits, Part, Pattern, RuleKind, Signal,
-    Timestamp, Verdict, VerdictId, VerdictRecord,
+    Attestation, BrokenRule, Cohort, EffectiveAttestation, History, Kind, MicroBits, Part, Pattern, RuleKind,
+    Signal, Timestamp, Verdict, VerdictId, VerdictRecord,
 };
 use serde::de::{DeserializeOwned, Error as _, IntoDeserializer};
 use serde::{Deserialize, Deserializer};
@@ -110,6 +110,15 @@ struct Said {
     rule_limit: u64,
     rule_window_ms: u64,
     rule_since: Timestamp,
+    /// 0 where nothing was shared.
+    cohort: u32,
+    cohort_pattern: String,
+    cohort_since: Timestamp,
+    cohort_agents: u32,
+    cohort_exposed: u32,
+    cohort_factor: f32,
+    cohort_own_microbits: MicroBits,
+    cohort_is_beyond: bool,
 }
 
 /// The columns of `calls` that a verdict speaks of and `verdicts` lacks.
@@ -131,7 +140,7 @@ impl Said {
             (0..self.part_signal.len().min(detector::PARTS_MAX)).map(|i| self.part(i)).collect();
         let parts = parts.ok_or_else(|| Self::broken("parts", &self.event_id))?;
         let Name(attestation) = self.attestation;
-        let rule = self.rule()?;
+        let (rule, cohort) = (self.rule()?, self.cohort()?);
         Ok(VerdictRecord {
             verdict: Verdict {
                 id,
@@ -146,6 +155,7 @@ impl Said {
                 attestation: EffectiveAttestation::new(attestation, attestation),
                 model: self.model,
                 rule,
+                cohort,
             },
             event_id: self.event_id,
             kind: self.kind.0,
@@ -176,6 +186,24 @@ impl Said {
             limit: self.rule_limit,
             window_ms: self.rule_window_ms,
             since: self.rule_since,
+        }))
+    }
+
+    fn cohort(&self) -> Result<Option<Cohort>, clickhouse::error::Error> {
+        if self.cohort == 0 {
+            return Ok(None);
+        }
+        let pattern: Result<_, serde::de::value::Error> =
+            Pattern::deserialize(self.cohort_pattern.as_str().into_deserializer());
+        Ok(Some(Cohort {
+            incident: self.cohort,
+            pattern: pattern.map_err(|_| Self::broken("cohort_pattern", &self.event_id))?,
+            since: self.cohort_since,
+            agents: self.cohort_agents,
+            exposed: self.cohort_exposed,
+            factor: self.cohort_factor,
+            own: self.cohort_own_microbits,
+            is_beyond: self.cohort_is_beyond,
         }))
     }
 

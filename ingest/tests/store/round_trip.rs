@@ -1,8 +1,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use detector::{
-    Attestation, BrokenRule, Call, Credential, CredentialKind, EffectiveAttestation, History, Identity, Kind,
-    MicroBits, Part, Pattern, RuleKind, Signal, Timestamp, Verdict, VerdictId, VerdictRecord,
+    Attestation, BrokenRule, Call, Cohort, Credential, CredentialKind, EffectiveAttestation, History,
+    Identity, Kind, MicroBits, Part, Pattern, RuleKind, Signal, Timestamp, Verdict, VerdictId, VerdictRecord,
 };
 use ingest::decode::{Invalid, Reject};
 use ingest::store::{AlertRow, CallRow, Place, RejectRow, Store, VerdictRow};
@@ -158,6 +158,16 @@ async fn every_field_of_a_verdict() {
             limit: 600,
             window_ms: 60_000,
             since: time("2025-03-03T09:18:01.25Z"),
+        }),
+        cohort: Some(Cohort {
+            incident: u32::MAX,
+            pattern: Pattern::FewerCalls,
+            since: time("2025-03-03T09:15:00Z"),
+            agents: 34,
+            exposed: 40,
+            factor: 0.2,
+            own: MicroBits::from_micros(-1),
+            is_beyond: true,
         }),
     };
     let record = VerdictRecord::new(&full(), verdict);

@@ -62,7 +62,7 @@ async fn verdicts_of_an_earlier_version_are_read_with_those_of_this_one() {
         let record = store.last_verdict(None, "agent", at).await.unwrap().unwrap();
         assert_eq!(record.event_id, event);
         let verdict = record.verdict;
-        assert_eq!(verdict.rule, None);
+        assert_eq!((verdict.rule, verdict.cohort), (None, None));
         assert!(verdict.is_exact(), "{verdict:?}");
         let signals: Vec<_> = verdict.parts.iter().map(|part| part.signal.as_str()).collect();
         assert_eq!(signals, ["volume", "endpoint", "look_elsewhere"]);

@@ -158,6 +158,8 @@ fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
         kind: if request { Kind::Request } else { Kind::Call },
         ts: now - Duration::from_secs(late_s),
         level: MicroBits::from_bits(bits),
+        own: MicroBits::from_bits(bits),
+        is_shared: false,
         added: MicroBits::from_bits(added),
         families: 1 + u8::from(two),
         jump: 1.0,

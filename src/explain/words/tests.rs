@@ -1,7 +1,7 @@
 //! Explanations as they are printed, for a verdict that was flagged and one that was not.
 
 use detector::{
-    Attestation, BrokenRule, Budgets, Call, EffectiveAttestation, History, MicroBits, Part, Pattern,
+    Attestation, BrokenRule, Budgets, Call, Cohort, EffectiveAttestation, History, MicroBits, Part, Pattern,
     RuleKind, Signal, Timestamp, Verdict, VerdictId, VerdictRecord,
 };
 
@@ -51,6 +51,7 @@ fn explained(parts: &[Part; 3], level: f64) -> Explanation {
         attestation: EffectiveAttestation::new(Attestation::Token, Attestation::Token),
         model: 0,
         rule: None,
+        cohort: None,
     };
     Explanation::new(VerdictRecord::new(&call, verdict), Budgets::default())
 }
@@ -122,6 +123,31 @@ fn a_call_that_broke_a_rule_and_nothing_else() {
     it would have been quiet with
       rule      a call within what the manifest declares
     ");
+}
+
+#[test]
+fn a_call_of_which_others_do_the_like() {
+    let mut explained = explained(
+        &[
+            volume(Pattern::MoreCalls, 9.25, 212.0),
+            part(Signal::Timing, Pattern::AsUsual, -3.25, 9.0, 16.0),
+            part(Signal::Endpoint, Pattern::AsUsual, -4.0, 1.0, 0.33),
+        ],
+        9.25,
+    );
+    explained.record.verdict.cohort = Some(Cohort {
+        incident: 3,
+        pattern: Pattern::MoreCalls,
+        since: time("2026-11-22T02:00:00Z"),
+        agents: 34,
+        exposed: 40,
+        factor: 4.96,
+        own: MicroBits::from_bits(-4.0),
+        is_beyond: false,
+    });
+    let told = explained.to_string();
+    let about_the_others = |text: &str| text.lines().find(|line| line.contains("peers:")).map(str::to_owned);
+    insta::assert_snapshot!(about_the_others(&told).unwrap_or_default(), @"shared with its peers: 34 of 40 agents make more calls than they would since 2026-11-22T02:00:00Z (cohort incident 3); what is its own comes to -4.0 bits");
 }
 
 #[test]

@@ -1,45 +1,69 @@
-//! Whether the fleet keeps its budgets, told to whoever runs it.
+//! Whether the fleet keeps its budgets, and what many of it do at once, told to whoever runs it.
 
-use detector::{Detector, FleetHealth};
+use detector::{CohortIncident, Detector, FleetHealth};
 use metrics::gauge;
+use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::finding::{Finding, Findings};
 use crate::metric;
 
-/// Looks at the fleet's health whenever the detector has published a model, which is when it can have changed.
+/// The fleet as of the detector's last publication, or as of a cohort incident since.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct FleetStatus {
+    /// A row for each peer group and budget.
+    pub rows: Vec<FleetHealth>,
+    /// What many agents began to do at once: what goes on, and the last that are over.
+    pub cohorts: Vec<CohortIncident>,
+}
+
+impl FleetStatus {
+    fn of(detector: &Detector) -> Self {
+        Self { rows: detector.fleet_health(), cohorts: detector.cohort_incidents().cloned().collect() }
+    }
+}
+
+/// Looks at the fleet whenever the detector has published a model, which is when its health can have changed, and when an
+/// incident begins.
 pub(super) struct Health {
     model: u32,
-    tell: watch::Sender<Vec<FleetHealth>>,
+    incidents: u32,
+    tell: watch::Sender<FleetStatus>,
 }
 
 impl Health {
     /// Begins with the health of a detector as it was saved; what that was is no news.
-    pub(super) fn new(detector: &Detector, tell: watch::Sender<Vec<FleetHealth>>) -> Self {
-        let now = detector.fleet_health();
+    pub(super) fn new(detector: &Detector, tell: watch::Sender<FleetStatus>) -> Self {
+        let now = FleetStatus::of(detector);
         measure(&now);
         tell.send_replace(now);
-        Self { model: detector.model(), tell }
+        Self { model: detector.model(), incidents: detector.cohort_incidents_so_far(), tell }
     }
 
     /// Tells what is new.
     pub(super) fn look(&mut self, detector: &Detector, findings: &Findings) {
-        if detector.model() == self.model {
+        let (model, incidents) = (detector.model(), detector.cohort_incidents_so_far());
+        if (model, incidents) == (self.model, self.incidents) {
             return;
         }
-        self.model = detector.model();
-        let now = detector.fleet_health();
+        let told = std::mem::replace(&mut self.incidents, incidents);
+        self.model = model;
+        let now = FleetStatus::of(detector);
         measure(&now);
         let before = self.tell.send_replace(now.clone());
-        now.iter()
-            .zip(&before)
+        now.cohorts.iter().filter(|c| c.incident > told).for_each(|c| findings.raise(c.into()));
+        now.rows
+            .iter()
+            .zip(&before.rows)
             .filter_map(|(now, before)| change(now, before))
             .for_each(|f| findings.raise(f));
     }
 }
 
-fn measure(fleet: &[FleetHealth]) {
-    for health in fleet {
+fn measure(fleet: &FleetStatus) {
+    let open = fleet.cohorts.iter().filter(|incident| incident.until.is_none());
+    gauge!(metric::COHORTS_OPEN).set(open.count() as f64);
+    for health in &fleet.rows {
         let group = health.group.as_str();
         let labels = [("group", group), ("grade", health.grade.as_str())];
         gauge!(metric::FLEET_ALARMS, &labels).set(health.alarms);
@@ -80,7 +104,7 @@ mod tests {
         let sink = Arc::new(Recorded::default());
         let findings = Findings::new(Arc::<Recorded>::clone(&sink));
         let mut scorer = Scorer::new(Detector::new(DetectorConfig::default(), &[]));
-        let (tell, told) = watch::channel(Vec::new());
+        let (tell, told) = watch::channel(FleetStatus::default());
         let mut health = Health::new(scorer.detector(), tell);
         let start = Timestamp::from_millis(1_740_000_000_000);
         let mut call = |n: u32, ts, agent: u32, endpoint: &str| {
@@ -95,8 +119,8 @@ mod tests {
                 call(n, start + Duration::from_mins(10) * n + within, agent, &endpoint);
             }
         }
-        let step_up = |told: &watch::Receiver<Vec<FleetHealth>>| {
-            told.borrow().iter().find(|health| health.grade == Grade::StepUp).cloned().unwrap()
+        let step_up = |told: &watch::Receiver<FleetStatus>| {
+            told.borrow().rows.iter().find(|health| health.grade == Grade::StepUp).cloned().unwrap()
         };
         assert!(step_up(&told).exceeded_since.is_some(), "{:?}", step_up(&told));
         call(1_000, start + Duration::from_hours(24 * 200), 7, "usual");

@@ -91,6 +91,7 @@ impl From<Said> for Verdict {
             attestation: old.attestation,
             model: old.model,
             rule: None,
+            cohort: None,
         }
     }
 }

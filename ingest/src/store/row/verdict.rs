@@ -62,6 +62,14 @@ pub struct VerdictRow<'a> {
     rule_limit: u64,
     rule_window_ms: u64,
     rule_since: Timestamp,
+    cohort: u32,
+    cohort_pattern: &'static str,
+    cohort_since: Timestamp,
+    cohort_agents: u32,
+    cohort_exposed: u32,
+    cohort_factor: f32,
+    cohort_own_microbits: MicroBits,
+    cohort_is_beyond: bool,
 }
 
 impl<'a> From<&'a VerdictRecord> for VerdictRow<'a> {
@@ -106,6 +114,14 @@ impl<'a> From<&'a VerdictRecord> for VerdictRow<'a> {
             rule_limit: verdict.rule.map_or(0, |rule| rule.limit),
             rule_window_ms: verdict.rule.map_or(0, |rule| rule.window_ms),
             rule_since: verdict.rule.map_or(verdict.ts, |rule| rule.since),
+            cohort: verdict.cohort.map_or(0, |cohort| cohort.incident),
+            cohort_pattern: verdict.cohort.map_or("", |cohort| cohort.pattern.as_str()),
+            cohort_since: verdict.cohort.map_or(verdict.ts, |cohort| cohort.since),
+            cohort_agents: verdict.cohort.map_or(0, |cohort| cohort.agents),
+            cohort_exposed: verdict.cohort.map_or(0, |cohort| cohort.exposed),
+            cohort_factor: verdict.cohort.map_or(0.0, |cohort| cohort.factor),
+            cohort_own_microbits: verdict.cohort.map_or(MicroBits::ZERO, |cohort| cohort.own),
+            cohort_is_beyond: verdict.cohort.is_some_and(|cohort| cohort.is_beyond),
         }
     }
 }

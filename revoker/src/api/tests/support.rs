@@ -121,6 +121,7 @@ fn record(line: Line, level: MicroBits, ts: Timestamp) -> VerdictRecord {
         attestation: EffectiveAttestation::new(Attestation::Token, Attestation::Token),
         model: 0,
         rule: None,
+        cohort: None,
     };
     VerdictRecord::new(&call(line), verdict)
 }

@@ -83,6 +83,7 @@ fn record() -> VerdictRecord {
             attestation: EffectiveAttestation::new(Attestation::Token, Attestation::Token),
             model: 0,
             rule: None,
+            cohort: None,
         },
     }
 }

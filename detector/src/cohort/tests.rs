@@ -1,0 +1,151 @@
+use super::*;
+use crate::random::Random;
+use crate::{Budgets, History};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// A score whose volume is so high.
+fn score(bits: f64, pattern: Pattern) -> Score {
+    let part = |signal, level: f64, pattern| Part {
+        signal,
+        bits: MicroBits::ZERO,
+        added: MicroBits::ZERO,
+        level: MicroBits::from_bits(level),
+        pattern,
+        observed: 5.0,
+        expected: 1.0,
+        low: 0.5,
+        high: 2.0,
+        since: Timestamp::default(),
+        window_ms: 60_000,
+        history: History::default(),
+        quiet_at: 1.0,
+    };
+    let parts = [
+        part(Signal::Volume, bits, pattern),
+        part(Signal::Timing, -3.0, Pattern::AsUsual),
+        part(Signal::Endpoint, -4.0, Pattern::AsUsual),
+    ];
+    let (level, added, price) = (MicroBits::from_bits(bits), MicroBits::ZERO, MicroBits::ZERO);
+    Score { level, added, parts: parts.into_iter().collect(), families: 1, winner: 0, price }
+}
+
+/// A week old, or not.
+fn presence(settled: bool) -> Presence {
+    let mut presence = Presence::default();
+    let mut memory = crate::memory::Memory::default();
+    for day in 0..30 {
+        memory.tick(Timestamp::from_millis(0) + HOUR * (if settled { 24 * day } else { 0 }));
+        memory.see(&mut presence, Timestamp::from_millis(0));
+    }
+    assert_eq!(presence.is_settled(), settled);
+    presence
+}
+
+struct Group {
+    cohorts: Cohorts,
+    kin: Vec<Kin>,
+    presence: Presence,
+    now: Timestamp,
+}
+
+impl Group {
+    fn new(agents: usize, settled: bool) -> Self {
+        let now = Timestamp::from_millis(1_740_000_000_000);
+        let (cohorts, kin) = (Cohorts::default(), vec![Kin::default(); agents]);
+        Self { cohorts, kin, presence: presence(settled), now }
+    }
+
+    /// So long passes; all call.
+    fn pass(&mut self, long: Duration) {
+        self.now = self.now + long;
+        self.cohorts.tick(self.now);
+        for kin in &mut self.kin {
+            self.cohorts.see(kin, &self.presence);
+        }
+    }
+
+    fn deviate(&mut self, agent: usize, pattern: Pattern) -> Option<Cohort> {
+        let name = format!("agent-{agent}");
+        let who = Speaker::new(&self.presence, None, &name, 1.0);
+        self.cohorts.hear(&mut self.kin[agent], &who, &score(5.0, pattern), Budgets::default().watch())
+    }
+}
+
+/// Each agent begins to deviate once in seven days, which is what the watch budget allows, at any time.
+#[test]
+fn chance_makes_less_than_one_in_a_hundred_fleet_years() {
+    let mut incidents = 0;
+    for (fleet, agents) in [5, 8, 13, 24].into_iter().enumerate() {
+        let mut dice = Random::new(fleet as u64);
+        let mut group = Group::new(agents, true);
+        let per_slot = agents as f64 * SLOT.as_secs_f64() / (7.0 * 86_400.0);
+        let mut due = dice.exponential();
+        for _ in 0..25 * 365 * 24 * WINDOW {
+            group.pass(SLOT);
+            due -= per_slot;
+            while due <= 0.0 {
+                group.deviate((dice.unit() * agents as f64) as usize, Pattern::MoreCalls);
+                due += dice.exponential();
+            }
+        }
+        incidents += group.cohorts.incidents;
+    }
+    assert!(incidents <= 1, "{incidents} in 100 fleet-years");
+}
+
+#[test]
+fn it_takes_five_of_a_fifth_that_do_the_same_in_one_hour() {
+    let incidents = |of: usize, do_it: usize, apart: Duration, pattern: fn(usize) -> Pattern| {
+        let mut group = Group::new(of, true);
+        group.pass(HOUR);
+        for agent in 0..do_it {
+            group.pass(apart);
+            group.deviate(agent, pattern(agent));
+        }
+        group.cohorts.incidents
+    };
+    let minute = Duration::from_mins(1);
+    let more = |_| Pattern::MoreCalls;
+    assert_eq!(incidents(5, 5, minute, more), 1);
+    assert_eq!(incidents(5, 4, minute, more), 0);
+    assert_eq!(incidents(100, 20, minute, more), 1);
+    assert_eq!(incidents(100, 19, minute, more), 0);
+    assert_eq!(incidents(20, 20, HOUR, more), 0);
+    let both_ways = |agent| [Pattern::MoreCalls, Pattern::FewerCalls][agent % 2];
+    assert_eq!(incidents(40, 14, minute, both_ways), 0);
+}
+
+#[test]
+fn newcomers_and_one_agent_again_and_again_count_for_nothing() {
+    let mut group = Group::new(5_000, false);
+    let size = |group: &Group| postcard::to_stdvec(&group.cohorts).unwrap().len();
+    let before = size(&group);
+    for agent in 0..5_000 {
+        assert_eq!(group.deviate(agent, Pattern::MoreCalls), None);
+    }
+    assert_eq!((group.cohorts.incidents, size(&group)), (0, before));
+
+    let mut group = Group::new(8, true);
+    for _ in 0..500 {
+        group.pass(SLOT);
+        assert_eq!(group.deviate(0, Pattern::MoreCalls), None);
+    }
+    assert_eq!(group.cohorts.incidents, 0);
+}
+
+#[test]
+fn however_many_do_it_memory_is_bounded_and_the_count_exact() {
+    let mut group = Group::new(20_000, true);
+    group.pass(HOUR);
+    for round in 0..40 {
+        group.pass(HOUR * 25);
+        for agent in 0..20_000 {
+            group.deviate(agent, [Pattern::MoreCalls, Pattern::FewerCalls][round % 2]);
+        }
+    }
+    let told: Vec<_> = group.cohorts.incidents().collect();
+    assert!(told.len() <= TOLD_MAX + KINDS && group.cohorts.incidents == 40, "{}", told.len());
+    assert!(told.iter().all(|incident| incident.agents == 20_000 && incident.members.len() == NAMED_MAX));
+    assert!(postcard::to_stdvec(&group.cohorts).unwrap().len() < 32_768);
+}
