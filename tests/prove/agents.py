@@ -7,13 +7,13 @@ nothing here can be put at a chance of 1 % without labels: the shares of benign 
 a goal. `close_score` is still `score`, so it is not graded. A replay has no count of workers to vary.
 """
 
+import gzip
 import os
 import random
 import re
 import shutil
 import subprocess
 import sys
-import zlib
 from collections import defaultdict
 from datetime import datetime
 
@@ -64,7 +64,7 @@ def tau(rows):
 
 def shared_work(rows, once):
     """The same calls again, in pieces, and from a pipe: which of the files differ by a byte."""
-    whole = b"".join(zlib.decompress(open(path, "rb").read(), 31) for path in (TRAIN, TEST))
+    whole = b"".join(gzip.open(path).read() for path in (TRAIN, TEST))
     lines = whole.splitlines(keepends=True)
     pieces = f"{OUT}/pieces"
     os.makedirs(pieces)
