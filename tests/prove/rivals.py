@@ -29,18 +29,22 @@ def own_frequency(history):
 
 
 def markov(history):
-    """First-order chain of the agent's own with five calls' worth of everybody's behind it, add-half."""
-    own, fleet, half = defaultdict(Counter), defaultdict(Counter), 0.5 * kinds(history)
+    """First-order chain of the agent's own with thirty calls' worth of its world's behind it, add-tenth.
+
+    The kindest of about 20 variants by these very labels; and it is told of which world an agent is, which Tocsin is not.
+    """
+    own, world, tenth = defaultdict(Counter), defaultdict(Counter), 0.1 * kinds(history)
+    world_of = lambda call: call["agent_id"].split("/")[0]
     steps = lambda session: zip([None, *(call["endpoint"] for call in session)], session)
     for session in history:
         for before, call in steps(session):
             own[call["agent_id"], before][call["endpoint"]] += 1
-            fleet[before][call["endpoint"]] += 1
+            world[world_of(call), before][call["endpoint"]] += 1
 
     def odd(before, call):
-        mine, behind = own[call["agent_id"], before], fleet[before]
-        prior = (behind[call["endpoint"]] + 0.5) / (behind.total() + half)
-        return -log2((mine[call["endpoint"]] + 5 * prior) / (mine.total() + 5))
+        mine, behind = own[call["agent_id"], before], world[world_of(call), before]
+        prior = (behind[call["endpoint"]] + 0.1) / (behind.total() + tenth)
+        return -log2((mine[call["endpoint"]] + 30 * prior) / (mine.total() + 30))
 
     return lambda session: [odd(before, call) for before, call in steps(session)]
 
