@@ -27,7 +27,7 @@ def replay(inputs, out, stdin=None):
     """Scores the inputs in their order, as a user would; answers with the folder of results."""
     shell = {k: v for k, v in os.environ.items() if not k.startswith("TOCSIN_")}
     command = [TOCSIN, "replay", "--json", "--out", out, *inputs]
-    done = subprocess.run(command, input=stdin, env=shell, check=True, capture_output=True)
+    done = subprocess.run(command, input=stdin, env=shell, check=True, stdout=subprocess.PIPE)
     report = json.loads(done.stdout)
     if report["rejects"] or report["duplicates"]:
         raise SystemExit(f"{inputs}: {report['rejects']} records rejected, {report['duplicates']} duplicates")
