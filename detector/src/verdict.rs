@@ -132,16 +132,18 @@ impl Pattern {
         }
     }
 
-    /// What is new about a caller; none where the pattern is another.
-    fn news(self) -> Option<&'static str> {
+    /// What is new about a caller, as a thing and as it was met; none where the pattern is another.
+    fn news(self) -> Option<(&'static str, &'static str)> {
         Some(match self {
-            Self::NewNetwork => "an address",
-            Self::NewUserAgent => "a client",
-            Self::NewModel => "a model",
-            Self::NewDelegator => "a delegator",
-            Self::NewScope => "a scope",
-            Self::NewResource => "a resource",
-            Self::NewCredential => "a kind of credential",
+            Self::NewNetwork => ("an address", "called from an address it is not known to call from"),
+            Self::NewUserAgent => ("a client", "called with a client it is not known to use"),
+            Self::NewModel => ("a model", "decided by a model that is not known to decide for it"),
+            Self::NewDelegator => ("a delegator", "called on behalf of somebody it is not known to act for"),
+            Self::NewScope => ("a scope", "called with a scope that its tokens are not known to have"),
+            Self::NewResource => ("a resource", "acted upon what it is not known to touch"),
+            Self::NewCredential => {
+                ("a credential", "called with a kind of credential it is not known to use")
+            }
             _ => return None,
         })
     }
@@ -224,25 +226,25 @@ impl Part {
         if let Some(what) = self.pattern.of_calls() {
             return format!("{observed} {what} where {expected} would be usual");
         }
-        let Some(what) = self.pattern.news() else {
+        let Some((_, met)) = self.pattern.news() else {
             return "nothing new about who calls from where".to_owned();
         };
         let peers = match self.observed {
-            n if n < 0.5 => "no agent of the fleet is known by it".to_owned(),
-            n => format!("{} of the fleet's agents are known by it", number(n)),
+            n if n < 0.5 => "nor is any agent of the fleet".to_owned(),
+            n => format!("{} of the fleet's agents are", number(n)),
         };
         let had = match self.high {
-            n if n < 0.5 => "the first since it is known".to_owned(),
-            n => format!("it had {} such news before", number(n)),
+            n if n < 1.5 => "its first such news".to_owned(),
+            n => format!("such news number {}", number(n)),
         };
-        format!("{what} that is new for it; {peers}; {had}")
+        format!("{met}; {peers}; {had}")
     }
 
     /// The smallest change that would have kept context quiet, in words.
     pub fn quiet_context(&self) -> String {
         match (self.pattern.of_calls(), self.pattern.news()) {
             (Some(what), _) => format!("about {} {what}", number(self.quiet_at)),
-            (_, Some(what)) => format!("{what} it is known by"),
+            (_, Some((what, _))) => format!("{what} it is known by"),
             _ => "anything it is known by".to_owned(),
         }
     }

@@ -21,7 +21,7 @@ fn asked() -> Timestamp {
 }
 
 /// A part of each signal, as if every one told its story.
-fn parts() -> [Part; 4] {
+fn parts() -> [Part; 6] {
     let history = |n, own, peers, prior| History { n, own, peers, prior };
     let part = |signal, pattern, bits, (observed, expected, quiet_at), window_ms, history| Part {
         signal,
@@ -51,7 +51,16 @@ fn parts() -> [Part; 4] {
             0,
             history(18_204, 640, 300, 60),
         ),
-        part(Signal::LookElsewhere, Pattern::AsUsual, -6.25, (19.0, 0.0, 19.0), 0, History::default()),
+        part(
+            Signal::Context,
+            Pattern::NewNetwork,
+            2.0,
+            (0.0, 0.000_8, 0.000_8),
+            60_000,
+            history(960, 999, 1, 0),
+        ),
+        part(Signal::Context, Pattern::Denied, 1.5, (14.0, 0.3, 0.3), 60_000, history(2_100, 990, 10, 0)),
+        part(Signal::LookElsewhere, Pattern::AsUsual, -9.75, (19.0, 0.0, 19.0), 0, History::default()),
     ]
 }
 
