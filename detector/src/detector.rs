@@ -144,15 +144,8 @@ impl Detector {
             p.timing.resume(ts, timing_ctx)
         };
         p.endpoints.follow(&published.routes);
-        let calls_per_day = p.timing.calls_per_day();
-        let endpoint = p.endpoints.score(
-            ts,
-            name,
-            &published.endpoints,
-            &p.declared.endpoints,
-            calls_per_day,
-            published.has_peers(),
-        );
+        let endpoint_ctx = p.declared.endpoint(published, thresholds, &p.timing);
+        let endpoint = p.endpoints.score(ts, name, endpoint_ctx, &mut tally.endpoint_tail);
         let session = sessions.call((p.key, session), (call, name), p.session_ctx(published, thresholds));
         let context_ctx = p.context_ctx(published, thresholds);
         let context = p.circumstances.call(ts, call, context_ctx, &mut tally.context);
@@ -265,7 +258,8 @@ impl Detector {
             let p = &mut profiles[i];
             p.volume.accept(p.declared.volume(published, thresholds), &mut tally.volume);
             p.timing.accept(Declared::timing(published, thresholds, &p.volume));
-            p.endpoints.accept();
+            let endpoint_ctx = p.declared.endpoint(published, thresholds, &p.timing);
+            p.endpoints.accept(p.last, endpoint_ctx, &mut tally.endpoint_tail);
             p.circumstances.accept();
             sessions.accept(p.key, &mut tally.sessions);
             p.rules.accept();

@@ -48,6 +48,7 @@ pub(crate) struct Published {
     pub(crate) endpoints: EndpointModel,
     pub(crate) sessions: SessionModel,
     pub(crate) session_tail: PeerTail,
+    pub(crate) endpoint_tail: PeerTail,
     pub(crate) context: ContextModel,
     pub(crate) widening: Widening,
     pub(crate) routes: Routes,
@@ -66,6 +67,8 @@ pub(crate) struct Tally {
     pub(crate) volume: VolumeTally,
     pub(crate) timing: TimingPrior,
     pub(crate) sessions: SessionTally,
+    /// How high agents' evidence of foreign calls rose.
+    pub(crate) endpoint_tail: PeerTail,
     pub(crate) context: ContextTally,
     /// First sights since the last publication.
     sights: Vec<u64>,
@@ -130,6 +133,7 @@ impl Fleet {
         published.widening = monitor.close(watermark, thresholds);
         tally.sessions.publish(&mut published.sessions, &published.routes);
         published.session_tail = tally.sessions.tail;
+        published.endpoint_tail = tally.endpoint_tail;
         tally.context.publish(&mut published.context);
         for endpoint in tally.sights.drain(..) {
             published.endpoints.add(endpoint);

@@ -17,7 +17,7 @@ use crate::signal::context::Circumstances;
 use crate::signal::endpoint::Endpoints;
 use crate::signal::timing::Timing;
 use crate::signal::volume::Volume;
-use crate::signal::{context, session, timing, volume};
+use crate::signal::{context, endpoint, session, timing, volume};
 use crate::silence::{self, Said};
 use crate::{DetectorConfig, Manifest, Part, Pattern, Signal, Timestamp};
 
@@ -145,6 +145,23 @@ impl Declared {
             widening: fleet.widening.of(combine::VOLUME),
             declared_per_hour: self.calls_per_hour,
             alarm: thresholds.volume,
+        }
+    }
+
+    /// What this agent's endpoints are read against.
+    pub(crate) fn endpoint<'a>(
+        &'a self,
+        fleet: &'a Published,
+        thresholds: &Thresholds,
+        timing: &Timing,
+    ) -> endpoint::Context<'a> {
+        endpoint::Context {
+            model: &fleet.endpoints,
+            tail: &fleet.endpoint_tail,
+            declared: &self.endpoints,
+            calls_per_day: timing.calls_per_day(),
+            has_peers: fleet.has_peers(),
+            alarm: thresholds.session,
         }
     }
 

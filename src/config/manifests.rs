@@ -111,7 +111,10 @@ mod tests {
         let whole = blocks.iter().find(|block| block.contains("[[manifests]]")).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("tocsin.toml");
-        std::fs::write(&file, whole).unwrap();
+        // What it names relative to where an operator stands lies here.
+        let templates = dir.path().join("orders.yaml");
+        std::fs::write(&templates, "- GET /orders/{id}\n").unwrap();
+        std::fs::write(&file, whole.replace("orders.yaml", templates.to_str().unwrap())).unwrap();
         let config = crate::config::Config::load(Some(&file)).unwrap_or_else(|e| panic!("{e:?}"));
         assert_eq!(config.manifests.len(), 1);
     }

@@ -5,6 +5,8 @@
 //! up in a CUSUM: single odd calls of a busy agent are forgiven, several in a row are not. By Lorden (1971) a CUSUM of
 //! likelihood ratios crosses h bits on normal calls at most once in 2^h calls, which is what turns it into a recurrence.
 
+use std::f64::consts::LN_2;
+
 use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
@@ -12,10 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::session::{self, SessionModel};
 use super::tail::{Group, PeerTail, Rule, Tail};
-use super::{Evidence, Story, Strength, history};
+use super::{Alarm, Evidence, Story, Strength, history};
 use crate::Timestamp;
 use crate::route::{Renamed, Routes};
-use crate::stored::in_order;
+use crate::stored::{Half, in_order};
 use crate::verdict::Pattern;
 
 /// Endpoints an agent's past remembers; the least used makes room (endpoint study §7: 32 slots).
@@ -32,6 +34,9 @@ const HALF_LIFE_DAYS: f64 = 0.5;
 const SUSPECT_WEIGHT: f32 = 0.1;
 /// Excursions of one agent's sessions that its peers learn from: none teaches them more.
 const TEACHES_EXCURSIONS_MAX: f64 = 20.0;
+/// Where an excursion of the CUSUM begins, nats, as for volume; and within what time its tail settles.
+const FOREIGN: Group = Group { threshold: 2.0, never_days: 0.0, groups: 1.0 };
+const SETTLES_DAYS: f64 = 14.0;
 /// Endpoints of the whole fleet that are told apart; past it a newcomer counts as never seen.
 const FLEET_ENDPOINTS_MAX: usize = 65_536;
 
@@ -102,6 +107,22 @@ pub(crate) struct Endpoints {
     /// How many of those that ended calibrate though they were unusual.
     odd: u32,
     unfitting: Tail<f32>,
+    /// How high its CUSUM rose when nothing was wrong.
+    foreign: Tail<Half>,
+}
+
+/// What a call is read against.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) model: &'a EndpointModel,
+    /// How high peers' CUSUMs rose.
+    pub(crate) tail: &'a PeerTail,
+    /// Endpoints that the agent's manifest declares.
+    pub(crate) declared: &'a [u64],
+    pub(crate) calls_per_day: f64,
+    pub(crate) has_peers: bool,
+    /// Where a person is asked.
+    pub(crate) alarm: Alarm,
 }
 
 impl Endpoints {
@@ -119,6 +140,7 @@ impl Endpoints {
             odd: 0,
             session: 0,
             unfitting: Tail::default(),
+            foreign: Tail::default(),
         }
     }
 
@@ -173,27 +195,29 @@ impl Endpoints {
         self.sum * 0.5_f64.powf(ts.since(self.last).as_secs_f64() / 86_400.0 / HALF_LIFE_DAYS)
     }
 
-    /// Scores one call before it is learned.
+    /// Scores one call before it is learned. Its peers learn from `tail` how high its sum rises while nothing is wrong.
     pub(crate) fn score(
         &mut self,
         ts: Timestamp,
         endpoint: u64,
-        model: &EndpointModel,
-        declared: &[u64],
-        calls_per_day: f64,
-        has_peers: bool,
+        ctx: Context<'_>,
+        tail: &mut PeerTail,
     ) -> Evidence {
-        let share = self.predict(endpoint, model, declared);
+        let share = self.predict(endpoint, ctx.model, ctx.declared);
         let before = self.faded(ts);
         if before <= 0.0 {
             self.since = ts;
         }
-        self.sum = (before + (self.intruder(model) / share).log2()).max(0.0);
+        let strength_before = self.strength(before, ts, ctx);
+        self.sum = (before + libm::log2(self.intruder(ctx.model) / share)).max(0.0);
         self.last = self.last.max(ts);
-        let strength = |bits| Self::strength(bits, calls_per_day);
+        self.foreign.raise(self.sum * LN_2, FOREIGN);
+        if self.foreign.ends(self.sum * LN_2, FOREIGN) {
+            self.end_excursion(ts, ctx, tail);
+        }
         Evidence {
-            before: strength(before),
-            now: strength(self.sum),
+            before: strength_before,
+            now: self.strength(self.sum, ts, ctx),
             story: Story {
                 pattern: if self.sum > 0.0 { Pattern::Foreign } else { Pattern::AsUsual },
                 observed: 1.0,
@@ -202,9 +226,23 @@ impl Endpoints {
                 high: 1.0,
                 window_ms: ts.since(self.since).as_millis() as u64,
                 since: self.since,
-                history: history(self.calls, self.calls / (self.calls + STRENGTH), has_peers),
+                history: history(self.calls, self.calls / (self.calls + STRENGTH), ctx.has_peers),
             },
         }
+    }
+
+    fn end_excursion(&mut self, ts: Timestamp, ctx: Context<'_>, tail: &mut PeerTail) {
+        let alarm = self.foreign_rule(ts, ctx).evidence_once_in(ctx.alarm.days);
+        let excess = self.foreign.end(FOREIGN, alarm);
+        if self.foreign.excursions() <= TEACHES_EXCURSIONS_MAX {
+            tail.learn(excess);
+        }
+    }
+
+    fn foreign_rule(&self, ts: Timestamp, ctx: Context<'_>) -> Rule {
+        let days = ts.since(self.born).as_secs_f64() / 86_400.0;
+        let group = Group { never_days: libm::exp(FOREIGN.threshold) / ctx.calls_per_day, ..FOREIGN };
+        self.foreign.rule(group, days, libm::exp(-days / SETTLES_DAYS), ctx.tail)
     }
 
     /// How evidence of a session of this agent translates at `ts`, among such peers.
@@ -262,15 +300,24 @@ impl Endpoints {
         self.session
     }
 
-    /// How often a day the CUSUM of an agent that makes so many calls stands so high.
-    fn strength(bits: f64, calls_per_day: f64) -> Strength {
-        if bits > 0.0 { Strength::new(bits, calls_per_day) } else { Strength::CALM }
+    /// How often a day the CUSUM of an agent that makes so many calls stands so high: by Lorden's bound, and no more seldom than
+    /// its own excursions say. The bound takes calls for independent, and those of a task are not.
+    fn strength(&self, bits: f64, ts: Timestamp, ctx: Context<'_>) -> Strength {
+        if bits <= 0.0 {
+            return Strength::CALM;
+        }
+        let bound = Strength::new(bits, ctx.calls_per_day);
+        if bits * LN_2 <= FOREIGN.threshold {
+            return bound;
+        }
+        let seen = self.foreign_rule(ts, ctx).strength(bits * LN_2);
+        if seen.level() < bound.level() { seen } else { bound }
     }
 
     /// The evidence that is left at `ts`, without another call.
-    pub(crate) fn stand(&self, ts: Timestamp, calls_per_day: f64, has_peers: bool) -> Evidence {
+    pub(crate) fn stand(&self, ts: Timestamp, ctx: Context<'_>) -> Evidence {
         let bits = self.faded(ts);
-        let now = Self::strength(bits, calls_per_day);
+        let now = self.strength(bits, ts, ctx);
         let since = if bits > 0.0 { self.since } else { ts };
         Evidence {
             before: now,
@@ -283,7 +330,7 @@ impl Endpoints {
                 high: 1.0,
                 window_ms: ts.since(since).as_millis() as u64,
                 since,
-                history: history(self.calls, self.calls / (self.calls + STRENGTH), has_peers),
+                history: history(self.calls, self.calls / (self.calls + STRENGTH), ctx.has_peers),
             },
         }
     }
@@ -310,7 +357,10 @@ impl Endpoints {
     }
 
     /// A person ruled the present evidence benign: it is dropped, and what was learned under suspicion counts in full.
-    pub(crate) fn accept(&mut self) {
+    pub(crate) fn accept(&mut self, ts: Timestamp, ctx: Context<'_>, tail: &mut PeerTail) {
+        if self.foreign.is_out() {
+            self.end_excursion(ts, ctx, tail);
+        }
         self.sum = 0.0;
         for slot in &mut self.slots {
             slot.calls = slot.calls.max(1.0);
@@ -323,6 +373,12 @@ mod tests {
     use super::*;
     use crate::hash::hash64;
 
+    fn ctx<'a>(model: &'a EndpointModel, declared: &'a [u64]) -> Context<'a> {
+        const NOBODY: &PeerTail = &PeerTail::NONE;
+        let alarm = Alarm::once_in(450.0);
+        Context { model, tail: NOBODY, declared, calls_per_day: 288.0, has_peers: true, alarm }
+    }
+
     fn settled(endpoints: &[&str], calls: usize) -> (Endpoints, EndpointModel, Timestamp) {
         let mut ts = Timestamp::from_millis(1_740_000_000_000);
         let (mut agent, mut model) = (Endpoints::new(ts), EndpointModel::default());
@@ -334,7 +390,7 @@ mod tests {
         for i in 0..calls {
             ts = ts + std::time::Duration::from_mins(5);
             let e = endpoints[i % endpoints.len()];
-            agent.score(ts, hash64(&[e]), &model, &[], 288.0, true);
+            agent.score(ts, hash64(&[e]), ctx(&model, &[]), &mut PeerTail::default());
             agent.learn(hash64(&[e]), false);
         }
         (agent, model, ts)
@@ -362,13 +418,37 @@ mod tests {
     #[test]
     fn habits_are_quiet_and_foreign_calls_add_up() {
         let (mut agent, model, ts) = settled(&["list", "read"], 400);
+        let mut peers = PeerTail::default();
         assert!(agent.sum < 1.0, "{}", agent.sum);
-        let first = agent.score(ts, hash64(&["send"]), &model, &[], 288.0, true);
+        let first = agent.score(ts, hash64(&["send"]), ctx(&model, &[]), &mut peers).now.level();
+        let sum = agent.sum;
         agent.learn(hash64(&["send"]), true);
-        let second = agent.score(ts, hash64(&["grant"]), &model, &[], 288.0, true);
-        assert!(first.now.bits > 3.0 && second.now.bits > first.now.bits + 3.0, "{first:?} {second:?}");
-        agent.accept();
-        assert!(agent.score(ts, hash64(&["send"]), &model, &[], 288.0, true).now.bits < first.now.bits);
+        let second = agent.score(ts, hash64(&["grant"]), ctx(&model, &[]), &mut peers).now.level();
+        assert!(sum > 3.0 && agent.sum > sum + 3.0 && second > first + 2.0, "{first} {second}");
+        agent.accept(ts, ctx(&model, &[]), &mut peers);
+        assert!(agent.score(ts, hash64(&["send"]), ctx(&model, &[]), &mut peers).now.level() < first);
+    }
+
+    #[test]
+    fn an_agent_that_has_often_turned_to_foreign_calls_is_believed_to_do_so() {
+        let level = |turns: usize| {
+            let (mut agent, model, mut ts) = settled(&["list", "read"], 400);
+            let mut peers = PeerTail::default();
+            for turn in 0..turns {
+                for e in ["write", "send", "delete"] {
+                    agent.score(ts, hash64(&[e, &turn.to_string()]), ctx(&model, &[]), &mut peers);
+                }
+                ts = ts + std::time::Duration::from_hours(48);
+                agent.score(ts, hash64(&["list"]), ctx(&model, &[]), &mut peers);
+            }
+            agent.born = ts - std::time::Duration::from_hours(24 * 60);
+            let said: Vec<f64> = ["grant", "pay", "drop"]
+                .map(|e| agent.score(ts, hash64(&[e]), ctx(&model, &[]), &mut peers).now.level())
+                .into();
+            said[2]
+        };
+        let (never, often) = (level(0), level(30));
+        assert!(never > often + 3.0, "{never} {often}");
     }
 
     #[test]
@@ -376,7 +456,9 @@ mod tests {
         let (_, model, ts) = settled(&["list"], 1);
         let mut agent = Endpoints::new(ts);
         let declared = [hash64(&["send"])];
-        assert!(agent.score(ts, hash64(&["send"]), &model, &declared, 288.0, true).now.bits < 1e-9);
-        assert!(agent.score(ts, hash64(&["grant"]), &model, &declared, 288.0, true).now.bits > 1.0);
+        agent.score(ts, hash64(&["send"]), ctx(&model, &declared), &mut PeerTail::default());
+        assert!(agent.sum < 1e-9, "{}", agent.sum);
+        agent.score(ts, hash64(&["grant"]), ctx(&model, &declared), &mut PeerTail::default());
+        assert!(agent.sum > 1.0, "{}", agent.sum);
     }
 }

@@ -55,6 +55,10 @@ pub(crate) struct PeerTail {
 }
 
 impl PeerTail {
+    /// Of nobody.
+    #[cfg(test)]
+    pub(crate) const NONE: Self = Self { excursions: 0.0, excess: 0.0, excess2: 0.0 };
+
     /// An excursion of some agent stood so far above the threshold.
     pub(crate) fn learn(&mut self, excess: f64) {
         self.excursions += 1.0;
