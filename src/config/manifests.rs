@@ -113,7 +113,7 @@ mod tests {
         let file = dir.path().join("tocsin.toml");
         // What it names relative to where an operator stands lies here.
         let templates = dir.path().join("orders.yaml");
-        std::fs::write(&templates, "- GET /orders/{id}\n").unwrap();
+        std::fs::write(&templates, "openapi: 3.1.0\npaths:\n  /orders/{id}:\n    get: {}\n").unwrap();
         std::fs::write(&file, whole.replace("orders.yaml", templates.to_str().unwrap())).unwrap();
         let config = crate::config::Config::load(Some(&file)).unwrap_or_else(|e| panic!("{e:?}"));
         assert_eq!(config.manifests.len(), 1);
