@@ -165,6 +165,7 @@ impl Profile {
         &'a self,
         fleet: &'a Published,
         thresholds: &Thresholds,
+        own_share: f64,
     ) -> session::Context<'a> {
         session::Context {
             model: &fleet.sessions,
@@ -173,7 +174,9 @@ impl Profile {
             declared: &self.declared.endpoints,
             rule: self.endpoints.session_rule(self.last, &fleet.session_tail),
             alarm: thresholds.session,
+            drift_days: thresholds.drift_days,
             endpoints: &self.endpoints,
+            own_share,
             is_established: self.presence.is_established(),
             has_peers: fleet.has_peers(),
         }
@@ -211,7 +214,7 @@ impl Profile {
                 let ctx = self.declared.volume(fleet, thresholds);
                 self.volume.quiet_at(volume, ts, allowed(combine::VOLUME), ctx)
             }
-            Signal::Endpoint if part.pattern != Pattern::Unfitting => {
+            Signal::Endpoint if matches!(part.pattern, Pattern::Foreign | Pattern::AsUsual) => {
                 let bits = allowed(combine::ENDPOINT) + libm::log2(self.timing.calls_per_day());
                 self.endpoints.quiet_share(endpoint_bits, bits, &fleet.endpoints)
             }
@@ -259,5 +262,15 @@ impl Profile {
             issuer: issuer.map(Into::into),
             agent_id: agent_id.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_keeps_to_its_size() {
+        assert!(size_of::<Profile>() <= 3_584, "{} bytes", size_of::<Profile>());
     }
 }
