@@ -19,6 +19,7 @@ mod prove;
 mod recording;
 mod report;
 mod series;
+mod sessions;
 mod source;
 mod table;
 mod timing;
@@ -99,6 +100,8 @@ enum Part {
     Young,
     /// Who calls from where: false alarms, and thefts of credentials.
     Context,
+    /// Sessions that are odd one after the other: order, role, repetition.
+    Sessions,
     /// False revocations; needs --revokes-years.
     Revokes,
 }

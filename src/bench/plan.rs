@@ -14,6 +14,7 @@ use super::pace::Pace;
 use super::progress::Progress;
 use super::report::{FleetReport, Report, RevokesOf, RevokesReport, SeriesReport, agent_years, agents_for};
 use super::series::{self, Series};
+use super::sessions::{self, SessionsReport};
 use super::source::{STUDY_RATES, Source};
 use super::timing::{self, TimingReport};
 use super::young::{self, YoungReport};
@@ -36,6 +37,7 @@ enum Job {
     Timing(Pace),
     Young,
     Context,
+    Sessions,
     Revokes(Fleet),
 }
 
@@ -45,6 +47,7 @@ enum Done {
     Timing(TimingReport),
     Young(Vec<YoungReport>),
     Context(ContextReport),
+    Sessions(Option<SessionsReport>),
     Revokes(RevokesOf),
 }
 
@@ -94,6 +97,9 @@ fn jobs(args: &DetectionArgs) -> Vec<Job> {
     if wanted(Part::Context) {
         jobs.push(Job::Context);
     }
+    if wanted(Part::Sessions) {
+        jobs.push(Job::Sessions);
+    }
     if wanted(Part::Revokes) && args.revokes_years.is_some() {
         jobs.extend(Fleet::quiet().filter(chosen).map(Job::Revokes));
     }
@@ -109,6 +115,7 @@ fn collect(args: &DetectionArgs, done: impl Iterator<Item = Done>) -> Report {
         timing: Vec::new(),
         young: Vec::new(),
         context: None,
+        sessions: None,
         revokes: None,
     };
     let mut revokes = Vec::new();
@@ -119,6 +126,7 @@ fn collect(args: &DetectionArgs, done: impl Iterator<Item = Done>) -> Report {
             Done::Timing(t) => report.timing.push(t),
             Done::Young(y) => report.young = y,
             Done::Context(c) => report.context = Some(c),
+            Done::Sessions(s) => report.sessions = s,
             Done::Revokes(r) => revokes.push(r),
         }
     }
@@ -138,6 +146,7 @@ impl Job {
             Self::Timing(pace) => pace.name().to_owned(),
             Self::Young => "young agents".to_owned(),
             Self::Context => "context".to_owned(),
+            Self::Sessions => "sessions".to_owned(),
             Self::Revokes(fleet) => format!("revokes on {}", fleet.name()),
         }
     }
@@ -145,7 +154,9 @@ impl Job {
     /// Steps of progress: days of a fleet, agents of a kind of timing.
     fn days(self, args: &DetectionArgs) -> u64 {
         match self {
-            Self::Fleet(_) | Self::Series(_) | Self::Context | Self::Revokes(_) => u64::from(args.days),
+            Self::Fleet(_) | Self::Series(_) | Self::Context | Self::Sessions | Self::Revokes(_) => {
+                u64::from(args.days)
+            }
             Self::Timing(_) => timing::AGENTS as u64,
             Self::Young => u64::from(young::DAYS),
         }
@@ -179,6 +190,7 @@ impl Job {
             Self::Timing(pace) => Done::Timing(timing::run(pace, args.seed, progress)),
             Self::Young => Done::Young(young::run(args.seed, ATTACKED.min(agents), progress)),
             Self::Context => Done::Context(context::run(args.seed, agents, args.days, progress)),
+            Self::Sessions => Done::Sessions(sessions::run(args.seed, args.days, progress)),
             Self::Revokes(fleet) => Done::Revokes(revokes(fleet, args, &settings, progress)?),
         })
     }

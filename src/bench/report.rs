@@ -11,6 +11,7 @@ use super::fleet::Fleet;
 use super::interval::{Estimate, poisson_upper};
 use super::recording::Rows;
 use super::series::Series;
+use super::sessions::SessionsReport;
 use super::timing::TimingReport;
 use super::young::YoungReport;
 
@@ -26,6 +27,7 @@ pub(crate) struct Report {
     pub(crate) timing: Vec<TimingReport>,
     pub(crate) young: Vec<YoungReport>,
     pub(crate) context: Option<ContextReport>,
+    pub(crate) sessions: Option<SessionsReport>,
     pub(crate) revokes: Option<RevokesReport>,
 }
 

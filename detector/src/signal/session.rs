@@ -146,10 +146,18 @@ struct Live {
     chance: f64,
     /// Its agent is of a kind that the model knows; else there is nothing to compare with, and all there is to learn.
     has_peers: bool,
-    is_established: bool,
+    standing: Standing,
     may_be_odd: bool,
-    is_drifting: bool,
     ruling: Ruling,
+}
+
+/// What an agent is to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Standing {
+    Newcomer,
+    Established,
+    /// Established, and about to become another.
+    Drifting,
 }
 
 /// What a person has to say of a session.
@@ -303,9 +311,8 @@ impl Sessions {
                 model,
                 chance: 1.0,
                 has_peers: ctx.endpoints.has_peers(ctx.model),
-                is_established: false,
+                standing: Standing::Newcomer,
                 may_be_odd: false,
-                is_drifting: false,
                 ruling: Ruling::None,
             };
             self.live.insert(key, live);
@@ -322,9 +329,12 @@ impl Sessions {
         let pair = live.open.call(ctx.model, endpoint, harm, ctx.declared, None);
         (live.last, live.seen) = (live.last.max(call.ts), seen);
         live.called = live.called.saturating_add(1);
-        live.is_established = ctx.is_established;
+        live.standing = match ctx.is_established {
+            false => Standing::Newcomer,
+            true if ctx.endpoints.is_drifting(ctx.drift_days) => Standing::Drifting,
+            true => Standing::Established,
+        };
         live.may_be_odd = ctx.endpoints.may_have_odd_sessions();
-        live.is_drifting = ctx.endpoints.is_drifting(ctx.drift_days);
         live.role = live.role.max(f64::from(harm) * -libm::log2(ctx.own_share));
         if live.open.statistics().iter().zip(held).any(|(now, held)| *now > held) {
             live.compare(ctx.model);
@@ -388,14 +398,14 @@ impl Sessions {
         let Some(mut live) = self.live.remove(&key) else { return };
         live.compare(model);
         let chances = live.chances(model);
-        let Live { open, chance, agent, is_established, may_be_odd, is_drifting, ruling, .. } = live;
+        let Live { open, chance, agent, standing, may_be_odd, ruling, .. } = live;
         let (calls, path) = (open.calls().into(), open.path().into());
         let session = Closed { calls, path, role: live.role as f32, chance, may_be_odd };
         self.spare.push(open);
         let ended = Ended::of(agent, live.began, chances);
         // Names cost nothing: once there is enough to compare with, whoever sends sessions of many new ones teaches nobody, and
         // takes nobody's place among those that do. Nor does whoever becomes another.
-        let may_teach = (is_established && !is_drifting) || model.compared() < COMPARES_FROM;
+        let may_teach = standing == Standing::Established || model.compared() < COMPARES_FROM;
         match ruling {
             Ruling::None if may_teach => self.learn(ended, session, chance, tally),
             Ruling::Benign => self.learn(ended, Closed { chance: 1.0, ..session }, chance, tally),
@@ -434,7 +444,8 @@ impl Live {
 
     /// By content, role and order, once there is enough to compare with.
     fn chances(&self, model: &SessionModel) -> Option<[f64; drift::ARMS]> {
-        let is_compared = self.has_peers && self.is_established && model.compared() >= COMPARES_FROM;
+        let is_compared =
+            self.has_peers && self.standing != Standing::Newcomer && model.compared() >= COMPARES_FROM;
         is_compared.then(|| [self.chance, model.role_chance(self.role), model.order_chance(self.open.path())])
     }
 

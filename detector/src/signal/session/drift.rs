@@ -122,15 +122,16 @@ impl Drift {
     /// Whether sessions teach nobody (study §6: from a quarter of what raises an alarm): one is raised every `alarm_days` at
     /// `per_day` sessions.
     pub(crate) fn is_under_way(&self, alarm_days: f64, per_day: f64) -> bool {
-        self.mean() >= (alarm_days * per_day * CAUTION / 4.0).max(RUN_FROM)
+        self.sessions > 0 && self.mean() >= alarm_days * per_day * CAUTION / 4.0
     }
 
     /// What it has to say of an agent of so many sessions a day; None while that is nothing.
     pub(crate) fn stand(&self, ts: Timestamp, per_day: f64) -> Option<Evidence> {
-        let bits = libm::log2(self.mean() / CAUTION);
-        if self.sessions == 0 || bits <= 0.0 {
+        let once_in = self.mean() / CAUTION;
+        if self.sessions == 0 || once_in <= 1.0 {
             return None;
         }
+        let bits = libm::log2(once_in);
         let now = Strength::new(bits, per_day);
         let longest =
             (1..ARMS).fold(0, |most, a| if self.arms[a].run > self.arms[most].run { a } else { most });
@@ -143,7 +144,7 @@ impl Drift {
                 observed: f64::from(self.sessions),
                 expected: 0.0,
                 low: 0.0,
-                high: self.mean() / CAUTION,
+                high: once_in,
                 window_ms: ts.since(self.since).as_millis() as u64,
                 since: self.since,
                 history: history(n, n / (n + PEERS), true),

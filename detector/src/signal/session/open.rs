@@ -70,7 +70,9 @@ impl Open {
                 self.call(model, routes.now(endpoint), harm, declared, None);
             }
         }
-        path.iter_mut().for_each(|endpoint| *endpoint = routes.now(*endpoint));
+        for endpoint in &mut path {
+            *endpoint = routes.now(*endpoint);
+        }
         self.path = path;
     }
 

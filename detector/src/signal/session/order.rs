@@ -166,7 +166,9 @@ mod tests {
 
     fn learned(paths: &[&[u64]]) -> Order {
         let mut order = Order::default();
-        paths.iter().for_each(|path| order.learn(path, 1.0));
+        for path in paths {
+            order.learn(path, 1.0);
+        }
         order
     }
 
@@ -193,7 +195,9 @@ mod tests {
     #[test]
     fn halved_often_enough_it_forgets() {
         let mut order = learned(&[&[1, 2][..]]);
-        (0..5).for_each(|_| order.halve());
+        for _ in 0..5 {
+            order.halve();
+        }
         assert_eq!(order, Order::default());
     }
 }
