@@ -16,6 +16,8 @@ use super::progress::Progress;
 /// One false alarm in so many sessions is accepted, and an oddity is looked for in so many.
 const SESSIONS_BETWEEN: f64 = 500.0;
 pub(crate) const LOOKED_FOR: usize = 40;
+/// One session in so many is odd.
+const EVERY: [usize; 2] = [1, 2];
 /// Watches and revocations are not looked at.
 const WATCH_DAYS: f64 = 7.0;
 const REVOKE_DAYS: f64 = 3_652.5;
@@ -80,11 +82,7 @@ pub(crate) fn run(seed: u64, days: u32, progress: &Progress) -> Option<SessionsR
     let (mut heard, mut normal) = ([0; VOICES], 0);
     let mut trials = vec![Vec::new(); Oddity::ALL.len() * EVERY.len()];
     let mut day = START;
-    loop {
-        let Some(agent) = (0..AGENTS).filter(|&a| lives[a].sessions < last).min_by_key(|&a| lives[a].next)
-        else {
-            break;
-        };
+    while let Some(agent) = next_of(&lives, last) {
         while day < lives[agent].next {
             day = day + std::time::Duration::from_hours(24);
             progress.day();
@@ -116,8 +114,12 @@ pub(crate) fn run(seed: u64, days: u32, progress: &Progress) -> Option<SessionsR
     })
 }
 
-/// One session in so many is odd.
-const EVERY: [usize; 2] = [1, 2];
+/// Whose turn it is, of those with fewer than `last` sessions.
+fn next_of(lives: &[Life], last: usize) -> Option<usize> {
+    (0..lives.len()).filter(|&a| lives[a].sessions < last).min_by_key(|&a| lives[a].next)
+}
+
+/// In which session each voice was first raised.
 type Trial = [Option<usize>; VOICES];
 
 impl Fleet {

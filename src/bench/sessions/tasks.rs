@@ -15,7 +15,7 @@ const TASKS: usize = 8;
 /// An agent does so many of its group's tasks.
 const OWN_TASKS: usize = 5;
 /// Endpoints of a group, and of a task.
-const ENDPOINTS: usize = 12;
+const ENDPOINTS: usize = 24;
 const LENGTHS: std::ops::RangeInclusive<usize> = 3..=6;
 /// Sessions before anything is looked at.
 pub(super) const HISTORY: usize = 60;
@@ -42,7 +42,7 @@ pub(crate) enum Oddity {
     OtherTask,
     /// Calls in the reverse order.
     Reversed,
-    /// Is a task that peers do and this agent never did.
+    /// Is a task that peers do and this agent never did, with a call that it never made.
     Role,
     /// Makes one call eight times.
     Repeated,
@@ -117,7 +117,6 @@ impl Life {
     pub(super) fn session(&mut self, oddity: Option<Oddity>) -> Vec<Call<'static>> {
         let group = self.agent % GROUPS;
         let task = self.dice.random_range(0..OWN_TASKS);
-        let other = self.dice.random_range(OWN_TASKS..TASKS);
         let mut way = self.tasks[task].clone();
         if way.len() > 2 && self.dice.random_bool(SKIPS) {
             way.remove(self.dice.random_range(0..way.len()));
@@ -140,7 +139,7 @@ impl Life {
             }
             Some(Oddity::Reversed) => names.reverse(),
             Some(Oddity::Role) => {
-                names = self.tasks[other].iter().map(|&endpoint| name(group, endpoint)).collect();
+                names = self.others_task().iter().map(|&endpoint| name(group, endpoint)).collect();
             }
             Some(Oddity::Repeated) => {
                 let at = self.dice.random_range(0..names.len());
@@ -154,6 +153,14 @@ impl Life {
         self.sessions += 1;
         self.rest(ts);
         calls
+    }
+
+    /// A task that it never did, with an endpoint of none of its own where there is such a one.
+    fn others_task(&mut self) -> &[usize] {
+        let from = self.dice.random_range(0..TASKS - OWN_TASKS);
+        let (own, others) = self.tasks.split_at(OWN_TASKS);
+        let is_new = |task: &&Vec<usize>| task.iter().any(|e| own.iter().all(|known| !known.contains(e)));
+        others.iter().cycle().skip(from).take(others.len()).find(is_new).unwrap_or(&others[from])
     }
 
     fn call(&mut self, ts: &mut Timestamp, i: usize, endpoint: String) -> Call<'static> {

@@ -23,6 +23,10 @@ const SPEAKS_FROM: u32 = 20;
 /// From here on a run is under way: what its sessions are like is learned when it has passed (a reference that grows while the
 /// agent changes takes the change for normal).
 const RUN_FROM: f64 = 4.0;
+/// Of the sessions that begin in one hour the first speaks for all: they are read by the same version of the fleet's model and share
+/// its errors, and a busy hour is not many.
+const HOUR_MS: i64 = 3_600_000;
+const HOURS_A_DAY: f64 = 24.0;
 /// Chances come from one shared set of sessions and are not independent of each other: so many times as much is asked (study §1).
 const CAUTION: f64 = 3.0;
 /// Sessions rarer than one in so many say no more, so that a drift that has ended is forgotten.
@@ -38,13 +42,15 @@ struct Arm {
     waiting: [u8; BINS],
 }
 
-/// Where an agent's drift stands. 72 bytes.
+/// Where an agent's drift stands. 80 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Drift {
     arms: [Arm; ARMS],
     /// The first session of the run, and how many it has had.
     since: Timestamp,
     sessions: u32,
+    /// The hour that has spoken.
+    hour: u32,
 }
 
 /// The mean of κ·p^(κ−1): an e-value of a chance `p` in (0, 1].
@@ -90,6 +96,11 @@ impl Arm {
 impl Drift {
     /// A session ended at `ts` that among peers' is so rare by each reading.
     pub(crate) fn learn(&mut self, chances: [f64; ARMS], ts: Timestamp) {
+        let hour = (ts.as_millis() / HOUR_MS).clamp(0, i64::from(u32::MAX)) as u32;
+        if hour == self.hour {
+            return;
+        }
+        self.hour = hour;
         let speaks = self.past() >= f64::from(SPEAKS_FROM);
         for (arm, chance) in self.arms.iter_mut().zip(chances) {
             arm.learn(chance, speaks);
@@ -122,7 +133,7 @@ impl Drift {
     /// Whether sessions teach nobody (study §6: from a quarter of what raises an alarm): one is raised every `alarm_days` at
     /// `per_day` sessions.
     pub(crate) fn is_under_way(&self, alarm_days: f64, per_day: f64) -> bool {
-        self.sessions > 0 && self.mean() >= alarm_days * per_day * CAUTION / 4.0
+        self.sessions > 0 && self.mean() >= alarm_days * per_day.min(HOURS_A_DAY) * CAUTION / 4.0
     }
 
     /// What it has to say of an agent of so many sessions a day; None while that is nothing.
@@ -132,7 +143,7 @@ impl Drift {
             return None;
         }
         let bits = libm::log2(once_in);
-        let now = Strength::new(bits, per_day);
+        let now = Strength::new(bits, per_day.min(HOURS_A_DAY));
         let longest =
             (1..ARMS).fold(0, |most, a| if self.arms[a].run > self.arms[most].run { a } else { most });
         let n = self.past();
@@ -173,18 +184,25 @@ mod tests {
         assert!((0.9..=1.0).contains(&mean), "{mean}");
     }
 
-    /// Sessions until the mean stands over `level`, at most `most`, with chances U^(1/a) after 60 uniform ones.
+    /// So many hours after the epoch.
+    fn hour(n: u32) -> Timestamp {
+        Timestamp::from_millis((1 + i64::from(n)) * HOUR_MS)
+    }
+
+    /// Sessions until the mean stands over `level`, at most `most`, with chances U^(1/a) of one reading after 60 uniform ones.
     fn sessions_until(level: f64, a: f64, most: u32, seed: u64) -> u32 {
         let mut dice = Random::new(seed);
         let mut drift = Drift::default();
-        for _ in 0..60 {
-            drift.learn(std::array::from_fn(|_| dice.unit()), Timestamp::default());
+        for session in 0..60 {
+            drift.learn(std::array::from_fn(|_| dice.unit()), hour(session));
         }
-        drift.arms.iter_mut().for_each(|arm| arm.run = 0.0);
+        for arm in &mut drift.arms {
+            arm.run = 0.0;
+        }
         for session in 1..=most {
             let mut chances = std::array::from_fn(|_| dice.unit());
             chances[1] = libm::pow(chances[1], 1.0 / a);
-            drift.learn(chances, Timestamp::default());
+            drift.learn(chances, hour(60 + session));
             if drift.mean() >= level {
                 return session;
             }
@@ -206,8 +224,29 @@ mod tests {
     fn an_agent_that_always_was_so_does_not_drift() {
         let mut drift = Drift::default();
         for i in 0..2_000 {
-            drift.learn([[0.03, 0.6, 0.02][i % 3]; ARMS], Timestamp::default());
+            drift.learn([[0.03, 0.6, 0.02][i as usize % 3]; ARMS], hour(i));
             assert!(drift.mean() < 100.0, "{i} {drift:?}");
         }
+    }
+
+    #[test]
+    fn a_busy_hour_speaks_once_and_a_benign_word_begins_anew() {
+        let mut drift = Drift::default();
+        for i in 0..60 {
+            drift.learn([0.6; ARMS], hour(i));
+        }
+        let before = drift;
+        for _ in 0..50 {
+            drift.learn([0.001; ARMS], hour(59));
+        }
+        assert_eq!(drift, before);
+        for i in 60..70 {
+            drift.learn([0.6, 0.6, 0.001], hour(i));
+        }
+        let evidence = drift.stand(hour(70), 5.0).expect("it drifts");
+        assert!(evidence.story.pattern == Pattern::OrderDrift && evidence.now.bits > 9.0, "{evidence:?}");
+        assert!(evidence.story.since <= hour(61) && drift.is_under_way(90.0, 1.0));
+        drift.accept();
+        assert_eq!(drift, Drift::default());
     }
 }
