@@ -81,11 +81,12 @@ impl Order {
         }
     }
 
-    /// The largest surprise of a step on this way, bits. `learned` is the weight with which the session is among the counts, 0 if
+    /// The mean surprise of a step on this way, bits: of many steps, one that is new is nothing. `learned` is the weight with which the session is among the counts, 0 if
     /// it is not: it is read as if it had never been.
     pub(super) fn surprise(&self, path: &[u64], learned: f64) -> f64 {
         let without = Without::of(self, path, learned);
-        steps(path).fold(0.0, |most: f64, (from, to)| most.max(-libm::log2(self.chance(from, to, &without))))
+        let bits: f64 = steps(path).map(|(from, to)| -libm::log2(self.chance(from, to, &without))).sum();
+        bits / path.len().max(1) as f64
     }
 
     fn after(&self, from: u64) -> &[(u64, f64)] {
