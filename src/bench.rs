@@ -20,6 +20,7 @@ mod prove;
 mod recording;
 mod report;
 mod series;
+mod sessions;
 mod source;
 mod table;
 mod timing;
@@ -102,6 +103,8 @@ enum Part {
     Context,
     /// Attacks on many agents at once, and on one while many do the same.
     Cohort,
+    /// Sessions that are odd one after the other: order, role, repetition.
+    Sessions,
     /// False revocations; needs --revokes-years.
     Revokes,
 }

@@ -14,6 +14,11 @@ pub(crate) const SHARES: [Share; FAMILIES] = [
     Share { signal: Signal::Context, of_budget: 0.18, log2: -2.473_931_188_332_412, has_tail: true },
 ];
 pub(crate) const FAMILIES: usize = 4;
+/// Shares of endpoint's groups in its own: calls one by one, sessions, and the drift of an agent's sessions, which a factor of ten in what
+/// it may say for nothing costs a session more.
+pub(crate) const CALLS_SHARE: f64 = 0.4;
+pub(crate) const SESSION_SHARE: f64 = 0.5;
+pub(crate) const DRIFT_SHARE: f64 = 0.1;
 /// Their places in all that goes by family.
 pub(crate) const VOLUME: usize = 0;
 pub(crate) const TIMING: usize = 1;
@@ -39,20 +44,23 @@ pub(crate) struct Thresholds {
     /// Where a family alone asks a person.
     pub(crate) volume: Alarm,
     pub(crate) timing: Alarm,
-    /// The same for a session, one of the two groups of endpoint.
+    /// The same for a session and, in days between two, for an agent's drift; each is one of the groups of endpoint.
     pub(crate) session: Alarm,
+    pub(crate) drift_days: f64,
     pub(crate) context: Alarm,
 }
 
 impl From<Budgets> for Thresholds {
     fn from(budgets: Budgets) -> Self {
+        let of_endpoint = |share: f64| budgets.step_up_days() / (SHARES[ENDPOINT].of_budget * share);
         let alarm = |family: usize| Alarm::once_in(budgets.step_up_days() / SHARES[family].of_budget);
         Self {
             watch: budgets.watch(),
             step_up: budgets.step_up(),
             volume: alarm(VOLUME),
             timing: alarm(TIMING),
-            session: Alarm::once_in(2.0 * budgets.step_up_days() / SHARES[ENDPOINT].of_budget),
+            session: Alarm::once_in(of_endpoint(SESSION_SHARE)),
+            drift_days: of_endpoint(DRIFT_SHARE),
             context: alarm(CONTEXT),
         }
     }

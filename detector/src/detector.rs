@@ -146,7 +146,11 @@ impl Detector {
         p.endpoints.follow(&published.routes);
         let endpoint_ctx = p.declared.endpoint(published, thresholds, &p.timing);
         let endpoint = p.endpoints.score(ts, name, endpoint_ctx, &mut tally.endpoint_tail);
-        let session = sessions.call((p.key, session), (call, name), p.session_ctx(published, thresholds));
+        let session = sessions.call(
+            (p.key, session),
+            (call, name),
+            p.session_ctx(published, thresholds, endpoint.story.expected),
+        );
         let context_ctx = p.context_ctx(published, thresholds);
         let context = p.circumstances.call(ts, call, context_ctx, &mut tally.context);
         let evidence = [
@@ -156,7 +160,7 @@ impl Detector {
                 story: p.volume.story(volume.at, ts, volume_ctx),
             },
             Evidence { before: timing.before, now: timing.now, story: p.timing.story(&timing, timing_ctx) },
-            endpoint.beside(session),
+            Evidence::of_endpoint(endpoint, session, p.endpoints.drift(ts)),
             context.evidence,
         ];
         let watch = thresholds.watch;
@@ -245,7 +249,7 @@ impl Detector {
                 let State { profiles, fleet, thresholds, .. } = &mut self.state;
                 let p = &mut profiles[agent];
                 let (alarm_days, tail) = (thresholds.session.days, &mut fleet.tally.sessions.tail);
-                p.endpoints.session_ended((ended.evidence, ended.is_odd), alarm_days, p.last, tail);
+                p.endpoints.session_ended(&ended, alarm_days, p.last, tail);
             }
         }
     }

@@ -188,6 +188,7 @@ impl Profile {
         &'a self,
         fleet: &'a Published,
         thresholds: &Thresholds,
+        own_share: f64,
     ) -> session::Context<'a> {
         session::Context {
             model: &fleet.sessions,
@@ -196,7 +197,9 @@ impl Profile {
             declared: &self.declared.endpoints,
             rule: self.endpoints.session_rule(self.last, &fleet.session_tail),
             alarm: thresholds.session,
+            drift_days: thresholds.drift_days,
             endpoints: &self.endpoints,
+            own_share,
             is_established: self.presence.is_established(),
             has_peers: fleet.has_peers(),
         }
@@ -234,7 +237,7 @@ impl Profile {
                 let ctx = self.declared.volume(fleet, thresholds);
                 self.volume.quiet_at(volume, ts, allowed(combine::VOLUME), ctx)
             }
-            Signal::Endpoint if part.pattern != Pattern::Unfitting => {
+            Signal::Endpoint if matches!(part.pattern, Pattern::Foreign | Pattern::AsUsual) => {
                 let bits = allowed(combine::ENDPOINT) + libm::log2(self.timing.calls_per_day());
                 self.endpoints.quiet_share(endpoint_bits, bits, &fleet.endpoints)
             }

@@ -9,6 +9,7 @@ pub(crate) mod volume;
 
 use libm::log2;
 
+use crate::combine::{CALLS_SHARE, DRIFT_SHARE, SESSION_SHARE};
 use crate::verdict::Pattern;
 use crate::{History, Timestamp};
 
@@ -35,9 +36,9 @@ impl Strength {
         self.bits - self.looks
     }
 
-    /// The same as one of two groups that look; nothing is still nothing.
-    fn of_two(self) -> Self {
-        if self == Self::CALM { self } else { Self { looks: self.looks + 1.0, ..self } }
+    /// The same as one of several groups that look, with such a share of what they may say; nothing is still nothing.
+    fn at_share(self, share: f64) -> Self {
+        if self == Self::CALM { self } else { Self { looks: self.looks - log2(share), ..self } }
     }
 
     /// The stronger of two.
@@ -86,14 +87,25 @@ pub(crate) struct Evidence {
 }
 
 impl Evidence {
-    /// This beside what another group of the same family says: the stronger counts, and they share what the family may say
-    /// for nothing.
+    /// This with such a share of what its family may say for nothing.
+    pub(crate) fn at_share(self, share: f64) -> Self {
+        Self { before: self.before.at_share(share), now: self.now.at_share(share), ..self }
+    }
+
+    /// This beside what another group of the same family says: the stronger counts.
     pub(crate) fn beside(self, other: Option<Self>) -> Self {
-        let half = |e: Self| Self { before: e.before.of_two(), now: e.now.of_two(), ..e };
-        let (this, Some(other)) = (half(self), other.map(half)) else { return half(self) };
-        let is_others = other.now.level() > this.now.level() && other.story.pattern != Pattern::AsUsual;
-        let story = if is_others { other.story } else { this.story };
-        Self { before: this.before.max(other.before), now: this.now.max(other.now), story }
+        let Some(other) = other else { return self };
+        let is_others = other.now.level() > self.now.level() && other.story.pattern != Pattern::AsUsual;
+        let story = if is_others { other.story } else { self.story };
+        Self { before: self.before.max(other.before), now: self.now.max(other.now), story }
+    }
+
+    /// What endpoint says: of calls one by one, of their session and of the agent's sessions over time.
+    pub(crate) fn of_endpoint(calls: Self, session: Option<Self>, drift: Option<Self>) -> Self {
+        calls
+            .at_share(CALLS_SHARE)
+            .beside(session.map(|session| session.at_share(SESSION_SHARE)))
+            .beside(drift.map(|drift| drift.at_share(DRIFT_SHARE)))
     }
 }
 

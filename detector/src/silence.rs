@@ -195,8 +195,14 @@ impl State {
         let evidence = [
             Evidence { before: p.volume.level_at(p.last, ctx).0, now, story: volume.story(at, ts, ctx) },
             Evidence { before: timing.now, now: timing.now, story: p.timing.story(&timing, timing_ctx) },
-            p.endpoints.stand(ts, p.declared.endpoint(published, &self.thresholds, &p.timing)).beside(
-                self.sessions.stand(p.endpoints.session(), ts, p.session_ctx(published, &self.thresholds)),
+            Evidence::of_endpoint(
+                p.endpoints.stand(ts, p.declared.endpoint(published, &self.thresholds, &p.timing)),
+                self.sessions.stand(
+                    p.endpoints.session(),
+                    ts,
+                    p.session_ctx(published, &self.thresholds, 1.0),
+                ),
+                p.endpoints.drift(ts),
             ),
             context.evidence,
         ];

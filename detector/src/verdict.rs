@@ -98,6 +98,12 @@ pub enum Pattern {
     LargeRequests,
     /// Context: calls that take longer than its calls do.
     Slow,
+    /// Endpoint: sessions, one after the other, that hold what does not go together.
+    SessionDrift,
+    /// Endpoint: sessions, one after the other, with calls that the agent itself seldom makes.
+    RoleDrift,
+    /// Endpoint: sessions, one after the other, that call in another order than their peers'.
+    OrderDrift,
 }
 
 impl Pattern {
@@ -129,6 +135,9 @@ impl Pattern {
             Self::LargeAnswers => "large_answers",
             Self::LargeRequests => "large_requests",
             Self::Slow => "slow",
+            Self::SessionDrift => "session_drift",
+            Self::RoleDrift => "role_drift",
+            Self::OrderDrift => "order_drift",
         }
     }
 
@@ -144,6 +153,16 @@ impl Pattern {
             Self::NewCredential => {
                 ("a credential", "called with a kind of credential it is not known to use")
             }
+            _ => return None,
+        })
+    }
+
+    /// What each of an agent's sessions does; none where the pattern is no drift.
+    fn of_sessions(self) -> Option<&'static str> {
+        Some(match self {
+            Self::SessionDrift => "hold what does not go together among its peers",
+            Self::RoleDrift => "hold calls that it seldom makes",
+            Self::OrderDrift => "call in an order that its peers do not",
             _ => return None,
         })
     }
@@ -189,7 +208,7 @@ pub struct Part {
     /// What the signal sees.
     pub pattern: Pattern,
     /// What was seen: calls in the window for volume; the gap before this call in seconds for timing; for endpoint one, this call,
-    /// or peers' sessions that held an unfitting pair; for context how many established agents have what is new, calls of this
+    /// peers' sessions that held an unfitting pair, or sessions of a drift; for context how many established agents have what is new, calls of this
     /// hour that were denied, failed or changed places, or a size (bytes, ms); for look-elsewhere, how many occasions a day it accounts
     /// for.
     pub observed: f64,
@@ -200,7 +219,7 @@ pub struct Part {
     /// The band in which the expectation lies for all that is known: for volume the edges that evidence is measured
     /// against. Zero and zero where a signal has none.
     pub low: f64,
-    /// Its upper edge; of an unfitting pair the sessions with the call before; of what is new how often the agent had such news.
+    /// Its upper edge; of an unfitting pair the sessions with the call before; of a drift the sessions in which the like comes once by chance; of what is new how often the agent had such news.
     pub high: f64,
     /// When the deviation began, as far as the evidence tells: the change point. The call itself where nothing deviates.
     pub since: Timestamp,
@@ -247,6 +266,17 @@ impl Part {
             (_, Some((what, _))) => format!("{what} it is known by"),
             _ => "anything it is known by".to_owned(),
         }
+    }
+
+    /// A drift in words; None where there is none.
+    pub fn drift(&self) -> Option<String> {
+        let what = self.pattern.of_sessions()?;
+        let [sessions, once_in] = [self.observed, self.high.round()].map(number);
+        Some(format!(
+            "sessions that {what}, more than its own past did: {sessions} of them since {}, which comes by chance once in \
+             {once_in} sessions",
+            self.since
+        ))
     }
 
     /// An unfitting session in words: the last call that made it more unusual, which is `endpoint` if it is the one at `ts`.
@@ -420,7 +450,11 @@ impl VerdictRecord {
     /// What one part of the verdict says, in words.
     pub fn reason(&self, p: &Part) -> String {
         let h = p.history;
-        let unit = if p.is_by_the_hour() { "hours" } else { "calls" };
+        let unit = match p.pattern {
+            pattern if pattern.of_sessions().is_some() => "sessions",
+            _ if p.is_by_the_hour() => "hours",
+            _ => "calls",
+        };
         let basis = format!(
             "{} {unit} of history: {} % own, {} % peers, {} % prior",
             h.n,
@@ -442,6 +476,7 @@ impl VerdictRecord {
                 format!("{bits}: {}", p.unfitting(self.called(), self.verdict.ts))
             }
             Signal::Context => format!("{bits}: {}, since {} ({basis})", p.context(), p.since),
+            Signal::Endpoint if let Some(drift) = p.drift() => format!("{bits}: {drift} ({basis})"),
             Signal::Endpoint => format!(
                 "{bits}: `{}` is {} of what this agent calls by its own past and its peers'; {} would have been quiet \
                  ({basis})",

@@ -14,7 +14,7 @@ pub(crate) use self::theft::Theft;
 use super::chance::{Purpose, stream};
 use super::hearing::{GRADES, Grade, Lens};
 use super::interval::{Estimate, Spread};
-use super::player::START;
+use super::player::{START, pass};
 use super::progress::Progress;
 
 /// Thefts happen in weeks 5 to 7, and are looked for so long.
@@ -22,7 +22,6 @@ const WEEKS: std::ops::Range<u32> = 4 * 7 * 24..7 * 7 * 24;
 const HOURS_MAX: u32 = 7 * 24;
 /// An alarm rests for a day; whoever was asked answers after one.
 const DAY: Duration = Duration::from_hours(24);
-const TICK: Duration = Duration::from_secs(10);
 
 /// What the fleet showed.
 #[derive(Clone, Debug, Serialize)]
@@ -210,14 +209,6 @@ impl Fleet {
             false_alarms: rows.collect(),
             thefts: Theft::ALL.into_iter().zip(trials).map(|(theft, t)| TheftDelay::of(theft, &t)).collect(),
         }
-    }
-}
-
-/// Time passes.
-fn pass(detector: &mut Detector, ticked: &mut Timestamp, until: Timestamp) {
-    while *ticked + TICK <= until {
-        *ticked = *ticked + TICK;
-        detector.tick(*ticked);
     }
 }
 

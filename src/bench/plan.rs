@@ -15,6 +15,7 @@ use super::pace::Pace;
 use super::progress::Progress;
 use super::report::{FleetReport, Report, RevokesOf, RevokesReport, SeriesReport, agent_years, agents_for};
 use super::series::{self, Series};
+use super::sessions::{self, SessionsReport};
 use super::source::{STUDY_RATES, Source};
 use super::timing::{self, TimingReport};
 use super::young::{self, YoungReport};
@@ -38,6 +39,7 @@ enum Job {
     Young,
     Context,
     Cohort,
+    Sessions,
     Revokes(Fleet),
 }
 
@@ -48,6 +50,7 @@ enum Done {
     Young(Vec<YoungReport>),
     Context(ContextReport),
     Cohort(CohortReport),
+    Sessions(Option<SessionsReport>),
     Revokes(RevokesOf),
 }
 
@@ -100,6 +103,9 @@ fn jobs(args: &DetectionArgs) -> Vec<Job> {
     if wanted(Part::Cohort) {
         jobs.push(Job::Cohort);
     }
+    if wanted(Part::Sessions) {
+        jobs.push(Job::Sessions);
+    }
     if wanted(Part::Revokes) && args.revokes_years.is_some() {
         jobs.extend(Fleet::quiet().filter(chosen).map(Job::Revokes));
     }
@@ -116,6 +122,7 @@ fn collect(args: &DetectionArgs, done: impl Iterator<Item = Done>) -> Report {
         young: Vec::new(),
         context: None,
         cohort: None,
+        sessions: None,
         revokes: None,
     };
     let mut revokes = Vec::new();
@@ -127,6 +134,7 @@ fn collect(args: &DetectionArgs, done: impl Iterator<Item = Done>) -> Report {
             Done::Young(y) => report.young = y,
             Done::Context(c) => report.context = Some(c),
             Done::Cohort(c) => report.cohort = Some(c),
+            Done::Sessions(s) => report.sessions = s,
             Done::Revokes(r) => revokes.push(r),
         }
     }
@@ -147,6 +155,7 @@ impl Job {
             Self::Young => "young agents".to_owned(),
             Self::Context => "context".to_owned(),
             Self::Cohort => "cohorts".to_owned(),
+            Self::Sessions => "sessions".to_owned(),
             Self::Revokes(fleet) => format!("revokes on {}", fleet.name()),
         }
     }
@@ -154,7 +163,9 @@ impl Job {
     /// Steps of progress: days of a fleet, agents of a kind of timing.
     fn days(self, args: &DetectionArgs) -> u64 {
         match self {
-            Self::Fleet(_) | Self::Series(_) | Self::Context | Self::Revokes(_) => u64::from(args.days),
+            Self::Fleet(_) | Self::Series(_) | Self::Context | Self::Sessions | Self::Revokes(_) => {
+                u64::from(args.days)
+            }
             Self::Timing(_) => timing::AGENTS as u64,
             Self::Young => u64::from(young::DAYS),
             Self::Cohort => u64::from(cohort::DAYS),
@@ -190,6 +201,7 @@ impl Job {
             Self::Young => Done::Young(young::run(args.seed, ATTACKED.min(agents), progress)),
             Self::Context => Done::Context(context::run(args.seed, agents, args.days, progress)),
             Self::Cohort => Done::Cohort(cohort::run(args.seed, ATTACKED.min(agents), progress)),
+            Self::Sessions => Done::Sessions(sessions::run(args.seed, args.days, progress)),
             Self::Revokes(fleet) => Done::Revokes(revokes(fleet, args, &settings, progress)?),
         })
     }

@@ -103,6 +103,14 @@ impl<'a> Player<'a> {
     }
 }
 
+/// Time passes, and what is said of agents that do not call is not heard.
+pub(crate) fn pass(detector: &mut Detector, ticked: &mut Timestamp, until: Timestamp) {
+    while *ticked + TICK <= until {
+        *ticked = *ticked + TICK;
+        detector.tick(*ticked);
+    }
+}
+
 /// One step of time, and what is said of agents that do not call.
 fn tick(detector: &mut Detector, watermark: Timestamp, hear: &mut impl FnMut(&str, &Verdict)) {
     detector.tick(watermark);

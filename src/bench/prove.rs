@@ -14,6 +14,7 @@ use super::hearing::{Grade, Lens};
 use super::interval::{Estimate, Spread};
 use super::pace::{Pace, Takeover};
 use super::report::{FleetReport, Played, Report, SeriesReport};
+use super::sessions::{self, SessionsReport};
 use super::timing::{self, TimingReport};
 use super::young::YoungReport;
 
@@ -77,6 +78,7 @@ pub(crate) fn rows(report: &Report) -> Vec<Row> {
     rows.extend(report.young.iter().filter(|y| y.manifest).flat_map(young_rows));
     rows.extend(report.context.iter().flat_map(context_rows));
     rows.extend(report.cohort.iter().flat_map(cohort_rows));
+    rows.extend(report.sessions.iter().flat_map(session_rows));
     rows.extend(report.revokes.as_ref().map(|r| {
         let figures = (Some(r.count as f64), Some(0.0), Some(r.per_10_years_upper * r.agent_years / 10.0));
         let goal = format!(
@@ -259,6 +261,28 @@ fn cohort_rows(c: &CohortReport) -> Vec<Row> {
         Row::new(name, figures(e), format!("at least {FOUND}"), e.value >= FOUND)
     };
     c.mass.iter().map(row).collect()
+}
+
+/// Where every session is odd half of the agents are to be found in time; where every other is, it is printed.
+fn session_rows(s: &SessionsReport) -> Vec<Row> {
+    let e = s.false_alarms;
+    let name = "false step-ups in 500 sessions, agents with tasks, one accepted".to_owned();
+    let alarms = Row::new(name, figures(e), "at most 1".to_owned(), e.value <= 1.0);
+    let oddities = s.oddities.iter().flat_map(|o| {
+        let how = if o.every == 1 { "all sessions" } else { "every other session" };
+        let name = format!("{}, {how}", o.oddity.name());
+        let found = format!("{name}, found within {} sessions", sessions::LOOKED_FOR);
+        let median_of = o.sessions.map_or((None, None, None), median);
+        let (goal, holds) = match o.every {
+            1 => (format!("at most {}", sessions::LOOKED_FOR), median_of.0.is_some()),
+            _ => (String::new(), true),
+        };
+        [
+            Row::new(found, figures(o.found), String::new(), true),
+            Row::new(format!("{name}, median sessions"), median_of, goal, holds),
+        ]
+    });
+    std::iter::once(alarms).chain(oddities).collect()
 }
 
 fn found_row(name: String, d: &Delay) -> Row {

@@ -12,6 +12,7 @@ use super::fleet::Fleet;
 use super::interval::{Estimate, poisson_upper};
 use super::recording::Rows;
 use super::series::Series;
+use super::sessions::SessionsReport;
 use super::timing::TimingReport;
 use super::young::YoungReport;
 
@@ -28,6 +29,7 @@ pub(crate) struct Report {
     pub(crate) young: Vec<YoungReport>,
     pub(crate) context: Option<ContextReport>,
     pub(crate) cohort: Option<CohortReport>,
+    pub(crate) sessions: Option<SessionsReport>,
     pub(crate) revokes: Option<RevokesReport>,
 }
 

@@ -10,6 +10,7 @@ use super::false_alarms::{self, FalseAlarms};
 use super::hearing::{Grade, Lens};
 use super::interval::{Estimate, Spread};
 use super::report::{FleetReport, Loud, Played, Report, RevokesReport, SeriesReport};
+use super::sessions::{self, SessionsReport};
 use super::timing::{self, TimingReport};
 use super::young::YoungReport;
 
@@ -42,6 +43,9 @@ pub(crate) fn write(report: &Report, out: &mut impl Write) -> fmt::Result {
     }
     if let Some(cohort) = &report.cohort {
         write_cohort(cohort, out)?;
+    }
+    if let Some(sessions) = &report.sessions {
+        write_sessions(sessions, out)?;
     }
     report.revokes.as_ref().map_or(Ok(()), |revokes| write_revokes(revokes, out))
 }
@@ -239,6 +243,31 @@ fn write_context(c: &ContextReport, out: &mut impl Write) -> fmt::Result {
         row.extend(spreads);
         row.extend(calls);
         row.extend([percent(t.by_context), percent(t.watched)]);
+        rows.push(row);
+    }
+    write_aligned(&rows, out)
+}
+
+fn write_sessions(s: &SessionsReport, out: &mut impl Write) -> fmt::Result {
+    writeln!(
+        out,
+        "\nAgents with tasks, {} sessions of {} agents after their first 60: {} false step-ups in 500 sessions where one is accepted, {} \
+         by endpoint alone.\nFrom their 61st on sessions are odd, found within {} of them.\n",
+        s.sessions,
+        s.agents,
+        interval(s.false_alarms),
+        interval(s.false_of_endpoint),
+        sessions::LOOKED_FOR,
+    )?;
+    let mut rows = vec![header("oddity|odd|agents|found|sessions|p90|by endpoint|by one session|by drift")];
+    for o in &s.oddities {
+        let odd = if o.every == 1 { "all".to_owned() } else { format!("1 in {}", o.every) };
+        let mut row = vec![o.oddity.name().to_owned(), odd, o.agents.to_string(), percent(o.found)];
+        row.extend([
+            o.sessions.map_or("-".into(), spread),
+            o.sessions.map_or("-".into(), |s| or_never(s.p90)),
+        ]);
+        row.extend([o.of_endpoint, o.of_a_session, o.of_drift].map(percent));
         rows.push(row);
     }
     write_aligned(&rows, out)

@@ -134,6 +134,7 @@ fn sentence(part: &Part, endpoint: &str, ts: Timestamp) -> String {
             if pattern == Pattern::AsUsual { seen } else { format!("{seen}, {since}") }
         }
         (Signal::Endpoint, Pattern::Unfitting) => part.unfitting(&endpoint.escape_debug().to_string(), ts),
+        (Signal::Endpoint, _) if let Some(drift) = part.drift() => drift,
         (Signal::Context, Pattern::AsUsual) => part.context(),
         (Signal::Context, _) => format!("{}, {since}", part.context()),
         (Signal::Endpoint | Signal::LookElsewhere, pattern) => {
@@ -149,7 +150,7 @@ fn sentence(part: &Part, endpoint: &str, ts: Timestamp) -> String {
 
 fn basis(part: &Part) -> String {
     let unit = match part.pattern {
-        Pattern::Unfitting => "sessions",
+        Pattern::Unfitting | Pattern::SessionDrift | Pattern::RoleDrift | Pattern::OrderDrift => "sessions",
         _ if part.is_by_the_hour() => "hours",
         _ => "calls",
     };
@@ -169,6 +170,9 @@ fn quiet(part: &Part) -> String {
         }
         (Signal::Timing, _) => format!("about {} between calls", gap(part.quiet_at)),
         (Signal::Context, _) => part.quiet_context(),
+        (Signal::Endpoint, Pattern::SessionDrift | Pattern::RoleDrift | Pattern::OrderDrift) => {
+            "sessions as its own past ones".to_owned()
+        }
         (Signal::Endpoint, Pattern::Unfitting) if part.high < 0.5 => "a session as others are".to_owned(),
         (Signal::Endpoint, Pattern::Unfitting) => {
             format!("about {} sessions that held both", number(part.quiet_at.ceil()))

@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
-use super::session::{self, SessionModel};
+use super::session::{self, Drift, Ended, SessionModel};
 use super::tail::{Group, PeerTail, Rule, Tail};
 use super::{Alarm, Evidence, Story, Strength, history};
 use crate::Timestamp;
@@ -80,18 +80,48 @@ impl EndpointModel {
     }
 }
 
-/// In 12 bytes, where its alignment would take 16.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[repr(C, packed(4))]
-struct Slot {
-    endpoint: u64,
-    calls: f32,
+/// What an agent has called, and how often: two rows, as a pair of these pads four bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Slots {
+    endpoints: ArrayVec<u64, SLOTS>,
+    calls: ArrayVec<f32, SLOTS>,
 }
 
-/// One agent's endpoints and the evidence of its latest calls. About 560 bytes.
+impl Slots {
+    fn at(&self, endpoint: u64) -> Option<usize> {
+        self.endpoints.iter().position(|e| *e == endpoint)
+    }
+
+    /// How often it has called `endpoint`.
+    fn calls(&self, endpoint: u64) -> f64 {
+        self.at(endpoint).map_or(0.0, |at| f64::from(self.calls[at]))
+    }
+
+    /// So many calls more; True if there were none. The least used makes room.
+    fn add(&mut self, endpoint: u64, calls: f32) -> bool {
+        if let Some(at) = self.at(endpoint) {
+            self.calls[at] += calls;
+            return false;
+        }
+        if self.endpoints.is_full() {
+            let least = (0..SLOTS).min_by(|&a, &b| self.calls[a].total_cmp(&self.calls[b])).unwrap_or(0);
+            self.endpoints.swap_remove(least);
+            self.calls.swap_remove(least);
+        }
+        self.endpoints.push(endpoint);
+        self.calls.push(calls);
+        true
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (u64, f32)> {
+        self.endpoints.iter().copied().zip(self.calls.iter().copied())
+    }
+}
+
+/// One agent's endpoints and the evidence of its latest calls. About 550 bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Endpoints {
-    slots: ArrayVec<Slot, SLOTS>,
+    slots: Slots,
     /// The names of paths by which the slots are kept, see [`Routes::version`].
     routes: u32,
     calls: f64,
@@ -107,6 +137,7 @@ pub(crate) struct Endpoints {
     /// How many of those that ended calibrate though they were unusual.
     odd: u32,
     unfitting: Tail<f32>,
+    drift: Drift,
     /// How high its CUSUM rose when nothing was wrong.
     foreign: Tail<Half>,
 }
@@ -129,7 +160,7 @@ impl Endpoints {
     /// An agent first seen at `ts`.
     pub(crate) fn new(ts: Timestamp) -> Self {
         Self {
-            slots: ArrayVec::new(),
+            slots: Slots::default(),
             routes: 0,
             calls: 0.0,
             sum: 0.0,
@@ -141,12 +172,16 @@ impl Endpoints {
             session: 0,
             unfitting: Tail::default(),
             foreign: Tail::default(),
+            drift: Drift::default(),
         }
     }
 
     /// A number of every cache line that a call may read; see [`crate::profile::Profile::fetch`].
     pub(crate) fn fetch(&self) -> u64 {
-        self.slots.iter().step_by(4).fold(self.session, |all, slot| all ^ slot.endpoint)
+        let endpoints =
+            self.slots.endpoints.iter().step_by(8).fold(self.session, |all, endpoint| all ^ endpoint);
+        self.slots.calls.iter().step_by(16).fold(endpoints, |all, calls| all ^ u64::from(calls.to_bits()))
+            ^ self.drift.fetch()
     }
 
     /// Takes up what paths are called now: what the agent called by several keys that are one was called as often as all.
@@ -155,12 +190,8 @@ impl Endpoints {
             return;
         }
         self.routes = routes.version();
-        for slot in std::mem::take(&mut self.slots) {
-            let endpoint = routes.now(slot.endpoint);
-            match self.slots.iter_mut().find(|s| s.endpoint == endpoint) {
-                Some(same) => same.calls += slot.calls,
-                None => self.slots.push(Slot { endpoint, ..slot }),
-            }
+        for (endpoint, calls) in std::mem::take(&mut self.slots).iter() {
+            self.slots.add(routes.now(endpoint), calls);
         }
     }
 
@@ -171,21 +202,17 @@ impl Endpoints {
             let hit = if declared.contains(&endpoint) { 1.0 / declared.len() as f64 } else { 0.0 };
             base = DECLARED_SHARE * hit + (1.0 - DECLARED_SHARE) * base;
         }
-        let own = self.slot(endpoint).map_or(0.0, |s| (f64::from(s.calls) - DISCOUNT).max(0.0));
+        let own = (self.slots.calls(endpoint) - DISCOUNT).max(0.0);
         // What the seen endpoints give up, exactly: those learned at less than the discount give up only what they have.
-        let given: f64 = self.slots.iter().map(|s| f64::from(s.calls).min(DISCOUNT)).sum();
-        let seen: f64 = self.slots.iter().map(|s| f64::from(s.calls)).sum();
+        let given: f64 = self.slots.calls.iter().map(|calls| f64::from(*calls).min(DISCOUNT)).sum();
+        let seen: f64 = self.slots.calls.iter().map(|calls| f64::from(*calls)).sum();
         (own + (STRENGTH + given) * base) / (seen + STRENGTH)
     }
 
     /// Chance under an intruder: every endpoint the fleet knows alike, and one that nobody has called. Until a first
     /// version of the fleet is published, what the agent itself has called is all that is known.
     fn intruder(&self, model: &EndpointModel) -> f64 {
-        1.0 / (model.known().max(self.slots.len() as f64) + 1.0)
-    }
-
-    fn slot(&self, endpoint: u64) -> Option<&Slot> {
-        self.slots.iter().find(|s| s.endpoint == endpoint)
+        1.0 / (model.known().max(self.slots.endpoints.len() as f64) + 1.0)
     }
 
     fn faded(&self, ts: Timestamp) -> f64 {
@@ -251,16 +278,19 @@ impl Endpoints {
         self.unfitting.rule(group, days, 0.0, peers)
     }
 
-    /// A session of this agent ended with so much evidence and was normal, as far as anybody knows. `alarm_days`: how often a
-    /// person may be asked for nothing.
+    /// A session of this agent ended. `alarm_days`: how often a person may be asked for nothing.
     pub(crate) fn session_ended(
         &mut self,
-        (evidence, is_odd): (f64, bool),
+        ended: &Ended,
         alarm_days: f64,
         ts: Timestamp,
         peers: &mut PeerTail,
     ) {
-        self.odd = self.odd.saturating_add(u32::from(is_odd));
+        if let Some(chances) = ended.chances {
+            self.drift.learn(chances, ended.began);
+        }
+        self.odd = self.odd.saturating_add(u32::from(ended.is_odd));
+        let Some(evidence) = ended.evidence else { return };
         let (_, group) = self.session_group(ts);
         let alarm = self.session_rule(ts, peers).evidence_once_in(alarm_days);
         self.unfitting.raise(evidence, group);
@@ -270,6 +300,13 @@ impl Endpoints {
         }
     }
 
+    /// Whether the agent's present session is one that teaches others: as a fixed share of all of them.
+    pub(crate) fn samples_session(&self, ts: Timestamp) -> bool {
+        let days = ts.since(self.born).as_secs_f64() / 86_400.0 + 1.0;
+        let one_in = libm::ceil(f64::from(self.sessions) / days / session::TEACHES_PER_DAY).max(1.0);
+        self.sessions.is_multiple_of(one_in as u32)
+    }
+
     /// Whether one more unusual session that calibrates would be no more than a normal agent has.
     pub(crate) fn may_have_odd_sessions(&self) -> bool {
         f64::from(self.odd) + 1.0 <= f64::from(self.sessions) * session::ODD_SHARE
@@ -277,14 +314,28 @@ impl Endpoints {
 
     fn session_group(&self, ts: Timestamp) -> (f64, Group) {
         let days = ts.since(self.born).as_secs_f64() / 86_400.0;
-        (days, session::group((f64::from(self.sessions) + 1.0) / (days + 1.0)))
+        (days, session::group(self.sessions_per_day(ts)))
+    }
+
+    fn sessions_per_day(&self, ts: Timestamp) -> f64 {
+        (f64::from(self.sessions) + 1.0) / (ts.since(self.born).as_secs_f64() / 86_400.0 + 1.0)
+    }
+
+    /// What a drift of this agent's sessions has to say at `ts`.
+    pub(crate) fn drift(&self, ts: Timestamp) -> Option<Evidence> {
+        self.drift.stand(ts, self.sessions_per_day(ts))
+    }
+
+    /// Whether its sessions are drifting so far that they are no example to others; see [`Drift::is_under_way`].
+    pub(crate) fn is_drifting(&self, alarm_days: f64) -> bool {
+        self.drift.is_under_way(alarm_days, self.sessions_per_day(self.last))
     }
 
     /// Whether most of what this agent has called is what others' sessions hold: an agent of a kind of its own has no peers.
     pub(crate) fn has_peers(&self, model: &SessionModel) -> bool {
         let calls = |is_known: bool| {
-            let slots = self.slots.iter().filter(|s| model.knows(s.endpoint) == is_known);
-            slots.map(|s| s.calls).sum::<f32>()
+            let slots = self.slots.iter().filter(|(endpoint, _)| model.knows(*endpoint) == is_known);
+            slots.map(|(_, calls)| calls).sum::<f32>()
         };
         calls(true) > calls(false)
     }
@@ -344,16 +395,7 @@ impl Endpoints {
     pub(crate) fn learn(&mut self, endpoint: u64, suspect: bool) -> bool {
         let weight = if suspect { SUSPECT_WEIGHT } else { 1.0 };
         self.calls += 1.0;
-        if let Some(slot) = self.slots.iter_mut().find(|s| s.endpoint == endpoint) {
-            slot.calls += weight;
-            return false;
-        }
-        if self.slots.is_full() {
-            let least = (0..SLOTS).min_by(|&a, &b| self.slots[a].calls.total_cmp(&self.slots[b].calls));
-            self.slots.swap_remove(least.unwrap_or(0));
-        }
-        self.slots.push(Slot { endpoint, calls: weight });
-        true
+        self.slots.add(endpoint, weight)
     }
 
     /// A person ruled the present evidence benign: it is dropped, and what was learned under suspicion counts in full.
@@ -362,8 +404,9 @@ impl Endpoints {
             self.end_excursion(ts, ctx, tail);
         }
         self.sum = 0.0;
-        for slot in &mut self.slots {
-            slot.calls = slot.calls.max(1.0);
+        self.drift.accept();
+        for calls in &mut self.slots.calls {
+            *calls = calls.max(1.0);
         }
     }
 }

@@ -6,8 +6,10 @@
 //! calibrates them at every call. Names tell reading from writing: harm weighs more.
 
 mod calibration;
+mod drift;
 mod model;
 mod open;
+mod order;
 #[cfg(test)]
 mod tests;
 mod verb;
@@ -19,6 +21,7 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::drift::Drift;
 use self::model::Pair;
 pub(crate) use self::model::SessionModel;
 use self::open::{COUNT_MAX, Open};
@@ -62,6 +65,9 @@ const PENDING_MAX: usize = 1_024;
 /// whose sessions vary was asked about more of them every week. One this usual teaches in full, and none under a tenth of that teaches at all (study §6).
 const CALIBRATES_FROM: f64 = 0.01;
 pub(super) const ODD_SHARE: f64 = 0.03;
+/// Of an agent that has more sessions a day one in so many teaches, or the few busiest would be what all are compared with (study §7: no
+/// agent owns the table).
+pub(super) const TEACHES_PER_DAY: f64 = 48.0;
 const TEACHES_FULLY_FROM: f64 = 0.05;
 const WEIGHT_MIN: f64 = 0.1;
 
@@ -77,6 +83,10 @@ struct Seen {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Closed {
     calls: Box<[Seen]>,
+    /// Its first calls in order,
+    path: Box<[u64]>,
+    /// and the largest surprise of one among what its agent calls, bits by harm.
+    role: f32,
     /// The chance that a normal session ends as it did.
     chance: f64,
     /// Whether it calibrates though it be unusual.
@@ -92,6 +102,7 @@ impl Closed {
 
     /// What it called by the names that paths have now.
     fn rename(&mut self, routes: &Routes) {
+        self.path.iter_mut().for_each(|endpoint| *endpoint = routes.now(*endpoint));
         if self.calls.iter().all(|s| routes.now(s.endpoint) == s.endpoint) {
             return;
         }
@@ -130,15 +141,28 @@ struct Live {
     /// The call that last made it more unusual, and what that kept least company with.
     rose: Timestamp,
     pair: Option<Pair>,
+    /// The largest surprise of a call among what its agent calls, bits by harm.
+    role: f64,
     /// The version of the fleet's model it was last read against, and of the names of paths.
     model: (u32, u32),
     /// The chance that a normal session ends as this one stands.
     chance: f64,
     /// Its agent is of a kind that the model knows; else there is nothing to compare with, and all there is to learn.
     has_peers: bool,
-    is_established: bool,
+    standing: Standing,
     may_be_odd: bool,
+    /// Whether it is among those of its agent that teach.
+    is_sampled: bool,
     ruling: Ruling,
+}
+
+/// What an agent is to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Standing {
+    Newcomer,
+    Established,
+    /// Established, and about to become another.
+    Drifting,
 }
 
 /// What a person has to say of a session.
@@ -152,11 +176,16 @@ enum Ruling {
     Benign,
 }
 
-/// A session has ended with so much evidence, in nats.
+/// A session has ended, or what it was has been ruled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ended {
     pub(crate) agent: Key,
-    pub(crate) evidence: f64,
+    pub(crate) began: Timestamp,
+    /// The chances that a normal session ends as this one did, by what it holds, its agent's role and the order of its calls; None
+    /// where there is nothing to compare with, and when it is ruled later.
+    pub(crate) chances: Option<[f64; drift::ARMS]>,
+    /// Nats, where it is an excursion and normal, as far as anybody knows.
+    pub(crate) evidence: Option<f64>,
     /// Although unusual it calibrates.
     pub(crate) is_odd: bool,
 }
@@ -189,6 +218,12 @@ pub(crate) struct SessionTally {
 }
 
 impl SessionTally {
+    fn learn(&mut self, session: Closed) {
+        if self.closed.len() < CLOSED_MAX && !session.calls.is_empty() {
+            self.closed.push(session);
+        }
+    }
+
     /// The model learns what has closed since, in the order in which it did.
     pub(crate) fn publish(&mut self, model: &mut SessionModel, routes: &Routes) {
         if self.closed.is_empty() {
@@ -221,8 +256,10 @@ pub(crate) struct Context<'a> {
     pub(crate) rule: Rule,
     /// Where a person is asked about it.
     pub(crate) alarm: Alarm,
-    /// What the agent called before.
+    pub(crate) drift_days: f64,
+    /// What the agent called before, and the share of this call in it.
     pub(crate) endpoints: &'a Endpoints,
+    pub(crate) own_share: f64,
     /// Whether it is known for long enough to teach others.
     pub(crate) is_established: bool,
     pub(crate) has_peers: bool,
@@ -281,11 +318,13 @@ impl Sessions {
                 seen: ts,
                 rose: ts,
                 pair: None,
+                role: 0.0,
                 model,
                 chance: 1.0,
                 has_peers: ctx.endpoints.has_peers(ctx.model),
-                is_established: false,
+                standing: Standing::Newcomer,
                 may_be_odd: false,
+                is_sampled: ctx.endpoints.samples_session(ts),
                 ruling: Ruling::None,
             };
             self.live.insert(key, live);
@@ -302,8 +341,13 @@ impl Sessions {
         let pair = live.open.call(ctx.model, endpoint, harm, ctx.declared, None);
         (live.last, live.seen) = (live.last.max(call.ts), seen);
         live.called = live.called.saturating_add(1);
-        live.is_established = ctx.is_established;
+        live.standing = match ctx.is_established {
+            false => Standing::Newcomer,
+            true if ctx.endpoints.is_drifting(ctx.drift_days) => Standing::Drifting,
+            true => Standing::Established,
+        };
         live.may_be_odd = ctx.endpoints.may_have_odd_sessions();
+        live.role = live.role.max(f64::from(harm) * -libm::log2(ctx.own_share));
         if live.open.statistics().iter().zip(held).any(|(now, held)| *now > held) {
             live.compare(ctx.model);
         }
@@ -357,24 +401,39 @@ impl Sessions {
         let (its, others) = tally.pending.drain(..).partition(|(whose, _)| *whose == agent);
         tally.pending = others;
         for (agent, session) in its {
-            self.learn(agent, Closed { chance: 1.0, ..session }, session.chance, tally);
+            let (ended, chance) = (Ended::of(agent, Timestamp::default(), None), session.chance);
+            let session = Closed { chance: 1.0, ..session };
+            self.end_normally(ended, &session, chance);
+            tally.learn(session);
         }
     }
 
     fn close(&mut self, key: u64, model: &SessionModel, tally: &mut SessionTally) {
         let Some(mut live) = self.live.remove(&key) else { return };
         live.compare(model);
-        let Live { open, chance, agent, is_established, may_be_odd, ruling, .. } = live;
-        let session = Closed { calls: open.calls().into(), chance, may_be_odd };
+        let chances = live.chances(model);
+        let Live { open, chance, agent, standing, may_be_odd, ruling, .. } = live;
+        let (calls, path) = (open.calls().into(), open.path().into());
+        let session = Closed { calls, path, role: live.role as f32, chance, may_be_odd };
         self.spare.push(open);
+        let ended = Ended::of(agent, live.began, chances);
         // Names cost nothing: once there is enough to compare with, whoever sends sessions of many new ones teaches nobody, and
-        // takes nobody's place among those that do.
-        let may_teach = is_established || model.compared() < COMPARES_FROM;
+        // takes nobody's place among those that do. Nor does whoever becomes another.
+        let may_teach = standing == Standing::Established || model.compared() < COMPARES_FROM;
         match ruling {
-            Ruling::None if !may_teach => {}
-            Ruling::None => self.learn(agent, session, chance, tally),
-            Ruling::Benign => self.learn(agent, Closed { chance: 1.0, ..session }, chance, tally),
+            Ruling::None if may_teach => {
+                self.end_normally(ended, &session, chance);
+                if live.is_sampled || model.compared() < COMPARES_FROM {
+                    tally.learn(session);
+                }
+            }
+            Ruling::Benign => {
+                self.end_normally(ended, &session, chance);
+                tally.learn(Closed { chance: 1.0, ..session });
+            }
+            Ruling::None => self.ended.push(ended),
             Ruling::Awaited => {
+                self.ended.push(ended);
                 if tally.pending.len() >= PENDING_MAX {
                     tally.pending.pop_front();
                 }
@@ -383,14 +442,17 @@ impl Sessions {
         }
     }
 
-    fn learn(&mut self, agent: Key, session: Closed, ended_at: f64, tally: &mut SessionTally) {
-        if ended_at < UNUSUAL {
-            let is_odd = session.may_be_odd && session.chance <= CALIBRATES_FROM;
-            self.ended.push(Ended { agent, evidence: -libm::log(ended_at), is_odd });
-        }
-        if tally.closed.len() < CLOSED_MAX && !session.calls.is_empty() {
-            tally.closed.push(session);
-        }
+    /// A normal session has ended with such a chance.
+    fn end_normally(&mut self, ended: Ended, session: &Closed, chance: f64) {
+        let is_odd = session.may_be_odd && session.chance <= CALIBRATES_FROM;
+        let evidence = (chance < UNUSUAL).then(|| -libm::log(chance));
+        self.ended.push(Ended { evidence, is_odd, ..ended });
+    }
+}
+
+impl Ended {
+    fn of(agent: Key, began: Timestamp, chances: Option<[f64; drift::ARMS]>) -> Self {
+        Self { agent, began, chances, evidence: None, is_odd: false }
     }
 }
 
@@ -398,6 +460,13 @@ impl Live {
     /// Compares it as it stands with where normal sessions end.
     fn compare(&mut self, model: &SessionModel) {
         self.chance = if self.has_peers { model.chance(self.open.statistics()) } else { 1.0 };
+    }
+
+    /// By content, role and order, once there is enough to compare with.
+    fn chances(&self, model: &SessionModel) -> Option<[f64; drift::ARMS]> {
+        let is_compared =
+            self.has_peers && self.standing != Standing::Newcomer && model.compared() >= COMPARES_FROM;
+        is_compared.then(|| [self.chance, model.role_chance(self.role), model.order_chance(self.open.path())])
     }
 
     fn evidence(&self, [before, now]: [f64; 2], ctx: Context<'_>) -> Evidence {

@@ -163,6 +163,7 @@ fn other_patterns_in_words() {
             since: time("2026-11-22T03:02:10.5Z"),
             ..part(Signal::Endpoint, Pattern::Unfitting, 9.0, 0.0, 0.0)
         },
+        Part { high: 51_200.0, ..part(Signal::Endpoint, Pattern::OrderDrift, 9.0, 14.0, 0.0) },
     ];
     let ts = time("2026-11-22T03:02:10.5Z");
     let said = parts.map(|part| format!("{}\n  quiet with {}", sentence(&part, "search", ts), quiet(&part)));

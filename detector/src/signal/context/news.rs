@@ -62,15 +62,15 @@ impl Topic {
             Self::Network => [0..6, 6..11, 11..13],
             Self::UserAgent => [13..16, 16..18, 0..0],
             Self::Model => [18..20, 20..22, 0..0],
-            Self::Delegator => [22..27, 0..0, 0..0],
-            Self::Scope => [27..35, 0..0, 0..0],
-            Self::Resource => [35..41, 0..0, 0..0],
-            Self::Credential => [41..44, 0..0, 0..0],
+            Self::Delegator => [22..26, 0..0, 0..0],
+            Self::Scope => [26..32, 0..0, 0..0],
+            Self::Resource => [32..37, 0..0, 0..0],
+            Self::Credential => [37..40, 0..0, 0..0],
         }
     }
 }
 
-const SLOTS: usize = 44;
+const SLOTS: usize = 40;
 /// New, new of its kind, and of a kind that peers do not know.
 const STEPS: usize = 3;
 const CELLS: usize = TOPICS * STEPS;

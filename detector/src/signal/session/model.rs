@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calibration::Ends;
 use super::open::{COUNT_MAX, Open};
+use super::order::Order;
 use super::{Closed, Seen};
 use crate::route::{Renamed, Routes};
 use crate::stored::in_order;
@@ -65,6 +66,10 @@ pub(crate) struct SessionModel {
     /// Where normal sessions end by pair, kernel and coverage, and by the three together.
     ends: [Ends; 3],
     all_ends: Ends,
+    order: Order,
+    /// Where they end by their agents' roles and by the order of their calls.
+    role_ends: Ends,
+    order_ends: Ends,
 }
 
 /// What is left out of the counts.
@@ -136,6 +141,16 @@ impl SessionModel {
         self.all_ends.chance(self.decades(statistics))
     }
 
+    /// The same of the largest surprise of a call among what its agent calls,
+    pub(super) fn role_chance(&self, role: f64) -> f64 {
+        self.role_ends.chance(role)
+    }
+
+    /// and of a session that went this way.
+    pub(super) fn order_chance(&self, path: &[u64]) -> f64 {
+        self.order_ends.chance(self.order.surprise(path, 0.0))
+    }
+
     fn decades(&self, statistics: [f64; 3]) -> f64 {
         self.ends.iter().zip(statistics).map(|(ends, value)| -libm::log10(ends.chance(value))).sum()
     }
@@ -147,6 +162,7 @@ impl SessionModel {
             return;
         }
         self.sessions += weight;
+        self.order.learn(&session.path, weight);
         for (i, a) in session.calls.iter().enumerate() {
             if self.with.len() < ENDPOINTS_MAX || self.with.contains_key(&a.endpoint) {
                 *self.with.entry(a.endpoint).or_default() += weight;
@@ -201,11 +217,13 @@ impl SessionModel {
             }
         }
         self.templates = templates;
+        self.order.rename(routes);
         self.find_holders();
     }
 
     fn halve(&mut self) {
         self.sessions /= 2.0;
+        self.order.halve();
         self.with.values_mut().for_each(|n| *n /= 2.0);
         self.both.values_mut().for_each(|n| *n /= 2.0);
         self.templates.iter_mut().for_each(|t| t.weight /= 2.0);
@@ -214,9 +232,11 @@ impl SessionModel {
     /// Takes stock: which templates hold what, and where each session of `ring` would have ended had it never been learned.
     pub(super) fn publish<'a>(&mut self, ring: impl Iterator<Item = &'a Closed> + Clone) {
         self.find_holders();
-        let ended: Vec<[f64; 3]> = ring.map(|session| self.end_without(session)).collect();
+        let ended: Vec<[f64; 3]> = ring.clone().map(|session| self.end_without(session)).collect();
         self.ends = std::array::from_fn(|k| Ends::of(ended.iter().map(|end| end[k])));
         self.all_ends = Ends::of(ended.iter().map(|&end| self.decades(end)));
+        self.role_ends = Ends::of(ring.clone().map(|session| f64::from(session.role)));
+        self.order_ends = Ends::of(ring.map(|session| self.order.surprise(&session.path, session.weight())));
     }
 
     fn find_holders(&mut self) {

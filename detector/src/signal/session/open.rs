@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::model::{LeftOut, Pair, SessionModel};
+use super::order::PATH_MAX;
 use super::{DISTINCT_MAX, Seen};
 use crate::route::Routes;
 
@@ -19,6 +20,8 @@ const LANES: usize = 8;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Open {
     calls: Vec<Seen>,
+    /// Its first calls in order.
+    path: Vec<u64>,
     /// The largest surprise of an endpoint beside another, the sum of surprises under the mixture of templates, and what the
     /// nearest template does not hold.
     pair: f64,
@@ -44,6 +47,7 @@ impl Open {
     pub(super) fn reset(&mut self, model: &SessionModel, without: LeftOut<'_>) {
         let n = model.templates();
         self.calls.clear();
+        self.path.clear();
         (self.pair, self.kernel, self.coverage, self.cost, self.most) = (0.0, 0.0, 0.0, 0.0, 0.0);
         self.weights.clear();
         self.weights.extend((0..n).map(|t| model.template_weight(t)));
@@ -59,13 +63,17 @@ impl Open {
 
     /// The same session under another version of the model or other names of paths.
     pub(super) fn rebuild(&mut self, model: &SessionModel, declared: &[u64], routes: &Routes) {
-        let calls = std::mem::take(&mut self.calls);
+        let (calls, mut path) = (std::mem::take(&mut self.calls), std::mem::take(&mut self.path));
         self.reset(model, None);
         for Seen { endpoint, count, harm } in calls {
             for _ in 0..count {
                 self.call(model, routes.now(endpoint), harm, declared, None);
             }
         }
+        for endpoint in &mut path {
+            *endpoint = routes.now(*endpoint);
+        }
+        self.path = path;
     }
 
     /// See [`super::Sessions::fetch`].
@@ -75,6 +83,11 @@ impl Open {
 
     pub(super) fn calls(&self) -> &[Seen] {
         &self.calls
+    }
+
+    /// Its first calls in order.
+    pub(super) fn path(&self) -> &[u64] {
+        &self.path
     }
 
     /// Pair, kernel and coverage; none of them ever falls.
@@ -96,6 +109,9 @@ impl Open {
         declared: &[u64],
         without: LeftOut<'_>,
     ) -> Option<Pair> {
+        if self.path.len() < PATH_MAX {
+            self.path.push(endpoint);
+        }
         let at = self.calls.iter().position(|s| s.endpoint == endpoint);
         let count = match at {
             Some(at) if self.calls[at].count >= COUNT_MAX => return None,

@@ -10,7 +10,8 @@ fn seen(calls: &[(u64, u8)]) -> Box<[Seen]> {
 }
 
 fn closed(calls: &[(u64, u8)]) -> Closed {
-    Closed { calls: seen(calls), chance: 1.0, may_be_odd: false }
+    let path = calls.iter().map(|&(endpoint, _)| endpoint).collect();
+    Closed { calls: seen(calls), path, role: 0.0, chance: 1.0, may_be_odd: false }
 }
 
 fn statistics(model: &SessionModel, calls: &[u64]) -> [f64; 3] {
