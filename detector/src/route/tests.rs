@@ -268,37 +268,3 @@ fn a_flood_from_established_agents_is_bounded_too() {
     assert!(routes.hosts[0].1.nodes() <= trie::NODES_MAX);
     assert!(routes.renamed.len() <= RENAMED_MAX);
 }
-
-/// Not a test of time, which depends on the machine: it says what a call costs.
-#[test]
-#[ignore = "prints a measure: cargo test --release -p detector --locked -- --ignored --nocapture cost_of_a_name"]
-#[expect(
-    clippy::disallowed_methods,
-    clippy::disallowed_macros,
-    reason = "a measure reads a clock and is printed"
-)]
-fn cost_of_a_name() {
-    let (mut routes, mut random) = (Routes::default(), Random::new(7));
-    for i in 0..10_000 {
-        let (method, template) = TEMPLATES[i % TEMPLATES.len()];
-        teach(&mut routes, method, &filled(template, &mut random));
-    }
-    let paths: Vec<(&str, String)> =
-        (0..1_000).map(|i| TEMPLATES[i % 10]).map(|(m, t)| (m, filled(t, &mut random))).collect();
-    let measured = |name: &str, calls: &[Call<'_>], routes: &mut Routes| {
-        let begin = std::time::Instant::now();
-        let mut sum = 0_u64;
-        for _ in 0..1_000 {
-            for call in calls {
-                sum ^= routes.resolve(call, true);
-            }
-        }
-        let ns = begin.elapsed().as_nanos() as f64 / calls.len() as f64 / 1_000.0;
-        println!("{name}: {ns:.0} ns a call ({sum:x})");
-    };
-    let calls: Vec<_> = paths.iter().map(|(method, path)| call(method, path)).collect();
-    measured("paths", &calls, &mut routes);
-    let tools: Vec<_> =
-        (0..1_000).map(|i| call("CALL", ["send_email", "s3.amazonaws.com:GetObject"][i % 2])).collect();
-    measured("tools", &tools, &mut routes);
-}

@@ -10,11 +10,11 @@ mod drift;
 mod model;
 mod open;
 mod order;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod verb;
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use hashbrown::HashMap;
@@ -25,8 +25,9 @@ pub(crate) use self::drift::Drift;
 use self::model::Pair;
 pub(crate) use self::model::SessionModel;
 use self::open::{COUNT_MAX, Open};
+pub(crate) use self::tally::SessionTally;
 use super::endpoint::Endpoints;
-use super::tail::{Group, PeerTail, Rule};
+use super::tail::{Group, Rule};
 use super::{Alarm, Evidence, Story, history};
 use crate::hash::hash64;
 use crate::profile::Key;
@@ -204,44 +205,6 @@ pub(crate) struct Sessions {
     /// Places of sessions that are over, for the next ones.
     #[serde(skip)]
     spare: Vec<Open>,
-}
-
-/// What closed sessions teach the next version of the model.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct SessionTally {
-    closed: Vec<Closed>,
-    /// Sessions that wait for a person's word, and whose they were.
-    pending: VecDeque<(Key, Closed)>,
-    ring: VecDeque<Closed>,
-    /// What excursions have been.
-    pub(crate) tail: PeerTail,
-}
-
-impl SessionTally {
-    fn learn(&mut self, session: Closed) {
-        if self.closed.len() < CLOSED_MAX && !session.calls.is_empty() {
-            self.closed.push(session);
-        }
-    }
-
-    /// The model learns what has closed since, in the order in which it did.
-    pub(crate) fn publish(&mut self, model: &mut SessionModel, routes: &Routes) {
-        if self.closed.is_empty() {
-            return;
-        }
-        self.ring.iter_mut().for_each(|session| session.rename(routes));
-        for mut session in self.closed.drain(..) {
-            session.rename(routes);
-            model.learn(&session);
-            if session.chance > CALIBRATES_FROM || session.may_be_odd {
-                if self.ring.len() >= RING {
-                    self.ring.pop_front();
-                }
-                self.ring.push_back(session);
-            }
-        }
-        model.publish(self.ring.iter());
-    }
 }
 
 /// What a call is read against.

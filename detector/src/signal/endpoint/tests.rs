@@ -1,0 +1,92 @@
+//! What an agent's habits are, and what is foreign to them.
+
+use super::*;
+use crate::hash::hash64;
+
+fn ctx<'a>(model: &'a EndpointModel, declared: &'a [u64]) -> Context<'a> {
+    const NOBODY: &PeerTail = &PeerTail::NONE;
+    let alarm = Alarm::once_in(450.0);
+    Context { model, tail: NOBODY, declared, calls_per_day: 288.0, has_peers: true, alarm }
+}
+
+fn settled(endpoints: &[&str], calls: usize) -> (Endpoints, EndpointModel, Timestamp) {
+    let mut ts = Timestamp::from_millis(1_740_000_000_000);
+    let (mut agent, mut model) = (Endpoints::new(ts), EndpointModel::default());
+    for e in ["list", "read", "write", "send", "delete", "grant"] {
+        for _ in 0..5 {
+            model.add(hash64(&[e]));
+        }
+    }
+    for i in 0..calls {
+        ts = ts + std::time::Duration::from_mins(5);
+        let e = endpoints[i % endpoints.len()];
+        agent.score(ts, hash64(&[e]), ctx(&model, &[]), &mut PeerTail::default());
+        agent.learn(hash64(&[e]), false);
+    }
+    (agent, model, ts)
+}
+
+#[test]
+fn the_prediction_is_a_distribution() {
+    let (mut agent, model, _) = settled(&["list", "read"], 40);
+    agent.learn(hash64(&["grant"]), true);
+    for declared in [vec![], vec![hash64(&["list"]), hash64(&["undeclared elsewhere"])]] {
+        let mut names = vec!["list", "read", "write", "send", "delete", "grant"];
+        // The declared endpoint that the fleet never saw and the class of all that nobody saw overlap by design:
+        // the class holds it when it is not declared.
+        let mut whole: f64 = names.drain(..).map(|e| agent.predict(hash64(&[e]), &model, &declared)).sum();
+        let novel = agent.predict(hash64(&["never"]), &model, &declared);
+        whole += novel;
+        if !declared.is_empty() {
+            whole += agent.predict(hash64(&["undeclared elsewhere"]), &model, &declared) - novel;
+        }
+        assert!((whole - 1.0).abs() < 1e-9, "{whole}");
+    }
+}
+
+#[test]
+fn habits_are_quiet_and_foreign_calls_add_up() {
+    let (mut agent, model, ts) = settled(&["list", "read"], 400);
+    let mut peers = PeerTail::default();
+    assert!(agent.sum < 1.0, "{}", agent.sum);
+    let first = agent.score(ts, hash64(&["send"]), ctx(&model, &[]), &mut peers).now.level();
+    let sum = agent.sum;
+    agent.learn(hash64(&["send"]), true);
+    let second = agent.score(ts, hash64(&["grant"]), ctx(&model, &[]), &mut peers).now.level();
+    assert!(sum > 3.0 && agent.sum > sum + 3.0 && second > first + 2.0, "{first} {second}");
+    agent.accept(ts, ctx(&model, &[]), &mut peers);
+    assert!(agent.score(ts, hash64(&["send"]), ctx(&model, &[]), &mut peers).now.level() < first);
+}
+
+#[test]
+fn an_agent_that_has_often_turned_to_foreign_calls_is_believed_to_do_so() {
+    let level = |turns: usize| {
+        let (mut agent, model, mut ts) = settled(&["list", "read"], 400);
+        let mut peers = PeerTail::default();
+        for turn in 0..turns {
+            for e in ["write", "send", "delete"] {
+                agent.score(ts, hash64(&[e, &turn.to_string()]), ctx(&model, &[]), &mut peers);
+            }
+            ts = ts + std::time::Duration::from_hours(48);
+            agent.score(ts, hash64(&["list"]), ctx(&model, &[]), &mut peers);
+        }
+        agent.born = ts - std::time::Duration::from_hours(24 * 60);
+        let said: Vec<f64> = ["grant", "pay", "drop"]
+            .map(|e| agent.score(ts, hash64(&[e]), ctx(&model, &[]), &mut peers).now.level())
+            .into();
+        said[2]
+    };
+    let (never, often) = (level(0), level(30));
+    assert!(never > often + 3.0, "{never} {often}");
+}
+
+#[test]
+fn a_declared_endpoint_is_no_news_to_a_new_agent() {
+    let (_, model, ts) = settled(&["list"], 1);
+    let mut agent = Endpoints::new(ts);
+    let declared = [hash64(&["send"])];
+    agent.score(ts, hash64(&["send"]), ctx(&model, &declared), &mut PeerTail::default());
+    assert!(agent.sum < 1e-9, "{}", agent.sum);
+    agent.score(ts, hash64(&["grant"]), ctx(&model, &declared), &mut PeerTail::default());
+    assert!(agent.sum > 1.0, "{}", agent.sum);
+}
