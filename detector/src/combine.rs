@@ -6,7 +6,7 @@ use crate::signal::{Alarm, Evidence, Story, Strength};
 use crate::{Budgets, History, MicroBits, PARTS_MAX, Part, Signal, Timestamp};
 
 /// Each signal family's share of the false-alarm budget. The study (volume-timing §5) gives 0.4, 0.2 and 0.4 and knows no context;
-/// endpoints, whose calls are not calibrated on the agent's own excursions, keep their whole share.
+/// endpoints, whose tails are not widened where a fleet exceeds its budget, have most.
 pub(crate) const SHARES: [Share; FAMILIES] = [
     Share { signal: Signal::Volume, of_budget: 0.3, log2: -1.736_965_594_166_206, has_tail: true },
     Share { signal: Signal::Timing, of_budget: 0.12, log2: -3.058_893_689_053_568_3, has_tail: true },
@@ -44,7 +44,8 @@ pub(crate) struct Thresholds {
     /// Where a family alone asks a person.
     pub(crate) volume: Alarm,
     pub(crate) timing: Alarm,
-    /// The same for a session and, in days between two, for an agent's drift; each is one of the groups of endpoint.
+    /// The same for endpoint's groups: calls, a session and, in days between two, an agent's drift.
+    pub(crate) calls: Alarm,
     pub(crate) session: Alarm,
     pub(crate) drift_days: f64,
     pub(crate) context: Alarm,
@@ -59,6 +60,7 @@ impl From<Budgets> for Thresholds {
             step_up: budgets.step_up(),
             volume: alarm(VOLUME),
             timing: alarm(TIMING),
+            calls: Alarm::once_in(of_endpoint(CALLS_SHARE)),
             session: Alarm::once_in(of_endpoint(SESSION_SHARE)),
             drift_days: of_endpoint(DRIFT_SHARE),
             context: alarm(CONTEXT),

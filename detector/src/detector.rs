@@ -170,9 +170,8 @@ impl Detector {
         let cohort = p.tell(ts, &score, jump, (monitor, cohorts), thresholds);
         let Score { level, added, mut parts, families, .. } = score;
         if p.suspect {
-            let before = endpoint.before.bits;
             for part in &mut parts {
-                part.quiet_at = p.quiet_at(part, (volume.at, ts), before, (published, thresholds));
+                part.quiet_at = p.quiet_at(part, (volume.at, ts), (published, thresholds));
             }
         }
         if p.endpoints.learn(name, p.suspect) && !p.suspect {
@@ -264,7 +263,8 @@ impl Detector {
             p.timing.accept(Declared::timing(published, thresholds, &p.volume));
             let endpoint_ctx = p.declared.endpoint(published, thresholds, &p.timing);
             p.endpoints.accept(p.last, endpoint_ctx, &mut tally.endpoint_tail);
-            p.circumstances.accept();
+            let context_ctx = p.context_ctx(published, thresholds);
+            p.circumstances.accept(p.last, context_ctx, &mut tally.context);
             sessions.accept(p.key, &mut tally.sessions);
             p.rules.accept();
             p.suspect = false;

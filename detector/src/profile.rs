@@ -161,7 +161,7 @@ impl Declared {
             declared: &self.endpoints,
             calls_per_day: timing.calls_per_day(),
             has_peers: fleet.has_peers(),
-            alarm: thresholds.session,
+            alarm: thresholds.calls,
         }
     }
 
@@ -222,13 +222,11 @@ impl Profile {
         }
     }
 
-    /// The smallest change that would have kept a part under the watch budget, after the call at `ts`, which `volume` read and
-    /// before which endpoints stood at `endpoint_bits`.
+    /// The smallest change that would have kept a part under the watch budget, after the call at `ts`, which `volume` read.
     pub(crate) fn quiet_at(
         &self,
         part: &Part,
         (volume, ts): (Option<volume::Place>, Timestamp),
-        endpoint_bits: f64,
         (fleet, thresholds): (&Published, &Thresholds),
     ) -> f64 {
         let allowed = |family| combine::allowed(family, thresholds.watch);
@@ -238,8 +236,9 @@ impl Profile {
                 self.volume.quiet_at(volume, ts, allowed(combine::VOLUME), ctx)
             }
             Signal::Endpoint if matches!(part.pattern, Pattern::Foreign | Pattern::AsUsual) => {
-                let bits = allowed(combine::ENDPOINT) + libm::log2(self.timing.calls_per_day());
-                self.endpoints.quiet_share(endpoint_bits, bits, &fleet.endpoints)
+                let ctx = self.declared.endpoint(fleet, thresholds, &self.timing);
+                let level = allowed(combine::ENDPOINT) - libm::log2(combine::CALLS_SHARE);
+                self.endpoints.quiet_share(ts, part.expected, level, ctx)
             }
             Signal::LookElsewhere => part.quiet_at,
             Signal::Timing | Signal::Endpoint | Signal::Context => part.expected,

@@ -37,8 +37,6 @@ const SETTLES_DAYS: f64 = 14.0;
 const SUM_MAX: f64 = 40.0;
 /// What is learned of an agent under suspicion, as of endpoints.
 const SUSPECT_WEIGHT: f64 = 0.1;
-/// Excursions of one agent that its peers learn from: none teaches them more.
-const TEACHES_EXCURSIONS_MAX: f64 = 20.0;
 /// Each group's share of the family's budget: who calls from where has half of it.
 const SHARES: [f64; GROUPS] = [0.5, 0.125, 0.125, 0.125, 0.125];
 const GROUPS: usize = 5;
@@ -120,7 +118,7 @@ pub(crate) struct Context<'a> {
     pub(crate) alarm: Alarm,
 }
 
-/// What context has to say: its evidence, and the stories of the group that speaks with the share each has in that.
+/// What context has to say: its evidence, and the stories of the group that speaks, if one does, with the share each has in that.
 #[derive(Clone, Debug)]
 pub(crate) struct Reading {
     pub(crate) evidence: Evidence,
@@ -215,11 +213,13 @@ impl Circumstances {
         faded.reading(now, ts, ctx)
     }
 
-    /// A person ruled the present evidence benign: it is dropped, and what was held back is learned.
-    pub(crate) fn accept(&mut self) {
-        for gauge in &mut self.gauges {
-            gauge.sum = 0.0;
-            gauge.tail.forget();
+    /// A person ruled the present evidence benign: it is dropped, what was held back is learned, and so is how high it came.
+    pub(crate) fn accept(&mut self, ts: Timestamp, ctx: Context<'_>, tally: &mut ContextTally) {
+        for group in 0..GROUPS {
+            if self.gauges[group].tail.is_out() {
+                self.end_excursion(group, ts, ctx, tally);
+            }
+            self.gauges[group].sum = 0.0;
         }
         self.news.accept();
         self.sizes.accept();
@@ -294,14 +294,14 @@ impl Circumstances {
             let (spec, sum) = (group_of(group), f64::from(self.gauges[group].sum));
             self.gauges[group].tail.raise(sum, spec);
             if self.gauges[group].tail.ends(sum, spec) {
-                let alarm = self.rule(group, ts, ctx).evidence_once_in(ctx.alarm.days);
-                let tail = &mut self.gauges[group].tail;
-                let excess = tail.end(spec, alarm);
-                if tail.excursions() <= TEACHES_EXCURSIONS_MAX {
-                    tally.tails[group].learn(excess);
-                }
+                self.end_excursion(group, ts, ctx, tally);
             }
         }
+    }
+
+    fn end_excursion(&mut self, group: usize, ts: Timestamp, ctx: Context<'_>, tally: &mut ContextTally) {
+        let alarm = self.rule(group, ts, ctx).evidence_once_in(ctx.alarm.days);
+        self.gauges[group].tail.end_among(&mut tally.tails[group], group_of(group), alarm);
     }
 
     fn reading(&self, before: (Strength, Option<usize>), ts: Timestamp, ctx: Context<'_>) -> Reading {
@@ -310,9 +310,9 @@ impl Circumstances {
         match group {
             Some(NEWS) => self.news.tell(&mut stories, (self.since(NEWS), ts), ctx),
             Some(group) => stories.push((self.story(group, ts, ctx), 1.0)),
-            None => stories.push((self.as_usual(ts, ctx), 1.0)),
+            None => {}
         }
-        let story = stories[0].0;
+        let story = stories.first().map_or_else(|| self.as_usual(ts, ctx), |(story, _)| *story);
         Reading { evidence: Evidence { before: before.0, now, story }, stories }
     }
 

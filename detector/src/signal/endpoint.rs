@@ -35,8 +35,6 @@ const DECLARED_SHARE: f64 = 0.9;
 const HALF_LIFE_DAYS: f64 = 0.5;
 /// Weight with which a call under suspicion is learned (endpoint study §6, "soft, floor .1").
 const SUSPECT_WEIGHT: f32 = 0.1;
-/// Excursions of one agent's sessions that its peers learn from: none teaches them more.
-const TEACHES_EXCURSIONS_MAX: f64 = 20.0;
 /// Where an excursion of the CUSUM begins, nats, as for volume; and within what time its tail settles.
 const FOREIGN: Group = Group { threshold: 2.0, never_days: 0.0, groups: 1.0 };
 const SETTLES_DAYS: f64 = 14.0;
@@ -263,10 +261,7 @@ impl Endpoints {
 
     fn end_excursion(&mut self, ts: Timestamp, ctx: Context<'_>, tail: &mut PeerTail) {
         let alarm = self.foreign_rule(ts, ctx).evidence_once_in(ctx.alarm.days);
-        let excess = self.foreign.end(FOREIGN, alarm);
-        if self.foreign.excursions() <= TEACHES_EXCURSIONS_MAX {
-            tail.learn(excess);
-        }
+        self.foreign.end_among(tail, FOREIGN, alarm);
     }
 
     fn foreign_rule(&self, ts: Timestamp, ctx: Context<'_>) -> Rule {
@@ -297,10 +292,7 @@ impl Endpoints {
         let (_, group) = self.session_group(ts);
         let alarm = self.session_rule(ts, peers).evidence_once_in(alarm_days);
         self.unfitting.raise(evidence, group);
-        let excess = self.unfitting.end(group, alarm);
-        if self.unfitting.excursions() <= TEACHES_EXCURSIONS_MAX {
-            peers.learn(excess);
-        }
+        self.unfitting.end_among(peers, group, alarm);
     }
 
     /// Whether the agent's present session is one that teaches others: as a fixed share of all of them.
@@ -389,9 +381,12 @@ impl Endpoints {
         }
     }
 
-    /// How likely the call would have had to be for the evidence to end under `bits`, between 0 and 1.
-    pub(crate) fn quiet_share(&self, before: f64, bits: f64, model: &EndpointModel) -> f64 {
-        (self.intruder(model) * (before - bits).exp2()).clamp(0.0, 1.0)
+    /// How likely the call at `ts`, just scored at `share`, would have had to be for the evidence to end at `level`, between 0 and 1:
+    /// at the higher of what the bound and the agent's own excursions allow.
+    pub(crate) fn quiet_share(&self, ts: Timestamp, share: f64, level: f64, ctx: Context<'_>) -> f64 {
+        let seen = self.foreign_rule(ts, ctx).evidence_once_in(libm::exp2(level)) / LN_2;
+        let allowed = (level + libm::log2(ctx.calls_per_day)).max(seen);
+        (share * libm::exp2(self.sum - allowed)).clamp(0.0, 1.0)
     }
 
     /// Learns one call; a suspect one at a tenth of its weight. True if the agent has not called the endpoint before.

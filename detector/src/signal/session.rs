@@ -62,13 +62,14 @@ const COMPARES_FROM: usize = 150;
 const PENDING_MAX: usize = 1_024;
 /// Sessions as unusual as the first calibrate only as far as they are such a share of their agent's, or an attack that is repeated would
 /// calibrate itself (study §6, alpha). The share is larger than theirs among normal ones: with the same, what was once cut off
-/// stays so. Without any, each ring would cut the tail of the one before, and a fleet
-/// whose sessions vary was asked about more of them every week. One this usual teaches in full, and none under a tenth of that teaches at all (study §6).
+/// stays so. Without any, each ring would cut the tail of the one before, and a fleet whose sessions vary was asked about more of them
+/// every week.
 const CALIBRATES_FROM: f64 = 0.01;
 pub(super) const ODD_SHARE: f64 = 0.03;
-/// Of an agent that has more sessions a day one in so many teaches, or the few busiest would be what all are compared with (study §7: no
+/// Of an agent that has more sessions a day one in so many teaches (in its first days up to twice as many), or the few busiest would be what all are compared with (study §7: no
 /// agent owns the table).
 pub(super) const TEACHES_PER_DAY: f64 = 48.0;
+/// A session this usual teaches in full, and none under a tenth of that teaches at all (study §6).
 const TEACHES_FULLY_FROM: f64 = 0.05;
 const WEIGHT_MIN: f64 = 0.1;
 
@@ -365,9 +366,8 @@ impl Sessions {
         tally.pending = others;
         for (agent, session) in its {
             let (ended, chance) = (Ended::of(agent, Timestamp::default(), None), session.chance);
-            let session = Closed { chance: 1.0, ..session };
-            self.end_normally(ended, &session, chance);
-            tally.learn(session);
+            self.end_normally(ended, chance);
+            tally.learn(Closed { chance: 1.0, ..session });
         }
     }
 
@@ -385,13 +385,15 @@ impl Sessions {
         let may_teach = standing == Standing::Established || model.compared() < COMPARES_FROM;
         match ruling {
             Ruling::None if may_teach => {
-                self.end_normally(ended, &session, chance);
-                if live.is_sampled || model.compared() < COMPARES_FROM {
+                let teaches = live.is_sampled || model.compared() < COMPARES_FROM;
+                let is_odd = teaches && may_be_odd && chance <= CALIBRATES_FROM;
+                self.end_normally(Ended { is_odd, ..ended }, chance);
+                if teaches {
                     tally.learn(session);
                 }
             }
             Ruling::Benign => {
-                self.end_normally(ended, &session, chance);
+                self.end_normally(ended, chance);
                 tally.learn(Closed { chance: 1.0, ..session });
             }
             Ruling::None => self.ended.push(ended),
@@ -406,10 +408,9 @@ impl Sessions {
     }
 
     /// A normal session has ended with such a chance.
-    fn end_normally(&mut self, ended: Ended, session: &Closed, chance: f64) {
-        let is_odd = session.may_be_odd && session.chance <= CALIBRATES_FROM;
+    fn end_normally(&mut self, ended: Ended, chance: f64) {
         let evidence = (chance < UNUSUAL).then(|| -libm::log(chance));
-        self.ended.push(Ended { evidence, is_odd, ..ended });
+        self.ended.push(Ended { evidence, ..ended });
     }
 }
 

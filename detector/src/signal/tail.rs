@@ -20,6 +20,8 @@ const PEAK_MAX: f64 = 1.5;
 /// However many small excursions an agent makes, its scale ends at this multiple of its peers' (study §7: widening by
 /// excursions under the threshold is the attacker's way in).
 const SCALE_OVER_PEERS_MAX: f64 = 3.0;
+/// Excursions of one agent that its peers learn from: none teaches them more.
+const TEACHES_MAX: f64 = 20.0;
 /// Excursions of peers from which their scale replaces the schedule above.
 const PEERS_MIN: f64 = 100.0;
 
@@ -191,6 +193,14 @@ impl<S: Stored> Tail<S> {
         self.excess2.update(|x| x + excess * excess);
         self.forget();
         excess
+    }
+
+    /// Ends the excursion; the agent learns it, and its peers its first ones.
+    pub(crate) fn end_among(&mut self, peers: &mut PeerTail, group: Group, alarm: f64) {
+        let excess = self.end(group, alarm);
+        if self.excursions() <= TEACHES_MAX {
+            peers.learn(excess);
+        }
     }
 
     /// Ends the excursion and learns nothing.

@@ -51,7 +51,6 @@ const LEARN_BELOW: f64 = 0.6;
 const EARN_BELOW: f64 = 2.0;
 /// Gaps of one agent that teach its peers.
 const TEACHES_MAX: u32 = 1_000;
-const TEACHES_EXCURSIONS_MAX: f64 = 20.0;
 /// How fast the line between short and long gaps follows, in bins (study: 0.02). It comes to rest on a bin, so that a
 /// gap as long as most is a long one: sixty-fourths meet a bin exactly, where fiftieths miss it by a rounding.
 const MEDIAN_STEP: f64 = 1.0 / 64.0;
@@ -261,10 +260,7 @@ impl<S: Stored, B: Stored> Timing<S, B> {
                 let alarm = self.rule(g, ctx).evidence_once_in(ctx.alarm.days);
                 suspect |= g == 0 && evidence > LEARN_BELOW * alarm;
                 if self.rest_until == 0 && self.tails[g].ends(evidence, group) {
-                    let excess = self.tails[g].end(group, alarm);
-                    if self.tails[g].excursions() <= TEACHES_EXCURSIONS_MAX {
-                        tally.tails[g].learn(excess);
-                    }
+                    self.tails[g].end_among(&mut tally.tails[g], group, alarm);
                 }
             }
         }

@@ -102,8 +102,6 @@ const OFF_DOUBTED: f64 = -40.0;
 const OFF_DISBELIEVED: f64 = -80.0;
 const OFF_MOST: f64 = 120.0;
 const OFF_HOURLY: f64 = 0.917;
-/// Excursions of one agent that its peers learn from: none teaches them more.
-const TEACHES_MAX: f64 = 20.0;
 
 /// Learning rests: since an alarm, until a verdict or [`REST`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

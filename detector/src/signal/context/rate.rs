@@ -66,8 +66,12 @@ impl Rate {
         let usual = self.usual(model);
         let clumped = (CLUMP * usual + f64::from(self.hour_hits)) / (CLUMP + f64::from(self.hour_trials));
         let attack = (TIMES * usual).clamp(RULE, MOST);
-        self.hour_hits = self.hour_hits.saturating_add(u16::from(hit));
-        self.hour_trials = self.hour_trials.saturating_add(1);
+        if self.hour_trials == u16::MAX {
+            // Of more calls in an hour than that the share is kept.
+            (self.hour_hits, self.hour_trials) = (self.hour_hits / 2, self.hour_trials / 2);
+        }
+        self.hour_hits += u16::from(hit);
+        self.hour_trials += 1;
         if hit { libm::log(attack / clumped) } else { libm::log((1.0 - attack) / (1.0 - clumped)) }
     }
 

@@ -97,11 +97,12 @@ impl Aspect {
         let (at, whole) = (bin(size), self.weight() + PRIOR);
         let share = |bin: usize| (self.bins.0[bin].get() + PRIOR / BINS as f64) / whole;
         let shifted = at.checked_sub(SHIFT).map_or(0.0, share);
-        // Below its own median nobody carries anything away.
         let attack = 0.5 * shifted + 0.5 / BINS as f64;
         let more = libm::log(attack / share(at)).clamp(-STEP_MAX, STEP_MAX);
-        let is_more = size > self.median();
-        self.sum.update(|sum| (sum + if is_more { more } else { more.min(0.0) }).max(0.0));
+        // Below its own median nobody carries anything away.
+        if more < 0.0 || size > self.median() {
+            self.sum.update(|sum| (sum + more).max(0.0));
+        }
         self.last = size as f32;
         self.learn(at, weight);
     }

@@ -169,6 +169,22 @@ fn data_carried_away_is_found_by_its_size() {
 }
 
 #[test]
+fn how_high_accepted_news_came_is_learned() {
+    let mut fleet = Fleet::after(40);
+    let mut levels = Vec::new();
+    for i in 0..6_u8 {
+        let verdict = fleet.call(7, |call| {
+            call.source_ip = Some(IpAddr::V4(Ipv4Addr::new(203, i, 113, 9)));
+            call.user_agent = Some(["curl", "wget", "httpie", "links", "lynx", "w3m"][usize::from(i)].into());
+        });
+        levels.push(context(&verdict.expect("a verdict"))[0].level);
+        fleet.call(7, |call| call.kind = Kind::Feedback);
+        fleet.pass(Duration::from_hours(2));
+    }
+    assert!(levels[5] < levels[0] - MicroBits::from_bits(3.0), "{levels:?}");
+}
+
+#[test]
 fn what_happens_all_the_time_is_no_news() {
     let mut fleet = Fleet::after(0);
     let mut worst = (MicroBits::from_bits(-99.0), 0, Pattern::AsUsual);

@@ -81,6 +81,48 @@ fn an_agent_that_has_often_turned_to_foreign_calls_is_believed_to_do_so() {
 }
 
 #[test]
+fn the_share_that_would_have_been_quiet_is() {
+    for excursions in [0_u32, 30] {
+        let (mut agent, model, ts) = settled(&["list", "read"], 400);
+        agent.foreign = Tail::default();
+        for _ in 0..excursions {
+            agent.foreign.raise(4.0, FOREIGN);
+            agent.foreign.end(FOREIGN, 10.0);
+        }
+        let mut peers = PeerTail::default();
+        for e in ["send", "grant"] {
+            agent.score(ts, hash64(&[e]), ctx(&model, &[]), &mut peers);
+        }
+        let sum_before = agent.sum;
+        let share = agent.score(ts, hash64(&["drop"]), ctx(&model, &[]), &mut peers).story.expected;
+        let level = agent.strength(agent.sum, ts, ctx(&model, &[])).level();
+        let quiet = agent.quiet_share(ts, share, level - 2.0, ctx(&model, &[]));
+        assert!(quiet > share && quiet < 1.0, "{quiet} {share}");
+        let sum = sum_before + libm::log2(agent.intruder(&model) / quiet);
+        let at = agent.strength(sum, ts, ctx(&model, &[])).level();
+        assert!((at - (level - 2.0)).abs() < 1e-9, "{excursions}: {at} {level}");
+    }
+}
+
+#[test]
+fn of_a_busy_agents_sessions_few_teach_and_of_a_slow_ones_all() {
+    let taught = |per_day: u32| {
+        let start = Timestamp::from_millis(1_740_000_000_000);
+        let mut agent = Endpoints::new(start);
+        let minutes = 1_440 / per_day;
+        let sampled = (0..10 * per_day).filter(|n| {
+            let ts = start + std::time::Duration::from_mins(u64::from(n * minutes));
+            agent.is_in(u64::from(*n), true);
+            agent.samples_session(ts)
+        });
+        sampled.count()
+    };
+    let (slow, busy) = (taught(24), taught(1_440));
+    // Twice 48 a day while the agent is a day old, and ever nearer to it.
+    assert!(slow == 240 && (480..960).contains(&busy), "{slow} {busy}");
+}
+
+#[test]
 fn a_declared_endpoint_is_no_news_to_a_new_agent() {
     let (_, model, ts) = settled(&["list"], 1);
     let mut agent = Endpoints::new(ts);

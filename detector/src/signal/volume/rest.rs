@@ -2,8 +2,7 @@
 
 use super::read::Place;
 use super::{
-    CELL, CELLS_PER_HOUR, Context, RESEED_MAX, RESEED_MIN, REST, Rest, TAILS, TEACHES_MAX, Volume,
-    VolumeTally, group,
+    CELL, CELLS_PER_HOUR, Context, RESEED_MAX, RESEED_MIN, REST, Rest, TAILS, Volume, VolumeTally, group,
 };
 use crate::stored::Stored;
 
@@ -73,9 +72,6 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 
     pub(super) fn end_excursion(&mut self, g: usize, ctx: Context<'_>, tally: &mut VolumeTally) {
         let alarm = self.rule(g, ctx).evidence_once_in(ctx.alarm.days);
-        let excess = self.tails[g].end(group(g), alarm);
-        if self.tails[g].excursions() <= TEACHES_MAX {
-            tally.tails[g].learn(excess);
-        }
+        self.tails[g].end_among(&mut tally.tails[g], group(g), alarm);
     }
 }
