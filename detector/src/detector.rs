@@ -1,5 +1,7 @@
 //! The detector: calls in event order in, verdicts out.
 
+use std::sync::Arc;
+
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -88,8 +90,7 @@ impl Detector {
         let declared_too = manifests.iter().flat_map(|m| &m.endpoints);
         fleet.published.routes.set_templates(config.templates.iter().chain(declared_too).map(String::as_str));
         for p in &mut self.state.profiles {
-            p.declared =
-                self.state.manifests.of(p.issuer.as_deref(), &p.agent_id).cloned().unwrap_or_default();
+            p.declared = Arc::clone(self.state.manifests.of(p.issuer.as_deref(), &p.agent_id));
         }
         self.make_room(0);
     }
@@ -331,7 +332,7 @@ impl Detector {
             self.make_room(1);
         }
         let State { thresholds, profiles, manifests, fleet, .. } = &mut self.state;
-        let declared = manifests.of(issuer, agent_id).cloned().unwrap_or_default();
+        let declared = Arc::clone(manifests.of(issuer, agent_id));
         let mut profile = Profile::new((issuer, agent_id), call.ts, declared, &fleet.published, thresholds);
         if let Some(dormant) = dormant {
             dormant.restore(&mut profile, &fleet.published, thresholds);

@@ -44,7 +44,9 @@ pub(crate) struct Profile {
     pub(crate) heard: Heard,
     /// What it has in common with its peers.
     pub(crate) kin: Kin,
-    pub(crate) declared: Declared,
+    /// What was set is set anew after every restore.
+    #[serde(skip)]
+    pub(crate) declared: Arc<Declared>,
     // Read where manifests change.
     pub(crate) issuer: Option<Box<str>>,
     pub(crate) agent_id: Box<str>,
@@ -94,19 +96,17 @@ mod hex {
 }
 
 /// What of a manifest the signals and rules read.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Declared {
     pub(crate) calls_per_hour: Option<f64>,
     pub(crate) endpoints: Box<[u64]>,
     calls_per_minute_max: Option<NonZeroU32>,
     repeats_per_minute_max: Option<u32>,
-    /// What was set is set anew after every restore.
-    #[serde(skip)]
-    purpose: Option<Arc<Purpose>>,
+    purpose: Option<Purpose>,
 }
 
 impl Declared {
-    pub(crate) fn new(manifest: &Manifest, purpose: Arc<Purpose>) -> Self {
+    pub(crate) fn new(manifest: &Manifest, purpose: Purpose) -> Self {
         Self {
             calls_per_hour: manifest.calls_per_hour.filter(|r| r.is_finite() && *r > 0.0),
             endpoints: manifest.endpoints.iter().flat_map(|e| route::declared(e)).collect(),
@@ -117,7 +117,7 @@ impl Declared {
     }
 
     pub(crate) fn purpose(&self) -> Option<&Purpose> {
-        self.purpose.as_deref()
+        self.purpose.as_ref()
     }
 
     /// What this agent is allowed, whatever is known of it. `claimed`: what the parent that the call names hands down.
@@ -283,7 +283,7 @@ impl Profile {
     pub(crate) fn new(
         (issuer, agent_id): (Option<&str>, &str),
         ts: Timestamp,
-        declared: Declared,
+        declared: Arc<Declared>,
         fleet: &Published,
         thresholds: &Thresholds,
     ) -> Self {

@@ -148,12 +148,14 @@ fn beyond(call: &Call<'_>, allowed: Option<&Names>) -> Option<u64> {
 }
 
 /// What is declared of a name, and under which issuer; none is any.
-type Named = (Option<Box<str>>, Declared);
+type Named = (Option<Box<str>>, Arc<Declared>);
 
 /// The manifests in force, by agent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Manifests {
     by_agent: FxHashMap<Box<str>, Vec<Named>>,
+    /// What is declared of all others.
+    nothing: Arc<Declared>,
 }
 
 impl Manifests {
@@ -170,7 +172,7 @@ impl Manifests {
         for manifest in manifests {
             let above = std::iter::successors(parent_of(manifest), |m| parent_of(m)).take(ANCESTORS_MAX);
             let line: Vec<&Manifest> = std::iter::once(manifest).chain(above).collect();
-            let declared = Declared::new(manifest, Arc::new(purpose(&line)));
+            let declared = Arc::new(Declared::new(manifest, purpose(&line)));
             let issuer = manifest.issuer.as_deref().map(Into::into);
             all.by_agent.entry(manifest.agent_id.as_str().into()).or_default().push((issuer, declared));
         }
@@ -178,15 +180,15 @@ impl Manifests {
     }
 
     /// What is declared of an agent. A manifest without an issuer speaks of the name under any that has none of its own.
-    pub(crate) fn of(&self, issuer: Option<&str>, agent_id: &str) -> Option<&Declared> {
-        let named = self.by_agent.get(agent_id)?;
-        find(named, |(issuer, _)| issuer.as_deref(), issuer).map(|(_, declared)| declared)
+    pub(crate) fn of(&self, issuer: Option<&str>, agent_id: &str) -> &Arc<Declared> {
+        let named = self.by_agent.get(agent_id).map_or(&[][..], Vec::as_slice);
+        find(named, |(issuer, _)| issuer.as_deref(), issuer).map_or(&self.nothing, |(_, declared)| declared)
     }
 
     /// What the parent that the call's record names hands down.
     pub(crate) fn handed_down(&self, call: &Call<'_>) -> Option<&Handed> {
         let parent = call.identity.parent_agent_id.as_deref()?;
-        let declared = self.of(call.identity.issuer.as_deref(), parent)?;
+        let declared = self.of(call.identity.issuer.as_deref(), parent);
         Some(&declared.purpose()?.handed)
     }
 }
