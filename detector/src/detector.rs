@@ -5,21 +5,20 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::cohort::CohortIncident;
-use crate::combine::{self, Score, Thresholds};
+use crate::cohort::{CohortIncident, Cohorts};
+use crate::combine::{Score, Thresholds};
 use crate::fleet::Fleet;
 use crate::hash::hash128;
+use crate::lane::{Admitted, LANES, Lane, Shared, Told, lane_of};
 use crate::memory::Memory;
-use crate::monitor::{FleetHealth, PeerGroup};
-use crate::profile::{Declared, Key, Profile};
+use crate::monitor::{FleetHealth, Monitor, PeerGroup};
+use crate::profile::{Key, Profile};
 use crate::rules::Manifests;
-use crate::signal::Evidence;
-use crate::signal::session::Sessions;
 use crate::signal::timing::Timing;
 use crate::signal::volume::Volume;
 use crate::silence::Vigil;
-use crate::source::{self, Sources};
-use crate::{Call, DetectorConfig, Kind, Manifest, SourceLate, Timestamp, Verdict, VerdictId, VerdictRecord};
+use crate::source::Sources;
+use crate::{Call, DetectorConfig, Manifest, SourceLate, Timestamp, Verdict, VerdictId, VerdictRecord};
 
 /// The version of a verdict that no late call has amended.
 const FIRST_VERSION: u16 = 1;
@@ -46,12 +45,56 @@ pub(crate) struct State {
     #[serde(skip)]
     pub(crate) thresholds: Thresholds,
     #[serde(skip)]
-    manifests: Manifests,
+    pub(crate) manifests: Manifests,
     pub(crate) profiles: Vec<Profile>,
     pub(crate) fleet: Fleet,
     pub(crate) sources: Sources,
     pub(crate) memory: Memory,
-    pub(crate) sessions: Sessions,
+    pub(crate) lanes: [Lane; LANES],
+}
+
+impl State {
+    /// What lanes read, what they change, and who hears of it.
+    pub(crate) fn split(&mut self) -> (Shared<'_>, &mut [Profile], &mut [Lane; LANES], Ears<'_>) {
+        let Self { config, thresholds, manifests, profiles, fleet, sources, lanes, .. } = self;
+        let Fleet { published, monitor, cohorts, .. } = fleet;
+        let shared = Shared { config, thresholds, manifests, published, sources };
+        (shared, profiles, lanes, Ears { monitor, cohorts, shared })
+    }
+}
+
+/// Who hears of every call, in the order of calls.
+pub(crate) struct Ears<'a> {
+    monitor: &'a mut Monitor,
+    cohorts: &'a mut Cohorts,
+    shared: Shared<'a>,
+}
+
+impl Ears<'_> {
+    /// What a lane made of a call becomes a verdict, beside what the agent's peers do.
+    pub(crate) fn tell(&mut self, p: &mut Profile, admitted: &Admitted<'_, '_>, told: Told) -> Verdict {
+        let Self { monitor, cohorts, shared } = self;
+        let Admitted { call, presence, .. } = admitted;
+        let Told { ts, since_last, score, jump, rule } = told;
+        monitor.live(since_last);
+        cohorts.see(&mut p.kin, presence);
+        let cohort = p.tell((ts, presence), &score, jump, (monitor, cohorts), shared.thresholds);
+        let Score { level, added, parts, families, .. } = score;
+        Verdict {
+            id: VerdictId(hash128(&[&call.event_id, FIRST_VERSION_NAME])),
+            version: FIRST_VERSION,
+            ts: call.ts,
+            level,
+            added,
+            parts,
+            families,
+            jump,
+            attestation: call.attestation,
+            model: shared.published.version,
+            rule,
+            cohort,
+        }
+    }
 }
 
 impl From<State> for Detector {
@@ -95,112 +138,16 @@ impl Detector {
         self.make_room(0);
     }
 
-    /// Scores one record. `None` for records that are no call: outcomes, ends of tasks, heartbeats, feedback.
-    ///
-    /// A call that is older than the agent's last one is scored in the windows that are open now.
-    pub fn observe(&mut self, call: &Call<'_>) -> Option<Verdict> {
-        match (call.kind, &call.source) {
-            (Kind::Feedback, _) => self.accept(call.identity.issuer.as_deref(), &call.identity.agent_id),
-            (Kind::Heartbeat, Some(source)) => self.state.sources.beat(source, call.ts),
-            _ => {}
-        }
-        match call.kind {
-            Kind::TaskEnd => self.end_session(call),
-            Kind::Outcome => self.join_outcome(call),
-            _ => {}
-        }
-        if !call.kind.is_call() {
-            return None;
-        }
-        let source = source::key(call.source.as_deref());
-        self.state.sources.live(source, call.ts);
-        let profile = self.profile(call);
-        self.amend_silence(profile, call);
-        let session = self.enter_session(profile, call);
-        let is_established = self.state.profiles[profile].presence.is_established();
-        let name = self.state.fleet.resolve(call, is_established);
-        let State { config, thresholds, manifests, profiles, fleet, sources, memory, sessions } =
-            &mut self.state;
-        let p = &mut profiles[profile];
-        p.source = source;
-        memory.see(&mut p.presence, call.ts);
-        // A call that comes late is counted where we are: a forged date must buy no forgiveness. Of gaps it says nothing.
-        let is_late = call.ts < p.last;
-        let (from, ts) = (p.last, call.ts.max(p.last));
-        p.last = ts;
-        let outages = sources.outages(source);
-        let is_known = outages.iter().all(|o| o.until <= from || o.since >= ts);
-        let Fleet { published, tally, monitor, cohorts, .. } = fleet;
-        monitor.live(ts.since(from));
-        cohorts.see(&mut p.kin, &p.presence);
-        let volume_ctx = p.declared.volume(published, thresholds);
-        p.volume.advance_through((from, ts), outages, volume_ctx, &mut tally.volume);
-        let volume = p.volume.count(ts, volume_ctx, &mut tally.volume);
-        let timing_ctx = Declared::timing(published, thresholds, &p.volume);
-        let timing = if is_late {
-            p.timing.stand(timing_ctx)
-        } else if is_known {
-            p.timing.count(ts, timing_ctx, &mut tally.timing)
-        } else {
-            p.timing.resume(ts, timing_ctx)
-        };
-        p.endpoints.follow(&published.routes);
-        let endpoint_ctx = p.declared.endpoint(published, thresholds, &p.timing);
-        let endpoint = p.endpoints.score(ts, name, endpoint_ctx, &mut tally.endpoint_tail);
-        let session = sessions.call(
-            (p.key, session),
-            (call, name),
-            p.session_ctx(published, thresholds, endpoint.story.expected),
-        );
-        let context_ctx = p.context_ctx(published, thresholds);
-        let context = p.circumstances.call(ts, call, context_ctx, &mut tally.context);
-        let evidence = [
-            Evidence {
-                before: volume.before,
-                now: volume.now,
-                story: p.volume.story(volume.at, ts, volume_ctx),
-            },
-            Evidence { before: timing.before, now: timing.now, story: p.timing.story(&timing, timing_ctx) },
-            Evidence::of_endpoint(endpoint, session, p.endpoints.drift(ts)),
-            context.evidence,
-        ];
-        let watch = thresholds.watch;
-        let score = combine::combine(&evidence, &context.stories, call.ts, watch);
-        p.suspect = score.level >= watch;
-        let jump = p.volume.jump(volume.at, volume_ctx) as f32;
-        let cohort = p.tell(ts, &score, jump, (monitor, cohorts), thresholds);
-        let Score { level, added, mut parts, families, .. } = score;
-        if p.suspect {
-            for part in &mut parts {
-                part.quiet_at = p.quiet_at(part, (volume.at, ts), (published, thresholds));
-            }
-        }
-        if p.endpoints.learn(name, p.suspect) && !p.suspect {
-            tally.sight(name);
-        }
-        Some(Verdict {
-            id: VerdictId(hash128(&[&call.event_id, FIRST_VERSION_NAME])),
-            version: FIRST_VERSION,
-            ts: call.ts,
-            level,
-            added,
-            parts,
-            families,
-            jump,
-            attestation: call.attestation,
-            model: published.version,
-            rule: p.rules.count(ts, call, p.declared.limits(config, manifests.handed_down(call))),
-            cohort,
-        })
-    }
-
     /// Event time has reached `watermark`: no call older than it is expected. Call it in steps of 10 s at most.
     pub fn tick(&mut self, watermark: Timestamp) {
         self.state.memory.tick(watermark);
-        let State { fleet: Fleet { published, tally, .. }, sessions, .. } = &mut self.state;
-        sessions.tick(watermark, &published.sessions, &mut tally.sessions);
+        let State { fleet, lanes, .. } = &mut self.state;
+        for Lane { sessions, tally } in lanes {
+            sessions.tick(watermark, &fleet.published.sessions, &mut tally.sessions);
+        }
         self.learn_ended_sessions();
-        self.state.fleet.tick(watermark, &self.state.thresholds);
+        let State { fleet, lanes, thresholds, .. } = &mut self.state;
+        fleet.tick(watermark, thresholds, lanes);
         self.look_at_silences(watermark);
     }
 
@@ -209,67 +156,26 @@ impl Detector {
         self.state.sources.tell_late(watermark)
     }
 
-    /// How a call of this agent went; of an agent never seen nothing is learned.
-    fn join_outcome(&mut self, call: &Call<'_>) {
-        let key = Key::new(call.identity.issuer.as_deref(), &call.identity.agent_id);
-        if let Some(i) = self.find(key) {
-            let State { thresholds, profiles, fleet: Fleet { published, tally, .. }, .. } = &mut self.state;
-            let p = &mut profiles[i];
-            let ctx = p.context_ctx(published, thresholds);
-            p.circumstances.outcome(call.ts.max(p.last), call, ctx, &mut tally.context);
-        }
-    }
-
-    fn end_session(&mut self, call: &Call<'_>) {
-        let key = Key::new(call.identity.issuer.as_deref(), &call.identity.agent_id);
-        let State { fleet: Fleet { published, tally, .. }, sessions, .. } = &mut self.state;
-        sessions.end(key, call.identity.session_id.as_deref(), &published.sessions, &mut tally.sessions);
-        self.learn_ended_sessions();
-        if let Some(p) = self.find(key).map(|i| &mut self.state.profiles[i])
-            && p.declared.purpose().is_some_and(|purpose| purpose.ends_with_task)
-        {
-            p.rules.end_task(call.ts);
-        }
-    }
-
-    /// The session of a call; one that is over closes before.
-    fn enter_session(&mut self, profile: usize, call: &Call<'_>) -> u64 {
-        let State { profiles, fleet: Fleet { published, tally, .. }, sessions, .. } = &mut self.state;
-        let p = &mut profiles[profile];
-        let (session, begins) = sessions.enter(p.key, call, &published.sessions, &mut tally.sessions);
-        p.endpoints.is_in(session, begins);
-        self.learn_ended_sessions();
-        session
-    }
-
     /// What the sessions that have ended were like is part of what their agents are.
     fn learn_ended_sessions(&mut self) {
-        while let Some(ended) = self.state.sessions.ended.pop() {
-            if let Some(agent) = self.find(ended.agent) {
-                let State { profiles, fleet, thresholds, .. } = &mut self.state;
-                let p = &mut profiles[agent];
-                let (alarm_days, tail) = (thresholds.session.days, &mut fleet.tally.sessions.tail);
-                p.endpoints.session_ended(&ended, alarm_days, p.last, tail);
+        for lane in 0..LANES {
+            while let Some(ended) = self.state.lanes[lane].sessions.ended.pop() {
+                if let Some(agent) = self.find(ended.agent) {
+                    let State { profiles, lanes, thresholds, .. } = &mut self.state;
+                    let p = &mut profiles[agent];
+                    let (alarm_days, tail) = (thresholds.session.days, &mut lanes[lane].tally.sessions.tail);
+                    p.endpoints.session_ended(&ended, alarm_days, p.last, tail);
+                }
             }
         }
     }
 
     /// A person ruled this agent's present evidence benign. Does nothing for an agent never seen.
-    fn accept(&mut self, issuer: Option<&str>, agent_id: &str) {
+    pub(crate) fn accept(&mut self, issuer: Option<&str>, agent_id: &str) {
         if let Some(i) = self.find(Key::new(issuer, agent_id)) {
-            let State { thresholds, profiles, fleet: Fleet { published, tally, .. }, sessions, .. } =
-                &mut self.state;
+            let (shared, profiles, lanes, _) = self.state.split();
             let p = &mut profiles[i];
-            p.volume.accept(p.declared.volume(published, thresholds), &mut tally.volume);
-            p.timing.accept(Declared::timing(published, thresholds, &p.volume));
-            let endpoint_ctx = p.declared.endpoint(published, thresholds, &p.timing);
-            p.endpoints.accept(p.last, endpoint_ctx, &mut tally.endpoint_tail);
-            let context_ctx = p.context_ctx(published, thresholds);
-            p.circumstances.accept(p.last, context_ctx, &mut tally.context);
-            sessions.accept(p.key, &mut tally.sessions);
-            p.rules.accept();
-            p.suspect = false;
-            self.learn_ended_sessions();
+            lanes[lane_of(p.key)].accept(p, shared);
         }
     }
 
@@ -319,10 +225,11 @@ impl Detector {
         self.index.find(key.hash(), |&i| profiles[i as usize].key == key).map(|&i| i as usize)
     }
 
-    fn profile(&mut self, call: &Call<'_>) -> usize {
+    /// The place of the agent's profile, which is made where there is none.
+    pub(crate) fn profile(&mut self, call: &Call<'_>) -> usize {
         let (issuer, agent_id) = (call.identity.issuer.as_deref(), &*call.identity.agent_id);
         let key = Key::new(issuer, agent_id);
-        self.state.sessions.fetch(key, call.identity.session_id.as_deref());
+        self.state.lanes[lane_of(key)].sessions.fetch(key, call.identity.session_id.as_deref());
         if let Some(i) = self.find(key) {
             self.state.profiles[i].fetch();
             return i;

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Timestamp;
 use crate::cohort::Cohorts;
 use crate::combine::Thresholds;
+use crate::lane::Lane;
 use crate::monitor::{Monitor, Widening};
 use crate::route::{Renamed, Routes};
 use crate::signal::context::{ContextModel, ContextTally};
@@ -18,7 +20,6 @@ use crate::signal::session::{SessionModel, SessionTally};
 use crate::signal::tail::PeerTail;
 use crate::signal::timing::TimingPrior;
 use crate::signal::volume::{VolumePrior, VolumeTally};
-use crate::{Call, Timestamp};
 
 /// While the fleet is young a version lives a minute, later an hour (design: architecture, "published version").
 const YOUNG_FOR: Duration = Duration::from_hours(1);
@@ -75,6 +76,21 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// Takes up what a lane has learned, and leaves it nothing but what waits.
+    fn take_up(&mut self, lane: &mut Self) {
+        self.volume.take_up(&mut lane.volume);
+        self.timing.take_up(&mut lane.timing);
+        self.sessions.take_up(&mut lane.sessions);
+        self.endpoint_tail.take_up(&mut lane.endpoint_tail);
+        self.context.take_up(&mut lane.context);
+        self.take_up_sights(lane);
+    }
+
+    fn take_up_sights(&mut self, lane: &mut Self) {
+        let room = SIGHTS_MAX.saturating_sub(self.sights.len());
+        self.sights.extend(lane.sights.drain(..).take(room));
+    }
+
     /// First sights by their new keys. An agent may have seen several that are one now: the most of one is taken, as a
     /// lower bound.
     fn rename(&mut self, news: &[Renamed], routes: &Routes) {
@@ -103,22 +119,20 @@ impl Tally {
 }
 
 impl Fleet {
-    /// What `call` calls. Where that shows that paths vary, all that the fleet shares knows them by their new keys at once.
-    pub(crate) fn resolve(&mut self, call: &Call<'_>, is_established: bool) -> u64 {
-        let endpoint = self.published.routes.resolve(call, is_established);
+    /// What a call has shown to vary becomes known: all that the fleet shares has the new keys at once.
+    pub(crate) fn rename(&mut self, lanes: &mut [Lane]) {
         let news = self.published.routes.take_news();
-        if !news.is_empty() {
-            for renamed in &news {
-                self.published.endpoints.rename(*renamed);
-            }
-            self.published.sessions.rename(&news, &self.published.routes);
-            self.tally.rename(&news, &self.published.routes);
+        for renamed in &news {
+            self.published.endpoints.rename(*renamed);
         }
-        endpoint
+        self.published.sessions.rename(&news, &self.published.routes);
+        lanes.iter_mut().for_each(|lane| self.tally.take_up_sights(&mut lane.tally));
+        self.tally.rename(&news, &self.published.routes);
     }
 
-    /// Publishes the next version if event time has reached its boundary.
-    pub(crate) fn tick(&mut self, watermark: Timestamp, thresholds: &Thresholds) {
+    /// Publishes the next version if event time has reached its boundary. What the lanes' agents have taught is taken up in the
+    /// lanes' order.
+    pub(crate) fn tick(&mut self, watermark: Timestamp, thresholds: &Thresholds, lanes: &mut [Lane]) {
         self.cohorts.tick(watermark);
         let first = *self.first.get_or_insert(watermark);
         let every = if watermark.since(first) < YOUNG_FOR { YOUNG_EVERY } else { EVERY };
@@ -127,6 +141,7 @@ impl Fleet {
             return;
         }
         let Self { published, tally, monitor, .. } = self;
+        lanes.iter_mut().for_each(|lane| tally.take_up(&mut lane.tally));
         published.version += 1;
         published.volume = tally.volume.prior();
         published.timing = tally.timing;

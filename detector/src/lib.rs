@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod batch;
 mod bits;
 mod budget;
 mod call;
@@ -9,6 +10,7 @@ mod config;
 mod detector;
 mod fleet;
 mod hash;
+mod lane;
 mod ln;
 mod manifest;
 mod memory;
@@ -27,6 +29,7 @@ mod stored;
 mod time;
 mod verdict;
 
+pub use batch::Observed;
 pub use bits::MicroBits;
 pub use budget::{Budget, BudgetError, Budgets, BudgetsError};
 pub use call::{

@@ -188,6 +188,7 @@ impl Profile {
         &'a self,
         fleet: &'a Published,
         thresholds: &Thresholds,
+        is_established: bool,
         own_share: f64,
     ) -> session::Context<'a> {
         session::Context {
@@ -200,7 +201,7 @@ impl Profile {
             drift_days: thresholds.drift_days,
             endpoints: &self.endpoints,
             own_share,
-            is_established: self.presence.is_established(),
+            is_established,
             has_peers: fleet.has_peers(),
         }
     }
@@ -210,6 +211,7 @@ impl Profile {
         &self,
         fleet: &'a Published,
         thresholds: &Thresholds,
+        is_established: bool,
     ) -> context::Context<'a> {
         context::Context {
             model: &fleet.context,
@@ -217,7 +219,7 @@ impl Profile {
             widening: fleet.widening.of(combine::CONTEXT),
             calls_per_day: self.timing.calls_per_day(),
             is_suspect: self.suspect,
-            is_established: self.presence.is_established(),
+            is_established,
             alarm: thresholds.context,
         }
     }
@@ -263,16 +265,16 @@ impl Profile {
     /// of how often an agent's levels are wrong.
     pub(crate) fn tell(
         &mut self,
-        ts: Timestamp,
+        (ts, presence): (Timestamp, &Presence),
         score: &Score,
         jump: f32,
         (monitor, cohorts): (&mut Monitor, &mut Cohorts),
         thresholds: &Thresholds,
     ) -> Option<Cohort> {
-        if !self.suspect {
+        if score.level < thresholds.watch {
             return None;
         }
-        let who = Speaker::new(&self.presence, self.issuer.as_deref(), &self.agent_id, jump);
+        let who = Speaker::new(presence, self.issuer.as_deref(), &self.agent_id, jump);
         let cohort = cohorts.hear(&mut self.kin, &who, score, thresholds.watch);
         if cohort.is_none_or(|cohort| cohort.own >= thresholds.watch) {
             monitor.hear(&mut self.heard, ts, score, thresholds);

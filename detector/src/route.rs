@@ -131,6 +131,11 @@ impl Routes {
         Some(words.into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" "))
     }
 
+    /// Whether a call has shown that keys are to be renamed.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.room.news.is_empty()
+    }
+
     /// Keys that were renamed since this was asked last, in the order in which they were.
     pub(crate) fn take_news(&mut self) -> Vec<Renamed> {
         let news = std::mem::take(&mut self.room.news);

@@ -11,11 +11,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::combine::{self, FAMILIES, Score};
-use crate::detector::{Detector, State};
-use crate::fleet::Fleet;
+use crate::detector::Detector;
 use crate::hash::hash128;
+use crate::lane::{Lane, Shared, lane_of};
 use crate::profile::{Declared, Key, Profile};
 use crate::signal::context::Reading;
+use crate::signal::session::Sessions;
 use crate::signal::volume::{Context, Volume, VolumeTally};
 use crate::signal::{Evidence, Story};
 use crate::{
@@ -78,9 +79,11 @@ impl Detector {
         let Some(p) = self.state.profiles.get(silence.profile) else { return MicroBits::ZERO };
         let ts = if ts.since(p.last) > HOURLY_AFTER { ts.floor_to(HOUR) } else { ts };
         let (volume, from) = (&mut silence.volume, silence.at);
-        self.state.pass(p, volume, (from, ts));
+        let shared = self.state.shared();
+        shared.pass(p, volume, (from, ts));
         silence.at = from.max(ts);
-        let evidence = self.state.evidence_of(p, volume, ts);
+        let sessions = &self.state.lanes[lane_of(p.key)].sessions;
+        let evidence = shared.evidence_of(p, volume, sessions, ts);
         let levels = evidence.0.iter().enumerate().map(|(f, e)| combine::level(f, e.now));
         MicroBits::from_bits(levels.fold(f64::NEG_INFINITY, f64::max))
     }
@@ -96,19 +99,21 @@ impl Detector {
             let Some(i) = self.find(key).filter(|&i| self.state.profiles[i].due == due) else { continue };
             let p = &self.state.profiles[i];
             let silent_for = now.since(p.last);
-            let patience = self.state.patience(p);
+            let shared = self.state.shared();
+            let patience = shared.patience(p);
             let mut next = p.last + patience;
             // Whoever was seen for an hour and never again had no habit of calling.
             let is_news = p.silence.is_none() && p.presence.is_established();
             if silent_for >= patience && is_news {
-                let until = self.state.known_until(p, now);
-                let score = self.state.is_silent(p, until);
+                let until = shared.known_until(p, now);
+                let sessions = &self.state.lanes[lane_of(key)].sessions;
+                let score = shared.is_silent(p, sessions, until);
                 next = now + (silent_for / 4).clamp(PATIENCE_MIN, PATIENCE_MAX);
                 if let Some(score) = score {
                     // The fleet's monitor does not hear it: it counts alarms over time that calls span, and where many fall
                     // silent at once a log has stopped.
                     let silence = Said { since: p.last, until };
-                    self.said.push(self.state.record(p, silence, SAID, score));
+                    self.said.push(shared.record(p, silence, SAID, score));
                     self.state.profiles[i].silence = Some(silence);
                 }
             } else if silent_for >= patience {
@@ -120,28 +125,34 @@ impl Detector {
             self.vigil.add(p);
         }
     }
+}
 
+impl Lane {
     /// A call from the time in which its agent was said to be silent amends that once it was none; one from after it ends it.
-    pub(crate) fn amend_silence(&mut self, i: usize, call: &Call<'_>) {
-        let p = &mut self.state.profiles[i];
-        let Some(said) = p.silence else { return };
+    pub(crate) fn amend_silence(
+        &self,
+        p: &mut Profile,
+        call: &Call<'_>,
+        shared: Shared<'_>,
+    ) -> Option<Box<VerdictRecord>> {
+        let said = p.silence?;
         if call.ts >= said.until {
             p.silence = None;
-            return;
+            return None;
         }
-        let (p, until) = (&self.state.profiles[i], said.until);
-        let (mut volume, ts) = (p.volume.clone(), call.ts.max(p.last));
-        self.state.pass(p, &mut volume, (p.last, ts));
-        let ctx = p.declared.volume(&self.state.fleet.published, &self.state.thresholds);
+        let (until, mut volume, ts) = (said.until, p.volume.clone(), call.ts.max(p.last));
+        shared.pass(p, &mut volume, (p.last, ts));
+        let ctx = p.declared.volume(shared.published, shared.thresholds);
         volume.count(ts, ctx, &mut VolumeTally::default());
-        self.state.pass(p, &mut volume, (ts, until));
-        let (evidence, context) = self.state.evidence_of(p, &volume, until);
-        let watch = self.state.thresholds.watch;
-        if MicroBits::from_bits(combine::level(0, evidence[0].now)) < watch {
-            let score = combine::combine(&evidence, &context.stories, until, watch);
-            self.said.push(self.state.record(p, said, AMENDED, score));
-            self.state.profiles[i].silence = None;
+        shared.pass(p, &mut volume, (ts, until));
+        let (evidence, context) = shared.evidence_of(p, &volume, &self.sessions, until);
+        let watch = shared.thresholds.watch;
+        if MicroBits::from_bits(combine::level(0, evidence[0].now)) >= watch {
+            return None;
         }
+        let score = combine::combine(&evidence, &context.stories, until, watch);
+        p.silence = None;
+        Some(Box::new(shared.record(p, said, AMENDED, score)))
     }
 }
 
@@ -164,10 +175,10 @@ fn whole_silence(of_window: Story, p: &Profile, until: Timestamp, ctx: Context<'
 const SAID: u16 = 1;
 const AMENDED: u16 = 2;
 
-impl State {
+impl Shared<'_> {
     /// Lets time pass for a copy of the agent's volume.
     fn pass(&self, p: &Profile, volume: &mut Volume, (from, ts): (Timestamp, Timestamp)) {
-        let ctx = p.declared.volume(&self.fleet.published, &self.thresholds);
+        let ctx = p.declared.volume(self.published, self.thresholds);
         let outages = self.sources.outages(p.source);
         volume.advance_through((from, ts), outages, ctx, &mut VolumeTally::default());
     }
@@ -179,28 +190,35 @@ impl State {
 
     /// How long the agent may be silent before that is looked at.
     fn patience(&self, p: &Profile) -> Duration {
-        let ctx = p.declared.volume(&self.fleet.published, &self.thresholds);
+        let ctx = p.declared.volume(self.published, self.thresholds);
         let hours = EXPECTED_CALLS / p.volume.per_hour(ctx).max(1e-3);
         Duration::from_secs_f64(hours * 3_600.0).clamp(PATIENCE_MIN, PATIENCE_MAX)
     }
 
     /// What every family says at `ts` of an agent whose volume has become `volume` and that has not called since.
-    fn evidence_of(&self, p: &Profile, volume: &Volume, ts: Timestamp) -> ([Evidence; FAMILIES], Reading) {
-        let Fleet { published, .. } = &self.fleet;
-        let ctx = p.declared.volume(published, &self.thresholds);
+    fn evidence_of(
+        &self,
+        p: &Profile,
+        volume: &Volume,
+        sessions: &Sessions,
+        ts: Timestamp,
+    ) -> ([Evidence; FAMILIES], Reading) {
+        let Self { published, thresholds, .. } = *self;
+        let is_established = p.presence.is_established();
+        let ctx = p.declared.volume(published, thresholds);
         let (now, at) = volume.level_at(ts, ctx);
-        let timing_ctx = Declared::timing(published, &self.thresholds, &p.volume);
+        let timing_ctx = Declared::timing(published, thresholds, &p.volume);
         let timing = p.timing.stand(timing_ctx);
-        let context = p.circumstances.stand(ts, p.context_ctx(published, &self.thresholds));
+        let context = p.circumstances.stand(ts, p.context_ctx(published, thresholds, is_established));
         let evidence = [
             Evidence { before: p.volume.level_at(p.last, ctx).0, now, story: volume.story(at, ts, ctx) },
             Evidence { before: timing.now, now: timing.now, story: p.timing.story(&timing, timing_ctx) },
             Evidence::of_endpoint(
-                p.endpoints.stand(ts, p.declared.endpoint(published, &self.thresholds, &p.timing)),
-                self.sessions.stand(
+                p.endpoints.stand(ts, p.declared.endpoint(published, thresholds, &p.timing)),
+                sessions.stand(
                     p.endpoints.session(),
                     ts,
-                    p.session_ctx(published, &self.thresholds, 1.0),
+                    p.session_ctx(published, thresholds, is_established, 1.0),
                 ),
                 p.endpoints.drift(ts),
             ),
@@ -210,15 +228,15 @@ impl State {
     }
 
     /// The score of the agent's silence up to `until`, if that is worth a watch.
-    fn is_silent(&self, p: &Profile, until: Timestamp) -> Option<Score> {
+    fn is_silent(&self, p: &Profile, sessions: &Sessions, until: Timestamp) -> Option<Score> {
         let mut volume = p.volume.clone();
         self.pass(p, &mut volume, (p.last, until));
-        let (mut evidence, context) = self.evidence_of(p, &volume, until);
+        let (mut evidence, context) = self.evidence_of(p, &volume, sessions, until);
         let watch = self.thresholds.watch;
         let is_news = evidence[0].story.pattern == Pattern::FewerCalls
             && MicroBits::from_bits(combine::level(0, evidence[0].now)) >= watch;
         is_news.then(|| {
-            let ctx = p.declared.volume(&self.fleet.published, &self.thresholds);
+            let ctx = p.declared.volume(self.published, self.thresholds);
             evidence[0].story = whole_silence(evidence[0].story, p, until, ctx);
             let mut score = combine::combine(&evidence, &context.stories, until, watch);
             let at = volume.level_at(until, ctx).1;
@@ -241,7 +259,7 @@ impl State {
             families: score.families,
             jump: 1.0,
             attestation: EffectiveAttestation::default(),
-            model: self.fleet.published.version,
+            model: self.published.version,
             rule: None,
             cohort: None,
         };

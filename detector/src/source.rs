@@ -124,6 +124,11 @@ impl Sources {
         self.pulses.entry(key).or_insert_with(fresh).beat(ts);
     }
 
+    /// Whether a sign of life from `ts` ends an outage of the source.
+    pub(crate) fn ends_outage(&self, key: u64, ts: Timestamp) -> bool {
+        self.pulses.get(&key).is_some_and(|pulse| pulse.is_late(ts))
+    }
+
     /// A record of the source is from `ts`.
     pub(crate) fn live(&mut self, key: u64, ts: Timestamp) {
         if let Some(pulse) = self.pulses.get_mut(&key) {

@@ -94,6 +94,16 @@ struct Rates {
 }
 
 impl ContextTally {
+    /// Takes up what others have learned, and leaves them nothing.
+    pub(crate) fn take_up(&mut self, other: &mut Self) {
+        self.news.take_up(&mut other.news);
+        let Rates { switches, denied, failing } = std::mem::take(&mut other.rates);
+        self.rates.switches.add(switches);
+        self.rates.denied.add(denied);
+        self.rates.failing.add(failing);
+        self.tails.iter_mut().zip(&mut other.tails).for_each(|(own, tail)| own.take_up(tail));
+    }
+
     /// The model learns what has been taught since.
     pub(crate) fn publish(&mut self, model: &mut ContextModel) {
         self.news.publish(&mut model.news);

@@ -30,6 +30,7 @@ use super::endpoint::Endpoints;
 use super::tail::{Group, Rule};
 use super::{Alarm, Evidence, Story, history};
 use crate::hash::hash64;
+use crate::lane::LANES;
 use crate::profile::Key;
 use crate::route::Routes;
 use crate::stored::in_order;
@@ -47,10 +48,10 @@ const UNNAMED_CALLS_MAX: u32 = 16;
 const SWEEP: Duration = Duration::from_mins(1);
 /// Endpoints that one session is told by.
 const DISTINCT_MAX: usize = 64;
-/// Sessions under way at once; beyond, new ones are not looked at.
-const OPEN_MAX: usize = 32_768;
-/// Closed sessions that the next version may learn from, and the normal ones that calibrate it (study §8).
-const CLOSED_MAX: usize = 4_096;
+/// Sessions under way at once in one lane; beyond, new ones are not looked at.
+const OPEN_MAX: usize = 32_768 / LANES;
+/// Closed sessions of one lane that the next version may learn from, and the normal ones that calibrate it (study §8).
+const CLOSED_MAX: usize = 4_096 / LANES;
 const RING: usize = 512;
 /// A session that one in ten normal ones ends like is as usual; what is rarer is an excursion, in nats.
 const UNUSUAL: f64 = 0.1;
@@ -58,8 +59,8 @@ const THRESHOLD: f64 = std::f64::consts::LN_10;
 /// Sessions from which normal ones are well enough known: what is beyond all of them is extrapolated, and newcomers' teach
 /// nothing more. Below, no session is rarer than one in so many (study §3: 100 to 150).
 const COMPARES_FROM: usize = 150;
-/// Sessions that a person was asked about and that wait for the answer; the oldest makes room.
-const PENDING_MAX: usize = 1_024;
+/// Sessions of one lane that a person was asked about and that wait for the answer; the oldest makes room.
+const PENDING_MAX: usize = 1_024 / LANES;
 /// Sessions as unusual as the first calibrate only as far as they are such a share of their agent's, or an attack that is repeated would
 /// calibrate itself (study §6, alpha). The share is larger than theirs among normal ones: with the same, what was once cut off
 /// stays so. Without any, each ring would cut the tail of the one before, and a fleet whose sessions vary was asked about more of them
@@ -192,7 +193,7 @@ pub(crate) struct Ended {
     pub(crate) is_odd: bool,
 }
 
-/// All sessions that are under way.
+/// All sessions of a lane that are under way.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sessions {
     #[serde(serialize_with = "in_order")]

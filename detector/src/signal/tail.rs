@@ -68,6 +68,14 @@ impl PeerTail {
         self.excess2 += excess * excess;
     }
 
+    /// Takes up what others have learned, and leaves them nothing.
+    pub(crate) fn take_up(&mut self, other: &mut Self) {
+        let Self { excursions, excess, excess2 } = std::mem::take(other);
+        self.excursions += excursions;
+        self.excess += excess;
+        self.excess2 += excess2;
+    }
+
     /// What peers' excursions say the scale is; none before there are enough.
     fn scale(&self) -> Option<f64> {
         (self.excursions >= PEERS_MIN)

@@ -69,6 +69,15 @@ pub(crate) struct TimingPrior {
     tails: [PeerTail; GROUPS],
 }
 
+impl TimingPrior {
+    /// Takes up what others have learned, and leaves them nothing.
+    pub(crate) fn take_up(&mut self, other: &mut Self) {
+        let Self { gaps, mut tails } = std::mem::take(other);
+        self.gaps.add(&gaps);
+        self.tails.iter_mut().zip(&mut tails).for_each(|(own, tail)| own.take_up(tail));
+    }
+}
+
 /// What one agent is read against.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {

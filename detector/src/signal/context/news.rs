@@ -109,6 +109,15 @@ pub(super) struct NewsTally {
 }
 
 impl NewsTally {
+    /// Takes up what others have learned, and leaves them nothing.
+    pub(super) fn take_up(&mut self, other: &mut Self) {
+        for (own, theirs) in [(&mut self.trials, &mut other.trials), (&mut self.news, &mut other.news)] {
+            own.0.iter_mut().zip(std::mem::take(theirs).0).for_each(|(own, more)| *own += more);
+        }
+        let room = SIGHTS_MAX.saturating_sub(self.sights.len());
+        self.sights.extend(other.sights.drain(..).take(room));
+    }
+
     pub(super) fn publish(&mut self, model: &mut NewsModel) {
         (model.trials, model.news) = (self.trials, self.news);
         for value in self.sights.drain(..) {

@@ -31,6 +31,11 @@ pub(super) struct RateModel {
 }
 
 impl RateModel {
+    pub(super) fn add(&mut self, Self { hits, trials }: Self) {
+        self.hits += hits;
+        self.trials += trials;
+    }
+
     fn rate(&self) -> f64 {
         (self.hits + PRIOR_PEERS * PRIOR) / (self.trials + PRIOR_PEERS)
     }

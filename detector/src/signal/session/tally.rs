@@ -29,6 +29,12 @@ impl SessionTally {
         }
     }
 
+    /// Takes up what others have learned, and leaves them nothing but what waits.
+    pub(crate) fn take_up(&mut self, other: &mut Self) {
+        self.closed.append(&mut other.closed);
+        self.tail.take_up(&mut other.tail);
+    }
+
     /// The model learns what has closed since, in the order in which it did.
     pub(crate) fn publish(&mut self, model: &mut SessionModel, routes: &Routes) {
         if self.closed.is_empty() {

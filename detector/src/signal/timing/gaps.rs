@@ -124,6 +124,11 @@ impl PeerGaps {
         self.bins[state].0[bin] += 1.0;
     }
 
+    pub(super) fn add(&mut self, other: &Self) {
+        let theirs = other.bins.iter().flat_map(|row| row.0);
+        self.bins.iter_mut().flat_map(|row| &mut row.0).zip(theirs).for_each(|(own, more)| *own += more);
+    }
+
     fn share(&self, state: usize, bin: usize) -> f64 {
         let total: f32 = self.bins[state].0.iter().sum();
         if total > 0.0 { f64::from(self.bins[state].0[bin] / total) } else { 0.0 }

@@ -62,6 +62,16 @@ impl VolumeTally {
         }
     }
 
+    /// Takes up what others have learned, and leaves them nothing.
+    pub(crate) fn take_up(&mut self, other: &mut Self) {
+        let Self { hours, ln, ln2, mut tails, scatter } = std::mem::take(other);
+        self.hours += hours;
+        self.ln += ln;
+        self.ln2 += ln2;
+        self.tails.iter_mut().zip(&mut tails).for_each(|(own, tail)| own.take_up(tail));
+        self.scatter.iter_mut().zip(scatter).for_each(|(own, scatter)| own.add(scatter));
+    }
+
     pub(super) fn add_hour(&mut self, per_hour: f64) {
         let ln = libm::log(per_hour.max(1e-3));
         self.hours += 1.0;

@@ -121,6 +121,12 @@ impl PeerScatter {
         self.calls += weight * m;
     }
 
+    pub(super) fn add(&mut self, Self { excess, square, calls }: Self) {
+        self.excess += excess;
+        self.square += square;
+        self.calls += calls;
+    }
+
     /// The prior of windows that are expected to hold `m` calls: their shape, and the size of clumps. Never wider than the
     /// study's, whatever peers do.
     pub(super) fn prior(&self, m: f64) -> (Shape, f64) {

@@ -1,0 +1,232 @@
+//! Many records at once, by as many hands as there are.
+//!
+//! What crosses agents is done record by record: who calls is found or made known, sources are heard, paths are named. The rest is
+//! dealt out to lanes. Where a record would change what those before it are read against, they are read first.
+
+use std::num::NonZeroUsize;
+use std::thread;
+
+use crate::detector::{Detector, State};
+use crate::lane::{Admitted, LANES, Lane, Read, Shared, lane_of};
+use crate::profile::{Key, Profile};
+use crate::{Call, Kind, Verdict, VerdictRecord, source};
+
+/// Records that one hand takes up before it reads them: so many profiles fit the nearer caches, and while they are on their way from
+/// memory none is waited for.
+const BATCH: usize = 64;
+/// Records that several hands share; and fewer are not worth waking them.
+const SHARED_BATCH: usize = 2_048;
+const SHARED_FROM: usize = 256;
+
+/// What a record led to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// An earlier verdict on a silence of the agent, which the record amends.
+    pub amended: Option<Box<VerdictRecord>>,
+    /// The verdict; none for a record that is no call.
+    pub verdict: Option<Verdict>,
+    /// What the call calls, for people: [`Detector::route`].
+    pub route: Option<String>,
+}
+
+/// Records that wait to be read, each with its place in what becomes of them.
+struct Batch<'c, 'a> {
+    waiting: Vec<(usize, Admitted<'c, 'a>)>,
+    observed: Vec<Observed>,
+    workers: NonZeroUsize,
+}
+
+impl Detector {
+    /// Scores records in their order and gives what each led to, on as many threads as there are `workers`, eight at most. The
+    /// answer does not depend on their number, nor on how records are shared out to calls of this.
+    pub fn observe_all<'c, 'a: 'c>(
+        &mut self,
+        calls: impl IntoIterator<Item = &'c Call<'a>>,
+        workers: NonZeroUsize,
+    ) -> Vec<Observed> {
+        let mut batch = Batch { waiting: Vec::with_capacity(BATCH), observed: Vec::new(), workers };
+        let batch_max = if workers.get() > 1 { SHARED_BATCH } else { BATCH };
+        for call in calls {
+            if batch.waiting.len() >= batch_max || self.changes_what_is_shared(call) {
+                self.read(&mut batch);
+            }
+            let at = batch.observed.len();
+            batch.observed.push(Observed::default());
+            let Some(admitted) = self.admit(call) else { continue };
+            if self.state.fleet.published.routes.has_news() {
+                self.read(&mut batch);
+                self.rename();
+            }
+            if call.kind.is_call() {
+                batch.observed[at].route = self.route(call);
+            }
+            batch.waiting.push((at, admitted));
+        }
+        self.read(&mut batch);
+        batch.observed
+    }
+
+    /// Scores one record. `None` for records that are no call: outcomes, ends of tasks, heartbeats, feedback.
+    ///
+    /// A call that is older than the agent's last one is scored in the windows that are open now.
+    pub fn observe(&mut self, call: &Call<'_>) -> Option<Verdict> {
+        let admitted = self.admit(call)?;
+        if self.state.fleet.published.routes.has_news() {
+            self.rename();
+        }
+        let (shared, profiles, lanes, mut told) = self.state.split();
+        let p = &mut profiles[admitted.profile];
+        let read = lanes[lane_of(p.key)].read(p, &admitted, shared);
+        self.said.extend(read.amended.map(|record| *record));
+        read.told.map(|of_call| told.tell(p, &admitted, of_call))
+    }
+
+    /// Whether the record changes what those before it are read against, or what becomes of it depends on them.
+    fn changes_what_is_shared(&self, call: &Call<'_>) -> bool {
+        let state = &self.state;
+        let key = || Key::new(call.identity.issuer.as_deref(), &call.identity.agent_id);
+        match call.kind {
+            Kind::Feedback => true,
+            Kind::TaskEnd => self.find(key()).is_none(),
+            _ => {
+                let is_full = state.profiles.len() >= state.config.agents_max.max(1);
+                state.sources.ends_outage(source::key(call.source.as_deref()), call.ts)
+                    || is_full && call.kind.is_call() && self.find(key()).is_none()
+            }
+        }
+    }
+
+    /// Does what must be done in the order of records; gives what is left to be read.
+    fn admit<'c, 'a>(&mut self, call: &'c Call<'a>) -> Option<Admitted<'c, 'a>> {
+        let (issuer, agent_id) = (call.identity.issuer.as_deref(), &*call.identity.agent_id);
+        match (call.kind, &call.source) {
+            (Kind::Feedback, _) => self.accept(issuer, agent_id),
+            (Kind::Heartbeat, Some(source)) => self.state.sources.beat(source, call.ts),
+            _ => {}
+        }
+        if call.kind.is_call() {
+            let source = source::key(call.source.as_deref());
+            self.state.sources.live(source, call.ts);
+            let profile = self.profile(call);
+            let State { profiles, fleet, memory, .. } = &mut self.state;
+            let p = &mut profiles[profile];
+            let endpoint = fleet.published.routes.resolve(call, p.presence.is_established());
+            memory.see(&mut p.presence, call.ts);
+            return Some(Admitted { call, profile, presence: p.presence, source, endpoint });
+        }
+        if !matches!(call.kind, Kind::Outcome | Kind::TaskEnd) {
+            return None;
+        }
+        let key = Key::new(issuer, agent_id);
+        let Some(profile) = self.find(key) else {
+            // Of an agent never seen, or forgotten since, nothing is learned but that its session is over.
+            if call.kind == Kind::TaskEnd {
+                let (shared, _, lanes, _) = self.state.split();
+                lanes[lane_of(key)].end_session(key, call, shared);
+                lanes[lane_of(key)].sessions.ended.clear();
+            }
+            return None;
+        };
+        let presence = self.state.profiles[profile].presence;
+        Some(Admitted { call, profile, presence, source: 0, endpoint: 0 })
+    }
+
+    /// What a call has shown to vary becomes known. What came before must have been read.
+    fn rename(&mut self) {
+        let State { fleet, lanes, .. } = &mut self.state;
+        fleet.rename(lanes);
+    }
+
+    /// Reads what waits.
+    fn read(&mut self, batch: &mut Batch<'_, '_>) {
+        let Batch { waiting, observed, workers } = batch;
+        let (shared, profiles, lanes, mut told) = self.state.split();
+        let mut take = |at: usize, p: &mut Profile, admitted: &Admitted<'_, '_>, read: Read| {
+            observed[at].amended = read.amended;
+            observed[at].verdict = read.told.map(|of_call| told.tell(p, admitted, of_call));
+        };
+        if workers.get() > 1 && waiting.len() >= SHARED_FROM {
+            let reads = read_shared(waiting, profiles, lanes, shared, *workers);
+            for ((at, admitted), read) in waiting.drain(..).zip(reads) {
+                take(at, &mut profiles[admitted.profile], &admitted, read);
+            }
+            return;
+        }
+        for (at, admitted) in waiting.drain(..) {
+            let p = &mut profiles[admitted.profile];
+            let read = lanes[lane_of(p.key)].read(p, &admitted, shared);
+            take(at, p, &admitted, read);
+        }
+    }
+}
+
+/// What one hand has before it: its lanes, the profiles of their agents, and the records with the places of their profiles.
+#[derive(Default)]
+struct Share<'s, 'c, 'a> {
+    lanes: [Option<&'s mut Lane>; LANES],
+    profiles: Vec<&'s mut Profile>,
+    records: Vec<(usize, usize, &'s Admitted<'c, 'a>)>,
+}
+
+impl Share<'_, '_, '_> {
+    fn read(self, shared: Shared<'_>) -> Vec<(usize, Read)> {
+        let Self { mut lanes, mut profiles, records } = self;
+        let read = |(at, place, record): (usize, usize, &Admitted<'_, '_>)| {
+            let p = &mut *profiles[place];
+            let lane = lanes[lane_of(p.key)].as_mut()?;
+            Some((at, lane.read(p, record, shared)))
+        };
+        records.into_iter().filter_map(read).collect()
+    }
+}
+
+/// Reads records with several hands; gives what became of them in their order.
+fn read_shared<'c, 'a>(
+    waiting: &[(usize, Admitted<'c, 'a>)],
+    profiles: &mut [Profile],
+    lanes: &mut [Lane; LANES],
+    shared: Shared<'_>,
+    workers: NonZeroUsize,
+) -> Vec<Read> {
+    let hands = workers.get().min(LANES);
+    let mut shares: Vec<Share<'_, '_, '_>> = (0..hands).map(|_| Share::default()).collect();
+    for (l, lane) in lanes.iter_mut().enumerate() {
+        shares[l % hands].lanes[l] = Some(lane);
+    }
+    let mut touched: Vec<usize> = waiting.iter().map(|(_, record)| record.profile).collect();
+    touched.sort_unstable();
+    touched.dedup();
+    // Where each of them went: to which hand, and to which place there.
+    let mut went = Vec::with_capacity(touched.len());
+    let (mut rest, mut passed) = (profiles.iter_mut(), 0);
+    for &i in &touched {
+        let Some(p) = rest.nth(i - passed) else { break };
+        passed = i + 1;
+        let hand = lane_of(p.key) % hands;
+        went.push((hand, shares[hand].profiles.len()));
+        shares[hand].profiles.push(p);
+    }
+    for (at, (_, record)) in waiting.iter().enumerate() {
+        if let Ok(i) = touched.binary_search(&record.profile) {
+            let (hand, place) = went[i];
+            shares[hand].records.push((at, place, record));
+        }
+    }
+    let mut reads: Vec<Read> = Vec::new();
+    reads.resize_with(waiting.len(), Read::default);
+    let mine = shares.pop();
+    let done = thread::scope(|scope| {
+        let others: Vec<_> =
+            shares.into_iter().map(|share| scope.spawn(move || share.read(shared))).collect();
+        let mut done: Vec<_> = mine.into_iter().map(|share| share.read(shared)).collect();
+        // A hand that panics takes the detector with it, as it would have done alone.
+        done.extend(
+            others.into_iter().map(|hand| hand.join().unwrap_or_else(|p| std::panic::resume_unwind(p))),
+        );
+        done
+    });
+    for (at, read) in done.into_iter().flatten() {
+        reads[at] = read;
+    }
+    reads
+}

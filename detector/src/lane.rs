@@ -1,0 +1,215 @@
+//! What one record does to its agent, whoever else is at work.
+//!
+//! Agents are dealt out to lanes by their keys. While a version of the fleet's model is in force a record reads what all share and
+//! changes its agent's profile and its lane alone. So lanes can be worked on at once, and verdicts are the same however many do.
+//! What crosses agents comes before ([`crate::batch`]: who is known, which sources are alive, what paths are called) or after (the
+//! fleet's monitor, cohorts), in the order of the records.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::combine::{self, Score, Thresholds};
+use crate::detector::State;
+use crate::fleet::{Fleet, Published, Tally};
+use crate::memory::Presence;
+use crate::profile::{Declared, Key, Profile};
+use crate::rules::Manifests;
+use crate::signal::Evidence;
+use crate::signal::session::Sessions;
+use crate::source::Sources;
+use crate::{BrokenRule, Call, DetectorConfig, Kind, Timestamp, VerdictRecord};
+
+/// How many lanes there are. What agents teach is added up a lane at a time, so the number is part of every verdict.
+pub(crate) const LANES: usize = 8;
+
+/// The lane of an agent.
+pub(crate) fn lane_of(agent: Key) -> usize {
+    (agent.hash() >> (u64::BITS - LANES.ilog2())) as usize
+}
+
+/// What the agents of a lane share: their sessions, and what they have taught since the last version was published.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Lane {
+    pub(crate) sessions: Sessions,
+    pub(crate) tally: Tally,
+}
+
+/// What all lanes read.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared<'a> {
+    pub(crate) config: &'a DetectorConfig,
+    pub(crate) thresholds: &'a Thresholds,
+    pub(crate) manifests: &'a Manifests,
+    pub(crate) published: &'a Published,
+    pub(crate) sources: &'a Sources,
+}
+
+impl State {
+    pub(crate) fn shared(&self) -> Shared<'_> {
+        let Self { config, thresholds, manifests, fleet: Fleet { published, .. }, sources, .. } = self;
+        Shared { config, thresholds, manifests, published, sources }
+    }
+}
+
+/// A record of an agent that is known, with what was found out about it in the order of records.
+pub(crate) struct Admitted<'c, 'a> {
+    pub(crate) call: &'c Call<'a>,
+    /// The agent's place among the profiles.
+    pub(crate) profile: usize,
+    /// What the agent was to the fleet with this call.
+    pub(crate) presence: Presence,
+    pub(crate) source: u64,
+    pub(crate) endpoint: u64,
+}
+
+/// What the lane made of a record.
+#[derive(Default)]
+pub(crate) struct Read {
+    /// A verdict on a silence that it amends.
+    pub(crate) amended: Option<Box<VerdictRecord>>,
+    /// What it says of its agent, if it is a call.
+    pub(crate) told: Option<Told>,
+}
+
+/// The level of an agent after a call, not yet beside its peers'.
+pub(crate) struct Told {
+    pub(crate) ts: Timestamp,
+    /// Since its call before.
+    pub(crate) since_last: Duration,
+    pub(crate) score: Score,
+    pub(crate) jump: f32,
+    pub(crate) rule: Option<BrokenRule>,
+}
+
+impl Lane {
+    /// Takes the next record of an agent of this lane.
+    pub(crate) fn read(&mut self, p: &mut Profile, record: &Admitted<'_, '_>, shared: Shared<'_>) -> Read {
+        match record.call.kind {
+            Kind::Outcome => self.join_outcome(p, record, shared),
+            Kind::TaskEnd => self.end_task(p, record.call, shared),
+            _ => {
+                let amended = self.amend_silence(p, record.call, shared);
+                let told = Some(self.score(p, record, shared));
+                return Read { amended, told };
+            }
+        }
+        Read::default()
+    }
+
+    fn score(&mut self, p: &mut Profile, record: &Admitted<'_, '_>, shared: Shared<'_>) -> Told {
+        let &Admitted { call, presence, source, endpoint: name, .. } = record;
+        let Shared { thresholds, published, .. } = shared;
+        let is_established = presence.is_established();
+        let session = self.enter_session(p, call, shared);
+        p.source = source;
+        let Self { sessions, tally } = self;
+        // A call that comes late is counted where we are: a forged date must buy no forgiveness. Of gaps it says nothing.
+        let is_late = call.ts < p.last;
+        let (from, ts) = (p.last, call.ts.max(p.last));
+        p.last = ts;
+        let outages = shared.sources.outages(source);
+        let is_known = outages.iter().all(|o| o.until <= from || o.since >= ts);
+        let volume_ctx = p.declared.volume(published, thresholds);
+        p.volume.advance_through((from, ts), outages, volume_ctx, &mut tally.volume);
+        let volume = p.volume.count(ts, volume_ctx, &mut tally.volume);
+        let timing_ctx = Declared::timing(published, thresholds, &p.volume);
+        let timing = if is_late {
+            p.timing.stand(timing_ctx)
+        } else if is_known {
+            p.timing.count(ts, timing_ctx, &mut tally.timing)
+        } else {
+            p.timing.resume(ts, timing_ctx)
+        };
+        p.endpoints.follow(&published.routes);
+        let endpoint_ctx = p.declared.endpoint(published, thresholds, &p.timing);
+        let endpoint = p.endpoints.score(ts, name, endpoint_ctx, &mut tally.endpoint_tail);
+        let session = sessions.call(
+            (p.key, session),
+            (call, name),
+            p.session_ctx(published, thresholds, is_established, endpoint.story.expected),
+        );
+        let context_ctx = p.context_ctx(published, thresholds, is_established);
+        let context = p.circumstances.call(ts, call, context_ctx, &mut tally.context);
+        let evidence = [
+            Evidence {
+                before: volume.before,
+                now: volume.now,
+                story: p.volume.story(volume.at, ts, volume_ctx),
+            },
+            Evidence { before: timing.before, now: timing.now, story: p.timing.story(&timing, timing_ctx) },
+            Evidence::of_endpoint(endpoint, session, p.endpoints.drift(ts)),
+            context.evidence,
+        ];
+        let watch = thresholds.watch;
+        let mut score = combine::combine(&evidence, &context.stories, call.ts, watch);
+        p.suspect = score.level >= watch;
+        if p.suspect {
+            for part in &mut score.parts {
+                part.quiet_at = p.quiet_at(part, (volume.at, ts), (published, thresholds));
+            }
+        }
+        if p.endpoints.learn(name, p.suspect) && !p.suspect {
+            tally.sight(name);
+        }
+        let jump = p.volume.jump(volume.at, volume_ctx) as f32;
+        let limits = p.declared.limits(shared.config, shared.manifests.handed_down(call));
+        Told { ts, since_last: ts.since(from), score, jump, rule: p.rules.count(ts, call, limits) }
+    }
+
+    /// How an earlier request or call went.
+    fn join_outcome(&mut self, p: &mut Profile, record: &Admitted<'_, '_>, shared: Shared<'_>) {
+        let ctx = p.context_ctx(shared.published, shared.thresholds, record.presence.is_established());
+        p.circumstances.outcome(record.call.ts.max(p.last), record.call, ctx, &mut self.tally.context);
+    }
+
+    fn end_task(&mut self, p: &mut Profile, call: &Call<'_>, shared: Shared<'_>) {
+        self.end_session(p.key, call, shared);
+        self.learn_ended_sessions(p, shared);
+        if p.declared.purpose().is_some_and(|purpose| purpose.ends_with_task) {
+            p.rules.end_task(call.ts);
+        }
+    }
+
+    /// The agent says that its task is over.
+    pub(crate) fn end_session(&mut self, agent: Key, call: &Call<'_>, shared: Shared<'_>) {
+        let Self { sessions, tally } = self;
+        let (session, model) = (call.identity.session_id.as_deref(), &shared.published.sessions);
+        sessions.end(agent, session, model, &mut tally.sessions);
+    }
+
+    /// The session of a call; one that is over closes before.
+    fn enter_session(&mut self, p: &mut Profile, call: &Call<'_>, shared: Shared<'_>) -> u64 {
+        let Self { sessions, tally } = self;
+        let (session, begins) = sessions.enter(p.key, call, &shared.published.sessions, &mut tally.sessions);
+        p.endpoints.is_in(session, begins);
+        self.learn_ended_sessions(p, shared);
+        session
+    }
+
+    /// What the agent's sessions that have ended were like is part of what it is.
+    fn learn_ended_sessions(&mut self, p: &mut Profile, shared: Shared<'_>) {
+        while let Some(ended) = self.sessions.ended.pop() {
+            if ended.agent == p.key {
+                let (alarm_days, tail) = (shared.thresholds.session.days, &mut self.tally.sessions.tail);
+                p.endpoints.session_ended(&ended, alarm_days, p.last, tail);
+            }
+        }
+    }
+
+    /// A person ruled this agent's present evidence benign.
+    pub(crate) fn accept(&mut self, p: &mut Profile, shared: Shared<'_>) {
+        let Shared { thresholds, published, .. } = shared;
+        let Self { sessions, tally } = self;
+        p.volume.accept(p.declared.volume(published, thresholds), &mut tally.volume);
+        p.timing.accept(Declared::timing(published, thresholds, &p.volume));
+        let endpoint_ctx = p.declared.endpoint(published, thresholds, &p.timing);
+        p.endpoints.accept(p.last, endpoint_ctx, &mut tally.endpoint_tail);
+        let context_ctx = p.context_ctx(published, thresholds, p.presence.is_established());
+        p.circumstances.accept(p.last, context_ctx, &mut tally.context);
+        sessions.accept(p.key, &mut tally.sessions);
+        p.rules.accept();
+        p.suspect = false;
+        self.learn_ended_sessions(p, shared);
+    }
+}
