@@ -181,17 +181,17 @@ impl Share<'_, '_, '_> {
 }
 
 /// Reads records with several hands; gives what became of them in their order.
-fn read_shared<'c, 'a>(
-    waiting: &[(usize, Admitted<'c, 'a>)],
+fn read_shared(
+    waiting: &[(usize, Admitted<'_, '_>)],
     profiles: &mut [Profile],
     lanes: &mut [Lane; LANES],
     shared: Shared<'_>,
     workers: NonZeroUsize,
 ) -> Vec<Read> {
     let hands = workers.get().min(LANES);
-    let mut shares: Vec<Share<'_, '_, '_>> = (0..hands).map(|_| Share::default()).collect();
+    let mut hands_full: Vec<Share<'_, '_, '_>> = (0..hands).map(|_| Share::default()).collect();
     for (l, lane) in lanes.iter_mut().enumerate() {
-        shares[l % hands].lanes[l] = Some(lane);
+        hands_full[l % hands].lanes[l] = Some(lane);
     }
     let mut touched: Vec<usize> = waiting.iter().map(|(_, record)| record.profile).collect();
     touched.sort_unstable();
@@ -203,21 +203,21 @@ fn read_shared<'c, 'a>(
         let Some(p) = rest.nth(i - passed) else { break };
         passed = i + 1;
         let hand = lane_of(p.key) % hands;
-        went.push((hand, shares[hand].profiles.len()));
-        shares[hand].profiles.push(p);
+        went.push((hand, hands_full[hand].profiles.len()));
+        hands_full[hand].profiles.push(p);
     }
     for (at, (_, record)) in waiting.iter().enumerate() {
         if let Ok(i) = touched.binary_search(&record.profile) {
             let (hand, place) = went[i];
-            shares[hand].records.push((at, place, record));
+            hands_full[hand].records.push((at, place, record));
         }
     }
     let mut reads: Vec<Read> = Vec::new();
     reads.resize_with(waiting.len(), Read::default);
-    let mine = shares.pop();
+    let mine = hands_full.pop();
     let done = thread::scope(|scope| {
         let others: Vec<_> =
-            shares.into_iter().map(|share| scope.spawn(move || share.read(shared))).collect();
+            hands_full.into_iter().map(|share| scope.spawn(move || share.read(shared))).collect();
         let mut done: Vec<_> = mine.into_iter().map(|share| share.read(shared)).collect();
         // A hand that panics takes the detector with it, as it would have done alone.
         done.extend(

@@ -126,7 +126,9 @@ impl Fleet {
             self.published.endpoints.rename(*renamed);
         }
         self.published.sessions.rename(&news, &self.published.routes);
-        lanes.iter_mut().for_each(|lane| self.tally.take_up_sights(&mut lane.tally));
+        for lane in lanes {
+            self.tally.take_up_sights(&mut lane.tally);
+        }
         self.tally.rename(&news, &self.published.routes);
     }
 
@@ -141,7 +143,9 @@ impl Fleet {
             return;
         }
         let Self { published, tally, monitor, .. } = self;
-        lanes.iter_mut().for_each(|lane| tally.take_up(&mut lane.tally));
+        for lane in lanes {
+            tally.take_up(&mut lane.tally);
+        }
         published.version += 1;
         published.volume = tally.volume.prior();
         published.timing = tally.timing;

@@ -70,7 +70,7 @@ fn detector(agents_max: usize) -> Detector {
 }
 
 /// One record after the other.
-fn alone(log: &[(Vec<Call<'_>>, Timestamp)], mut detector: Detector) -> (Vec<Observed>, Vec<u8>) {
+fn alone(log: &[(Vec<Call<'_>>, Timestamp)], mut detector: Detector) -> (Vec<Observed>, Detector) {
     let mut observed = Vec::new();
     for (calls, tick) in log {
         for call in calls {
@@ -82,17 +82,17 @@ fn alone(log: &[(Vec<Call<'_>>, Timestamp)], mut detector: Detector) -> (Vec<Obs
         detector.tick(*tick);
         detector.said();
     }
-    (observed, postcard::to_stdvec(&detector).unwrap())
+    (observed, detector)
 }
 
 /// The same, dealt out by chance.
 fn together(
     log: &[(Vec<Call<'_>>, Timestamp)],
     mut detector: Detector,
-    workers: usize,
-) -> (Vec<Observed>, Vec<u8>) {
-    let mut dice = Xoshiro256PlusPlus::seed_from_u64(workers as u64);
-    let (mut observed, workers) = (Vec::new(), NonZeroUsize::new(workers).unwrap());
+    workers: NonZeroUsize,
+) -> (Vec<Observed>, Detector) {
+    let mut dice = Xoshiro256PlusPlus::seed_from_u64(workers.get() as u64);
+    let mut observed = Vec::new();
     for (calls, tick) in log {
         let mut rest = &calls[..];
         while !rest.is_empty() {
@@ -103,25 +103,29 @@ fn together(
         detector.tick(*tick);
         detector.said();
     }
-    (observed, postcard::to_stdvec(&detector).unwrap())
+    (observed, detector)
 }
 
 #[test]
 fn verdicts_do_not_depend_on_how_many_score() {
     for (seed, agents_max) in [(1, 1_000), (2, 1_000), (3, 40)] {
         let log = log(seed);
-        let (expected, state) = alone(&log, detector(agents_max));
+        let (expected, detector_alone) = alone(&log, detector(agents_max));
+        let state = postcard::to_stdvec(&detector_alone).unwrap();
         let templates = expected.iter().filter(|o| o.route.as_ref().is_some_and(|r| r.contains("{var}")));
         assert!(templates.count() > 50, "paths that vary were learned");
         let highest = expected.iter().filter_map(|o| o.verdict.as_ref()).map(|v| v.level).max();
         assert!(highest.is_some_and(|level| level.as_bits() > 5.0), "{highest:?}");
-        for workers in [1, 2, 8] {
-            let (got, its_state) = together(&log, detector(agents_max), workers);
+        for workers in [1, 2, 8].map(|n| NonZeroUsize::new(n).unwrap()) {
+            let (got, detector_of_all) = together(&log, detector(agents_max), workers);
             assert_eq!(got.len(), expected.len());
             for (at, (got, expected)) in got.iter().zip(&expected).enumerate() {
                 assert_eq!(got, expected, "record {at}, seed {seed}, {workers} workers");
             }
-            assert!(its_state == state, "seed {seed}, {workers} workers");
+            assert!(
+                postcard::to_stdvec(&detector_of_all).unwrap() == state,
+                "seed {seed}, {workers} workers"
+            );
         }
     }
 }

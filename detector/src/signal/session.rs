@@ -272,7 +272,7 @@ impl Sessions {
                 return None;
             }
             let mut open = self.spare.pop().unwrap_or_default();
-            open.reset(ctx.model, None);
+            open.reset();
             let (ts, model) = (call.ts, version);
             let live = Live {
                 open,

@@ -60,7 +60,9 @@ pub(crate) struct SessionModel {
     #[serde(serialize_with = "in_order")]
     both: HashMap<u64, f64, FxBuildHasher>,
     templates: Vec<Template>,
-    /// By endpoint: the templates that hold it and how often.
+    /// Their weights as they were published, side by side;
+    weights: Vec<f64>,
+    /// and by endpoint the templates that hold it and how often.
     #[serde(serialize_with = "in_order")]
     holders: HashMap<u64, Vec<(u16, u8)>, FxBuildHasher>,
     /// Where normal sessions end by pair, kernel and coverage, and by the three together.
@@ -72,8 +74,12 @@ pub(crate) struct SessionModel {
     order_ends: Ends,
 }
 
-/// What is left out of the counts.
-pub(super) type LeftOut<'a> = Option<(&'a Closed, f64)>;
+/// A session that is left out of the counts: the template that it is, if it is one, and the weight with which it was learned.
+#[derive(Clone, Copy)]
+pub(super) struct LeftOut {
+    pub(super) template: Option<usize>,
+    pub(super) weight: f64,
+}
 
 /// How often two endpoints are called in one session.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -98,11 +104,12 @@ impl SessionModel {
     }
 
     pub(super) fn templates(&self) -> usize {
-        self.templates.len()
+        self.weights.len()
     }
 
-    pub(super) fn template_weight(&self, t: usize) -> f64 {
-        self.templates[t].weight
+    /// Weights of the templates, as published.
+    pub(super) fn weights(&self) -> &[f64] {
+        &self.weights
     }
 
     pub(super) fn holders(&self, endpoint: u64) -> &[(u16, u8)] {
@@ -110,26 +117,26 @@ impl SessionModel {
     }
 
     /// The template that is this session, if one is.
-    pub(super) fn template_of(&self, session: &Closed) -> Option<usize> {
+    fn template_of(&self, session: &Closed) -> Option<usize> {
         let key = multiset_key(session.multiset());
         self.templates.iter().position(|t| t.key == key)
     }
 
     /// The share of sessions that hold `endpoint`, between 0 and 1.
-    pub(super) fn share(&self, endpoint: u64, declared: &[u64], without: LeftOut<'_>) -> f64 {
+    pub(super) fn share(&self, endpoint: u64, declared: &[u64], without: Option<LeftOut>) -> f64 {
         let new = match declared {
             [] => NEW,
             list if list.contains(&endpoint) => DECLARED,
             _ => UNDECLARED,
         };
-        let less = without.map_or(0.0, |(_, weight)| weight);
+        let less = without.map_or(0.0, |w| w.weight);
         let with = self.with.get(&endpoint).copied().unwrap_or(0.0) - less;
         ((with.max(0.0) + new) / (self.sessions - less + 1.0)).clamp(1e-9, 1.0)
     }
 
     /// `second` in a session that holds `first`. What is left out holds both.
-    pub(super) fn pair(&self, first: u64, second: u64, share: f64, without: LeftOut<'_>) -> Pair {
-        let less = without.map_or(0.0, |(_, weight)| weight);
+    pub(super) fn pair(&self, first: u64, second: u64, share: f64, without: Option<LeftOut>) -> Pair {
+        let less = without.map_or(0.0, |w| w.weight);
         let with = (self.with.get(&first).copied().unwrap_or(0.0) - less).max(0.0);
         let both = (self.both.get(&pair_key(first, second)).copied().unwrap_or(0.0) - less).max(0.0);
         let bits = -libm::log2((both + PAIR_PRIOR * share) / (with + PAIR_PRIOR));
@@ -240,6 +247,8 @@ impl SessionModel {
     }
 
     fn find_holders(&mut self) {
+        self.weights.clear();
+        self.weights.extend(self.templates.iter().map(|t| t.weight));
         self.holders.clear();
         for (t, template) in self.templates.iter().enumerate() {
             for &(endpoint, count) in &template.calls {
@@ -249,8 +258,8 @@ impl SessionModel {
     }
 
     pub(super) fn end_without(&self, session: &Closed) -> [f64; 3] {
-        let without = Some((session, session.weight()));
-        let mut open = Open::begin(self, without);
+        let without = Some(LeftOut { template: self.template_of(session), weight: session.weight() });
+        let mut open = Open::default();
         for &Seen { endpoint, count, harm } in &session.calls {
             for _ in 0..count {
                 open.call(self, endpoint, harm, &[], without);

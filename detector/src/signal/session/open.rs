@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{LeftOut, Pair, SessionModel};
+use super::model::{LeftOut, Pair, SessionModel, TEMPLATES_MAX};
 use super::order::PATH_MAX;
 use super::{DISTINCT_MAX, Seen};
 use crate::route::Routes;
@@ -12,7 +12,7 @@ const KERNEL_PRIOR: f64 = 1.0;
 /// A call that repeats one costs this much of it, and only the first few repetitions do: how often is volume's.
 const REPEAT_COST: f64 = 0.5;
 pub(super) const COUNT_MAX: u8 = 4;
-/// Weights of templates are relative to the best, which is brought back to 1 beyond this.
+/// Weights of templates grow by one over the share of each endpoint they hold; beyond this all are brought back.
 const SCALE_MAX: f64 = 1e100;
 const LANES: usize = 8;
 
@@ -27,44 +27,23 @@ pub(super) struct Open {
     pair: f64,
     kernel: f64,
     coverage: f64,
-    /// By template: its weight after what it lacks was paid for, up to one factor; and by how much less than `cost` it lacks.
-    weights: Vec<f64>,
-    covered: Vec<f32>,
+    /// What all its calls cost, and no more than a template explains of that.
     cost: f64,
-    /// The most that a template explains, kept up with call by call.
-    most: f32,
+    most: f64,
 }
 
 impl Open {
-    /// A session of which nothing has been called yet.
-    pub(super) fn begin(model: &SessionModel, without: LeftOut<'_>) -> Self {
-        let mut open = Self::default();
-        open.reset(model, without);
-        open
-    }
-
     /// The same in the place of a session that is over.
-    pub(super) fn reset(&mut self, model: &SessionModel, without: LeftOut<'_>) {
-        let n = model.templates();
+    pub(super) fn reset(&mut self) {
         self.calls.clear();
         self.path.clear();
         (self.pair, self.kernel, self.coverage, self.cost, self.most) = (0.0, 0.0, 0.0, 0.0, 0.0);
-        self.weights.clear();
-        self.weights.extend((0..n).map(|t| model.template_weight(t)));
-        self.covered.clear();
-        self.covered.resize(n, 0.0);
-        if let Some((session, weight)) = without
-            && let Some(own) = model.template_of(session)
-        {
-            let left = self.weights[own] - weight;
-            self.weights[own] = if left > 1e-9 { left } else { 0.0 };
-        }
     }
 
     /// The same session under another version of the model or other names of paths.
     pub(super) fn rebuild(&mut self, model: &SessionModel, declared: &[u64], routes: &Routes) {
         let (calls, mut path) = (std::mem::take(&mut self.calls), std::mem::take(&mut self.path));
-        self.reset(model, None);
+        self.reset();
         for Seen { endpoint, count, harm } in calls {
             for _ in 0..count {
                 self.call(model, routes.now(endpoint), harm, declared, None);
@@ -78,7 +57,7 @@ impl Open {
 
     /// See [`super::Sessions::fetch`].
     pub(super) fn fetch(&self) -> u64 {
-        self.calls.first().map_or(0, |seen| seen.endpoint) ^ u64::from(self.most.to_bits())
+        self.calls.first().map_or(0, |seen| seen.endpoint)
     }
 
     pub(super) fn calls(&self) -> &[Seen] {
@@ -107,7 +86,7 @@ impl Open {
         endpoint: u64,
         harm: f32,
         declared: &[u64],
-        without: LeftOut<'_>,
+        without: Option<LeftOut>,
     ) -> Option<Pair> {
         if self.path.len() < PATH_MAX {
             self.path.push(endpoint);
@@ -126,22 +105,15 @@ impl Open {
         let harm_bits = f64::from(harm);
         let mut pair = None;
         if count == 1 {
-            pair = Some(self.surprise(model, endpoint, harm_bits, share, without));
+            pair = Some(self.surprise(model, (endpoint, harm_bits, share), declared, without));
             self.calls.push(Seen { endpoint, count: 1, harm });
         }
-        let cost = harm_bits * -libm::log2(share) * if count == 1 { 1.0 } else { REPEAT_COST };
-        self.cost += cost;
-        for &(t, held) in model.holders(endpoint) {
-            if held >= count {
-                let (covered, weight) = (&mut self.covered[usize::from(t)], self.weights[usize::from(t)]);
-                *covered += cost as f32;
-                // A template that is left out has no weight and explains nothing. None ever explains less.
-                if weight > 0.0 {
-                    self.most = self.most.max(*covered);
-                }
-            }
+        self.cost += harm_bits * -libm::log2(share) * (times(count) - times(count - 1));
+        // What a template explains only grows, so where one is known to explain enough the others need no look.
+        if self.cost - self.most > self.coverage {
+            (self.cost, self.most) = self.explained(model, declared, without);
+            self.coverage = self.coverage.max(self.cost - self.most);
         }
-        self.coverage = self.coverage.max(self.cost - f64::from(self.most));
         pair
     }
 
@@ -149,43 +121,95 @@ impl Open {
     fn surprise(
         &mut self,
         model: &SessionModel,
-        endpoint: u64,
-        harm: f64,
-        share: f64,
-        without: LeftOut<'_>,
+        (endpoint, harm, share): (u64, f64, f64),
+        declared: &[u64],
+        without: Option<LeftOut>,
     ) -> Pair {
         let alone = Pair { with: 0.0, both: 0.0, expected: 0.0, bits: -libm::log2(share) };
         let pairs = self.calls.iter().map(|first| model.pair(first.endpoint, endpoint, share, without));
         let most = pairs.max_by(|a, b| a.bits.total_cmp(&b.bits)).unwrap_or(alone);
         self.pair = self.pair.max(harm * most.bits);
-        let holders = model.holders(endpoint);
-        let hit: f64 = holders.iter().map(|&(t, _)| self.weights[usize::from(t)]).sum();
-        let (whole, best) = sum_and_best(&self.weights);
+        let weights = self.weights(model, declared, without);
+        let weights = &weights[..model.templates()];
+        let hit: f64 = model.holders(endpoint).iter().map(|&(t, _)| weights[usize::from(t)]).sum();
+        let (whole, best) = sum_and_best(weights);
         let best = if best > 0.0 { best } else { 1.0 };
         let chance = (hit / best + KERNEL_PRIOR * share) / (whole / best + KERNEL_PRIOR);
         self.kernel += harm * (-libm::log2(chance)).max(0.0);
-        // Those without the endpoint pay its share, which is to say that those with it gain by as much.
-        for &(t, _) in holders {
-            self.weights[usize::from(t)] /= share;
-        }
-        if best / share > SCALE_MAX {
-            self.weights.iter_mut().for_each(|w| *w /= best);
-            // What has fallen to nothing against the best explains nothing either.
-            self.most = self.most_of_all();
-        }
         most
     }
 
-    /// The most that a template explains, by a look at all of them.
-    fn most_of_all(&self) -> f32 {
-        let weighs = self.covered.iter().zip(&self.weights).filter(|(_, w)| **w > 0.0);
-        weighs.fold(0.0, |most, (covered, _)| most.max(*covered))
+    /// How well each template explains what was called, up to one factor.
+    ///
+    /// Those without an endpoint pay its share, which is to say that those with it gain by as much. Made anew from the calls each time:
+    /// kept by session it is most of what one takes, and is seldom in a cache when it is needed.
+    fn weights(
+        &self,
+        model: &SessionModel,
+        declared: &[u64],
+        without: Option<LeftOut>,
+    ) -> [f64; TEMPLATES_MAX] {
+        let (mut weights, mut scale) = ([0.0; TEMPLATES_MAX], 1.0);
+        let base = model.weights();
+        weights[..base.len()].copy_from_slice(base);
+        if let Some(LeftOut { template: Some(own), weight }) = without {
+            weights[own] = left(weights[own], weight);
+        }
+        for seen in &self.calls {
+            let gain = 1.0 / model.share(seen.endpoint, declared, without);
+            for &(t, _) in model.holders(seen.endpoint) {
+                weights[usize::from(t)] *= gain;
+            }
+            scale *= gain;
+            if scale > SCALE_MAX {
+                for weight in &mut weights {
+                    *weight /= scale;
+                }
+                scale = 1.0;
+            }
+        }
+        weights
     }
 
-    #[cfg(test)]
-    pub(super) fn most_kept_and_of_all(&self) -> [u32; 2] {
-        [self.most, self.most_of_all()].map(f32::to_bits)
+    /// What the calls cost, and the most that a template explains of it. One that is left out explains nothing. Both are added up
+    /// in one order, so that what is explained whole leaves exactly nothing.
+    fn explained(&self, model: &SessionModel, declared: &[u64], without: Option<LeftOut>) -> (f64, f64) {
+        let (mut whole, mut explained) = (0.0, [0.0; TEMPLATES_MAX]);
+        for seen in &self.calls {
+            let once = f64::from(seen.harm) * -libm::log2(model.share(seen.endpoint, declared, without));
+            let costs: [f64; COUNT_MAX as usize + 1] =
+                std::array::from_fn(|held| once * times(seen.count.min(held as u8)));
+            whole += costs[usize::from(COUNT_MAX)];
+            for &(t, held) in model.holders(seen.endpoint) {
+                explained[usize::from(t)] += costs[usize::from(held.min(COUNT_MAX))];
+            }
+        }
+        if let Some(LeftOut { template: Some(own), weight }) = without
+            && left(model.weights()[own], weight) <= 0.0
+        {
+            explained[own] = 0.0;
+        }
+        let most =
+            explained[..model.templates()].iter().fold(0.0, |most, &e| if e > most { e } else { most });
+        (whole, most)
     }
+
+    /// What the nearest template does not hold of it as it stands.
+    #[cfg(test)]
+    pub(super) fn uncovered(&self, model: &SessionModel) -> f64 {
+        let (cost, most) = self.explained(model, &[], None);
+        cost - most
+    }
+}
+
+/// How many times as much as one call of an endpoint so many cost together.
+fn times(count: u8) -> f64 {
+    if count == 0 { 0.0 } else { 1.0 + REPEAT_COST * (f64::from(count) - 1.0) }
+}
+
+/// What is left of a template's weight without one of its sessions.
+fn left(weight: f64, without: f64) -> f64 {
+    Some(weight - without).filter(|left| *left > 1e-9).unwrap_or(0.0)
 }
 
 /// The sum of weights, none of which is negative, and the largest, in lanes that do not wait for each other.
