@@ -10,6 +10,7 @@ mod prove;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::hint::black_box;
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use detector::{Attestation, Detector, DetectorConfig, Timestamp};
@@ -114,7 +115,7 @@ fn main() {
     }
     let ctx = SourceContext::new("bench", Attestation::Token, Format::Native);
     let mut tally = Tally::new();
-    let mut scorer = Scorer::new(Detector::new(DetectorConfig::default(), &[]));
+    let mut scorer = Scorer::new(Detector::new(DetectorConfig::default(), &[]), NonZeroUsize::MIN);
     let mut floor = FloorState { index: HashMap::default(), states: Vec::new() };
     let mut ratios = Vec::new();
     let mut rates = Vec::new();

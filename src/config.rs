@@ -4,6 +4,7 @@ mod layers;
 mod manifests;
 mod templates;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use detector::{Budgets, DetectorConfig, Manifest};
@@ -24,6 +25,8 @@ use crate::exit::{Code, OrExit, Result};
 pub(crate) struct Config {
     /// Where the local logs, the revoker's records, snapshots and the embedded engine's data live.
     pub(crate) data_dir: PathBuf,
+    /// Threads that score at once; without it one a processor.
+    workers: Option<NonZeroUsize>,
     pub(crate) http: HttpConfig,
     pub(crate) files: Vec<FilesConfig>,
     #[cfg(feature = "kafka")]
@@ -42,6 +45,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: ".tocsin".into(),
+            workers: None,
             http: HttpConfig::default(),
             files: Vec::new(),
             #[cfg(feature = "kafka")]
@@ -67,6 +71,11 @@ impl Config {
             manifests::all(&origin, inline, config.manifests_dir.as_deref()).or_exit(Code::Config)?;
         config.detector.templates = templates::read(&config.detector.openapi).or_exit(Code::Config)?;
         Ok(config)
+    }
+
+    /// Threads that score at once. Their number changes no verdict.
+    pub(crate) fn workers(&self) -> NonZeroUsize {
+        self.workers.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
     }
 
     /// The detector's settings with the budgets they are judged by, and what is asked for each rule.

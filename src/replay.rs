@@ -1,5 +1,6 @@
 //! `tocsin replay`: recorded logs through the same decoder, detector, policy and lifecycle as `serve`, into files.
 
+mod chunk;
 mod output;
 mod report;
 mod seen;
@@ -8,6 +9,7 @@ mod windows;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -15,13 +17,12 @@ use anyhow::Context;
 use clap::Args;
 use detector::Attestation;
 use indicatif::{ProgressBar, ProgressStyle};
-use ingest::decode::{
-    Format, Limits, Receipt, Record, RecordReader, Reject, SourceContext, Tally, decode_with_digest,
-};
+use ingest::decode::{Format, Limits, Record, RecordReader, SourceContext, Tally};
 
 use crate::cli::ConfigArg;
 use crate::config::Config;
 use crate::exit::{Code, OrExit, Result};
+use chunk::Chunk;
 use output::Output;
 
 /// Score recorded logs exactly as `serve` would.
@@ -43,6 +44,9 @@ pub(crate) struct ReplayArgs {
     issuer: Option<String>,
     #[command(flatten)]
     config: ConfigArg,
+    /// Threads that score; the results are the same, however many. As many as there are processors by default.
+    #[arg(long, value_name = "N")]
+    workers: Option<NonZeroUsize>,
     /// Folder for the results; made if it is not there.
     #[arg(long, value_name = "DIR", default_value = "replay")]
     out: PathBuf,
@@ -64,7 +68,7 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
     let config = Config::load(args.config.config.as_deref())?;
     let files = expand(&args.files)?;
     let began = Instant::now();
-    let mut output = Output::create(&args.out, &config)
+    let mut output = Output::create(&args.out, &config, args.workers.unwrap_or_else(|| config.workers()))
         .with_context(|| format!("cannot write to {}", args.out.display()))
         .or_exit(Code::CantCreate)?;
     let progress = progress(&files);
@@ -91,19 +95,47 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
 
 /// Every record of one input, in its order.
 fn read(input: impl Read, ctx: &SourceContext, output: &mut Output<'_>) -> Result<()> {
-    let mut tally = Tally::new();
+    let (mut tally, mut chunk) = (Tally::new(), Chunk::default());
     let mut reader = RecordReader::new(input, ctx.format, Limits::default());
     while let Some(item) = reader.next_item()? {
         match item.record {
-            Record::Whole(bytes) => match decode_with_digest(bytes, ctx, Receipt::AsRecorded, &mut tally) {
-                Ok((call, digest)) => output.record(&call, &digest, (&ctx.name, item.line, bytes))?,
-                Err(why) => output.reject(&Reject::new(&ctx.name, item.line, bytes, &why))?,
-            },
-            Record::Broken(broken) => output.reject(&broken.reject(&ctx.name, item.line))?,
+            Record::Whole(bytes) => chunk.push(item.line, bytes),
+            Record::Broken(broken) => {
+                score(&mut chunk, ctx, &mut tally, output)?;
+                output.reject(&broken.reject(&ctx.name, item.line))?;
+            }
+        }
+        if chunk.is_full() {
+            score(&mut chunk, ctx, &mut tally, output)?;
         }
     }
+    score(&mut chunk, ctx, &mut tally, output)?;
     output.blank_lines(reader.blank_lines());
     output.unknown_fields(&tally);
+    Ok(())
+}
+
+/// Scores what was read; the chunk is empty after it.
+fn score(
+    chunk: &mut Chunk,
+    ctx: &SourceContext,
+    tally: &mut Tally,
+    output: &mut Output<'_>,
+) -> io::Result<()> {
+    let mut records = Vec::new();
+    for decoded in chunk.decode(ctx, tally) {
+        match decoded {
+            Ok(record) => records.push(record),
+            Err(reject) => {
+                output.records(&ctx.name, &records)?;
+                records.clear();
+                output.reject(&reject)?;
+            }
+        }
+    }
+    output.records(&ctx.name, &records)?;
+    drop(records);
+    chunk.clear();
     Ok(())
 }
 

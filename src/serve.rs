@@ -168,6 +168,7 @@ impl Server {
                 LogSource::new(&logs.calls, "score", Handle::current(), findings.clone())?,
                 kafka.score,
             ),
+            workers: config.workers(),
             detector: config.detector(),
             manifests: config.manifests.clone(),
             snapshots: config.data_dir.join("snapshots"),

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
 use detector::{BrokenRule, Call, Detector, MicroBits, Signal, VerdictRecord};
-use ingest::decode::{ContentDigest, Reject, Tally};
-use ingest::pipeline::score::Scorer;
+use ingest::decode::{Reject, Tally};
+use ingest::pipeline::score::{Scorer, Step};
 use revoker::agent::CaseId;
 use revoker::effect::Effect;
 use revoker::lifecycle::{Input, step};
@@ -16,6 +17,7 @@ use revoker::policy::{Evidence, Policy};
 use revoker::standing::Standing;
 use serde::Serialize;
 
+use super::chunk::Decoded;
 use super::report::Report;
 use super::seen::{Seen, Sight};
 use super::sessions::Sessions;
@@ -78,7 +80,7 @@ pub(super) struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    pub(super) fn create(dir: &'a Path, config: &Config) -> io::Result<Self> {
+    pub(super) fn create(dir: &'a Path, config: &Config, workers: NonZeroUsize) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let create = |name: &str| File::create(dir.join(name)).map(BufWriter::new);
         let policy = Policy::new(config.budgets, config.policy);
@@ -89,7 +91,7 @@ impl<'a> Output<'a> {
         };
         Ok(Self {
             dir,
-            scorer: Scorer::new(Detector::new(config.detector(), &config.manifests)),
+            scorer: Scorer::new(Detector::new(config.detector(), &config.manifests), workers),
             policy,
             standings: Vec::new(),
             agents: HashMap::new(),
@@ -103,31 +105,52 @@ impl<'a> Output<'a> {
         })
     }
 
-    /// One record that decoded; `line` is its source, number and bytes.
-    pub(super) fn record(
-        &mut self,
-        call: &Call<'_>,
-        digest: &ContentDigest,
-        line: (&str, u64, &[u8]),
-    ) -> io::Result<()> {
-        match self.seen.look(call, digest) {
+    /// Records that decoded, in their order.
+    pub(super) fn records(&mut self, source: &str, records: &[Decoded<'_>]) -> io::Result<()> {
+        let mut fresh = Vec::with_capacity(records.len());
+        for record in records {
+            if self.is_fresh(source, record)? {
+                fresh.push(&record.call);
+            }
+        }
+        // What an agent's silence is worth in a window is read before the calls after it are.
+        let mut rest = &fresh[..];
+        while let Some((first, others)) = rest.split_first() {
+            if first.kind.is_call() {
+                self.windows.advance(first.ts, self.scorer.detector())?;
+            }
+            let is_past = |call: &&Call<'_>| call.kind.is_call() && self.windows.is_past(call.ts);
+            let same = others.iter().position(is_past).unwrap_or(others.len());
+            let (now, later) = rest.split_at(1 + same);
+            let steps = self.scorer.steps(now.iter().copied());
+            for (call, step) in now.iter().zip(steps) {
+                self.step(call, step)?;
+            }
+            rest = later;
+        }
+        Ok(())
+    }
+
+    /// Whether a record was not read before.
+    fn is_fresh(&mut self, source: &str, record: &Decoded<'_>) -> io::Result<bool> {
+        match self.seen.look(&record.call, &record.digest) {
             Sight::New => self.report.lines += 1,
             Sight::Duplicate => {
                 self.report.lines += 1;
                 self.report.duplicates += 1;
-                return Ok(());
+                return Ok(false);
             }
             Sight::Conflict => {
                 self.report.conflicts += 1;
-                let (source, number, bytes) = line;
                 let why = "conflict: the same id came before with other content";
-                return self.reject(&Reject::refused(source, number, bytes, "event_id", why));
+                self.reject(&Reject::refused(source, record.line, record.bytes, "event_id", why))?;
+                return Ok(false);
             }
         }
-        if call.kind.is_call() {
-            self.windows.advance(call.ts, self.scorer.detector())?;
-        }
-        let step = self.scorer.step(call);
+        Ok(true)
+    }
+
+    fn step(&mut self, call: &Call<'_>, step: Step) -> io::Result<()> {
         for record in &step.said {
             self.report.silences += u64::from(record.verdict.version == 1);
             let agent = self.agent((record.issuer.as_deref(), &record.agent_id));
@@ -151,8 +174,7 @@ impl<'a> Output<'a> {
         self.sessions.advance(call.ts)?;
         self.sessions.call(agent, call, verdict.level)?;
         self.call_row(call, &verdict)?;
-        let route = self.scorer.detector().route(call);
-        self.judge(agent, &VerdictRecord { route, ..VerdictRecord::new(call, verdict) })
+        self.judge(agent, &VerdictRecord { route: step.route, ..VerdictRecord::new(call, verdict) })
     }
 
     /// One record that did not decode.

@@ -54,6 +54,11 @@ impl<W: Write> Windows<W> {
         Ok(())
     }
 
+    /// Whether a call at `ts` lies past the open window, so that what came before must be counted first.
+    pub(super) fn is_past(&self, ts: Timestamp) -> bool {
+        self.open.is_none_or(|open| ts.floor_to(WINDOW) > open)
+    }
+
     /// Counts a call of the agent with this number; a new number is a new agent.
     pub(super) fn call(&mut self, agent: usize, name: (Option<&str>, &str), ts: Timestamp, level: MicroBits) {
         if agent == self.agents.len() {

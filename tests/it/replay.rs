@@ -47,17 +47,23 @@ fn micros(bits: &Value) -> i64 {
 }
 
 #[test]
-fn recorded_agents_are_scored_the_same_twice_and_every_part_adds_up() {
+fn recorded_agents_are_scored_the_same_by_however_many_and_every_part_adds_up() {
     let folder = tempfile::tempdir().expect("a folder");
     let inputs = ["fixtures/agent-traces/train.ndjson.gz", "fixtures/agent-traces/test.ndjson.gz"];
-    let (first, second) = (folder.path().join("1"), folder.path().join("2"));
-    let report = replay(&inputs, &first);
-    assert_eq!(report, replay(&inputs, &second));
-    for file in FILES {
-        assert!(
-            fs::read(first.join(file)).unwrap() == fs::read(second.join(file)).unwrap(),
-            "{file} differs"
-        );
+    let by = |workers: &str| {
+        let out = folder.path().join(workers);
+        (replay(&[&["--workers", workers], &inputs[..]].concat(), &out), out)
+    };
+    let (report, first) = by("1");
+    for workers in prove::scaled(&["8"][..], &["2", "8"]) {
+        let (again, other) = by(workers);
+        assert_eq!(report, again, "{workers} workers");
+        for file in FILES {
+            assert!(
+                fs::read(first.join(file)).unwrap() == fs::read(other.join(file)).unwrap(),
+                "{file} differs with {workers} workers"
+            );
+        }
     }
     insta::assert_snapshot!("replay_agent_traces", serde_json::to_string_pretty(&report).unwrap());
 

@@ -1,12 +1,13 @@
 //! The pipeline `score`: read, decode, score and hand each verdict on, publish them, and now and then save the state.
 //!
-//! One thread owns the detector. It waits for local disks only: never for ClickHouse, never for the network.
+//! One thread owns the detector, and several may score. It waits for local disks only: never for ClickHouse, never for the network.
 
 mod health;
 mod publish;
 mod state;
 
 use std::error::Error;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -58,6 +59,8 @@ pub trait VerdictOutlet: Send {
 pub struct Score {
     /// Where calls come from.
     pub sources: Vec<Box<dyn Source>>,
+    /// At most so many threads score at once.
+    pub workers: NonZeroUsize,
     /// The operator's settings of the detector,
     pub detector: DetectorConfig,
     /// and what agents are declared to do.
@@ -83,8 +86,11 @@ pub fn start(
     stop: CancellationToken,
 ) -> Result<JoinHandle<()>, SnapshotError> {
     let Score { sources, outlet, verdicts, findings, .. } = score;
-    let state =
-        State::restore(&score.snapshots, score.snapshot_every, score.detector, &score.manifests, &findings)?;
+    let state = State::restore(
+        (&score.snapshots, score.snapshot_every),
+        (score.detector, &score.manifests, score.workers),
+        &findings,
+    )?;
     let health = Health::new(state.scorer.detector(), score.health);
     let (patience, publisher) = (Patience { runtime, stop }, Publisher::new(verdicts));
     let pipeline = Pipeline { sources, turn: 0, state, health, outlet, publisher, findings, patience };
@@ -157,8 +163,7 @@ impl Pipeline {
         Ok((batch, source.seen()))
     }
 
-    /// Scores calls in order and hands each verdict on before the next call is looked at; then time goes on where a
-    /// partition has ended.
+    /// Scores calls in order and hands each verdict on; then time goes on where a partition has ended.
     fn score(&mut self, decoded: &[Decoded<'_>], ended: &[Arc<str>]) -> Result<Vec<VerdictRecord>, Stopped> {
         let Self { state, health, outlet, findings, patience, .. } = self;
         let mut records = Vec::with_capacity(decoded.len());
@@ -168,11 +173,14 @@ impl Pipeline {
             records.push(record);
             Ok(())
         };
-        for Decoded { delivery, what } in decoded {
-            let What::Call(call, _) = what else { continue };
+        let calls = decoded.iter().filter_map(|Decoded { delivery, what }| match what {
+            What::Call(call, _) => Some((*delivery, call)),
+            _ => None,
+        });
+        let of_partitions = calls.clone().map(|(delivery, call)| (&*delivery.partition, call));
+        let steps = state.scorer.steps_in(of_partitions, |detector| health.look(detector, findings));
+        for ((delivery, call), step) in calls.zip(steps) {
             check(delivery, call, findings);
-            let step = state.scorer.step_in(&delivery.partition, call);
-            health.look(state.scorer.detector(), findings);
             if step.future {
                 findings.raise(future(delivery, call));
             }
@@ -181,8 +189,7 @@ impl Pipeline {
             }
             step.said.into_iter().try_for_each(&mut hand_on)?;
             if let Some(verdict) = step.verdict {
-                let route = state.scorer.detector().route(call);
-                hand_on(VerdictRecord { route, ..VerdictRecord::new(call, verdict) })?;
+                hand_on(VerdictRecord { route: step.route, ..VerdictRecord::new(call, verdict) })?;
             }
         }
         for partition in ended {

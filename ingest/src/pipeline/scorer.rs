@@ -1,5 +1,7 @@
 //! The step from a call to its verdict, with the ticks due before it; `serve` and `replay` share it.
 
+use std::num::NonZeroUsize;
+
 use detector::{Call, Detector, SourceLate, Timestamp, Verdict, VerdictRecord};
 
 use super::watermark::{Ticks, Watermark};
@@ -13,10 +15,11 @@ const ALONE: &str = "alone";
 pub struct Scorer {
     pub(super) detector: Detector,
     pub(super) watermark: Watermark,
+    workers: NonZeroUsize,
 }
 
 /// What a record led to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Step {
     /// What was due to be said before the record, of agents that have stopped calling, or had to be amended because of it.
     pub said: Vec<VerdictRecord>,
@@ -24,32 +27,65 @@ pub struct Step {
     pub late: Vec<SourceLate>,
     /// The verdict; none for a record that is no call.
     pub verdict: Option<Verdict>,
+    /// What the call calls, for people ([`Detector::route`]).
+    pub route: Option<String>,
     /// Whether the record's `ts` is too far past its receipt to be true.
     pub future: bool,
 }
 
 impl Scorer {
-    /// Begins with what `detector` knows, at no time yet.
-    pub fn new(detector: Detector) -> Self {
-        Self::resume(detector, Watermark::default())
+    /// Begins with what `detector` knows, at no time yet; at most so many threads score at once, which changes no verdict.
+    pub fn new(detector: Detector, workers: NonZeroUsize) -> Self {
+        Self::resume(detector, Watermark::default(), workers)
     }
 
-    pub(super) fn resume(detector: Detector, mut watermark: Watermark) -> Self {
+    pub(super) fn resume(detector: Detector, mut watermark: Watermark, workers: NonZeroUsize) -> Self {
         watermark.resume();
-        Self { detector, watermark }
+        Self { detector, watermark, workers }
     }
 
     /// Scores the next record of the only partition there is.
     pub fn step(&mut self, call: &Call<'_>) -> Step {
-        self.step_in(ALONE, call)
+        self.steps(std::iter::once(call)).pop().unwrap_or_default()
     }
 
-    /// Scores the next record of one of several partitions.
-    pub(super) fn step_in(&mut self, partition: &str, call: &Call<'_>) -> Step {
-        let ticks = self.watermark.see(partition, call);
-        let late = self.tick(ticks);
-        let verdict = self.detector.observe(call);
-        Step { said: self.detector.said(), late, verdict, future: is_future(call) }
+    /// Scores the next records of the only partition there is, and gives the step of each.
+    pub fn steps<'c, 'a: 'c>(&mut self, calls: impl Iterator<Item = &'c Call<'a>>) -> Vec<Step> {
+        self.steps_in(calls.map(|call| (ALONE, call)), |_| ())
+    }
+
+    /// Scores the next records, each of a partition. `look` sees the detector after every stretch of records between two ticks.
+    pub(super) fn steps_in<'c, 'a: 'c>(
+        &mut self,
+        records: impl Iterator<Item = (&'c str, &'c Call<'a>)>,
+        mut look: impl FnMut(&Detector),
+    ) -> Vec<Step> {
+        let (mut steps, mut stretch) = (Vec::new(), Vec::new());
+        for (partition, call) in records {
+            let ticks = self.watermark.see(partition, call);
+            let mut step = Step { future: is_future(call), ..Step::default() };
+            if !ticks.are_none() {
+                self.score(&mut stretch, &mut steps);
+                look(&self.detector);
+                step.late = self.tick(ticks);
+                step.said = self.detector.said();
+            }
+            steps.push(step);
+            stretch.push(call);
+        }
+        self.score(&mut stretch, &mut steps);
+        look(&self.detector);
+        steps
+    }
+
+    /// Scores a stretch of records between two ticks, whose steps are the last ones.
+    fn score(&mut self, stretch: &mut Vec<&Call<'_>>, steps: &mut [Step]) {
+        let begin = steps.len() - stretch.len();
+        let observed = self.detector.observe_all(stretch.drain(..), self.workers);
+        for (step, observed) in steps[begin..].iter_mut().zip(observed) {
+            step.said.extend(observed.amended.map(|record| *record));
+            (step.verdict, step.route) = (observed.verdict, observed.route);
+        }
     }
 
     /// A partition has nothing more for now; gives what is said of that.

@@ -113,6 +113,11 @@ impl Ticks {
     fn none() -> Self {
         Self { next: Timestamp::from_micros(1), last: Timestamp::from_micros(0) }
     }
+
+    /// Whether none are due.
+    pub(super) fn are_none(&self) -> bool {
+        self.next > self.last
+    }
 }
 
 impl Iterator for Ticks {

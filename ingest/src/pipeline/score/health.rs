@@ -90,20 +90,20 @@ fn change(now: &FleetHealth, before: &FleetHealth) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
     use std::sync::Arc;
     use std::time::Duration;
-
-    use detector::{Call, DetectorConfig, Grade, Timestamp};
 
     use super::*;
     use crate::finding::Recorded;
     use crate::pipeline::score::Scorer;
+    use detector::{Call, DetectorConfig, Grade, Timestamp};
 
     #[test]
     fn a_budget_that_is_exceeded_is_told_once_and_once_more_when_it_is_kept_again() {
         let sink = Arc::new(Recorded::default());
         let findings = Findings::new(Arc::<Recorded>::clone(&sink));
-        let mut scorer = Scorer::new(Detector::new(DetectorConfig::default(), &[]));
+        let mut scorer = Scorer::new(Detector::new(DetectorConfig::default(), &[]), NonZeroUsize::MIN);
         let (tell, told) = watch::channel(FleetStatus::default());
         let mut health = Health::new(scorer.detector(), tell);
         let start = Timestamp::from_millis(1_740_000_000_000);

@@ -1,6 +1,6 @@
 //! What the pipeline `score` knows, and its saving.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -55,10 +55,8 @@ struct Restored {
 impl State {
     /// Reads the newest saved state that can be used, or begins with none. Settings are those of now in any case.
     pub(super) fn restore(
-        dir: &Path,
-        every: Duration,
-        config: DetectorConfig,
-        manifests: &[Manifest],
+        (dir, every): (&Path, Duration),
+        (config, manifests, workers): (DetectorConfig, &[Manifest], NonZeroUsize),
         findings: &Findings,
     ) -> Result<Self, SnapshotError> {
         let snapshots = Snapshots::open(dir, layout()?)?;
@@ -75,9 +73,9 @@ impl State {
         let (scorer, positions) = match state {
             Some(Restored { positions, watermark, mut detector }) => {
                 detector.reconfigure(config, manifests);
-                (Scorer::resume(detector, watermark), positions)
+                (Scorer::resume(detector, watermark, workers), positions)
             }
-            None => (Scorer::new(Detector::new(config, manifests)), Positions::default()),
+            None => (Scorer::new(Detector::new(config, manifests), workers), Positions::default()),
         };
         let saving = Saving::Idle(snapshots);
         let saved_at = Instant::now();
@@ -160,7 +158,7 @@ impl State {
     }
 
     fn encode(&self) -> Result<Vec<u8>, SnapshotError> {
-        let Scorer { detector, watermark } = &self.scorer;
+        let Scorer { detector, watermark, .. } = &self.scorer;
         Snapshots::encode(&Saved { positions: &self.positions, watermark, detector })
     }
 
@@ -205,7 +203,7 @@ impl State {
 
 /// How the state of this version is laid out: its field names, from an example with something in it.
 fn layout() -> Result<Layout, SnapshotError> {
-    let Scorer { detector, watermark } = &example();
+    let Scorer { detector, watermark, .. } = &example();
     Layout::of(&Saved { positions: &Positions::default(), watermark, detector })
 }
 
@@ -217,7 +215,7 @@ fn example() -> Scorer {
         ..Manifest::default()
     };
     let config = DetectorConfig { agents_max: 2, ..DetectorConfig::default() };
-    let mut scorer = Scorer::new(Detector::new(config, &[declared]));
+    let mut scorer = Scorer::new(Detector::new(config, &[declared]), NonZeroUsize::MIN);
     let mut call = |agent, minute: i64| {
         let ts = Timestamp::from_millis(1_700_000_000_000 + minute * 60_000);
         scorer.step(&Call::new(format!("{agent} {minute}"), ts, agent, "endpoint"));
@@ -235,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_layout_is_that_of_all_there_is() {
-        let Scorer { detector, watermark } = example();
+        let Scorer { detector, watermark, .. } = example();
         assert_eq!((detector.agents(), detector.dormant()), (2, 1));
         let positions = Positions::default();
         let saved = Saved { positions: &positions, watermark: &watermark, detector: &detector };

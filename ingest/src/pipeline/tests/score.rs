@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use detector::{Detector, DetectorConfig, VerdictRecord};
@@ -50,6 +51,7 @@ fn run(bench: &Bench, taken: &Arc<Mutex<Vec<VerdictRecord>>>, killed_at: Option<
     let outlet = Outlet { taken: Arc::clone(taken), killed_at, count: 0, stop: opened.stop.clone() };
     let pipeline = Score {
         sources: vec![bench.source(&opened, "score")],
+        workers: NonZeroUsize::MIN.saturating_add(1),
         detector: DetectorConfig::default(),
         manifests: Vec::new(),
         snapshots: bench.data.path().join("snapshots"),
@@ -70,7 +72,7 @@ fn run(bench: &Bench, taken: &Arc<Mutex<Vec<VerdictRecord>>>, killed_at: Option<
 /// What the same lines give without logs, pipelines and accidents.
 fn expected(lines: &str) -> Vec<VerdictRecord> {
     let source = SourceContext::new("gateway", Attestation::Token, Format::Auto);
-    let mut scorer = Scorer::new(Detector::new(DetectorConfig::default(), &[]));
+    let mut scorer = Scorer::new(Detector::new(DetectorConfig::default(), &[]), NonZeroUsize::MIN);
     let mut records = RecordReader::new(lines.as_bytes(), Format::Auto, Limits::default());
     let mut verdicts = Vec::new();
     while let Some(item) = records.next_item().unwrap() {
