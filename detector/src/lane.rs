@@ -32,7 +32,7 @@ pub(crate) fn lane_of(agent: Key) -> usize {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Lane {
     pub(crate) sessions: Sessions,
-    pub(crate) tally: Tally,
+    pub(crate) tally: Box<Tally>,
 }
 
 /// What all lanes read.
