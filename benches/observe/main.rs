@@ -16,6 +16,7 @@ mod subject;
 mod traffic;
 
 use std::hint::black_box;
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use self::floor::Floor;
@@ -43,8 +44,13 @@ fn main() {
     // `cargo bench --bench observe -- mixed` measures that alone. The million agents come first, while no freed memory can
     // hide what they take.
     let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let parts: [(&str, fn()); 4] =
-        [("fleets", fleets::compare), ("mixed", mixed), ("scattered", scattered), ("forest", forest)];
+    let parts: [(&str, fn()); 5] = [
+        ("fleets", fleets::compare),
+        ("mixed", mixed),
+        ("scattered", scattered),
+        ("workers", workers),
+        ("forest", forest),
+    ];
     for (_, measure) in parts.iter().filter(|(name, _)| only.is_empty() || only.iter().any(|o| o == name)) {
         measure();
     }
@@ -61,6 +67,24 @@ fn mixed() {
 fn scattered() {
     let share = beside_floor("every agent twice an hour", Traffic::scattered(AGENTS));
     prove("observe, every agent twice an hour, share of a floor's speed", share, "", true);
+}
+
+/// Two threads beside one.
+fn workers() {
+    let (mut traffic, mut one) = (Traffic::mixed(AGENTS), Subject::new());
+    let mut two = Subject::with(NonZeroUsize::MIN.saturating_add(1));
+    let mut rounds = Vec::new();
+    for hour in 0..WARM_HOURS + ROUNDS {
+        let mut race = Race::default();
+        traffic.run((hour + 1) as f64, |_, calls| {
+            race.calls += calls.len();
+            race.theirs += timed(|| one.observe(calls));
+            race.ours += timed(|| two.observe(calls));
+        });
+        rounds.push(race);
+    }
+    let times = tell("two workers", "one", &rounds[WARM_HOURS..]);
+    prove("observe, two workers, times one's speed", times, "", true);
 }
 
 fn timed(f: impl FnOnce()) -> Duration {

@@ -1,6 +1,7 @@
 //! What is measured: a detector, and the event time it lives in.
 
 use std::hint::black_box;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use detector::{Call, Detector, DetectorConfig, Timestamp};
@@ -11,21 +12,33 @@ const STEP: Duration = Duration::from_secs(10);
 pub(crate) struct Subject {
     detector: Detector,
     ticked: Timestamp,
+    workers: NonZeroUsize,
 }
 
 impl Subject {
+    /// One that has a core to itself.
     pub(crate) fn new() -> Self {
-        Self { detector: Detector::new(DetectorConfig::default(), &[]), ticked: Timestamp::default() }
+        Self::with(NonZeroUsize::MIN)
     }
 
-    /// Scores the calls, each after the tick that is due.
+    /// One on which so many threads work.
+    pub(crate) fn with(workers: NonZeroUsize) -> Self {
+        let detector = Detector::new(DetectorConfig::default(), &[]);
+        Self { detector, ticked: Timestamp::default(), workers }
+    }
+
+    /// Scores the calls, stretches of them between the ticks that are due.
     pub(crate) fn observe(&mut self, calls: &[Call<'_>]) {
-        for call in calls {
-            if call.ts.since(self.ticked) >= STEP {
-                self.ticked = call.ts.floor_to(STEP);
+        let mut rest = calls;
+        while let Some(first) = rest.first() {
+            if first.ts.since(self.ticked) >= STEP {
+                self.ticked = first.ts.floor_to(STEP);
                 self.detector.tick(self.ticked);
             }
-            drop(black_box(self.detector.observe(call)));
+            let is_due = |call: &Call<'_>| call.ts.since(self.ticked) >= STEP;
+            let (now, later) = rest.split_at(rest.iter().position(is_due).unwrap_or(rest.len()));
+            drop(black_box(self.detector.observe_all(now, self.workers)));
+            rest = later;
         }
     }
 }
