@@ -88,6 +88,7 @@ impl Detector {
         self.state.manifests = Manifests::new(manifests);
         let State { config, fleet, .. } = &mut self.state;
         let declared_too = manifests.iter().flat_map(|m| &m.endpoints);
+        fleet.published.sessions.declare(manifests.iter().filter_map(|m| m.group.as_deref()));
         fleet.published.routes.set_templates(config.templates.iter().chain(declared_too).map(String::as_str));
         for p in &mut self.state.profiles {
             p.declared = Arc::clone(self.state.manifests.of(p.issuer.as_deref(), &p.agent_id));
@@ -201,6 +202,7 @@ impl Detector {
         sessions.tick(watermark, &published.sessions, &mut tally.sessions);
         self.learn_ended_sessions();
         self.state.fleet.tick(watermark, &self.state.thresholds);
+        self.look_for_groups(watermark);
         self.look_at_silences(watermark);
     }
 
@@ -250,6 +252,9 @@ impl Detector {
                 let p = &mut profiles[agent];
                 let (alarm_days, tail) = (thresholds.session.days, &mut fleet.tally.sessions.tail);
                 p.endpoints.session_ended(&ended, alarm_days, p.last, tail);
+                if let Some(moved) = p.belong(&ended, &fleet.published.sessions) {
+                    fleet.moved(moved);
+                }
             }
         }
     }

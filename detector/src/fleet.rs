@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use crate::cohort::Cohorts;
 use crate::combine::Thresholds;
 use crate::monitor::{Monitor, Widening};
+use crate::peers::{GroupMove, Grouping, Peers};
 use crate::route::{Renamed, Routes};
 use crate::signal::context::{ContextModel, ContextTally};
 use crate::signal::endpoint::EndpointModel;
-use crate::signal::session::{SessionModel, SessionTally};
+use crate::signal::session::SessionTally;
 use crate::signal::tail::PeerTail;
 use crate::signal::timing::TimingPrior;
 use crate::signal::volume::{VolumePrior, VolumeTally};
@@ -28,6 +29,9 @@ const EVERY: Duration = Duration::from_hours(1);
 /// First sights that one version can take up; a flood of new agents beyond that teaches nothing more.
 const SIGHTS_MAX: usize = 65_536;
 
+/// Moves between groups that are kept until somebody asks for them.
+const MOVES_MAX: usize = 4_096;
+
 /// The published model and the one being learned.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Fleet {
@@ -35,6 +39,10 @@ pub(crate) struct Fleet {
     pub(crate) tally: Tally,
     pub(crate) monitor: Monitor,
     pub(crate) cohorts: Cohorts,
+    pub(crate) grouping: Grouping,
+    /// Agents that changed their group, for whoever asks.
+    #[serde(skip)]
+    pub(crate) moves: Vec<GroupMove>,
     first: Option<Timestamp>,
     next: Option<Timestamp>,
 }
@@ -46,7 +54,7 @@ pub(crate) struct Published {
     pub(crate) volume: VolumePrior,
     pub(crate) timing: TimingPrior,
     pub(crate) endpoints: EndpointModel,
-    pub(crate) sessions: SessionModel,
+    pub(crate) sessions: Peers,
     pub(crate) session_tail: PeerTail,
     pub(crate) endpoint_tail: PeerTail,
     pub(crate) context: ContextModel,
@@ -117,6 +125,13 @@ impl Fleet {
         endpoint
     }
 
+    /// An agent changed its group.
+    pub(crate) fn moved(&mut self, moved: GroupMove) {
+        if self.moves.len() < MOVES_MAX {
+            self.moves.push(moved);
+        }
+    }
+
     /// Publishes the next version if event time has reached its boundary.
     pub(crate) fn tick(&mut self, watermark: Timestamp, thresholds: &Thresholds) {
         self.cohorts.tick(watermark);
@@ -126,12 +141,13 @@ impl Fleet {
         if watermark < next {
             return;
         }
-        let Self { published, tally, monitor, .. } = self;
+        let Self { published, tally, monitor, grouping, .. } = self;
         published.version += 1;
         published.volume = tally.volume.prior();
         published.timing = tally.timing;
         published.widening = monitor.close(watermark, thresholds);
         tally.sessions.publish(&mut published.sessions, &published.routes);
+        grouping.publish(watermark, &mut published.sessions);
         published.session_tail = tally.sessions.tail;
         published.endpoint_tail = tally.endpoint_tail;
         tally.context.publish(&mut published.context);

@@ -11,7 +11,7 @@ fn seen(calls: &[(u64, u8)]) -> Box<[Seen]> {
 
 fn closed(calls: &[(u64, u8)]) -> Closed {
     let path = calls.iter().map(|&(endpoint, _)| endpoint).collect();
-    Closed { calls: seen(calls), path, role: 0.0, chance: 1.0, may_be_odd: false }
+    Closed { calls: seen(calls), path, role: 0.0, chance: 1.0, may_be_odd: false, group: None }
 }
 
 fn statistics(model: &SessionModel, calls: &[u64]) -> [f64; 3] {
@@ -35,10 +35,10 @@ fn company() -> Vec<Closed> {
 }
 
 fn published(sessions: &[Closed]) -> SessionModel {
-    let (mut model, mut tally) = (SessionModel::default(), SessionTally::default());
+    let (mut peers, mut tally) = (Peers::default(), SessionTally::default());
     tally.closed.extend_from_slice(sessions);
-    tally.publish(&mut model, &Routes::default());
-    model
+    tally.publish(&mut peers, &Routes::default());
+    peers.fleet
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_session_left_out_ends_as_if_it_had_never_been() {
         let without = published(&others);
         let calls: Vec<u64> =
             own.calls.iter().flat_map(|s| std::iter::repeat_n(s.endpoint, usize::from(s.count))).collect();
-        let (left_out, never) = (whole.end_without(&own), statistics(&without, &calls));
+        let (left_out, never) = (whole.end_without(&own, own.weight()).content, statistics(&without, &calls));
         for (a, b) in left_out.iter().zip(never) {
             assert!((a - b).abs() < 1e-4, "session {i}: {left_out:?} {never:?}");
         }
