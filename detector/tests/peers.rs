@@ -30,9 +30,9 @@ impl Stream {
         self.n += 1;
         self.ts = self.ts + Duration::from_mins(10);
         self.detector.tick(self.ts);
-        let mut most = f64::NEG_INFINITY;
+        let (mut most, mut ts) = (f64::NEG_INFINITY, self.ts + Duration::from_secs(self.n * 7_919 % 300));
         for (i, &endpoint) in calls.iter().enumerate() {
-            let ts = self.ts + Duration::from_secs(i as u64);
+            ts = ts + Duration::from_secs(1 + (self.n * 31 + i as u64 * 17) % 23);
             let mut call = Call::new(format!("{}-{i}", self.n), ts, agent, endpoint);
             call.identity.session_id = Some(format!("s{}", self.n).into());
             call.attestation = EffectiveAttestation::new(Attestation::Token, Attestation::Token);
@@ -42,7 +42,7 @@ impl Stream {
                 most = most.max(part.level.as_bits());
             }
         }
-        let mut end = Call::new(format!("{}-end", self.n), self.ts + Duration::from_mins(1), agent, "");
+        let mut end = Call::new(format!("{}-end", self.n), ts, agent, "");
         (end.kind, end.identity.session_id) = (Kind::TaskEnd, Some(format!("s{}", self.n).into()));
         self.detector.observe(&end);
         most
@@ -64,6 +64,10 @@ impl Stream {
 
     fn group(&self, agent: &str) -> Option<String> {
         self.detector.group_of(None, agent)?.group.map(|id| id.to_string())
+    }
+
+    fn fork(&self) -> Self {
+        Self { detector: self.detector.clone(), ts: self.ts, n: self.n }
     }
 
     fn benign(&mut self, agent: &str) {
@@ -109,8 +113,8 @@ fn agents_of_two_trades_are_told_apart_and_each_is_compared_with_its_own() {
 fn whoever_drifts_moves_nowhere_and_whom_a_person_approves_moves_after_a_week() {
     let mut stream = two_trades();
     let clerks = stream.group("a0");
-    let mut approved = stream.clone_of();
-    for day in 0..21 {
+    let mut approved = stream.fork();
+    for day in 0..16 {
         for round in 0..12 {
             for agent in 1..12 {
                 stream.usual(agent, round);
@@ -121,7 +125,7 @@ fn whoever_drifts_moves_nowhere_and_whom_a_person_approves_moves_after_a_week() 
     let belongs = stream.detector.group_of(None, "a0").unwrap();
     assert_eq!((belongs.group.map(|id| id.to_string()), belongs.moving_to), (clerks.clone(), None));
     let mut moved_on = None;
-    for day in 0..21 {
+    for day in 0..16 {
         for round in 0..12 {
             for agent in 1..12 {
                 approved.usual(agent, round);
@@ -140,17 +144,11 @@ fn whoever_drifts_moves_nowhere_and_whom_a_person_approves_moves_after_a_week() 
     assert!(own.len() == 1 && own[0].chance > 0.9, "{own:?}");
 }
 
-impl Stream {
-    fn clone_of(&self) -> Self {
-        Self { detector: self.detector.clone(), ts: self.ts, n: self.n }
-    }
-}
-
 #[test]
 fn a_restore_in_the_middle_of_a_search_changes_nothing() {
     let mut whole = Stream::new(&[]);
     whole.rounds(30);
-    let mut restored = whole.clone_of();
+    let mut restored = whole.fork();
     let mut searched = 0;
     for round in 0..30 {
         for agent in 0..12 {

@@ -240,6 +240,10 @@ impl SessionModel {
             self.templates[known].weight += weight;
             return;
         }
+        if self.size == Size::Group && !session.calls.iter().all(|s| self.with.contains_key(&s.endpoint)) {
+            // What is not counted needs no table of who holds it.
+            return;
+        }
         let mut calls: usize = self.templates.iter().map(|t| t.calls.len()).sum();
         while self.templates.len() >= TEMPLATES_MAX || calls + session.calls.len() > limits.template_calls {
             let weight = |t: &usize| self.templates[*t].weight;

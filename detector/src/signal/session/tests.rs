@@ -112,6 +112,44 @@ proptest! {
     }
 }
 
+#[test]
+fn a_group_that_is_told_as_much_as_can_be_told_stays_within_128_kib() {
+    let mut random = crate::random::Random::new(4_711);
+    let mut endpoint = |of: f64| (random.unit() * of) as u64 + 1;
+    let (mut model, mut most, mut speaks) = (GroupModel::default(), 0, 0);
+    for version in 0..12 {
+        // Sessions as long as they come, of ever more endpoints.
+        let of = [60.0, 250.0, 5_000.0][version % 3];
+        let sessions: Vec<Closed> = (0..200)
+            .map(|_| {
+                let path: Vec<u64> = (0..order::PATH_MAX).map(|_| endpoint(of)).collect();
+                let mut calls: Vec<(u64, u8)> = path.iter().map(|e| (*e, 1)).collect();
+                calls.sort_unstable();
+                calls.dedup();
+                Closed { path: path.into(), ..closed(&calls) }
+            })
+            .collect();
+        model.publish(sessions.iter());
+        most = most.max(model.bytes());
+        speaks += usize::from(model.speaks().is_some());
+    }
+    // Beside it a group keeps its centre: 256 endpoints of 16 bytes, its name and counts.
+    let centre = 256 * 16 + 128;
+    assert!(speaks >= 10 && (64 * 1_024..=128 * 1_024 - centre).contains(&most), "{most} bytes");
+}
+
+#[test]
+fn a_groups_model_reads_as_the_fleets_does() {
+    let sessions: Vec<Closed> = (0..6).flat_map(|_| company()).collect();
+    let (mut group, fleet) = (GroupModel::default(), published(&sessions));
+    sessions.chunks(100).for_each(|version| group.publish(version.iter()));
+    let group = group.speaks().expect("it knows enough");
+    for calls in [&[1, 2][..], &[3, 4], &[1, 4], &[1, 2, 4], &[1, 2, 77]] {
+        let [its, all] = [group, &fleet].map(|model| model.chance(statistics(model, calls)));
+        assert!((its / all).ln().abs() < 0.7, "{calls:?}: {its} {all}");
+    }
+}
+
 /// A detector's view of it: sessions of `agents` agents, of which one in seven is the same attack.
 struct Stream {
     detector: crate::Detector,
