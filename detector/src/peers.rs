@@ -170,14 +170,23 @@ impl Peers {
         let kept = self.kept_places(sample, labels);
         let mut old = std::mem::take(&mut self.groups);
         old.resize(GROUPS_MAX, None);
+        let is_kept = |place: &usize| kept.contains(&Some(*place));
+        let mut free: Vec<usize> = (0..GROUPS_MAX)
+            .rev()
+            .filter(|place| !is_kept(place) && old[*place].as_ref().is_none_or(|g| g.name.is_none()))
+            .collect();
         let mut new: Vec<Option<Group>> =
             old.iter().map(|group| group.clone().filter(|g| g.name.is_some())).collect();
         for (label, place) in kept.into_iter().enumerate() {
-            let its = || sample.iter().zip(labels).filter(|(_, l)| l.is_some_and(|l| usize::from(l) == label));
-            let model = place.and_then(|place| old[place].take()).map(|group| group.model).unwrap_or_default();
-            // Every place that is not kept is free to a new group, but for declared ones.
-            let Some(place) = place.or_else(|| new.iter().position(Option::is_none)) else { continue };
+            let its =
+                || sample.iter().zip(labels).filter(|(_, l)| l.is_some_and(|l| usize::from(l) == label));
             let agents = its().count() as u32;
+            if agents == 0 {
+                continue;
+            }
+            let model =
+                place.and_then(|place| old[place].take()).map(|group| group.model).unwrap_or_default();
+            let Some(place) = place.or_else(|| free.pop()) else { continue };
             new[place] = Some(Group { name: None, agents, centre: Centre::of(its().map(|(s, _)| s)), model });
         }
         while new.last().is_some_and(Option::is_none) {
@@ -211,6 +220,11 @@ impl Peers {
             }
         }
         kept
+    }
+
+    /// Whether there are groups that were found.
+    fn has_found_some(&self) -> bool {
+        self.ids().any(|(_, group)| group.name.is_none())
     }
 
     /// Groups that may be found beside those that are declared.

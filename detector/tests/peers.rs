@@ -91,7 +91,10 @@ fn agents_of_two_trades_are_told_apart_and_each_is_compared_with_its_own() {
     let (clerks, tellers) = (stream.group("a0").unwrap(), stream.group("a6").unwrap());
     assert_ne!(clerks, tellers);
     for agent in 0..12 {
-        assert_eq!(stream.group(&format!("a{agent}")).as_ref(), Some(if agent < 6 { &clerks } else { &tellers }));
+        assert_eq!(
+            stream.group(&format!("a{agent}")).as_ref(),
+            Some(if agent < 6 { &clerks } else { &tellers })
+        );
     }
     let groups = stream.detector.groups();
     assert!(groups.len() == 2 && groups.iter().all(|g| g.agents == 6 && g.speaks), "{groups:?}");
@@ -178,7 +181,9 @@ fn what_a_manifest_says_wins_and_whoever_is_not_named_does_not_join() {
     stream.rounds(12 * 4);
     let desk = stream.group("a0");
     assert!(desk.is_some() && stream.group("a1") == desk && stream.group("a6") == desk);
-    assert!((2..6).all(|a| stream.group(&format!("a{a}")) == stream.group("a2")) && stream.group("a2") != desk);
+    assert!(
+        (2..6).all(|a| stream.group(&format!("a{a}")) == stream.group("a2")) && stream.group("a2") != desk
+    );
     assert_eq!(stream.detector.group_of(None, "a0").unwrap().declared.as_deref(), Some("desk 3"));
     // Named no more, its agents are found where they belong.
     stream.detector.reconfigure(DetectorConfig::default(), &[]);

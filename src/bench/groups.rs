@@ -187,7 +187,8 @@ impl Fleet {
 fn rand_index(labels: &[Option<GroupId>]) -> f64 {
     let pairs = |n: usize| (n * n.saturating_sub(1)) as f64 / 2.0;
     let mut cells = BTreeMap::<(usize, Option<GroupId>), usize>::new();
-    let (mut rows, mut columns) = (BTreeMap::<usize, usize>::new(), BTreeMap::<Option<GroupId>, usize>::new());
+    let (mut rows, mut columns) =
+        (BTreeMap::<usize, usize>::new(), BTreeMap::<Option<GroupId>, usize>::new());
     for (agent, label) in labels.iter().enumerate() {
         *cells.entry((agent % GROUPS, *label)).or_default() += 1;
         *rows.entry(agent % GROUPS).or_default() += 1;
@@ -214,12 +215,15 @@ fn fleet(seed: u64, shared: u32) -> Shown {
     let found = LOOKED_AFTER.map(|sessions| {
         fleet.play(&mut lives, sessions);
         let night = fleet.after_a_night();
-        let of = |label: &dyn Fn(&Life) -> Option<GroupId>| rand_index(&lives.iter().map(label).collect::<Vec<_>>());
+        let of = |label: &dyn Fn(&Life) -> Option<GroupId>| {
+            rand_index(&lives.iter().map(label).collect::<Vec<_>>())
+        };
         ([of(&|life| night.likeliest(life)), of(&|life| fleet.standing(life))], night.detector.groups().len())
     });
     let mut fleet = fleet.after_a_night();
-    let right: Vec<Option<GroupId>> =
-        (0..GROUPS).map(|g| most(lives.iter().skip(g).step_by(GROUPS).map(|life| fleet.likeliest(life)))).collect();
+    let right: Vec<Option<GroupId>> = (0..GROUPS)
+        .map(|g| most(lives.iter().skip(g).step_by(GROUPS).map(|life| fleet.likeliest(life))))
+        .collect();
     let mut newcomers: Vec<Life> =
         (AGENTS..AGENTS + NEW).map(|agent| Life::new(seed, shared, agent, fleet.ticked)).collect();
     let new = NEW_AFTER.map(|sessions| {

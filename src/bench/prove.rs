@@ -275,10 +275,17 @@ fn group_rows(g: &GroupsReport) -> Vec<Row> {
             g.shared, f.sessions
         );
         let least = (f.sessions == 20).then_some(0.98);
-        Row::new(name, (Some(mean), Some(low), Some(high)), at(least), least.is_none_or(|least| mean >= least))
+        Row::new(
+            name,
+            (Some(mean), Some(low), Some(high)),
+            at(least),
+            least.is_none_or(|least| mean >= least),
+        )
     });
     let new = g.new.iter().flat_map(|n| {
-        let name = |what| format!("new agents, {}0 % of calls shared, {what} after {} sessions", g.shared, n.sessions);
+        let name = |what| {
+            format!("new agents, {}0 % of calls shared, {what} after {} sessions", g.shared, n.sessions)
+        };
         let least = (g.shared == 5).then_some(if n.sessions == 1 { 0.94 } else { 0.97 });
         let holds = least.is_none_or(|least| n.likeliest.value >= least);
         [

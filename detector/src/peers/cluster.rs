@@ -5,7 +5,7 @@
 use crate::random::Random;
 
 /// Beginnings of which the best is taken, and rounds after which one has settled or never will.
-const STARTS: u64 = 4;
+const STARTS: u64 = 8;
 const ROUNDS_MAX: usize = 25;
 /// Points that the silhouette is taken of, among each other.
 const SILHOUETTE_OF: usize = 512;
@@ -136,9 +136,9 @@ fn settle(points: &[Point], dimensions: usize, mut means: Vec<Mean>) -> (Vec<u8>
     (labels, whole)
 }
 
-/// How much nearer points are to those of their label than to those of the next, from −1 to 1, on average (Rousseeuw, 1987); of a
-/// point that is alone it is nothing. Of many points the first speak for all.
-pub(super) fn silhouette(points: &[Point], labels: &[u8]) -> f64 {
+/// How much nearer points are to those of their label than to those of the next, from −1 to 1 (Rousseeuw, 1987): the mean, and its
+/// standard error. Of a point that is alone it is nothing. Of many points the first speak for all.
+pub(super) fn silhouette(points: &[Point], labels: &[u8]) -> (f64, f64) {
     let n = points.len().min(SILHOUETTE_OF);
     let k = labels.iter().max().map_or(0, |most| usize::from(*most) + 1);
     let mut sizes = vec![0.0; k];
@@ -157,9 +157,17 @@ pub(super) fn silhouette(points: &[Point], labels: &[u8]) -> f64 {
         let others = (0..k).filter(|label| *label != own && sizes[*label] > 0.0);
         let next = others.map(mean).fold(f64::INFINITY, f64::min);
         let (own, is_alone) = (mean(own), sizes[own] <= 1.0);
-        if is_alone || next.is_infinite() || own.max(next) <= 0.0 { 0.0 } else { (next - own) / own.max(next) }
+        if is_alone || next.is_infinite() || own.max(next) <= 0.0 {
+            0.0
+        } else {
+            (next - own) / own.max(next)
+        }
     };
-    (0..n).map(of).sum::<f64>() / (n as f64).max(1.0)
+    let all: Vec<f64> = (0..n).map(of).collect();
+    let n = (n as f64).max(1.0);
+    let mean = all.iter().sum::<f64>() / n;
+    let variance = all.iter().map(|s| (s - mean) * (s - mean)).sum::<f64>() / n;
+    (mean, libm::sqrt(variance / n))
 }
 
 #[cfg(test)]
@@ -181,11 +189,13 @@ mod tests {
     #[test]
     fn three_kinds_are_three_labels_and_the_silhouette_says_so() {
         let points = points(60);
-        let by_k: Vec<f64> = (2..8).map(|k| silhouette(&points, &k_means(&points, 8, k, 1))).collect();
+        let by_k: Vec<f64> = (2..8).map(|k| silhouette(&points, &k_means(&points, 8, k, 1)).0).collect();
         let best = (0..by_k.len()).max_by(|a, b| by_k[*a].total_cmp(&by_k[*b])).map(|i| i + 2);
         assert_eq!(best, Some(3), "{by_k:?}");
         let labels = k_means(&points, 8, 3, 1);
-        assert!((0..60).all(|i| labels[i] == labels[i % 3]) && labels[0] != labels[1] && labels[1] != labels[2]);
+        assert!(
+            (0..60).all(|i| labels[i] == labels[i % 3]) && labels[0] != labels[1] && labels[1] != labels[2]
+        );
         assert_eq!(labels, k_means(&points, 8, 3, 1));
     }
 
@@ -193,7 +203,7 @@ mod tests {
     fn points_that_are_all_alike_and_more_means_than_points_are_no_trouble() {
         let alike = vec![Point::new(vec![(0, 2.0)]); 5];
         let labels = k_means(&alike, 1, 8, 3);
-        assert!(labels.len() == 5 && silhouette(&alike, &labels).abs() < 1e-12);
+        assert!(labels.len() == 5 && silhouette(&alike, &labels).0.abs() < 1e-12);
         assert!(k_means(&alike[..1], 1, 2, 3).len() == 1);
     }
 }

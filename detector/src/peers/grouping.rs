@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::cluster::{k_means, silhouette};
-use super::{AGENTS_MIN, GROUPS_MAX, GroupId, Peers, features};
+use super::cluster::{Point, k_means, silhouette};
+use super::{AGENTS_MIN, GroupId, Peers, features};
 use crate::Timestamp;
-use crate::profile::{Key, Profile};
+use crate::profile::Profile;
 
 /// The most agents that are looked at: by hash of their names, so that each is as likely.
 const SAMPLE_MAX: usize = 1_024;
@@ -38,11 +38,21 @@ struct Search {
     seed: u64,
     sample: Vec<Sampled>,
     groups_max: usize,
-    /// How many groups are tried next, and the best so far by silhouette.
-    next: usize,
-    best: f64,
+    /// What came of two groups, of three and so on.
+    tried: Vec<Tried>,
+}
+
+/// So many groups.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Tried {
+    /// The silhouette and its standard error.
+    apart: f64,
+    error: f64,
+    /// By agent; [`NONE`] of one that nothing tells from others.
     labels: Vec<u8>,
 }
+
+const NONE: u8 = u8::MAX;
 
 /// When groups are searched for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -89,9 +99,7 @@ impl Grouping {
             seed: u64::from(peers.groupings),
             groups_max: peers.found_max().min(sample.len() / AGENTS_MIN),
             sample,
-            next: 2,
-            best: f64::NEG_INFINITY,
-            labels: Vec::new(),
+            tried: Vec::new(),
         });
     }
 }
@@ -100,57 +108,69 @@ impl Grouping {
 /// group are in it.
 fn sample(profiles: &[Profile], peers: &Peers) -> Vec<Sampled> {
     let sampled = |p: &Profile| p.declared.group().is_none() && p.endpoints.counted_sessions().0 > 0;
-    let mut known: [Vec<(u64, Key, usize)>; 2] = [Vec::new(), Vec::new()];
+    let mut known: [Vec<(u64, usize)>; 2] = [Vec::new(), Vec::new()];
     for (i, p) in profiles.iter().enumerate().filter(|(_, p)| sampled(p)) {
-        known[usize::from(p.presence.is_established())].push((p.key.hash(), p.key, i));
+        known[usize::from(p.presence.is_established())].push((p.key.hash(), i));
     }
-    known.iter_mut().for_each(|agents| agents.sort_unstable());
     let [mut newcomers, mut chosen] = known;
-    chosen.truncate(SAMPLE_MAX);
+    keep_least(&mut chosen, SAMPLE_MAX);
     let room = if chosen.is_empty() { SAMPLE_MAX } else { chosen.len().min(SAMPLE_MAX - chosen.len()) };
-    newcomers.truncate(room);
+    keep_least(&mut newcomers, room);
     chosen.append(&mut newcomers);
     chosen.sort_unstable();
-    let of = |(_, _, i): (u64, Key, usize)| {
+    let of = |(_, i): (u64, usize)| {
         let (sessions, called) = profiles[i].endpoints.counted_sessions();
         Sampled { group: profiles[i].group(peers), sessions, called: called.collect() }
     };
     chosen.into_iter().map(of).collect()
 }
 
+fn keep_least(agents: &mut Vec<(u64, usize)>, most: usize) {
+    if agents.len() > most {
+        agents.select_nth_unstable(most);
+        agents.truncate(most);
+    }
+}
+
 impl Search {
     /// Tries one number of groups; false where there is no other.
     fn step(&mut self) -> bool {
-        if self.next > self.groups_max.min(GROUPS_MAX) {
+        let k = self.tried.len() + 2;
+        if k > self.groups_max {
             return false;
         }
         let (points, dimensions) = features::points(&self.sample);
         let told: Vec<_> = points.iter().filter(|point| !point.is_zero()).cloned().collect();
-        if told.len() <= self.next {
-            self.next = usize::MAX;
+        if told.len() <= k {
+            self.groups_max = 0;
             return false;
         }
-        let labels = k_means(&told, dimensions, self.next, self.seed);
-        let apart = silhouette(&told, &labels);
-        if apart > self.best {
-            let mut labels = labels.into_iter();
-            let label = |point: &super::cluster::Point| if point.is_zero() { None } else { labels.next() };
-            self.best = apart;
-            self.labels = points.iter().map(label).map(|label| label.unwrap_or(u8::MAX)).collect();
-        }
-        self.next += 1;
+        let labels = k_means(&told, dimensions, k, self.seed);
+        let (apart, error) = silhouette(&told, &labels);
+        let mut labels = labels.into_iter();
+        let label = |point: &Point| if point.is_zero() { NONE } else { labels.next().unwrap_or(NONE) };
+        self.tried.push(Tried { apart, error, labels: points.iter().map(label).collect() });
         true
+    }
+
+    /// As few groups as lie about as far apart as the best do (the rule of Breiman et al., *Classification and regression trees*, 1984,
+    /// with two standard errors): agents of one trade can always be told apart a little further.
+    fn chosen(&self) -> Option<&Tried> {
+        let best = self.tried.iter().max_by(|a, b| a.apart.total_cmp(&b.apart))?;
+        self.tried.iter().find(|tried| tried.apart >= best.apart - 2.0 * best.error)
     }
 
     /// Its groups are the fleet's from now on, if they are any.
     fn end(self, peers: &mut Peers) {
-        let had_some = peers.ids().any(|(_, group)| group.name.is_none());
-        if self.labels.is_empty() || self.best < SILHOUETTE_MIN * if had_some { 0.5 } else { 1.0 } {
-            return peers.regroup(&[], &[]);
-        }
-        let agents = |label: u8| self.labels.iter().filter(|l| **l == label).count();
-        let is_group = |label: &u8| *label != u8::MAX && agents(*label) >= AGENTS_MIN;
-        let labels: Vec<Option<u8>> = self.labels.iter().map(|l| Some(*l).filter(is_group)).collect();
+        let least = SILHOUETTE_MIN * if peers.has_found_some() { 0.5 } else { 1.0 };
+        let labels = match self.chosen().filter(|tried| tried.apart >= least) {
+            None => vec![None; self.sample.len()],
+            Some(Tried { labels, .. }) => {
+                let agents = |label: u8| labels.iter().filter(|l| **l == label).count();
+                let is_group = |label: &u8| *label != NONE && agents(*label) >= AGENTS_MIN;
+                labels.iter().map(|label| Some(*label).filter(is_group)).collect()
+            }
+        };
         peers.regroup(&self.sample, &labels);
     }
 }

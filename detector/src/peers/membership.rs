@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{GroupId, Peers};
+use crate::Timestamp;
 use crate::detector::Detector;
 use crate::profile::{Key, Profile};
 use crate::signal::session::Ended;
-use crate::Timestamp;
 
 /// An agent joins a group from this chance on, and leaves its group for one that is so many times as likely (study §4),
 const JOINS_FROM: f64 = 0.9;
@@ -76,7 +76,8 @@ impl Membership {
             self.group = Some(id);
             return Some((None, chance));
         };
-        let is_better = |(id, chance): &(GroupId, f64)| *id != group && *chance > MOVES_FROM * posterior.of(group);
+        let is_better =
+            |(id, chance): &(GroupId, f64)| *id != group && *chance > MOVES_FROM * posterior.of(group);
         let Some((id, chance)) = likeliest.filter(is_better) else {
             self.to = None;
             return None;

@@ -365,13 +365,7 @@ impl Sessions {
     }
 
     /// The agent says that its task is over.
-    pub(crate) fn end(
-        &mut self,
-        agent: Key,
-        session: Option<&str>,
-        peers: &Peers,
-        tally: &mut SessionTally,
-    ) {
+    pub(crate) fn end(&mut self, agent: Key, session: Option<&str>, peers: &Peers, tally: &mut SessionTally) {
         self.close(key_of(agent, session), peers, tally);
     }
 

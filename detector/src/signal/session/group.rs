@@ -50,7 +50,8 @@ impl GroupModel {
                 if self.ends.len() >= RING {
                     self.ends.pop_front();
                 }
-                let End { content: [pair, kernel, coverage], role, order } = self.model.end_without(session, 0.0);
+                let End { content: [pair, kernel, coverage], role, order } =
+                    self.model.end_without(session, 0.0);
                 self.ends.push_back([pair, kernel, coverage, role, order].map(|end| end as f32));
             }
         }
