@@ -9,6 +9,7 @@ mod delay;
 mod false_alarms;
 mod field;
 mod fleet;
+mod groups;
 mod hearing;
 mod interval;
 mod pace;
@@ -103,6 +104,8 @@ enum Part {
     Context,
     /// Attacks on many agents at once, and on one while many do the same.
     Cohort,
+    /// Peer groups: how well agents of several trades are told apart.
+    Groups,
     /// Sessions that are odd one after the other: order, role, repetition.
     Sessions,
     /// False revocations; needs --revokes-years.

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use detector::{CohortIncident, FleetHealth};
+use detector::{CohortIncident, FleetHealth, PeerGroupStatus};
 use reqwest::Method;
 
 use crate::exit::Result;
 use crate::operate::{Target, ask, print_json, print_rows};
 
-/// Show whether the fleet as a whole keeps the budgets, its alarms against those allowed, and what many agents began to
-/// do at once.
+/// Show whether the fleet as a whole keeps the budgets, its alarms against those allowed, what many agents began to
+/// do at once, and the peer groups whose sessions are compared.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Counts fade: what was counted 21 days ago counts half. A credential with the role `operator` is taken \
@@ -35,7 +35,21 @@ pub(crate) fn run(args: &FleetArgs) -> Result<()> {
         let incident = serde_json::from_value::<CohortIncident>(row.clone());
         println!("{}", incident.map_or_else(|_| row.to_string(), |incident| cohort(&incident)));
     }
+    for row in answer["groups"].as_array().into_iter().flatten() {
+        let group = serde_json::from_value::<PeerGroupStatus>(row.clone());
+        println!("{}", group.map_or_else(|_| row.to_string(), |group| peers(&group)));
+    }
     Ok(())
+}
+
+fn peers(group: &PeerGroupStatus) -> String {
+    let PeerGroupStatus { id, name, agents, sessions, speaks } = group;
+    let what = match name {
+        Some(name) => format!("declared as {name:?}"),
+        None => format!("{agents} agents when it was found"),
+    };
+    let against = if *speaks { "compared with each other" } else { "too few, so compared with the fleet" };
+    format!("group {id}: {what}; {sessions} normal sessions, {against}")
 }
 
 fn cohort(incident: &CohortIncident) -> String {

@@ -131,6 +131,7 @@ impl Detector {
         self.state.manifests = Manifests::new(manifests);
         let State { config, fleet, .. } = &mut self.state;
         let declared_too = manifests.iter().flat_map(|m| &m.endpoints);
+        fleet.published.sessions.declare(manifests.iter().filter_map(|m| m.group.as_deref()));
         fleet.published.routes.set_templates(config.templates.iter().chain(declared_too).map(String::as_str));
         for p in &mut self.state.profiles {
             p.declared = Arc::clone(self.state.manifests.of(p.issuer.as_deref(), &p.agent_id));
@@ -142,12 +143,13 @@ impl Detector {
     pub fn tick(&mut self, watermark: Timestamp) {
         self.state.memory.tick(watermark);
         let State { fleet, lanes, .. } = &mut self.state;
-        for Lane { sessions, tally } in lanes {
+        for Lane { sessions, tally, .. } in lanes {
             sessions.tick(watermark, &fleet.published.sessions, &mut tally.sessions);
         }
         self.learn_ended_sessions();
         let State { fleet, lanes, thresholds, .. } = &mut self.state;
         fleet.tick(watermark, thresholds, lanes);
+        self.look_for_groups(watermark);
         self.look_at_silences(watermark);
     }
 
@@ -161,10 +163,8 @@ impl Detector {
         for lane in 0..LANES {
             while let Some(ended) = self.state.lanes[lane].sessions.ended.pop() {
                 if let Some(agent) = self.find(ended.agent) {
-                    let State { profiles, lanes, thresholds, .. } = &mut self.state;
-                    let p = &mut profiles[agent];
-                    let (alarm_days, tail) = (thresholds.session.days, &mut lanes[lane].tally.sessions.tail);
-                    p.endpoints.session_ended(&ended, alarm_days, p.last, tail);
+                    let (shared, profiles, lanes, _) = self.state.split();
+                    lanes[lane].session_ended(&mut profiles[agent], &ended, shared);
                 }
             }
         }

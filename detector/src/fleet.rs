@@ -13,10 +13,11 @@ use crate::cohort::Cohorts;
 use crate::combine::Thresholds;
 use crate::lane::Lane;
 use crate::monitor::{Monitor, Widening};
+use crate::peers::{Grouping, Peers};
 use crate::route::{Renamed, Routes};
 use crate::signal::context::{ContextModel, ContextTally};
 use crate::signal::endpoint::EndpointModel;
-use crate::signal::session::{SessionModel, SessionTally};
+use crate::signal::session::SessionTally;
 use crate::signal::tail::PeerTail;
 use crate::signal::timing::TimingPrior;
 use crate::signal::volume::{VolumePrior, VolumeTally};
@@ -36,6 +37,7 @@ pub(crate) struct Fleet {
     pub(crate) tally: Tally,
     pub(crate) monitor: Monitor,
     pub(crate) cohorts: Cohorts,
+    pub(crate) grouping: Grouping,
     first: Option<Timestamp>,
     next: Option<Timestamp>,
 }
@@ -47,7 +49,7 @@ pub(crate) struct Published {
     pub(crate) volume: VolumePrior,
     pub(crate) timing: TimingPrior,
     pub(crate) endpoints: EndpointModel,
-    pub(crate) sessions: SessionModel,
+    pub(crate) sessions: Peers,
     pub(crate) session_tail: PeerTail,
     pub(crate) endpoint_tail: PeerTail,
     pub(crate) context: ContextModel,
@@ -142,7 +144,7 @@ impl Fleet {
         if watermark < next {
             return;
         }
-        let Self { published, tally, monitor, .. } = self;
+        let Self { published, tally, monitor, grouping, .. } = self;
         for lane in lanes {
             tally.take_up(&mut lane.tally);
         }
@@ -151,6 +153,7 @@ impl Fleet {
         published.timing = tally.timing;
         published.widening = monitor.close(watermark, thresholds);
         tally.sessions.publish(&mut published.sessions, &published.routes);
+        grouping.publish(watermark, &mut published.sessions);
         published.session_tail = tally.sessions.tail;
         published.endpoint_tail = tally.endpoint_tail;
         tally.context.publish(&mut published.context);

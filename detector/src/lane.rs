@@ -13,15 +13,19 @@ use crate::combine::{self, Score, Thresholds};
 use crate::detector::State;
 use crate::fleet::{Fleet, Published, Tally};
 use crate::memory::Presence;
+use crate::peers::GroupMove;
 use crate::profile::{Declared, Key, Profile};
 use crate::rules::Manifests;
 use crate::signal::Evidence;
-use crate::signal::session::Sessions;
+use crate::signal::session::{Ended, Sessions};
 use crate::source::Sources;
 use crate::{BrokenRule, Call, DetectorConfig, Kind, Timestamp, VerdictRecord};
 
 /// How many lanes there are. What agents teach is added up a lane at a time, so the number is part of every verdict.
 pub(crate) const LANES: usize = 8;
+
+/// Moves between peer groups that a lane keeps until somebody asks for them.
+const MOVES_MAX: usize = 4_096 / LANES;
 
 /// The lane of an agent.
 pub(crate) fn lane_of(agent: Key) -> usize {
@@ -33,6 +37,9 @@ pub(crate) fn lane_of(agent: Key) -> usize {
 pub(crate) struct Lane {
     pub(crate) sessions: Sessions,
     pub(crate) tally: Box<Tally>,
+    /// Agents that changed their peer group, for whoever asks.
+    #[serde(skip)]
+    pub(crate) moves: Vec<GroupMove>,
 }
 
 /// What all lanes read.
@@ -103,7 +110,7 @@ impl Lane {
         let is_established = presence.is_established();
         let session = self.enter_session(p, call, shared);
         p.source = source;
-        let Self { sessions, tally } = self;
+        let Self { sessions, tally, .. } = self;
         // A call that comes late is counted where we are: a forged date must buy no forgiveness. Of gaps it says nothing.
         let is_late = call.ts < p.last;
         let (from, ts) = (p.last, call.ts.max(p.last));
@@ -173,14 +180,14 @@ impl Lane {
 
     /// The agent says that its task is over.
     pub(crate) fn end_session(&mut self, agent: Key, call: &Call<'_>, shared: Shared<'_>) {
-        let Self { sessions, tally } = self;
+        let Self { sessions, tally, .. } = self;
         let (session, model) = (call.identity.session_id.as_deref(), &shared.published.sessions);
         sessions.end(agent, session, model, &mut tally.sessions);
     }
 
     /// The session of a call; one that is over closes before.
     fn enter_session(&mut self, p: &mut Profile, call: &Call<'_>, shared: Shared<'_>) -> u64 {
-        let Self { sessions, tally } = self;
+        let Self { sessions, tally, .. } = self;
         let (session, begins) = sessions.enter(p.key, call, &shared.published.sessions, &mut tally.sessions);
         p.endpoints.is_in(session, begins);
         self.learn_ended_sessions(p, shared);
@@ -191,16 +198,25 @@ impl Lane {
     fn learn_ended_sessions(&mut self, p: &mut Profile, shared: Shared<'_>) {
         while let Some(ended) = self.sessions.ended.pop() {
             if ended.agent == p.key {
-                let (alarm_days, tail) = (shared.thresholds.session.days, &mut self.tally.sessions.tail);
-                p.endpoints.session_ended(&ended, alarm_days, p.last, tail);
+                self.session_ended(p, &ended, shared);
             }
+        }
+    }
+
+    pub(crate) fn session_ended(&mut self, p: &mut Profile, ended: &Ended, shared: Shared<'_>) {
+        let (alarm_days, tail) = (shared.thresholds.session.days, &mut self.tally.sessions.tail);
+        p.endpoints.session_ended(ended, alarm_days, p.last, tail);
+        if let Some(moved) = p.belong(ended, &shared.published.sessions)
+            && self.moves.len() < MOVES_MAX
+        {
+            self.moves.push(moved);
         }
     }
 
     /// A person ruled this agent's present evidence benign.
     pub(crate) fn accept(&mut self, p: &mut Profile, shared: Shared<'_>) {
         let Shared { thresholds, published, .. } = shared;
-        let Self { sessions, tally } = self;
+        let Self { sessions, tally, .. } = self;
         p.volume.accept(p.declared.volume(published, thresholds), &mut tally.volume);
         p.timing.accept(Declared::timing(published, thresholds, &p.volume));
         let endpoint_ctx = p.declared.endpoint(published, thresholds, &p.timing);

@@ -15,8 +15,8 @@ mod ln;
 mod manifest;
 mod memory;
 mod monitor;
+mod peers;
 mod profile;
-#[cfg(test)]
 mod random;
 #[cfg(test)]
 mod reference;
@@ -42,6 +42,7 @@ pub use manifest::{
     DAYS, Manifest, ManifestError, Network, NetworkError, Span, SpanError, Zone, ZoneError, scopes,
 };
 pub use monitor::{FamilyHealth, FleetHealth, Grade, PeerGroup};
+pub use peers::{Belonging, GroupId, GroupMove, PeerGroupStatus};
 pub use route::{TEMPLATES_MAX, is_path};
 pub use rules::{BrokenRule, RuleKind, RuleRanks};
 pub use silence::Silence;

@@ -47,6 +47,9 @@ pub struct Manifest {
     /// that that one has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
+    /// The agents it is compared with: all whose manifests name the same group, 16 in the whole house. Without it they are found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// Endpoints it is meant to call and no others: tools, operations, or paths and their templates (`GET /users/{id}`), which name
     /// paths for the whole fleet as the operator's own do. A path without a method stands for all, one without an operation
     /// (`POST /graphql getUser`) for all of these. Empty means not declared.
@@ -170,6 +173,7 @@ impl Manifest {
             ("owner", self.owner.as_ref()),
             ("sponsor", self.sponsor.as_ref()),
             ("parent", self.parent.as_ref()),
+            ("group", self.group.as_ref()),
         ];
         let many = [
             ("approvers", &self.approvers),

@@ -58,6 +58,11 @@ impl Presence {
         self.is_established() && self.seen.since(self.since) >= SETTLED_AFTER
     }
 
+    /// Where event time stood when it called last.
+    pub(crate) fn seen(&self) -> Timestamp {
+        self.seen
+    }
+
     fn rank(&self, now: Timestamp) -> Rank {
         if now.since(self.seen) > IDLE_AFTER {
             Rank::Idle

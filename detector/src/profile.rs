@@ -11,6 +11,7 @@ use crate::fleet::Published;
 use crate::hash::hash128;
 use crate::memory::Presence;
 use crate::monitor::{Heard, Monitor};
+use crate::peers::Membership;
 use crate::route;
 use crate::rules::{Handed, Limits, Purpose, Rules};
 use crate::signal::context::Circumstances;
@@ -44,6 +45,8 @@ pub(crate) struct Profile {
     pub(crate) heard: Heard,
     /// What it has in common with its peers.
     pub(crate) kin: Kin,
+    /// Its peer group, where no manifest says.
+    pub(crate) membership: Membership,
     /// What was set is set anew after every restore.
     #[serde(skip)]
     pub(crate) declared: Arc<Declared>,
@@ -103,6 +106,7 @@ pub(crate) struct Declared {
     calls_per_minute_max: Option<NonZeroU32>,
     repeats_per_minute_max: Option<u32>,
     purpose: Option<Purpose>,
+    group: Option<Box<str>>,
 }
 
 impl Declared {
@@ -113,11 +117,17 @@ impl Declared {
             calls_per_minute_max: manifest.calls_per_minute_max,
             repeats_per_minute_max: manifest.repeats_per_minute_max,
             purpose: Some(purpose),
+            group: manifest.group.as_deref().map(Into::into),
         }
     }
 
     pub(crate) fn purpose(&self) -> Option<&Purpose> {
         self.purpose.as_ref()
+    }
+
+    /// The peer group that it is put into.
+    pub(crate) fn group(&self) -> Option<&str> {
+        self.group.as_deref()
     }
 
     /// What this agent is allowed, whatever is known of it. `claimed`: what the parent that the call names hands down.
@@ -191,8 +201,12 @@ impl Profile {
         is_established: bool,
         own_share: f64,
     ) -> session::Context<'a> {
+        let group = self.group(&fleet.sessions);
+        let (by, model) = fleet.sessions.model_of(group);
         session::Context {
-            model: &fleet.sessions,
+            model,
+            group,
+            by,
             version: fleet.version,
             routes: &fleet.routes,
             declared: &self.declared.endpoints,
@@ -304,6 +318,7 @@ impl Profile {
             suspect: false,
             heard: Heard::default(),
             kin: Kin::default(),
+            membership: Membership::default(),
             declared,
             issuer: issuer.map(Into::into),
             agent_id: agent_id.into(),

@@ -16,11 +16,13 @@ impl Random {
         ((z ^ (z >> 31)) >> 12) as f64 / 2_f64.powi(52) + 2_f64.powi(-53)
     }
 
+    #[cfg(test)]
     /// Exponential with mean 1.
     pub(crate) fn exponential(&mut self) -> f64 {
         -libm::log(self.unit())
     }
 
+    #[cfg(test)]
     /// Normal with variance 1.
     pub(crate) fn normal(&mut self) -> f64 {
         libm::sqrt(2.0 * self.exponential()) * libm::cos(std::f64::consts::TAU * self.unit())

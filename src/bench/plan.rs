@@ -10,6 +10,7 @@ use super::cohort::{self, CohortReport};
 use super::context::{self, ContextReport};
 use super::field::{self, Settings};
 use super::fleet::Fleet;
+use super::groups::{self, GroupsReport};
 use super::hearing::{Grade, Lens};
 use super::pace::Pace;
 use super::progress::Progress;
@@ -39,6 +40,7 @@ enum Job {
     Young,
     Context,
     Cohort,
+    Groups,
     Sessions,
     Revokes(Fleet),
 }
@@ -50,6 +52,7 @@ enum Done {
     Young(Vec<YoungReport>),
     Context(ContextReport),
     Cohort(CohortReport),
+    Groups(Vec<GroupsReport>),
     Sessions(Option<SessionsReport>),
     Revokes(RevokesOf),
 }
@@ -103,6 +106,9 @@ fn jobs(args: &DetectionArgs) -> Vec<Job> {
     if wanted(Part::Cohort) {
         jobs.push(Job::Cohort);
     }
+    if wanted(Part::Groups) {
+        jobs.push(Job::Groups);
+    }
     if wanted(Part::Sessions) {
         jobs.push(Job::Sessions);
     }
@@ -122,6 +128,7 @@ fn collect(args: &DetectionArgs, done: impl Iterator<Item = Done>) -> Report {
         young: Vec::new(),
         context: None,
         cohort: None,
+        groups: Vec::new(),
         sessions: None,
         revokes: None,
     };
@@ -134,6 +141,7 @@ fn collect(args: &DetectionArgs, done: impl Iterator<Item = Done>) -> Report {
             Done::Young(y) => report.young = y,
             Done::Context(c) => report.context = Some(c),
             Done::Cohort(c) => report.cohort = Some(c),
+            Done::Groups(g) => report.groups = g,
             Done::Sessions(s) => report.sessions = s,
             Done::Revokes(r) => revokes.push(r),
         }
@@ -155,6 +163,7 @@ impl Job {
             Self::Young => "young agents".to_owned(),
             Self::Context => "context".to_owned(),
             Self::Cohort => "cohorts".to_owned(),
+            Self::Groups => "groups".to_owned(),
             Self::Sessions => "sessions".to_owned(),
             Self::Revokes(fleet) => format!("revokes on {}", fleet.name()),
         }
@@ -169,6 +178,7 @@ impl Job {
             Self::Timing(_) => timing::AGENTS as u64,
             Self::Young => u64::from(young::DAYS),
             Self::Cohort => u64::from(cohort::DAYS),
+            Self::Groups => groups::STEPS,
         }
     }
 
@@ -201,6 +211,7 @@ impl Job {
             Self::Young => Done::Young(young::run(args.seed, ATTACKED.min(agents), progress)),
             Self::Context => Done::Context(context::run(args.seed, agents, args.days, progress)),
             Self::Cohort => Done::Cohort(cohort::run(args.seed, ATTACKED.min(agents), progress)),
+            Self::Groups => Done::Groups(groups::run(args.seed, progress)),
             Self::Sessions => Done::Sessions(sessions::run(args.seed, args.days, progress)),
             Self::Revokes(fleet) => Done::Revokes(revokes(fleet, args, &settings, progress)?),
         })

@@ -10,6 +10,7 @@ use super::context::ContextReport;
 use super::delay::{self, Delay};
 use super::false_alarms;
 use super::fleet::Fleet;
+use super::groups::GroupsReport;
 use super::hearing::{Grade, Lens};
 use super::interval::{Estimate, Spread};
 use super::pace::{Pace, Takeover};
@@ -78,6 +79,7 @@ pub(crate) fn rows(report: &Report) -> Vec<Row> {
     rows.extend(report.young.iter().filter(|y| y.manifest).flat_map(young_rows));
     rows.extend(report.context.iter().flat_map(context_rows));
     rows.extend(report.cohort.iter().flat_map(cohort_rows));
+    rows.extend(report.groups.iter().flat_map(group_rows));
     rows.extend(report.sessions.iter().flat_map(session_rows));
     rows.extend(report.revokes.as_ref().map(|r| {
         let figures = (Some(r.count as f64), Some(0.0), Some(r.per_10_years_upper * r.agent_years / 10.0));
@@ -261,6 +263,38 @@ fn cohort_rows(c: &CohortReport) -> Vec<Row> {
         Row::new(name, figures(e), format!("at least {FOUND}"), e.value >= FOUND)
     };
     c.mass.iter().map(row).collect()
+}
+
+/// The goals: the index at 20 sessions, and where new agents belong with half of the calls shared; the rest is printed.
+fn group_rows(g: &GroupsReport) -> Vec<Row> {
+    let at = |least: Option<f64>| least.map_or(String::new(), |least| format!("at least {least}"));
+    let found = g.found.iter().map(|f| {
+        let [mean, low, high] = f.likeliest;
+        let name = format!(
+            "peer groups, {}0 % of calls shared, adjusted Rand index after {} sessions",
+            g.shared, f.sessions
+        );
+        let least = (f.sessions == 20).then_some(0.98);
+        Row::new(
+            name,
+            (Some(mean), Some(low), Some(high)),
+            at(least),
+            least.is_none_or(|least| mean >= least),
+        )
+    });
+    let new = g.new.iter().flat_map(|n| {
+        let name = |what| {
+            format!("new agents, {}0 % of calls shared, {what} after {} sessions", g.shared, n.sessions)
+        };
+        let least = (g.shared == 5).then_some(if n.sessions == 1 { 0.94 } else { 0.97 });
+        let holds = least.is_none_or(|least| n.likeliest.value >= least);
+        [
+            Row::new(name("likest to their group"), figures(n.likeliest), at(least), holds),
+            Row::new(name("in their group"), figures(n.joined), String::new(), true),
+            Row::new(name("in another group"), figures(n.wrong), String::new(), true),
+        ]
+    });
+    found.chain(new).collect()
 }
 
 /// Where every session is odd half of the agents are to be found in time; where every other is, it is printed.

@@ -9,6 +9,7 @@ use super::context::ContextReport;
 use super::delay::Delay;
 use super::false_alarms::FalseAlarms;
 use super::fleet::Fleet;
+use super::groups::GroupsReport;
 use super::interval::{Estimate, poisson_upper};
 use super::recording::Rows;
 use super::series::Series;
@@ -29,6 +30,7 @@ pub(crate) struct Report {
     pub(crate) young: Vec<YoungReport>,
     pub(crate) context: Option<ContextReport>,
     pub(crate) cohort: Option<CohortReport>,
+    pub(crate) groups: Vec<GroupsReport>,
     pub(crate) sessions: Option<SessionsReport>,
     pub(crate) revokes: Option<RevokesReport>,
 }

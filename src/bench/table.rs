@@ -7,6 +7,7 @@ use super::cohort::CohortReport;
 use super::context::ContextReport;
 use super::delay::{self, Delay};
 use super::false_alarms::{self, FalseAlarms};
+use super::groups::GroupsReport;
 use super::hearing::{Grade, Lens};
 use super::interval::{Estimate, Spread};
 use super::report::{FleetReport, Loud, Played, Report, RevokesReport, SeriesReport};
@@ -43,6 +44,9 @@ pub(crate) fn write(report: &Report, out: &mut impl Write) -> fmt::Result {
     }
     if let Some(cohort) = &report.cohort {
         write_cohort(cohort, out)?;
+    }
+    if !report.groups.is_empty() {
+        write_groups(&report.groups, out)?;
     }
     if let Some(sessions) = &report.sessions {
         write_sessions(sessions, out)?;
@@ -244,6 +248,34 @@ fn write_context(c: &ContextReport, out: &mut impl Write) -> fmt::Result {
         row.extend(calls);
         row.extend([percent(t.by_context), percent(t.watched)]);
         rows.push(row);
+    }
+    write_aligned(&rows, out)
+}
+
+fn write_groups(groups: &[GroupsReport], out: &mut impl Write) -> fmt::Result {
+    writeln!(
+        out,
+        "\nPeer groups, six of 12 agents, by how many calls in ten all groups share: the adjusted Rand index after so many sessions an \
+         agent,\nmean of the fleets (worst to best), by the group that each agent is likest to after a night's search and by the one it is in.\n"
+    )?;
+    let index = |[mean, low, high]: [f64; 3]| format!("{mean:.3} ({low:.2} to {high:.2})");
+    let mut rows = vec![header("shared|fleets|sessions|likest to|in|groups")];
+    for g in groups {
+        for f in &g.found {
+            let mut row = vec![g.shared.to_string(), g.fleets.to_string(), f.sessions.to_string()];
+            row.extend([index(f.likeliest), index(f.standing), format!("{:.1}", f.groups)]);
+            rows.push(row);
+        }
+    }
+    write_aligned(&rows, out)?;
+    writeln!(out, "\nNew agents of these fleets.\n")?;
+    let mut rows = vec![header("shared|sessions|likest to their group|in it|in another")];
+    for g in groups {
+        for n in &g.new {
+            let mut row = vec![g.shared.to_string(), n.sessions.to_string()];
+            row.extend([n.likeliest, n.joined, n.wrong].map(percent));
+            rows.push(row);
+        }
     }
     write_aligned(&rows, out)
 }

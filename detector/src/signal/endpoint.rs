@@ -5,6 +5,7 @@
 //! up in a CUSUM: single odd calls of a busy agent are forgiven, several in a row are not. By Lorden (1971) a CUSUM of
 //! likelihood ratios crosses h bits on normal calls at most once in 2^h calls, which is what turns it into a recurrence.
 
+mod counts;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
+use self::counts::SessionCounts;
 use super::session::{self, Drift, Ended, SessionModel};
 use super::tail::{Group, PeerTail, Rule, Tail};
 use super::{Alarm, Evidence, Story, Strength, history};
@@ -81,11 +83,12 @@ impl EndpointModel {
     }
 }
 
-/// What an agent has called, and how often: two rows, as a pair of these pads four bytes.
+/// What an agent has called, how often, and in how many of its last sessions: three rows, as a pair of these pads.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Slots {
     endpoints: ArrayVec<u64, SLOTS>,
     calls: ArrayVec<f32, SLOTS>,
+    sessions: SessionCounts,
 }
 
 impl Slots {
@@ -108,6 +111,7 @@ impl Slots {
             let least = (0..SLOTS).min_by(|&a, &b| self.calls[a].total_cmp(&self.calls[b])).unwrap_or(0);
             self.endpoints.swap_remove(least);
             self.calls.swap_remove(least);
+            self.sessions.swap_remove(least, SLOTS - 1);
         }
         self.endpoints.push(endpoint);
         self.calls.push(calls);
@@ -119,7 +123,7 @@ impl Slots {
     }
 }
 
-/// One agent's endpoints and the evidence of its latest calls. About 550 bytes.
+/// One agent's endpoints and the evidence of its latest calls. About 590 bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Endpoints {
     slots: Slots,
@@ -191,8 +195,15 @@ impl Endpoints {
             return;
         }
         self.routes = routes.version();
-        for (endpoint, calls) in std::mem::take(&mut self.slots).iter() {
-            self.slots.add(routes.now(endpoint), calls);
+        let old = std::mem::take(&mut self.slots);
+        self.slots.sessions.begin_as(&old.sessions);
+        for (at, (endpoint, calls)) in old.iter().enumerate() {
+            let endpoint = routes.now(endpoint);
+            self.slots.add(endpoint, calls);
+            // Of two that are one no more sessions are sure than held either.
+            if let Some(now) = self.slots.at(endpoint) {
+                self.slots.sessions.raise(now, old.sessions.of(at));
+            }
         }
     }
 
@@ -324,6 +335,20 @@ impl Endpoints {
     /// Whether its sessions are drifting so far that they are no example to others; see [`Drift::is_under_way`].
     pub(crate) fn is_drifting(&self, alarm_days: f64) -> bool {
         self.drift.is_under_way(alarm_days, self.sessions_per_day(self.last))
+    }
+
+    /// A session of this agent, one of those that say what it is, has called these.
+    pub(crate) fn count_session(&mut self, called: &[u64]) {
+        let at: ArrayVec<usize, SLOTS> =
+            called.iter().filter_map(|endpoint| self.slots.at(*endpoint)).take(SLOTS).collect();
+        self.slots.sessions.count(at.into_iter());
+    }
+
+    /// The last sessions that were counted, and in how many of them each endpoint was called.
+    pub(crate) fn counted_sessions(&self) -> (u8, impl Iterator<Item = (u64, u8)>) {
+        let Slots { endpoints, sessions, .. } = &self.slots;
+        let counts = endpoints.iter().enumerate().map(|(at, endpoint)| (*endpoint, sessions.of(at)));
+        (sessions.all(), counts.filter(|(_, sessions)| *sessions > 0))
     }
 
     /// Whether most of what this agent has called is what others' sessions hold: an agent of a kind of its own has no peers.

@@ -7,6 +7,7 @@
 
 mod calibration;
 mod drift;
+mod group;
 mod model;
 mod open;
 mod order;
@@ -22,6 +23,7 @@ use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::drift::Drift;
+pub(crate) use self::group::GroupModel;
 use self::model::Pair;
 pub(crate) use self::model::SessionModel;
 use self::open::{COUNT_MAX, Open};
@@ -31,6 +33,7 @@ use super::tail::{Group, Rule};
 use super::{Alarm, Evidence, Story, history};
 use crate::hash::hash64;
 use crate::lane::LANES;
+use crate::peers::{GroupId, Peers};
 use crate::profile::Key;
 use crate::route::Routes;
 use crate::stored::in_order;
@@ -94,13 +97,31 @@ pub(crate) struct Closed {
     chance: f64,
     /// Whether it calibrates though it be unusual.
     may_be_odd: bool,
+    /// The peer group that it teaches beside the fleet.
+    group: Option<GroupId>,
 }
 
 impl Closed {
+    /// Whether it is among those that say where normal sessions end.
+    fn calibrates(&self) -> bool {
+        self.chance > CALIBRATES_FROM || self.may_be_odd
+    }
+
     /// What it teaches: an attack that is repeated must not become what is normal (study §6, "soft, floor .1").
     fn weight(&self) -> f64 {
         let weight = (self.chance / TEACHES_FULLY_FROM).min(1.0);
         if weight < WEIGHT_MIN { 0.0 } else { weight }
+    }
+
+    /// What it called, where it may say to which group its agent belongs: a session that would teach nobody moves nobody, nor does
+    /// one of an agent that drifts. An agent of no group yet has nothing that a move could hide.
+    fn called(&self, ruling: Ruling, standing: Standing) -> Option<Box<[u64]>> {
+        let counts = match ruling {
+            Ruling::Awaited => false,
+            Ruling::Benign => true,
+            Ruling::None => standing != Standing::Drifting && (self.weight() > 0.0 || self.group.is_none()),
+        };
+        counts.then(|| self.calls.iter().map(|seen| seen.endpoint).collect())
     }
 
     /// What it called by the names that paths have now.
@@ -146,8 +167,11 @@ struct Live {
     pair: Option<Pair>,
     /// The largest surprise of a call among what its agent calls, bits by harm.
     role: f64,
-    /// The version of the fleet's model it was last read against, and of the names of paths.
+    /// The version of the fleet's model it was last read against, and of the names of paths; and by which group's, if not the fleet's.
     model: (u32, u32),
+    by: Option<GroupId>,
+    /// The peer group of its agent.
+    group: Option<GroupId>,
     /// The chance that a normal session ends as this one stands.
     chance: f64,
     /// Its agent is of a kind that the model knows; else there is nothing to compare with, and all there is to learn.
@@ -180,7 +204,7 @@ enum Ruling {
 }
 
 /// A session has ended, or what it was has been ruled.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ended {
     pub(crate) agent: Key,
     pub(crate) began: Timestamp,
@@ -191,6 +215,8 @@ pub(crate) struct Ended {
     pub(crate) evidence: Option<f64>,
     /// Although unusual it calibrates.
     pub(crate) is_odd: bool,
+    /// What it called, where it says to which group its agent belongs: by the gate of learning. None where it closed at odds with it.
+    pub(crate) called: Option<Box<[u64]>>,
 }
 
 /// All sessions of a lane that are under way.
@@ -213,6 +239,9 @@ pub(crate) struct Sessions {
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub(crate) model: &'a SessionModel,
+    /// The agent's peer group, and whose model it is: none for the fleet's.
+    pub(crate) group: Option<GroupId>,
+    pub(crate) by: Option<GroupId>,
     pub(crate) version: u32,
     pub(crate) routes: &'a Routes,
     /// Endpoints that the agent's manifest declares.
@@ -236,7 +265,7 @@ impl Sessions {
         &mut self,
         agent: Key,
         call: &Call<'_>,
-        model: &SessionModel,
+        peers: &Peers,
         tally: &mut SessionTally,
     ) -> (u64, bool) {
         let key = key_of(agent, call.identity.session_id.as_deref());
@@ -246,7 +275,7 @@ impl Sessions {
             || call.ts.since(live.began) > LONGEST
             || live.called >= calls_max;
         if is_over {
-            self.close(key, model, tally);
+            self.close(key, peers, tally);
         }
         (key, is_over)
     }
@@ -285,6 +314,8 @@ impl Sessions {
                 pair: None,
                 role: 0.0,
                 model,
+                by: ctx.by,
+                group: ctx.group,
                 chance: 1.0,
                 has_peers: ctx.endpoints.has_peers(ctx.model),
                 standing: Standing::Newcomer,
@@ -296,8 +327,9 @@ impl Sessions {
         }
         let seen = *self.now.get_or_insert(call.ts);
         let live = self.live.get_mut(&key)?;
-        if live.model != version {
-            live.model = version;
+        live.group = ctx.group;
+        if live.model != version || live.by != ctx.by {
+            (live.model, live.by) = (version, ctx.by);
             live.open.rebuild(ctx.model, ctx.declared, ctx.routes);
             live.compare(ctx.model);
         }
@@ -334,18 +366,12 @@ impl Sessions {
     }
 
     /// The agent says that its task is over.
-    pub(crate) fn end(
-        &mut self,
-        agent: Key,
-        session: Option<&str>,
-        model: &SessionModel,
-        tally: &mut SessionTally,
-    ) {
-        self.close(key_of(agent, session), model, tally);
+    pub(crate) fn end(&mut self, agent: Key, session: Option<&str>, peers: &Peers, tally: &mut SessionTally) {
+        self.close(key_of(agent, session), peers, tally);
     }
 
     /// Closes what has been idle for long at `watermark`, in order of their last calls.
-    pub(crate) fn tick(&mut self, watermark: Timestamp, model: &SessionModel, tally: &mut SessionTally) {
+    pub(crate) fn tick(&mut self, watermark: Timestamp, peers: &Peers, tally: &mut SessionTally) {
         self.now = Some(watermark);
         if watermark.since(self.swept) < SWEEP {
             return;
@@ -356,7 +382,7 @@ impl Sessions {
             self.live.iter().filter(|(_, s)| idle(s)).map(|(key, s)| (s.last, *key)).collect();
         over.sort_unstable();
         for (_, key) in over {
-            self.close(key, model, tally);
+            self.close(key, peers, tally);
         }
     }
 
@@ -366,21 +392,24 @@ impl Sessions {
         let (its, others) = tally.pending.drain(..).partition(|(whose, _)| *whose == agent);
         tally.pending = others;
         for (agent, session) in its {
-            let (ended, chance) = (Ended::of(agent, Timestamp::default(), None), session.chance);
-            self.end_normally(ended, chance);
+            let mut ended = Ended::of(agent, Timestamp::default(), None);
+            ended.called = session.called(Ruling::Benign, Standing::Established);
+            self.end_normally(ended, session.chance);
             tally.learn(Closed { chance: 1.0, ..session });
         }
     }
 
-    fn close(&mut self, key: u64, model: &SessionModel, tally: &mut SessionTally) {
+    fn close(&mut self, key: u64, peers: &Peers, tally: &mut SessionTally) {
         let Some(mut live) = self.live.remove(&key) else { return };
-        live.compare(model);
-        let chances = live.chances(model);
-        let Live { open, chance, agent, standing, may_be_odd, ruling, .. } = live;
+        let (by, model) = peers.model_of(live.group);
+        // Where another model has come to speak since its last call, it is not what the session was read by.
+        let chances = (by == live.by).then(|| live.compare(model)).and_then(|()| live.chances(model));
+        let Live { open, chance, agent, standing, may_be_odd, ruling, group, .. } = live;
         let (calls, path) = (open.calls().into(), open.path().into());
-        let session = Closed { calls, path, role: live.role as f32, chance, may_be_odd };
+        let session = Closed { calls, path, role: live.role as f32, chance, may_be_odd, group };
         self.spare.push(open);
-        let ended = Ended::of(agent, live.began, chances);
+        let mut ended = Ended::of(agent, live.began, chances);
+        ended.called = session.called(ruling, standing);
         // Names cost nothing: once there is enough to compare with, whoever sends sessions of many new ones teaches nobody, and
         // takes nobody's place among those that do. Nor does whoever becomes another.
         let may_teach = standing == Standing::Established || model.compared() < COMPARES_FROM;
@@ -417,7 +446,7 @@ impl Sessions {
 
 impl Ended {
     fn of(agent: Key, began: Timestamp, chances: Option<[f64; drift::ARMS]>) -> Self {
-        Self { agent, began, chances, evidence: None, is_odd: false }
+        Self { agent, began, chances, evidence: None, is_odd: false, called: None }
     }
 }
 

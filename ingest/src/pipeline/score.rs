@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use detector::{Call, Detector, DetectorConfig, Manifest, VerdictRecord};
+use detector::{Call, Detector, DetectorConfig, GroupMove, Manifest, VerdictRecord};
 use metrics::{counter, gauge};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -212,6 +212,7 @@ impl Pipeline {
         let Self { state, health, sources, outlet, publisher, findings, patience, .. } = self;
         state.advance(batch);
         tell(state.scorer.detector());
+        state.scorer.take_group_moves().iter().for_each(moved);
         health.look(state.scorer.detector(), findings);
         if let Some(watermark) = state.scorer.watermark() {
             gauge!(metric::WATERMARK_AGE).set(crate::clock::now().since(watermark).as_secs_f64());
@@ -236,6 +237,17 @@ fn tell(detector: &Detector) {
     gauge!(metric::AGENTS, "state" => "dormant").set(detector.dormant() as f64);
     counter!(metric::EVICTED, "outcome" => "compacted").absolute(detector.compacted());
     counter!(metric::EVICTED, "outcome" => "dropped").absolute(detector.evicted() - detector.compacted());
+}
+
+/// An agent has joined a peer group, which most do, or changed it, which few do.
+fn moved(agent: &GroupMove) {
+    let GroupMove { issuer, agent_id, from, to, chance } = agent;
+    match from {
+        None => tracing::debug!(?issuer, agent_id, group = %to, chance, "an agent is of a peer group"),
+        Some(from) => {
+            tracing::info!(?issuer, agent_id, %from, %to, chance, "an agent has moved to another peer group");
+        }
+    }
 }
 
 /// What is wrong with how the record was sent.

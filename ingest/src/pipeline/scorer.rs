@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use detector::{Call, Detector, SourceLate, Timestamp, Verdict, VerdictRecord};
+use detector::{Call, Detector, GroupMove, SourceLate, Timestamp, Verdict, VerdictRecord};
 
 use super::watermark::{Ticks, Watermark};
 use crate::decode::is_future;
@@ -102,6 +102,11 @@ impl Scorer {
             late.extend(self.detector.late_sources(tick));
         }
         late
+    }
+
+    /// Agents that came into a peer group or changed it since this was asked last.
+    pub(super) fn take_group_moves(&mut self) -> Vec<GroupMove> {
+        self.detector.take_group_moves()
     }
 
     /// The detector, to ask it things.

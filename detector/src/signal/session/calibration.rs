@@ -35,6 +35,11 @@ impl Ends {
         Self { sorted, from, scale }
     }
 
+    #[cfg(test)]
+    pub(super) fn bytes_of_lists(&self) -> usize {
+        self.sorted.capacity() * size_of::<f32>()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.sorted.len()
     }

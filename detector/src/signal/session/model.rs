@@ -8,14 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::calibration::Ends;
 use super::open::{COUNT_MAX, Open};
-use super::order::Order;
+use super::order::{LEAST, Order};
 use super::{Closed, Seen};
 use crate::route::{Renamed, Routes};
 use crate::stored::in_order;
 
-/// Endpoints and pairs of them that are counted; what comes later is as new as what never came.
-const ENDPOINTS_MAX: usize = 4_096;
-const PAIRS_MAX: usize = 65_536;
 /// Kinds of session that are remembered; the least frequent make room (study §7: 256).
 pub(super) const TEMPLATES_MAX: usize = 256;
 /// Past so many sessions all counts are halved: what agents do is what they did lately (study §7: 2,000 at least).
@@ -28,6 +25,36 @@ const PAIR_PRIOR: f64 = 5.0;
 const NEW: f64 = 0.5;
 const DECLARED: f64 = 0.7;
 const UNDECLARED: f64 = 0.02;
+
+/// Whose sessions a model counts, and so how much it may hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Size {
+    #[default]
+    Fleet,
+    /// A peer group's, which has 128 KiB in all.
+    Group,
+}
+
+/// Endpoints, pairs of them and steps from one to another that are counted; what comes later is as new as what never came. And calls
+/// that all templates together hold.
+pub(super) struct Limits {
+    endpoints: usize,
+    pairs: usize,
+    steps: usize,
+    template_calls: usize,
+}
+
+impl Size {
+    const fn limits(self) -> Limits {
+        match self {
+            Self::Fleet => {
+                Limits { endpoints: 4_096, pairs: 65_536, steps: 65_536, template_calls: usize::MAX }
+            }
+            // Tables grow by powers of two and are full at seven eighths.
+            Self::Group => Limits { endpoints: 224, pairs: 896, steps: 768, template_calls: 1_024 },
+        }
+    }
+}
 
 /// A kind of session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +81,7 @@ impl Template {
 /// The counts, and what is made of them for scoring.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SessionModel {
+    size: Size,
     sessions: f64,
     #[serde(serialize_with = "in_order")]
     with: HashMap<u64, f64, FxBuildHasher>,
@@ -93,6 +121,15 @@ pub(crate) struct Pair {
 }
 
 impl SessionModel {
+    pub(super) fn of_a_group() -> Self {
+        Self { size: Size::Group, ..Self::default() }
+    }
+
+    /// Sessions that it has learned, by weight; past 4,000 they count half.
+    pub(super) fn learned(&self) -> f64 {
+        self.sessions
+    }
+
     /// Sessions that normal ones are compared with.
     pub(crate) fn compared(&self) -> usize {
         self.all_ends.len()
@@ -168,36 +205,63 @@ impl SessionModel {
         if weight <= 0.0 {
             return;
         }
+        let limits = self.size.limits();
         self.sessions += weight;
-        self.order.learn(&session.path, weight);
         for (i, a) in session.calls.iter().enumerate() {
-            if self.with.len() < ENDPOINTS_MAX || self.with.contains_key(&a.endpoint) {
+            if self.with.len() < limits.endpoints || self.with.contains_key(&a.endpoint) {
                 *self.with.entry(a.endpoint).or_default() += weight;
             }
             for b in &session.calls[..i] {
                 let key = pair_key(a.endpoint, b.endpoint);
-                if self.both.len() < PAIRS_MAX || self.both.contains_key(&key) {
+                if self.both.len() < limits.pairs || self.both.contains_key(&key) {
                     *self.both.entry(key).or_default() += weight;
                 }
             }
         }
-        if let Some(known) = self.template_of(session) {
-            self.templates[known].weight += weight;
-        } else {
-            if self.templates.len() >= TEMPLATES_MAX {
-                let weight = |t: &usize| self.templates[*t].weight;
-                let lightest = (0..self.templates.len()).min_by(|a, b| weight(a).total_cmp(&weight(b)));
-                self.templates.remove(lightest.unwrap_or(0));
-            }
-            self.templates.push(Template {
-                key: multiset_key(session.multiset()),
-                calls: session.multiset().collect(),
-                weight,
-            });
-        }
+        self.order.learn(&session.path, weight, limits.steps);
+        self.learn_template(session, weight, &limits);
         if self.sessions > SESSIONS_MAX {
             self.halve();
         }
+    }
+
+    /// Bytes behind the model's tables and lists.
+    #[cfg(test)]
+    pub(super) fn bytes_of_tables(&self) -> usize {
+        let lists = |n: usize, each: usize| n * each;
+        let templates: usize = self.templates.iter().map(|t| size_of_val(&*t.calls)).sum();
+        let holders: usize = self.holders.values().map(|held| lists(held.capacity(), 4)).sum();
+        let ends = [&self.all_ends, &self.role_ends, &self.order_ends].into_iter().chain(&self.ends);
+        self.with.allocation_size()
+            + self.both.allocation_size()
+            + lists(self.templates.capacity(), size_of::<Template>())
+            + templates
+            + self.holders.allocation_size()
+            + holders
+            + ends.map(Ends::bytes_of_lists).sum::<usize>()
+            + self.order.bytes_of_tables()
+    }
+
+    fn learn_template(&mut self, session: &Closed, weight: f64, limits: &Limits) {
+        if let Some(known) = self.template_of(session) {
+            self.templates[known].weight += weight;
+            return;
+        }
+        if self.size == Size::Group && !session.calls.iter().all(|s| self.with.contains_key(&s.endpoint)) {
+            // What is not counted needs no table of who holds it.
+            return;
+        }
+        let mut calls: usize = self.templates.iter().map(|t| t.calls.len()).sum();
+        while self.templates.len() >= TEMPLATES_MAX || calls + session.calls.len() > limits.template_calls {
+            let weight = |t: &usize| self.templates[*t].weight;
+            let lightest = (0..self.templates.len()).min_by(|a, b| weight(a).total_cmp(&weight(b)));
+            calls -= self.templates.remove(lightest.unwrap_or(0)).calls.len();
+        }
+        self.templates.push(Template {
+            key: multiset_key(session.multiset()),
+            calls: session.multiset().collect(),
+            weight,
+        });
     }
 
     /// Endpoints that are one now: it was in at least so many sessions as either.
@@ -233,20 +297,30 @@ impl SessionModel {
         self.order.halve();
         self.with.values_mut().for_each(|n| *n /= 2.0);
         self.both.values_mut().for_each(|n| *n /= 2.0);
+        if self.size == Size::Group {
+            // Its tables are small: what has faded makes room.
+            self.with.retain(|_, n| *n >= LEAST);
+            self.both.retain(|_, n| *n >= LEAST);
+        }
         self.templates.iter_mut().for_each(|t| t.weight /= 2.0);
     }
 
     /// Takes stock: which templates hold what, and where each session of `ring` would have ended had it never been learned.
-    pub(super) fn publish<'a>(&mut self, ring: impl Iterator<Item = &'a Closed> + Clone) {
+    pub(super) fn publish<'a>(&mut self, ring: impl Iterator<Item = &'a Closed>) {
         self.find_holders();
-        let ended: Vec<[f64; 3]> = ring.clone().map(|session| self.end_without(session)).collect();
-        self.ends = std::array::from_fn(|k| Ends::of(ended.iter().map(|end| end[k])));
-        self.all_ends = Ends::of(ended.iter().map(|&end| self.decades(end)));
-        self.role_ends = Ends::of(ring.clone().map(|session| f64::from(session.role)));
-        self.order_ends = Ends::of(ring.map(|session| self.order.surprise(&session.path, session.weight())));
+        let ends: Vec<_> = ring.map(|session| self.end_without(session, session.weight())).collect();
+        self.calibrate(ends.iter().copied());
     }
 
-    fn find_holders(&mut self) {
+    /// Where normal sessions end.
+    pub(super) fn calibrate(&mut self, ends: impl Iterator<Item = End> + Clone) {
+        self.ends = std::array::from_fn(|k| Ends::of(ends.clone().map(|end| end.content[k])));
+        self.all_ends = Ends::of(ends.clone().map(|end| self.decades(end.content)));
+        self.role_ends = Ends::of(ends.clone().map(|end| end.role));
+        self.order_ends = Ends::of(ends.map(|end| end.order));
+    }
+
+    pub(super) fn find_holders(&mut self) {
         self.weights.clear();
         self.weights.extend(self.templates.iter().map(|t| t.weight));
         self.holders.clear();
@@ -257,16 +331,26 @@ impl SessionModel {
         }
     }
 
-    pub(super) fn end_without(&self, session: &Closed) -> [f64; 3] {
-        let without = Some(LeftOut { template: self.template_of(session), weight: session.weight() });
+    /// Where a session that has been learned with `weight`, 0 if it has not, would have ended had it not been.
+    pub(super) fn end_without(&self, session: &Closed, weight: f64) -> End {
+        let without = (weight > 0.0).then(|| LeftOut { template: self.template_of(session), weight });
         let mut open = Open::default();
         for &Seen { endpoint, count, harm } in &session.calls {
             for _ in 0..count {
                 open.call(self, endpoint, harm, &[], without);
             }
         }
-        open.statistics()
+        let order = self.order.surprise(&session.path, weight);
+        End { content: open.statistics(), role: f64::from(session.role), order }
     }
+}
+
+/// Where a session has ended: pair, kernel and coverage; its agent's role; the order of its calls.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    pub(super) content: [f64; 3],
+    pub(super) role: f64,
+    pub(super) order: f64,
 }
 
 /// A pair of endpoints, in whichever order; these are hashes already.

@@ -9,8 +9,6 @@ use crate::stored::in_order;
 
 /// Calls of a session that are followed in order.
 pub(super) const PATH_MAX: usize = 64;
-/// Steps from one endpoint to another that are counted; what comes later is as new as what never came.
-const STEPS_MAX: usize = 65_536;
 /// Discount and strength of both levels of the Pitman-Yor mixture (study §1), and endpoints that nobody has called yet.
 const DISCOUNT: f64 = 0.5;
 const STRENGTH: f64 = 1.0;
@@ -18,7 +16,7 @@ const UNHEARD_OF: f64 = 10.0;
 /// What a session begins with; endpoints are hashes, none of which is this.
 const BEGIN: u64 = 0;
 /// A step that was halved to less is forgotten.
-const LEAST: f64 = 0.05;
+pub(super) const LEAST: f64 = 0.05;
 
 /// How often sessions went from one endpoint to another.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -38,28 +36,37 @@ fn steps(path: &[u64]) -> impl Iterator<Item = (u64, u64)> {
 }
 
 impl Order {
-    /// A session went this way.
-    pub(super) fn learn(&mut self, path: &[u64], weight: f64) {
+    /// A session went this way. At most `steps_max` steps from one endpoint to another are counted, from and to a third as many
+    /// endpoints; what comes later is as new as what never came.
+    pub(super) fn learn(&mut self, path: &[u64], weight: f64, steps_max: usize) {
         for (from, to) in steps(path) {
-            self.add(from, to, weight);
+            self.add(from, to, weight, steps_max);
         }
     }
 
-    fn add(&mut self, from: u64, to: u64, weight: f64) {
-        let is_full = self.kinds as usize >= STEPS_MAX;
-        if is_full && !self.steps.contains_key(&from) {
+    fn add(&mut self, from: u64, to: u64, weight: f64, steps_max: usize) {
+        let is_full = self.kinds as usize >= steps_max;
+        let has_room = |endpoints: usize| !is_full && endpoints < steps_max / 3;
+        if !self.steps.contains_key(&from) && !has_room(self.steps.len()) {
             return;
         }
+        let has_room = self.sources.contains_key(&to) && !is_full || has_room(self.sources.len());
         let after = self.steps.entry(from).or_default();
         match after.iter_mut().find(|(next, _)| *next == to) {
             Some((_, known)) => *known += weight,
-            None if is_full => {}
-            None => {
+            None if has_room => {
                 after.push((to, weight));
                 *self.sources.entry(to).or_default() += 1;
                 self.kinds += 1;
             }
+            None => {}
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes_of_tables(&self) -> usize {
+        let steps: usize = self.steps.values().map(|after| after.capacity() * size_of::<(u64, f64)>()).sum();
+        self.steps.allocation_size() + steps + self.sources.allocation_size()
     }
 
     /// Counts weigh half, and the names of paths are those of now.
@@ -76,7 +83,7 @@ impl Order {
         old.sort_unstable_by_key(|(from, _)| *from);
         for (from, after) in old {
             for (to, weight) in after.into_iter().filter(|(_, weight)| weight * times >= LEAST) {
-                self.add(name(from), name(to), weight * times);
+                self.add(name(from), name(to), weight * times, usize::MAX);
             }
         }
     }
@@ -168,7 +175,7 @@ mod tests {
     fn learned(paths: &[&[u64]]) -> Order {
         let mut order = Order::default();
         for path in paths {
-            order.learn(path, 1.0);
+            order.learn(path, 1.0, usize::MAX);
         }
         order
     }

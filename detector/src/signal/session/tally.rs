@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::model::SessionModel;
-use super::{CALIBRATES_FROM, CLOSED_MAX, Closed, RING};
+use super::{CLOSED_MAX, Closed, RING};
+use crate::peers::Peers;
 use crate::profile::Key;
 use crate::route::Routes;
 use crate::signal::tail::PeerTail;
@@ -35,22 +35,25 @@ impl SessionTally {
         self.tail.take_up(&mut other.tail);
     }
 
-    /// The model learns what has closed since, in the order in which it did.
-    pub(crate) fn publish(&mut self, model: &mut SessionModel, routes: &Routes) {
+    /// The fleet's model and that of each one's group learn what has closed since, in the order in which it did.
+    pub(crate) fn publish(&mut self, peers: &mut Peers, routes: &Routes) {
         if self.closed.is_empty() {
             return;
         }
-        self.ring.iter_mut().for_each(|session| session.rename(routes));
-        for mut session in self.closed.drain(..) {
-            session.rename(routes);
-            model.learn(&session);
-            if session.chance > CALIBRATES_FROM || session.may_be_odd {
+        self.ring.iter_mut().chain(&mut self.closed).for_each(|session| session.rename(routes));
+        for (id, model) in peers.models_mut() {
+            model.publish(self.closed.iter().filter(|session| session.group == Some(id)));
+        }
+        let fleet = &mut peers.fleet;
+        for session in self.closed.drain(..) {
+            fleet.learn(&session);
+            if session.calibrates() {
                 if self.ring.len() >= RING {
                     self.ring.pop_front();
                 }
                 self.ring.push_back(session);
             }
         }
-        model.publish(self.ring.iter());
+        fleet.publish(self.ring.iter());
     }
 }

@@ -11,7 +11,7 @@ fn seen(calls: &[(u64, u8)]) -> Box<[Seen]> {
 
 fn closed(calls: &[(u64, u8)]) -> Closed {
     let path = calls.iter().map(|&(endpoint, _)| endpoint).collect();
-    Closed { calls: seen(calls), path, role: 0.0, chance: 1.0, may_be_odd: false }
+    Closed { calls: seen(calls), path, role: 0.0, chance: 1.0, may_be_odd: false, group: None }
 }
 
 fn statistics(model: &SessionModel, calls: &[u64]) -> [f64; 3] {
@@ -35,10 +35,10 @@ fn company() -> Vec<Closed> {
 }
 
 fn published(sessions: &[Closed]) -> SessionModel {
-    let (mut model, mut tally) = (SessionModel::default(), SessionTally::default());
+    let (mut peers, mut tally) = (Peers::default(), SessionTally::default());
     tally.closed.extend_from_slice(sessions);
-    tally.publish(&mut model, &Routes::default());
-    model
+    tally.publish(&mut peers, &Routes::default());
+    peers.fleet
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_session_left_out_ends_as_if_it_had_never_been() {
         let without = published(&others);
         let calls: Vec<u64> =
             own.calls.iter().flat_map(|s| std::iter::repeat_n(s.endpoint, usize::from(s.count))).collect();
-        let (left_out, never) = (whole.end_without(&own), statistics(&without, &calls));
+        let (left_out, never) = (whole.end_without(&own, own.weight()).content, statistics(&without, &calls));
         for (a, b) in left_out.iter().zip(never) {
             assert!((a - b).abs() < 1e-4, "session {i}: {left_out:?} {never:?}");
         }
@@ -109,6 +109,44 @@ proptest! {
         // Repeated calls are counted where they were first made; coverage may see them in another order.
         prop_assert!((moved.statistics()[0] - before[0]).abs() < 1e-9);
         prop_assert!((moved.statistics()[1] - before[1]).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn a_group_that_is_told_as_much_as_can_be_told_stays_within_128_kib() {
+    let mut random = crate::random::Random::new(4_711);
+    let mut endpoint = |of: f64| (random.unit() * of) as u64 + 1;
+    let (mut model, mut most, mut speaks) = (GroupModel::default(), 0, 0);
+    for version in 0..12 {
+        // Sessions as long as they come, of ever more endpoints.
+        let of = [60.0, 250.0, 5_000.0][version % 3];
+        let sessions: Vec<Closed> = (0..200)
+            .map(|_| {
+                let path: Vec<u64> = (0..order::PATH_MAX).map(|_| endpoint(of)).collect();
+                let mut calls: Vec<(u64, u8)> = path.iter().map(|e| (*e, 1)).collect();
+                calls.sort_unstable();
+                calls.dedup();
+                Closed { path: path.into(), ..closed(&calls) }
+            })
+            .collect();
+        model.publish(sessions.iter());
+        most = most.max(model.bytes());
+        speaks += usize::from(model.speaks().is_some());
+    }
+    // Beside it a group keeps its centre: 256 endpoints of 16 bytes, its name and counts.
+    let centre = 256 * 16 + 128;
+    assert!(speaks >= 10 && (64 * 1_024..=128 * 1_024 - centre).contains(&most), "{most} bytes");
+}
+
+#[test]
+fn a_groups_model_reads_as_the_fleets_does() {
+    let sessions: Vec<Closed> = (0..6).flat_map(|_| company()).collect();
+    let (mut group, fleet) = (GroupModel::default(), published(&sessions));
+    sessions.chunks(100).for_each(|version| group.publish(version.iter()));
+    let group = group.speaks().expect("it knows enough");
+    for calls in [&[1, 2][..], &[3, 4], &[1, 4], &[1, 2, 4], &[1, 2, 77]] {
+        let [its, all] = [group, &fleet].map(|model| model.chance(statistics(model, calls)));
+        assert!((its / all).ln().abs() < 0.7, "{calls:?}: {its} {all}");
     }
 }
 

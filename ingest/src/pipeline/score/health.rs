@@ -1,6 +1,6 @@
 //! Whether the fleet keeps its budgets, and what many of it do at once, told to whoever runs it.
 
-use detector::{CohortIncident, Detector, FleetHealth};
+use detector::{CohortIncident, Detector, FleetHealth, PeerGroupStatus};
 use metrics::gauge;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -15,11 +15,17 @@ pub struct FleetStatus {
     pub rows: Vec<FleetHealth>,
     /// What many agents began to do at once: what goes on, and the last that are over.
     pub cohorts: Vec<CohortIncident>,
+    /// Which agents are compared with each other, as far as groups of them are known.
+    pub groups: Vec<PeerGroupStatus>,
 }
 
 impl FleetStatus {
     fn of(detector: &Detector) -> Self {
-        Self { rows: detector.fleet_health(), cohorts: detector.cohort_incidents().cloned().collect() }
+        Self {
+            rows: detector.fleet_health(),
+            cohorts: detector.cohort_incidents().cloned().collect(),
+            groups: detector.groups(),
+        }
     }
 }
 

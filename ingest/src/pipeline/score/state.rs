@@ -212,6 +212,7 @@ fn example() -> Scorer {
     let declared = Manifest {
         agent_id: "agent".to_owned(),
         calls_per_minute_max: Some(NonZeroU32::MAX),
+        group: Some("group".to_owned()),
         ..Manifest::default()
     };
     let config = DetectorConfig { agents_max: 2, ..DetectorConfig::default() };

@@ -1,0 +1,74 @@
+//! The sessions of one peer group: a model of its own, small enough that there may be one for each group.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::model::{End, SessionModel};
+use super::{COMPARES_FROM, Closed, RING};
+use crate::route::{Renamed, Routes};
+
+/// A model of fewer sessions finds everything surprising; where sessions ended by it says nothing of where they will.
+const CALIBRATES_AFTER: f64 = 50.0;
+
+/// What a peer group's sessions have held and where normal ones end. At most 128 KiB.
+///
+/// The fleet's model keeps its last sessions and leaves each out of the counts in turn. Here each is read once, by the version
+/// that scores while it is under way and has not learned it, and where it ended is all that is kept: a tenth of the memory, and the
+/// very comparison that scoring makes. What it costs is that ends of the first few hundred sessions are read too high.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct GroupModel {
+    model: SessionModel,
+    /// Pair, kernel, coverage, role and order of the last normal ones.
+    ends: VecDeque<[f32; 5]>,
+}
+
+impl Default for GroupModel {
+    fn default() -> Self {
+        Self { model: SessionModel::of_a_group(), ends: VecDeque::new() }
+    }
+}
+
+impl GroupModel {
+    /// None while so few sessions are known that the fleet's model says more (study §3: 100 to 150).
+    pub(crate) fn speaks(&self) -> Option<&SessionModel> {
+        (self.ends.len() >= COMPARES_FROM).then_some(&self.model)
+    }
+
+    /// Normal sessions that calibrate it.
+    pub(crate) fn calibrated_by(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Learns sessions that have closed since the last version.
+    pub(super) fn publish<'a>(&mut self, closed: impl Iterator<Item = &'a Closed> + Clone) {
+        if closed.clone().next().is_none() {
+            return;
+        }
+        if self.model.learned() >= CALIBRATES_AFTER {
+            for session in closed.clone().filter(|session| session.calibrates()) {
+                if self.ends.len() >= RING {
+                    self.ends.pop_front();
+                }
+                let End { content: [pair, kernel, coverage], role, order } =
+                    self.model.end_without(session, 0.0);
+                self.ends.push_back([pair, kernel, coverage, role, order].map(|end| end as f32));
+            }
+        }
+        closed.for_each(|session| self.model.learn(session));
+        self.model.find_holders();
+        self.model.calibrate(self.ends.iter().map(|end| {
+            let [pair, kernel, coverage, role, order] = end.map(f64::from);
+            End { content: [pair, kernel, coverage], role, order }
+        }));
+    }
+
+    pub(crate) fn rename(&mut self, news: &[Renamed], routes: &Routes) {
+        self.model.rename(news, routes);
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.ends.capacity() * size_of::<[f32; 5]>() + self.model.bytes_of_tables()
+    }
+}
