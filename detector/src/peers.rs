@@ -25,8 +25,9 @@ use crate::signal::session::{GroupModel, SessionModel};
 
 /// The most groups.
 const GROUPS_MAX: usize = 16;
-/// Fewer agents are no group.
-const AGENTS_MIN: usize = 3;
+/// Fewer agents are no group: the sessions of three or four are one agent's habits, and what it does otherwise one day stands out
+/// among them (ARCHITECTURE.md).
+const AGENTS_MIN: usize = 8;
 
 /// A peer group's number, from 1 to 16. Groups keep theirs from one clustering to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

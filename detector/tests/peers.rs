@@ -8,6 +8,7 @@ use detector::{
 };
 
 const START: Timestamp = Timestamp::from_millis(1_740_355_200_000);
+const AGENTS: usize = 20;
 const WATCH: f64 = 2.8;
 
 /// Clerks answer what they read and file it, tellers pay; both read and list all day.
@@ -48,17 +49,17 @@ impl Stream {
         most
     }
 
-    /// So many rounds in which each of six clerks and six tellers has a session.
+    /// So many rounds in which each of ten clerks and ten tellers has a session.
     fn rounds(&mut self, rounds: usize) {
         for round in 0..rounds {
-            for agent in 0..12 {
+            for agent in 0..AGENTS {
                 self.usual(agent, round);
             }
         }
     }
 
     fn usual(&mut self, agent: usize, round: usize) -> f64 {
-        let trade = if agent < 6 { CLERK } else { TELLER };
+        let trade = if agent < AGENTS / 2 { CLERK } else { TELLER };
         self.session(&format!("a{agent}"), trade[(round * 7 + agent) % 3])
     }
 
@@ -80,28 +81,28 @@ impl Stream {
 
 fn two_trades() -> Stream {
     let mut stream = Stream::new(&[]);
-    // Twelve rounds are a day.
-    stream.rounds(12 * 6);
+    // Seven rounds are a day.
+    stream.rounds(7 * 6);
     stream
 }
 
 #[test]
 fn agents_of_two_trades_are_told_apart_and_each_is_compared_with_its_own() {
     let mut stream = two_trades();
-    let (clerks, tellers) = (stream.group("a0").unwrap(), stream.group("a6").unwrap());
+    let (clerks, tellers) = (stream.group("a0").unwrap(), stream.group("a10").unwrap());
     assert_ne!(clerks, tellers);
-    for agent in 0..12 {
+    for agent in 0..AGENTS {
         assert_eq!(
             stream.group(&format!("a{agent}")).as_ref(),
-            Some(if agent < 6 { &clerks } else { &tellers })
+            Some(if agent < AGENTS / 2 { &clerks } else { &tellers })
         );
     }
     let groups = stream.detector.groups();
-    assert!(groups.len() == 2 && groups.iter().all(|g| g.agents == 6 && g.speaks), "{groups:?}");
+    assert!(groups.len() == 2 && groups.iter().all(|g| g.agents == 10 && g.speaks), "{groups:?}");
     // Half of the fleet pays what it reads, but no clerk does.
-    let (clerk, teller) = (stream.session("a1", &["read", "pay"]), stream.session("a7", &["read", "pay"]));
+    let (clerk, teller) = (stream.session("a1", &["read", "pay"]), stream.session("a11", &["read", "pay"]));
     assert!(clerk >= WATCH && teller < WATCH, "{clerk} {teller}");
-    assert_eq!(stream.detector.take_group_moves().len(), 12);
+    assert_eq!(stream.detector.take_group_moves().len(), AGENTS);
     // A newcomer is one of them after a few sessions, and one that does what nobody does is none.
     for round in 0..4 {
         stream.session("new", TELLER[round % 3]);
@@ -118,8 +119,8 @@ fn whoever_drifts_moves_nowhere_and_whom_a_person_approves_moves_after_a_week() 
     let clerks = stream.group("a0");
     let mut approved = stream.fork();
     for day in 0..16 {
-        for round in 0..12 {
-            for agent in 1..12 {
+        for round in 0..7 {
+            for agent in 1..AGENTS {
                 stream.usual(agent, round);
             }
             stream.session("a0", TELLER[(day + round) % 3]);
@@ -129,8 +130,8 @@ fn whoever_drifts_moves_nowhere_and_whom_a_person_approves_moves_after_a_week() 
     assert_eq!((belongs.group.map(|id| id.to_string()), belongs.moving_to), (clerks.clone(), None));
     let mut moved_on = None;
     for day in 0..16 {
-        for round in 0..12 {
-            for agent in 1..12 {
+        for round in 0..7 {
+            for agent in 1..AGENTS {
                 approved.usual(agent, round);
             }
             approved.session("a0", TELLER[(day + round) % 3]);
@@ -140,7 +141,7 @@ fn whoever_drifts_moves_nowhere_and_whom_a_person_approves_moves_after_a_week() 
             moved_on.get_or_insert(day);
         }
     }
-    assert_eq!(approved.group("a0"), approved.group("a6"));
+    assert_eq!(approved.group("a0"), approved.group("a10"));
     assert!(moved_on.is_some_and(|day| day >= 7), "{moved_on:?}");
     let moves = approved.detector.take_group_moves();
     let own: Vec<_> = moves.iter().filter(|m| m.agent_id == "a0" && m.from.is_some()).collect();
@@ -150,11 +151,11 @@ fn whoever_drifts_moves_nowhere_and_whom_a_person_approves_moves_after_a_week() 
 #[test]
 fn a_restore_in_the_middle_of_a_search_changes_nothing() {
     let mut whole = Stream::new(&[]);
-    whole.rounds(30);
+    whole.rounds(18);
     let mut restored = whole.fork();
     let mut searched = 0;
-    for round in 0..30 {
-        for agent in 0..12 {
+    for round in 0..18 {
+        for agent in 0..AGENTS {
             let bytes = postcard::to_stdvec(&restored.detector).unwrap();
             searched += usize::from(format!("{:?}", restored.detector).contains("search: Some"));
             restored.detector = postcard::from_bytes(&bytes).unwrap();
@@ -175,12 +176,12 @@ fn what_a_manifest_says_wins_and_whoever_is_not_named_does_not_join() {
         group: Some(group.to_owned()),
         ..Manifest::default()
     };
-    let manifests = ["a0", "a1", "a6"].map(|agent| manifest(agent, "desk 3"));
+    let manifests = ["a0", "a19"].map(|agent| manifest(agent, "desk 3"));
     let mut stream = Stream::new(&manifests);
     assert_eq!(stream.detector.groups()[0].name.as_deref(), Some("desk 3"));
-    stream.rounds(12 * 4);
+    stream.rounds(7 * 5);
     let desk = stream.group("a0");
-    assert!(desk.is_some() && stream.group("a1") == desk && stream.group("a6") == desk);
+    assert!(desk.is_some() && stream.group("a19") == desk);
     assert!(
         (2..6).all(|a| stream.group(&format!("a{a}")) == stream.group("a2")) && stream.group("a2") != desk
     );
@@ -188,6 +189,6 @@ fn what_a_manifest_says_wins_and_whoever_is_not_named_does_not_join() {
     // Named no more, its agents are found where they belong.
     stream.detector.reconfigure(DetectorConfig::default(), &[]);
     assert!(stream.group("a0").is_none() && stream.detector.groups().iter().all(|g| g.name.is_none()));
-    stream.rounds(12 * 2);
-    assert!(stream.group("a0") == stream.group("a2") && stream.group("a6") == stream.group("a7"));
+    stream.rounds(7 * 3);
+    assert!(stream.group("a0") == stream.group("a2") && stream.group("a19") == stream.group("a10"));
 }

@@ -106,7 +106,9 @@ impl Profile {
     /// A session of the agent ended. What it held counts only as far as it would teach: under suspicion, or while an agent drifts,
     /// nobody moves, and what has begun begins anew.
     pub(crate) fn belong(&mut self, ended: &Ended, peers: &Peers) -> Option<GroupMove> {
-        let Some(called) = ended.called.as_deref().filter(|_| !self.suspect) else {
+        // A newcomer has no past that a move could hide.
+        let is_new = !self.presence.is_established() && self.membership.group.is_none();
+        let Some(called) = ended.called.as_deref().filter(|_| !self.suspect || is_new) else {
             self.membership.to = None;
             return None;
         };
