@@ -9,6 +9,7 @@ use crate::cohort::CohortIncident;
 use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Fleet;
 use crate::hash::hash128;
+use crate::layers;
 use crate::memory::Memory;
 use crate::monitor::{FleetHealth, PeerGroup};
 use crate::profile::{Declared, Key, Profile};
@@ -169,6 +170,8 @@ impl Detector {
         p.suspect = score.level >= watch;
         let jump = p.volume.jump(volume.at, volume_ctx) as f32;
         let cohort = p.tell(ts, &score, jump, (monitor, cohorts), thresholds);
+        let (layers, actor) =
+            layers::judge(&score, (&context.caller, call.attestation), is_established, thresholds);
         let Score { level, added, mut parts, families, .. } = score;
         if p.suspect {
             for part in &mut parts {
@@ -191,6 +194,8 @@ impl Detector {
             model: published.version,
             rule: p.rules.count(ts, call, p.declared.limits(config, manifests.handed_down(call))),
             cohort,
+            layers,
+            actor,
         })
     }
 

@@ -9,6 +9,7 @@ mod config;
 mod detector;
 mod fleet;
 mod hash;
+mod layers;
 mod ln;
 mod manifest;
 mod memory;
@@ -35,6 +36,7 @@ pub use call::{
 pub use cohort::{Cohort, CohortIncident, Member};
 pub use config::DetectorConfig;
 pub use detector::Detector;
+pub use layers::{ACTOR_REASONS_MAX, Actor, ActorKind, Layers, Trust};
 pub use manifest::{
     DAYS, Manifest, ManifestError, Network, NetworkError, Span, SpanError, Zone, ZoneError, scopes,
 };

@@ -219,6 +219,7 @@ impl Profile {
             is_suspect: self.suspect,
             is_established: self.presence.is_established(),
             alarm: thresholds.context,
+            watch: thresholds.watch,
         }
     }
 

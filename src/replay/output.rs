@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use detector::{BrokenRule, Call, Detector, MicroBits, Signal, VerdictRecord};
+use detector::{Actor, BrokenRule, Call, Detector, Layers, MicroBits, Signal, VerdictRecord};
 use ingest::decode::{ContentDigest, Reject, Tally};
 use ingest::pipeline::score::Scorer;
 use revoker::agent::CaseId;
@@ -55,6 +55,8 @@ struct AlertRow<'a> {
     event_id: &'a str,
     score: MicroBits,
     action: &'static str,
+    actor: &'a Actor,
+    layers: Layers,
     reasons: Vec<String>,
 }
 
@@ -228,6 +230,8 @@ impl<'a> Output<'a> {
                 event_id: &record.event_id,
                 score: verdict.level,
                 action: action.as_str(),
+                actor: &verdict.actor,
+                layers: verdict.layers,
                 reasons: record.reasons(),
             };
             row(&mut self.alerts, &line)?;
