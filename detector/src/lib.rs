@@ -43,6 +43,7 @@ pub use manifest::{
 pub use monitor::{FamilyHealth, FleetHealth, Grade, PeerGroup};
 pub use route::{TEMPLATES_MAX, is_path};
 pub use rules::{BrokenRule, RuleKind, RuleRanks};
+pub use signal::session::Closing;
 pub use silence::Silence;
 pub use source::SourceLate;
 pub use time::{Timestamp, TimestampError};

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use detector::{Actor, BrokenRule, Call, Detector, Layers, MicroBits, Signal, VerdictRecord};
+use detector::{Actor, BrokenRule, Call, Closing, Detector, Layers, MicroBits, Signal, VerdictRecord};
 use ingest::decode::{ContentDigest, Reject, Tally};
 use ingest::pipeline::score::Scorer;
 use revoker::agent::CaseId;
@@ -74,6 +74,7 @@ pub(super) struct Output<'a> {
     calls: Out,
     windows: Windows<Out>,
     sessions: Sessions<Out>,
+    closing: Closing,
     alerts: Out,
     rejects: Out,
     report: Report,
@@ -99,6 +100,7 @@ impl<'a> Output<'a> {
             calls: create("calls.ndjson")?,
             windows: Windows::new(create("windows.csv")?)?,
             sessions: Sessions::new(create("sessions.ndjson")?, config.budgets.step_up()),
+            closing: Closing::default(),
             alerts: create("alerts.ndjson")?,
             rejects: create("rejects.ndjson")?,
             report,
@@ -151,7 +153,8 @@ impl<'a> Output<'a> {
         let agent = self.agent(name);
         self.windows.call(agent, name, call.ts, verdict.level);
         self.sessions.advance(call.ts)?;
-        self.sessions.call(agent, call, verdict.level)?;
+        let odd = self.closing.odd(self.scorer.detector(), call);
+        self.sessions.call(agent, call, (verdict.level, odd))?;
         self.call_row(call, &verdict)?;
         let route = self.scorer.detector().route(call);
         self.judge(agent, &VerdictRecord { route, ..VerdictRecord::new(call, verdict) })

@@ -6,6 +6,7 @@
 //! calibrates them at every call. Names tell reading from writing: harm weighs more.
 
 mod calibration;
+mod close;
 mod drift;
 mod model;
 mod open;
@@ -21,6 +22,7 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
+pub use self::close::Closing;
 pub(crate) use self::drift::Drift;
 use self::model::Pair;
 pub(crate) use self::model::SessionModel;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::calibration::Ends;
 use super::open::{COUNT_MAX, Open};
 use super::order::Order;
-use super::{Closed, Seen};
+use super::{Closed, Seen, verb};
 use crate::route::{Renamed, Routes};
 use crate::stored::in_order;
 
@@ -28,6 +28,9 @@ const PAIR_PRIOR: f64 = 5.0;
 const NEW: f64 = 0.5;
 const DECLARED: f64 = 0.7;
 const UNDECLARED: f64 = 0.02;
+/// Sessions with an endpoint, by weight, up to which one alone is taken to have held it.
+const ONCE: f64 = 1.0;
+const CLASSES: usize = 3;
 
 /// A kind of session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,6 +60,10 @@ pub(crate) struct SessionModel {
     sessions: f64,
     #[serde(serialize_with = "in_order")]
     with: HashMap<u64, f64, FxBuildHasher>,
+    /// The harm of endpoints that one session alone held, and how many there are of each class.
+    #[serde(serialize_with = "in_order")]
+    once: HashMap<u64, f32, FxBuildHasher>,
+    pub(super) singles: [f64; CLASSES],
     #[serde(serialize_with = "in_order")]
     both: HashMap<u64, f64, FxBuildHasher>,
     templates: Vec<Template>,
@@ -105,6 +112,15 @@ impl SessionModel {
         self.templates[t].weight
     }
 
+    pub(super) fn template_calls(&self, t: usize) -> &[(u64, u8)] {
+        &self.templates[t].calls
+    }
+
+    /// Sessions learned, by weight.
+    pub(super) fn learned(&self) -> f64 {
+        self.sessions
+    }
+
     pub(super) fn holders(&self, endpoint: u64) -> &[(u16, u8)] {
         self.holders.get(&endpoint).map_or(&[], Vec::as_slice)
     }
@@ -115,16 +131,39 @@ impl SessionModel {
         self.templates.iter().position(|t| t.key == key)
     }
 
-    /// The share of sessions that hold `endpoint`, between 0 and 1.
-    pub(super) fn share(&self, endpoint: u64, declared: &[u64], without: LeftOut<'_>) -> f64 {
-        let new = match declared {
-            [] => NEW,
-            list if list.contains(&endpoint) => DECLARED,
-            _ => UNDECLARED,
-        };
+    /// The share of sessions that hold `endpoint`, a call of such harm, between 0 and 1: where nothing is declared no less than the chance that
+    /// a session brings one of its class that is new to all (Good and Turing; study §1, "Novelty mass").
+    pub(super) fn share(&self, (endpoint, harm): (u64, f32), declared: &[u64], without: LeftOut<'_>) -> f64 {
         let less = without.map_or(0.0, |(_, weight)| weight);
-        let with = self.with.get(&endpoint).copied().unwrap_or(0.0) - less;
-        ((with.max(0.0) + new) / (self.sessions - less + 1.0)).clamp(1e-9, 1.0)
+        let with = (self.with.get(&endpoint).copied().unwrap_or(0.0) - less).max(0.0);
+        let with = match declared {
+            [] => (with + NEW).max(self.singles(class(harm), without) + 1.0),
+            list if list.contains(&endpoint) => with + DECLARED,
+            _ => with + UNDECLARED,
+        };
+        (with / (self.sessions - less + 1.0)).clamp(1e-9, 1.0)
+    }
+
+    /// Endpoints of a class that one session alone held.
+    fn singles(&self, of: usize, without: LeftOut<'_>) -> f64 {
+        let mut singles = self.singles[of];
+        let Some((session, weight)) = without.filter(|(_, weight)| *weight > 0.0) else { return singles };
+        for seen in session.calls.iter().filter(|seen| class(seen.harm) == of) {
+            let with = self.with.get(&seen.endpoint).copied().unwrap_or(0.0);
+            if self.once.contains_key(&seen.endpoint) {
+                singles -= 1.0;
+            } else if with - weight <= ONCE {
+                singles += 1.0;
+            }
+        }
+        singles.max(0.0)
+    }
+
+    pub(super) fn count_singles(&mut self) {
+        self.singles = [0.0; CLASSES];
+        for harm in self.once.values() {
+            self.singles[class(*harm)] += 1.0;
+        }
     }
 
     /// `second` in a session that holds `first`. What is left out holds both.
@@ -151,7 +190,7 @@ impl SessionModel {
         self.order_ends.chance(self.order.surprise(path, 0.0))
     }
 
-    fn decades(&self, statistics: [f64; 3]) -> f64 {
+    pub(super) fn decades(&self, statistics: [f64; 3]) -> f64 {
         self.ends.iter().zip(statistics).map(|(ends, value)| -libm::log10(ends.chance(value))).sum()
     }
 
@@ -165,7 +204,13 @@ impl SessionModel {
         self.order.learn(&session.path, weight);
         for (i, a) in session.calls.iter().enumerate() {
             if self.with.len() < ENDPOINTS_MAX || self.with.contains_key(&a.endpoint) {
-                *self.with.entry(a.endpoint).or_default() += weight;
+                let with = self.with.entry(a.endpoint).or_default();
+                if *with <= 0.0 {
+                    self.once.insert(a.endpoint, a.harm);
+                } else if *with + weight > ONCE {
+                    self.once.remove(&a.endpoint);
+                }
+                *with += weight;
             }
             for b in &session.calls[..i] {
                 let key = pair_key(a.endpoint, b.endpoint);
@@ -207,7 +252,14 @@ impl SessionModel {
             }
             let known = self.with.entry(new).or_default();
             *known = known.max(sessions);
+            let is_once = *known <= ONCE;
+            if let Some(harm) = self.once.remove(&old).filter(|_| is_once) {
+                self.once.insert(new, harm);
+            } else if !is_once {
+                self.once.remove(&new);
+            }
         }
+        self.count_singles();
         let mut templates: Vec<Template> = Vec::with_capacity(self.templates.len());
         for mut template in self.templates.drain(..) {
             template.rename(routes);
@@ -221,17 +273,21 @@ impl SessionModel {
         self.find_holders();
     }
 
-    fn halve(&mut self) {
+    pub(super) fn halve(&mut self) {
         self.sessions /= 2.0;
         self.order.halve();
         self.with.values_mut().for_each(|n| *n /= 2.0);
         self.both.values_mut().for_each(|n| *n /= 2.0);
+        // What came once before the last time that counts were halved is no news of now.
+        let with = &self.with;
+        self.once.retain(|endpoint, _| with.get(endpoint).is_some_and(|n| *n > ONCE / 4.0));
         self.templates.iter_mut().for_each(|t| t.weight /= 2.0);
     }
 
     /// Takes stock: which templates hold what, and where each session of `ring` would have ended had it never been learned.
     pub(super) fn publish<'a>(&mut self, ring: impl Iterator<Item = &'a Closed> + Clone) {
         self.find_holders();
+        self.count_singles();
         let ended: Vec<[f64; 3]> = ring.clone().map(|session| self.end_without(session)).collect();
         self.ends = std::array::from_fn(|k| Ends::of(ended.iter().map(|end| end[k])));
         self.all_ends = Ends::of(ended.iter().map(|&end| self.decades(end)));
@@ -257,6 +313,15 @@ impl SessionModel {
             }
         }
         open.statistics()
+    }
+}
+
+/// Calls that read, that write, and those whose names do not say: a new one of the one kind is no new one of the other.
+fn class(harm: f32) -> usize {
+    match harm {
+        h if h <= verb::READ => 0,
+        h if h >= verb::WRITE => 1,
+        _ => 2,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::route::Routes;
 /// Weight of "any endpoint by its share" beside the templates (study §1, kk).
 const KERNEL_PRIOR: f64 = 1.0;
 /// A call that repeats one costs this much of it, and only the first few repetitions do: how often is volume's.
-const REPEAT_COST: f64 = 0.5;
+pub(super) const REPEAT_COST: f64 = 0.5;
 pub(super) const COUNT_MAX: u8 = 4;
 /// Weights of templates are relative to the best, which is brought back to 1 beyond this.
 const SCALE_MAX: f64 = 1e100;
@@ -122,7 +122,7 @@ impl Open {
             }
             None => 1,
         };
-        let share = model.share(endpoint, declared, without);
+        let share = model.share((endpoint, harm), declared, without);
         let harm_bits = f64::from(harm);
         let mut pair = None;
         if count == 1 {

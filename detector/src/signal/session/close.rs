@@ -1,0 +1,113 @@
+//! What is known of a session only when it is over: how far it is from the nearest kind of session, also by what it lacks.
+//!
+//! For ranking sessions in a replay and for nothing else: it comes too late for an alarm, and it hears longer sessions of agents that
+//! nobody harmed (endpoint study §3, "f3").
+
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
+
+use super::calibration::Ends;
+use super::model::{LeftOut, SessionModel};
+use super::open::REPEAT_COST;
+use super::{COMPARES_FROM, Closed, Seen, key_of, verb};
+use crate::profile::Key;
+use crate::{Call, Detector, MicroBits, Timestamp};
+
+/// A call that the session lacks, beside one too many (study §1, "at session close").
+const MISSING: f64 = 0.15;
+/// What is left of a kind's weight where one session alone has shown it.
+const LEAST_WEIGHT: f64 = 1e-9;
+/// Sessions learned after which normal ends are worked out anew (study §8).
+const EVERY: f64 = 50.0;
+
+/// How far sessions end from their like, as far as a detector knows by now.
+#[derive(Clone, Debug, Default)]
+pub struct Closing {
+    /// The version of the fleet's model, and of the names of paths, that the kinds of session are of; and what each holds, bits by harm.
+    version: (u32, u32),
+    whole: Vec<f64>,
+    harms: HashMap<u64, f32, FxBuildHasher>,
+    /// Where normal sessions end, and how many sessions had been learned then.
+    ends: Ends,
+    learned: f64,
+}
+
+impl Closing {
+    /// When the session that `call`, just observed, is in began, and how odd it is were it over: the bits of its pair, kernel, coverage and distance
+    /// together, which are not independent and no chance of anything. None where there is nothing to compare it with.
+    pub fn odd(&mut self, detector: &Detector, call: &Call<'_>) -> Option<(Timestamp, MicroBits)> {
+        let key = Key::new(call.identity.issuer.as_deref(), &call.identity.agent_id);
+        let key = key_of(key, call.identity.session_id.as_deref());
+        let live = detector.state.sessions.live.get(&key).filter(|live| live.has_peers)?;
+        self.refresh(detector);
+        let model = &detector.state.fleet.published.sessions;
+        let content = model.decades(live.open.statistics()) * std::f64::consts::LOG2_10;
+        let distance = self.distance(model, live.open.calls(), None);
+        Some((live.began, MicroBits::from_bits(content - libm::log2(self.ends.chance(distance)))))
+    }
+
+    fn refresh(&mut self, detector: &Detector) {
+        let (published, tally) = (&detector.state.fleet.published, &detector.state.fleet.tally.sessions);
+        let version = (published.version, published.routes.version());
+        if version == self.version {
+            return;
+        }
+        self.version = version;
+        let model = &published.sessions;
+        let is_young = model.compared() < COMPARES_FROM;
+        let is_due = is_young || (model.learned() - self.learned).abs() >= EVERY;
+        if is_due {
+            self.learned = model.learned();
+            self.harms.clear();
+            for seen in tally.ring.iter().flat_map(|session| &session.calls) {
+                let harm = self.harms.entry(seen.endpoint).or_default();
+                *harm = harm.max(seen.harm);
+            }
+        }
+        self.whole = (0..model.templates()).map(|t| self.cost_of(model, model.template_calls(t))).collect();
+        if is_due {
+            let of =
+                |session: &Closed| self.distance(model, &session.calls, Some((session, session.weight())));
+            self.ends = Ends::of(tally.ring.iter().map(of));
+        }
+    }
+
+    /// What it costs to lack all of it.
+    fn cost_of(&self, model: &SessionModel, calls: &[(u64, u8)]) -> f64 {
+        let costs = calls.iter().map(|&(endpoint, count)| {
+            let harm = self.harms.get(&endpoint).copied().unwrap_or(verb::UNKNOWN);
+            f64::from(harm) * -libm::log2(model.share((endpoint, harm), &[], None)) * times(count)
+        });
+        costs.sum()
+    }
+
+    /// From the nearest kind of session: what is too many, and at a fraction what is missing; bits by harm.
+    fn distance(&self, model: &SessionModel, calls: &[Seen], without: LeftOut<'_>) -> f64 {
+        let mut covered = vec![0.0; self.whole.len()];
+        let mut cost = 0.0;
+        for seen in calls {
+            let bits =
+                f64::from(seen.harm) * -libm::log2(model.share((seen.endpoint, seen.harm), &[], without));
+            cost += bits * times(seen.count);
+            for &(t, held) in model.holders(seen.endpoint) {
+                covered[usize::from(t)] += bits * times(held.min(seen.count));
+            }
+        }
+        // A kind that only the session left out has shown explains nothing.
+        let only = without
+            .and_then(|(session, weight)| model.template_of(session).map(|t| (t, weight)))
+            .filter(|&(t, weight)| model.template_weight(t) - weight <= LEAST_WEIGHT);
+        let others = covered
+            .iter()
+            .zip(&self.whole)
+            .enumerate()
+            .filter(|(t, _)| only.is_none_or(|(own, _)| own != *t));
+        let far = |(covered, whole): (&f64, &f64)| cost - covered + MISSING * (whole - covered).max(0.0);
+        others.map(|(_, pair)| far(pair)).min_by(f64::total_cmp).unwrap_or(cost)
+    }
+}
+
+/// A call that is made so often costs so many times what one does.
+fn times(count: u8) -> f64 {
+    1.0 + REPEAT_COST * (f64::from(count) - 1.0)
+}
