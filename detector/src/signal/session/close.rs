@@ -15,6 +15,8 @@ use crate::{Call, Detector, MicroBits, Timestamp};
 
 /// A call that the session lacks, beside one too many (study §1, "at session close").
 const MISSING: f64 = 0.15;
+/// Shares of content, order and role (study §8).
+const SHARES: [f64; 3] = [0.8, 0.1, 0.1];
 /// What is left of a kind's weight where one session alone has shown it.
 const LEAST_WEIGHT: f64 = 1e-9;
 /// Sessions learned after which normal ends are worked out anew (study §8).
@@ -29,21 +31,25 @@ pub struct Closing {
     harms: HashMap<u64, f32, FxBuildHasher>,
     /// Where normal sessions end, and how many sessions had been learned then.
     ends: Ends,
+    /// The same of their largest steps, and of content, order and role together.
+    steps: Ends,
+    sessions: Ends,
     learned: f64,
 }
 
 impl Closing {
-    /// When the session that `call`, just observed, is in began, and how odd it is were it over: the bits of its pair, kernel, coverage and distance
-    /// together, which are not independent and no chance of anything. None where there is nothing to compare it with.
+    /// When the session that `call`, just observed, is in began, and how odd it is were it over: the bits of what it
+    /// holds and of its distance together, which are not independent and no chance of anything. None where there is nothing to compare it with.
     pub fn odd(&mut self, detector: &Detector, call: &Call<'_>) -> Option<(Timestamp, MicroBits)> {
         let key = Key::new(call.identity.issuer.as_deref(), &call.identity.agent_id);
         let key = key_of(key, call.identity.session_id.as_deref());
         let live = detector.state.sessions.live.get(&key).filter(|live| live.has_peers)?;
         self.refresh(detector);
         let model = &detector.state.fleet.published.sessions;
-        let content = model.decades(live.open.statistics()) * std::f64::consts::LOG2_10;
-        let distance = self.distance(model, live.open.calls(), None);
-        Some((live.began, MicroBits::from_bits(content - libm::log2(self.ends.chance(distance)))))
+        let step = model.largest_step(live.open.path(), 0.0);
+        let session = self.sessions.chance(self.arms(model, live.open.statistics(), live.role, step));
+        let distance = self.ends.chance(self.distance(model, live.open.calls(), None));
+        Some((live.began, MicroBits::from_bits(-libm::log2(session) - libm::log2(distance))))
     }
 
     fn refresh(&mut self, detector: &Detector) {
@@ -69,7 +75,18 @@ impl Closing {
             let of =
                 |session: &Closed| self.distance(model, &session.calls, Some((session, session.weight())));
             self.ends = Ends::of(tally.ring.iter().map(of));
+            let step = |session: &Closed| model.largest_step(&session.path, session.weight());
+            self.steps = Ends::of(tally.ring.iter().map(step));
+            let arms = |s: &Closed| self.arms(model, model.end_without(s), f64::from(s.role), step(s));
+            self.sessions = Ends::of(tally.ring.iter().map(arms));
         }
+    }
+
+    /// The unlikeliest of content, order and role, each at its share, decades (study §1, "session p").
+    fn arms(&self, model: &SessionModel, content: [f64; 3], role: f64, step: f64) -> f64 {
+        let chances = [model.chance(content), self.steps.chance(step), model.role_chance(role)];
+        let least = chances.iter().zip(SHARES).map(|(chance, share)| chance / share).fold(1.0, f64::min);
+        -libm::log10(least)
     }
 
     /// What it costs to lack all of it.

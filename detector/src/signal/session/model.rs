@@ -190,7 +190,12 @@ impl SessionModel {
         self.order_ends.chance(self.order.surprise(path, 0.0))
     }
 
-    pub(super) fn decades(&self, statistics: [f64; 3]) -> f64 {
+    /// The largest surprise of a step, bits; `learned` as in [`Order::surprise`].
+    pub(super) fn largest_step(&self, path: &[u64], learned: f64) -> f64 {
+        self.order.largest(path, learned)
+    }
+
+    fn decades(&self, statistics: [f64; 3]) -> f64 {
         self.ends.iter().zip(statistics).map(|(ends, value)| -libm::log10(ends.chance(value))).sum()
     }
 
