@@ -10,6 +10,7 @@ use crate::combine::{Score, Thresholds};
 use crate::fleet::Fleet;
 use crate::hash::hash128;
 use crate::lane::{Admitted, LANES, Lane, Shared, Told, lane_of};
+use crate::layers;
 use crate::memory::Memory;
 use crate::monitor::{FleetHealth, Monitor, PeerGroup};
 use crate::profile::{Key, Profile};
@@ -75,10 +76,12 @@ impl Ears<'_> {
     pub(crate) fn tell(&mut self, p: &mut Profile, admitted: &Admitted<'_, '_>, told: Told) -> Verdict {
         let Self { monitor, cohorts, shared } = self;
         let Admitted { call, presence, .. } = admitted;
-        let Told { ts, since_last, score, jump, rule } = told;
+        let Told { ts, since_last, score, caller, jump, rule } = told;
         monitor.live(since_last);
         cohorts.see(&mut p.kin, presence);
         let cohort = p.tell((ts, presence), &score, jump, (monitor, cohorts), shared.thresholds);
+        let who = (&caller, call.attestation);
+        let (layers, actor) = layers::judge(&score, who, presence.is_established(), shared.thresholds);
         let Score { level, added, parts, families, .. } = score;
         Verdict {
             id: VerdictId(hash128(&[&call.event_id, FIRST_VERSION_NAME])),
@@ -93,6 +96,8 @@ impl Ears<'_> {
             model: shared.published.version,
             rule,
             cohort,
+            layers,
+            actor,
         }
     }
 }

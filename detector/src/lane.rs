@@ -17,6 +17,7 @@ use crate::peers::GroupMove;
 use crate::profile::{Declared, Key, Profile};
 use crate::rules::Manifests;
 use crate::signal::Evidence;
+use crate::signal::context::Caller;
 use crate::signal::session::{Ended, Sessions};
 use crate::source::Sources;
 use crate::{BrokenRule, Call, DetectorConfig, Kind, Timestamp, VerdictRecord};
@@ -85,6 +86,8 @@ pub(crate) struct Told {
     /// Since its call before.
     pub(crate) since_last: Duration,
     pub(crate) score: Score,
+    /// What context says of who called.
+    pub(crate) caller: Caller,
     pub(crate) jump: f32,
     pub(crate) rule: Option<BrokenRule>,
 }
@@ -161,7 +164,8 @@ impl Lane {
         }
         let jump = p.volume.jump(volume.at, volume_ctx) as f32;
         let limits = p.declared.limits(shared.config, shared.manifests.handed_down(call));
-        Told { ts, since_last: ts.since(from), score, jump, rule: p.rules.count(ts, call, limits) }
+        let rule = p.rules.count(ts, call, limits);
+        Told { ts, since_last: ts.since(from), score, caller: context.caller, jump, rule }
     }
 
     /// How an earlier request or call went.

@@ -11,6 +11,7 @@ mod detector;
 mod fleet;
 mod hash;
 mod lane;
+mod layers;
 mod ln;
 mod manifest;
 mod memory;
@@ -38,6 +39,7 @@ pub use call::{
 pub use cohort::{Cohort, CohortIncident, Member};
 pub use config::DetectorConfig;
 pub use detector::Detector;
+pub use layers::{ACTOR_REASONS_MAX, Actor, ActorKind, Layers, Trust};
 pub use manifest::{
     DAYS, Manifest, ManifestError, Network, NetworkError, Span, SpanError, Zone, ZoneError, scopes,
 };
@@ -45,6 +47,7 @@ pub use monitor::{FamilyHealth, FleetHealth, Grade, PeerGroup};
 pub use peers::{Belonging, GroupId, GroupMove, PeerGroupStatus};
 pub use route::{TEMPLATES_MAX, is_path};
 pub use rules::{BrokenRule, RuleKind, RuleRanks};
+pub use signal::session::Closing;
 pub use silence::Silence;
 pub use source::SourceLate;
 pub use time::{Timestamp, TimestampError};

@@ -235,6 +235,7 @@ impl Profile {
             is_suspect: self.suspect,
             is_established,
             alarm: thresholds.context,
+            watch: thresholds.watch,
         }
     }
 

@@ -14,8 +14,9 @@ use crate::combine::{self, FAMILIES, Score};
 use crate::detector::Detector;
 use crate::hash::hash128;
 use crate::lane::{Lane, Shared, lane_of};
+use crate::layers;
 use crate::profile::{Declared, Key, Profile};
-use crate::signal::context::Reading;
+use crate::signal::context::{Caller, Reading};
 use crate::signal::session::Sessions;
 use crate::signal::volume::{Context, Volume, VolumeTally};
 use crate::signal::{Evidence, Story};
@@ -249,6 +250,8 @@ impl Shared<'_> {
         let (since, until) = (said.since.as_micros().to_string(), said.until);
         let silence = hash128(&[p.issuer.as_deref().unwrap_or_default(), &p.agent_id, &since]);
         let event_id = format!("silence-{silence:032x}");
+        let nobody = (&Caller::nobody(), EffectiveAttestation::default());
+        let (layers, actor) = layers::judge(&score, nobody, p.presence.is_established(), self.thresholds);
         let verdict = Verdict {
             id: VerdictId(hash128(&[&event_id, &version.to_string()])),
             version,
@@ -262,6 +265,8 @@ impl Shared<'_> {
             model: self.published.version,
             rule: None,
             cohort: None,
+            layers,
+            actor,
         };
         let mut call = Call::new(event_id, until, &*p.agent_id, "");
         call.kind = Kind::Silence;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::words::duration;
 
-use crate::{BrokenRule, Call, Cohort, EffectiveAttestation, Kind, MicroBits, Timestamp};
+use crate::{Actor, BrokenRule, Call, Cohort, EffectiveAttestation, Kind, Layers, MicroBits, Timestamp};
 
 /// The most parts of context in a verdict: what is new about a caller may be several things at once.
 pub(crate) const CONTEXT_PARTS_MAX: usize = 3;
@@ -260,6 +260,12 @@ pub struct Verdict {
     pub rule: Option<BrokenRule>,
     /// What it shares with many of its peers, if it does. Beside the level and never in it.
     pub cohort: Option<Cohort>,
+    /// What each layer of trust has to say.
+    #[serde(default)]
+    pub layers: Layers,
+    /// Whether it was the legitimate one who acted.
+    #[serde(default)]
+    pub actor: Actor,
 }
 
 impl Verdict {

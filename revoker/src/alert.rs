@@ -1,6 +1,6 @@
 //! Alerts: what people who watch are told, with the reasons and the numbers.
 
-use detector::{BrokenRule, MicroBits, Timestamp, VerdictId, VerdictRecord};
+use detector::{Actor, BrokenRule, Layers, MicroBits, Timestamp, VerdictId, VerdictRecord};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -34,6 +34,12 @@ pub struct Alert {
     /// The rule that the call broke.
     #[serde(default)]
     pub rule: Option<BrokenRule>,
+    /// Whether the agent itself acted, and what speaks against it.
+    #[serde(default)]
+    pub actor: Actor,
+    /// What each layer of trust says, human oversight as of before this alert.
+    #[serde(default)]
+    pub layers: Layers,
     /// What was done.
     pub action: AlertAction,
     /// The agent's standing after it.
@@ -81,6 +87,8 @@ impl Alert {
             endpoint: record.endpoint.clone(),
             score: within(record.verdict.level),
             rule: record.verdict.rule,
+            actor: record.verdict.actor.clone(),
+            layers: record.verdict.layers,
             action,
             standing: standing.name().to_owned(),
             shadow: would_have.is_some(),

@@ -1,7 +1,7 @@
 //! What enforcement points are told, in bytes. Made once, in the transaction that decided it: every retry and every
 //! target gets the same.
 
-use detector::{BrokenRule, MicroBits, Timestamp, VerdictId, VerdictRecord};
+use detector::{Actor, BrokenRule, Layers, MicroBits, Timestamp, VerdictId, VerdictRecord};
 use serde::Serialize;
 
 use crate::agent::{AgentKey, Txn};
@@ -71,6 +71,8 @@ struct Evidence {
     bits: MicroBits,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<BrokenRule>,
+    actor: Actor,
+    layers: Layers,
     endpoint: String,
     instance_id: Option<String>,
     session_id: Option<String>,
@@ -108,6 +110,8 @@ fn evidence(record: &VerdictRecord) -> Evidence {
         ts: record.verdict.ts,
         bits: record.verdict.level,
         rule: record.verdict.rule,
+        actor: record.verdict.actor.clone(),
+        layers: record.verdict.layers,
         endpoint: clip(&record.endpoint, FIELD_BYTES_MAX),
         instance_id: cut(&record.instance_id),
         session_id: cut(&record.session_id),

@@ -1,7 +1,8 @@
 //! How much evidence asks for which answer. Pure: no clock, no store, and nothing is done here.
 
 use detector::{
-    BrokenRule, Budgets, EffectiveAttestation, Kind, MicroBits, Timestamp, Verdict, VerdictId, VerdictRecord,
+    BrokenRule, Budgets, EffectiveAttestation, Kind, Layers, MicroBits, Timestamp, Verdict, VerdictId,
+    VerdictRecord,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -55,6 +56,8 @@ pub struct Evidence {
     pub attestation: EffectiveAttestation,
     /// The rule that the call broke.
     pub rule: Option<BrokenRule>,
+    /// What each layer of trust says.
+    pub layers: Layers,
     /// A human approved this very call; what it adds has been answered for.
     pub admitted: bool,
 }
@@ -79,14 +82,17 @@ impl Evidence {
             jump: v.jump,
             attestation: v.attestation,
             rule: v.rule,
+            layers: v.layers,
             admitted: false,
         }
     }
 
     /// Whether more than one signal's level speaks for a revocation: another family, or a jump so large that it needs none.
-    /// What a cohort does speaks for nothing that one of its agents did.
+    /// What a cohort does speaks for nothing that one of its agents did. Where all that tells who calls says that it is the agent itself,
+    /// layers diverge, and families that all speak of what it does are a person's to judge.
     pub fn is_witnessed(&self) -> bool {
-        !self.is_shared && (self.families >= FAMILIES_MIN || self.jump >= JUMP_MIN)
+        let is_confirmed = self.families >= FAMILIES_MIN && !self.layers.vouch_for_caller();
+        !self.is_shared && (is_confirmed || self.jump >= JUMP_MIN)
     }
 }
 
@@ -204,10 +210,10 @@ fn version(budgets: Budgets, config: PolicyConfig) -> String {
 
 #[cfg(test)]
 mod tests {
-    use detector::{Attestation, Cohort, Pattern};
+    use detector::{Attestation, Cohort, Pattern, Trust};
 
     use super::*;
-    use crate::testing::{at, looping, policy, record};
+    use crate::testing::{at, damning, looping, policy, record};
 
     /// Level, families, jump and attestation to what they ask for.
     fn demand(bits: f64, families: u8, jump: f32, attestation: Attestation) -> Demand {
@@ -229,6 +235,28 @@ mod tests {
         assert_eq!(demand(11.9, 1, 4.9, Key), Demand::StepUp);
         assert_eq!(demand(500.0, 2, 9.0, Network), Demand::StepUp);
         assert_eq!(demand(500.0, 2, f32::NAN, Network), Demand::StepUp);
+    }
+
+    #[test]
+    fn what_the_agent_itself_does_asks_a_person_but_for_a_multitude() {
+        let demand = |layers, jump| {
+            let mut evidence = Evidence::of(&damning(1, at(0), "mailer"));
+            (evidence.layers, evidence.jump) = (layers, jump);
+            policy().demand(&evidence, MicroBits::ZERO)
+        };
+        let itself = Layers {
+            identity: Trust::Agrees,
+            context: Trust::Agrees,
+            runtime: Trust::Agrees,
+            behaviour: Trust::Doubts,
+            oversight: Trust::Silent,
+        };
+        assert_eq!(demand(itself, 1.0), Demand::StepUp);
+        assert_eq!(demand(itself, 100.0), Demand::Revoke);
+        for runtime in [Trust::Silent, Trust::Doubts] {
+            assert_eq!(demand(Layers { runtime, ..itself }, 1.0), Demand::Revoke);
+        }
+        assert_eq!(demand(Layers::default(), 1.0), Demand::Revoke);
     }
 
     #[test]

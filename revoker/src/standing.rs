@@ -1,6 +1,6 @@
 //! Where an agent stands. Plain data: what it may do follows from it, and only [`crate::lifecycle::step`] changes it.
 
-use detector::{MicroBits, Timestamp};
+use detector::{MicroBits, Timestamp, Trust};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::CaseId;
@@ -197,6 +197,17 @@ impl Standing {
         match self {
             Self::Challenged(c) => Some(c.case),
             _ => None,
+        }
+    }
+
+    /// What persons said of the agent lately. A revocation may be nobody's word, and a question without an answer is none.
+    pub fn oversight(&self) -> Trust {
+        match self {
+            Self::Probation(_) => Trust::Agrees,
+            Self::Challenged(Challenge { phase: Phase::Denied, .. })
+            | Self::Suspended(_)
+            | Self::Retired(_) => Trust::Doubts,
+            Self::Trusted | Self::Watched(_) | Self::Challenged(_) | Self::Revoked(_) => Trust::Silent,
         }
     }
 

@@ -5,8 +5,8 @@ pub(crate) mod receiver;
 use std::path::Path;
 
 use detector::{
-    Attestation, BrokenRule, Budgets, Call, EffectiveAttestation, History, Kind, MicroBits, Part, Pattern,
-    RuleKind, Signal, Timestamp, Verdict, VerdictId, VerdictRecord,
+    Actor, Attestation, BrokenRule, Budgets, Call, EffectiveAttestation, History, Kind, Layers, MicroBits,
+    Part, Pattern, RuleKind, Signal, Timestamp, Verdict, VerdictId, VerdictRecord,
 };
 
 use crate::config::PolicyConfig;
@@ -70,6 +70,8 @@ pub(crate) fn record(n: u32, ts: Timestamp, agent: &str, bits: f64) -> VerdictRe
         model: 1,
         rule: None,
         cohort: None,
+        layers: Layers::default(),
+        actor: Actor::default(),
     };
     VerdictRecord::new(&call, verdict)
 }

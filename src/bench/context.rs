@@ -5,7 +5,7 @@ mod theft;
 
 use std::time::Duration;
 
-use detector::{Budgets, Detector, DetectorConfig, Kind, MicroBits, Signal, Timestamp, Verdict};
+use detector::{ActorKind, Budgets, Detector, DetectorConfig, Kind, MicroBits, Signal, Timestamp, Verdict};
 use rand::RngExt;
 use serde::Serialize;
 
@@ -57,6 +57,9 @@ pub(crate) struct TheftDelay {
     pub(crate) minutes: Option<Spread>,
     /// Calls of the thief.
     pub(crate) calls: Option<Spread>,
+    /// Of those found: who the verdict says called, the agent itself or another.
+    pub(crate) taken_for_agent: Estimate,
+    pub(crate) told_impostor: Estimate,
 }
 
 /// Counts alarms of the whole verdict and of context alone.
@@ -183,7 +186,9 @@ impl Fleet {
                 trial.by_context |= context >= step_up;
                 if level >= step_up {
                     let minutes = event.at.since(begins).as_secs_f64() / 60.0;
-                    trial.found.get_or_insert((minutes, calls));
+                    if trial.found.is_none() {
+                        (trial.found, trial.actor) = (Some((minutes, calls)), verdict.actor.is);
+                    }
                 }
             }
             if trial.found.is_some() && (trial.by_context || hour > from + 24) {
@@ -220,6 +225,8 @@ struct Trial {
     by_context: bool,
     /// Minutes, and calls of the thief.
     found: Option<(f64, u64)>,
+    /// Who called, by the verdict that found it.
+    actor: ActorKind,
 }
 
 impl TheftDelay {
@@ -231,6 +238,8 @@ impl TheftDelay {
         let delay = |f: fn((f64, u64)) -> f64| {
             Spread::of(free.iter().map(|trial| trial.found.map_or(f64::INFINITY, f)).collect())
         };
+        let found = || free.iter().filter(|trial| trial.found.is_some());
+        let told = |who| Estimate::share(found().filter(|trial| trial.actor == who).count(), found().count());
         Self {
             theft,
             agents: trials.len(),
@@ -240,6 +249,8 @@ impl TheftDelay {
             watched: share(|trial| trial.watched),
             minutes: delay(|(minutes, _)| minutes),
             calls: delay(|(_, calls)| calls as f64),
+            taken_for_agent: told(ActorKind::Legitimate),
+            told_impostor: told(ActorKind::Impostor),
         }
     }
 }

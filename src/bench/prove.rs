@@ -249,6 +249,12 @@ fn context_rows(c: &ContextReport) -> Vec<Row> {
         [
             Row::new(name, figures(t.found), String::new(), true),
             Row::new(format!("{}, median minutes", t.theft.name()), minutes, String::new(), true),
+            Row::new(
+                format!("{}, of those found told to be an impostor", t.theft.name()),
+                figures(t.told_impostor),
+                String::new(),
+                true,
+            ),
         ]
     });
     asked.chain(thefts).collect()

@@ -236,7 +236,9 @@ fn write_context(c: &ContextReport, out: &mut impl Write) -> fmt::Result {
         out,
         "\nCredentials stolen in weeks 5 to 7, found within 7 days at the step-up threshold; calls are the thief's.\n"
     )?;
-    let mut rows = vec![header("theft|agents|found|delay|p90|calls|p90|by context alone|watched")];
+    let mut rows = vec![header(
+        "theft|agents|found|delay|p90|calls|p90|by context alone|watched|taken for the agent|for another",
+    )];
     for t in &c.thefts {
         let spreads = [
             t.minutes.map_or("-".into(), |m| duration(m.median)),
@@ -246,7 +248,7 @@ fn write_context(c: &ContextReport, out: &mut impl Write) -> fmt::Result {
         let mut row = vec![t.theft.name().to_owned(), (t.agents - t.busy).to_string(), percent(t.found)];
         row.extend(spreads);
         row.extend(calls);
-        row.extend([percent(t.by_context), percent(t.watched)]);
+        row.extend([t.by_context, t.watched, t.taken_for_agent, t.told_impostor].map(percent));
         rows.push(row);
     }
     write_aligned(&rows, out)

@@ -12,6 +12,9 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         head(f, &self.record)?;
         self.level(f)?;
+        let verdict = &self.record.verdict;
+        writeln!(f, "\nwho acted: {} ({})", verdict.who(), verdict.actor.is.as_str())?;
+        writeln!(f, "  {}", verdict.layers.told())?;
         writeln!(f, "\nwhat each signal makes of it, if it were the only one")?;
         for part in self.families() {
             let pattern = part.pattern.as_str().replace('_', " ");

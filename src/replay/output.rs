@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
-use detector::{BrokenRule, Call, Detector, MicroBits, Signal, VerdictRecord};
+use detector::{Actor, BrokenRule, Call, Closing, Detector, Kind, Layers, MicroBits, Signal, VerdictRecord};
 use ingest::decode::{Reject, Tally};
 use ingest::pipeline::score::{Scorer, Step};
 use revoker::agent::CaseId;
@@ -57,6 +57,8 @@ struct AlertRow<'a> {
     event_id: &'a str,
     score: MicroBits,
     action: &'static str,
+    actor: &'a Actor,
+    layers: Layers,
     reasons: Vec<String>,
 }
 
@@ -74,6 +76,7 @@ pub(super) struct Output<'a> {
     calls: Out,
     windows: Windows<Out>,
     sessions: Sessions<Out>,
+    closing: Closing,
     alerts: Out,
     rejects: Out,
     report: Report,
@@ -99,6 +102,7 @@ impl<'a> Output<'a> {
             calls: create("calls.ndjson")?,
             windows: Windows::new(create("windows.csv")?)?,
             sessions: Sessions::new(create("sessions.ndjson")?, config.budgets.step_up()),
+            closing: Closing::default(),
             alerts: create("alerts.ndjson")?,
             rejects: create("rejects.ndjson")?,
             report,
@@ -113,14 +117,17 @@ impl<'a> Output<'a> {
                 fresh.push(&record.call);
             }
         }
-        // What an agent's silence is worth in a window is read before the calls after it are.
+        // What an agent's silence is worth in a window is read before the calls after it are, and how odd a session is before it ends.
         let mut rest = &fresh[..];
         while let Some((first, others)) = rest.split_first() {
             if first.kind.is_call() {
                 self.windows.advance(first.ts, self.scorer.detector())?;
             }
-            let is_past = |call: &&Call<'_>| call.kind.is_call() && self.windows.is_past(call.ts);
-            let same = others.iter().position(is_past).unwrap_or(others.len());
+            let ends_stretch = |call: &&Call<'_>| match call.kind {
+                Kind::TaskEnd => true,
+                kind => kind.is_call() && self.windows.is_past(call.ts),
+            };
+            let same = others.iter().position(ends_stretch).unwrap_or(others.len());
             let (now, later) = rest.split_at(1 + same);
             let steps = self.scorer.steps(now.iter().copied());
             for (call, step) in now.iter().zip(steps) {
@@ -159,7 +166,7 @@ impl<'a> Output<'a> {
         self.report.late_sources.extend(step.late.into_iter().map(|late| late.source));
         let Some(verdict) = step.verdict else {
             self.report.control += 1;
-            if call.kind == detector::Kind::TaskEnd {
+            if call.kind == Kind::TaskEnd {
                 let agent = self.agent((call.identity.issuer.as_deref(), &call.identity.agent_id));
                 self.sessions.end(agent, call)?;
             }
@@ -172,7 +179,8 @@ impl<'a> Output<'a> {
         let agent = self.agent(name);
         self.windows.call(agent, name, call.ts, verdict.level);
         self.sessions.advance(call.ts)?;
-        self.sessions.call(agent, call, verdict.level)?;
+        let odd = self.closing.odd(self.scorer.detector(), call);
+        self.sessions.call(agent, call, (verdict.level, odd))?;
         self.call_row(call, &verdict)?;
         self.judge(agent, &VerdictRecord { route: step.route, ..VerdictRecord::new(call, verdict) })
     }
@@ -250,6 +258,8 @@ impl<'a> Output<'a> {
                 event_id: &record.event_id,
                 score: verdict.level,
                 action: action.as_str(),
+                actor: &verdict.actor,
+                layers: verdict.layers,
                 reasons: record.reasons(),
             };
             row(&mut self.alerts, &line)?;

@@ -30,6 +30,11 @@ struct Session {
     last: Timestamp,
     #[serde(skip)]
     gap: Duration,
+    /// Since when the detector sees it as one, and the oddest of what it saw before.
+    #[serde(skip)]
+    began: Timestamp,
+    #[serde(skip)]
+    ended: MicroBits,
 }
 
 /// The sessions of a replay.
@@ -46,8 +51,14 @@ impl<W: Write> Sessions<W> {
         Self { out, step_up, open: HashMap::new(), begun: 0, swept: None }
     }
 
-    /// Counts a call of the agent with this number, with its level.
-    pub(super) fn call(&mut self, agent: usize, call: &Call<'_>, level: MicroBits) -> io::Result<()> {
+    /// Counts a call of the agent with this number, with its level and since when and how odd its session is were it over now. One that
+    /// pauses is several to the detector; the oddest of them counts.
+    pub(super) fn call(
+        &mut self,
+        agent: usize,
+        call: &Call<'_>,
+        (level, odd): (MicroBits, Option<(Timestamp, MicroBits)>),
+    ) -> io::Result<()> {
         let id = call.identity.session_id.as_deref();
         let key = (agent, id.map(str::to_owned));
         if self.open.get(&key).is_some_and(|s| call.ts.since(s.last) > s.gap) {
@@ -64,17 +75,24 @@ impl<W: Write> Sessions<W> {
             session_id: id.map_or_else(|| format!("{agent_id}@{}", call.ts), str::to_owned),
             agent_id: agent_id.to_string(),
             score: level,
-            close_score: level,
+            close_score: MicroBits::ZERO,
             calls: 0,
             first_over: None,
             number: begun,
             last: call.ts,
+            began: call.ts,
+            ended: MicroBits::ZERO,
             gap: if id.is_some() { SILENCE_MAX } else { GAP },
         });
         session.calls += 1;
         session.last = session.last.max(call.ts);
         session.score = session.score.max(level);
-        session.close_score = session.score;
+        if let Some((began, odd)) = odd {
+            if began != session.began {
+                (session.began, session.ended) = (began, session.close_score);
+            }
+            session.close_score = session.ended.max(odd);
+        }
         if level >= self.step_up && session.first_over.is_none() {
             session.first_over = Some(call.event_id.to_string());
         }

@@ -5,6 +5,7 @@
 //! the caller ([`news`]), one credential in two places ([`rate`]), denials and failures ([`rate`]), and sizes of answers
 //! and times they take ([`size`]).
 
+mod caller;
 mod facts;
 mod news;
 mod rate;
@@ -17,15 +18,17 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::caller::Caller;
 use self::facts::Facts;
 use self::news::{News, NewsModel, NewsTally};
 use self::rate::{Places, Rate, RateModel};
 use self::size::Sizes;
 use super::tail::{Group, PeerTail, Rule, Tail};
 use super::{Alarm, Evidence, Story, Strength, history};
+use crate::combine::{self, CONTEXT};
 use crate::stored::{Half, Stored};
 use crate::verdict::{CONTEXT_PARTS_MAX, Pattern};
-use crate::{Call, Kind, Timestamp};
+use crate::{Call, Kind, MicroBits, Timestamp};
 
 /// Where excursions begin, nats, as for volume.
 const THRESHOLD: f64 = 2.0;
@@ -126,6 +129,8 @@ pub(crate) struct Context<'a> {
     pub(crate) is_established: bool,
     /// Where a person is asked.
     pub(crate) alarm: Alarm,
+    /// The level over which an agent is watched.
+    pub(crate) watch: MicroBits,
 }
 
 /// What context has to say: its evidence, and the stories of the group that speaks, if one does, with the share each has in that.
@@ -133,6 +138,7 @@ pub(crate) struct Context<'a> {
 pub(crate) struct Reading {
     pub(crate) evidence: Evidence,
     pub(crate) stories: ArrayVec<(Story, f64), CONTEXT_PARTS_MAX>,
+    pub(crate) caller: Caller,
 }
 
 impl Circumstances {
@@ -174,7 +180,9 @@ impl Circumstances {
         }
         self.went(ts, call, ctx, tally);
         self.end_excursions(ts, ctx, tally);
-        self.reading(before, ts, ctx)
+        let reading = self.reading(before, ts, ctx);
+        let level = combine::level(CONTEXT, reading.evidence.now);
+        Reading { caller: self.caller(call, ts, level, ctx), ..reading }
     }
 
     /// How an earlier request or call ended.
@@ -323,7 +331,7 @@ impl Circumstances {
             None => {}
         }
         let story = stories.first().map_or_else(|| self.as_usual(ts, ctx), |(story, _)| *story);
-        Reading { evidence: Evidence { before: before.0, now, story }, stories }
+        Reading { evidence: Evidence { before: before.0, now, story }, stories, caller: Caller::nobody() }
     }
 
     fn since(&self, group: usize) -> Timestamp {

@@ -6,6 +6,7 @@
 //! calibrates them at every call. Names tell reading from writing: harm weighs more.
 
 mod calibration;
+mod close;
 mod drift;
 mod group;
 mod model;
@@ -22,6 +23,7 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
+pub use self::close::Closing;
 pub(crate) use self::drift::Drift;
 pub(crate) use self::group::GroupModel;
 use self::model::Pair;

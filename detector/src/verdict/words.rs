@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Part, Pattern, Signal, VerdictRecord};
-use crate::{Kind, MicroBits, Timestamp};
+use super::{Part, Pattern, Signal, Verdict, VerdictRecord};
+use crate::{ActorKind, Kind, Layers, MicroBits, Timestamp};
 
 impl Pattern {
     /// What is new about a caller, as a thing and as it was met; none where the pattern is another.
@@ -112,10 +112,35 @@ impl Part {
     }
 }
 
+impl Verdict {
+    /// Whether the agent itself acted, and by what, in words.
+    pub fn who(&self) -> String {
+        let who = match (self.actor.is, self.actor.because.is_empty()) {
+            (ActorKind::Legitimate, _) => "the agent itself",
+            (ActorKind::Unclear, true) => "the agent or another: nothing tells",
+            (ActorKind::Unclear, false) => "perhaps not the agent: ",
+            (ActorKind::Impostor, _) => "not the agent: ",
+        };
+        let because = self.actor.because.iter().map(|pattern| match (pattern, pattern.news()) {
+            (_, Some((_, met))) => met,
+            (Pattern::TwoPlaces, _) => "one credential used in two places",
+            (pattern, _) => timing(*pattern),
+        });
+        format!("{who}{}", because.collect::<Vec<_>>().join("; "))
+    }
+}
+
+impl Layers {
+    /// What each has to say, in words.
+    pub fn told(self) -> String {
+        self.all().map(|(layer, trust)| format!("{layer} {}", trust.as_str())).join(", ")
+    }
+}
+
 impl VerdictRecord {
     /// The reasons in words: what is amended, the rule that was broken, what is shared with peers, then one
     /// sentence a part that carries evidence or
-    /// its price, strongest first.
+    /// its price, strongest first, and who acted.
     pub fn reasons(&self) -> Vec<String> {
         let mut parts: Vec<&Part> = self.verdict.parts.iter().filter(|p| p.bits != MicroBits::ZERO).collect();
         parts.sort_by_key(|p| std::cmp::Reverse(p.bits));
@@ -123,11 +148,14 @@ impl VerdictRecord {
         let amended = (self.kind == Kind::Silence && self.verdict.version > 1)
             .then(|| "calls from the time of its silence came late: it was none".to_owned());
         let cohort = self.verdict.cohort.map(|cohort| format!("shared: {cohort}"));
+        let who = (self.kind != Kind::Silence)
+            .then(|| format!("actor: {} (layers: {})", self.verdict.who(), self.verdict.layers.told()));
         amended
             .into_iter()
             .chain(rule)
             .chain(cohort)
             .chain(parts.into_iter().map(|p| self.reason(p)))
+            .chain(who)
             .collect()
     }
 

@@ -1,6 +1,7 @@
 //! Verdicts and alerts as they lie in their logs on the way to ClickHouse.
 
 mod first;
+mod fourth;
 
 use detector::{MicroBits, Timestamp, VerdictRecord};
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use crate::store::AlertRow;
 
 /// The first byte of every entry; raise it when a type below changes, and keep reading the old ones: an update finds
 /// in the log what a database that was down has not taken yet.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 /// An alert as the executable writes it down, for the table `alerts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,12 +96,17 @@ impl Written for VerdictRecord {
         match version {
             1 => Ok(postcard::from_bytes::<first::VerdictRecord>(body)?.into()),
             // Version 2 ended where the rule stands now, version 3 where cohort, operation and route do, and "none" is a zero byte.
-            2 => Ok(postcard::from_bytes(&[body, &[0; 4]].concat())?),
-            3 => Ok(postcard::from_bytes(&[body, &[0; 3]].concat())?),
+            2 => fourth(&[body, &[0; 4]].concat()),
+            3 => fourth(&[body, &[0; 3]].concat()),
+            4 => fourth(body),
             VERSION => Ok(postcard::from_bytes(body)?),
             other => Err(DecodeError::Version(other)),
         }
     }
+}
+
+fn fourth(body: &[u8]) -> Result<VerdictRecord, DecodeError> {
+    Ok(postcard::from_bytes::<fourth::VerdictRecord>(body)?.into())
 }
 
 impl Written for AlertRecord {
@@ -136,8 +142,8 @@ fn entry(key: Key, digest: Digest, payload: Vec<u8>) -> NewEntry {
 mod tests {
     use super::*;
     use detector::{
-        Attestation, BrokenRule, Call, Cohort, EffectiveAttestation, History, Part, Pattern, RuleKind,
-        Signal, Verdict, VerdictId,
+        Actor, ActorKind, Attestation, BrokenRule, Call, Cohort, EffectiveAttestation, History, Layers, Part,
+        Pattern, RuleKind, Signal, Trust, Verdict, VerdictId,
     };
 
     fn record(rule: Option<BrokenRule>) -> VerdictRecord {
@@ -170,6 +176,8 @@ mod tests {
             model: 9,
             rule,
             cohort: None,
+            layers: Layers::default(),
+            actor: Actor::default(),
         };
         VerdictRecord::new(&call, verdict)
     }
@@ -200,7 +208,12 @@ mod tests {
         };
         let mut shared = record(None);
         shared.verdict.cohort = Some(cohort);
-        for record in [record(None), record(Some(rule)), routed, shared] {
+        let mut anothers = record(None);
+        anothers.verdict.layers =
+            Layers { context: Trust::Doubts, identity: Trust::Agrees, ..Layers::default() };
+        let because = [Pattern::NewNetwork, Pattern::HumanPaced].into_iter().collect();
+        anothers.verdict.actor = Actor { is: ActorKind::Impostor, because };
+        for record in [record(None), record(Some(rule)), routed, shared, anothers] {
             let entry = entry_of(&record).unwrap();
             assert_eq!(decode::<VerdictRecord>(&entry.payload).unwrap(), record);
             assert_eq!(entry.key, (u128::MAX - 7).to_be_bytes());
@@ -218,11 +231,18 @@ mod tests {
         ffffffffffffef7f01e0d4030364c801bc050000000000001440010000807f0209";
 
     #[test]
-    fn a_verdict_of_version_2_broke_no_rule_and_one_of_version_3_shared_nothing_and_has_no_route() {
+    fn a_verdict_of_versions_2_to_4_is_still_read_without_what_they_did_not_know() {
         assert_eq!(decode::<VerdictRecord>(&bytes(SECOND)).unwrap(), record(None));
         // The same of the last version that wrote version 3: it ended with the rule.
         let third = [&[3], &bytes(SECOND)[1..], &[0]].concat();
         assert_eq!(decode::<VerdictRecord>(&third).unwrap(), record(None));
+        // And of version 4, which ended with operation and route.
+        let fourth = [&[4], &bytes(SECOND)[1..], &[0, 0, 1, 1, b'o', 1, 1, b'r']].concat();
+        let [operation, route] = ["o", "r"].map(|text| Some(text.to_owned()));
+        assert_eq!(
+            decode::<VerdictRecord>(&fourth).unwrap(),
+            VerdictRecord { operation, route, ..record(None) }
+        );
     }
 
     /// Written by the last version that wrote version 1.

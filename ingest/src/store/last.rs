@@ -2,8 +2,9 @@
 
 use clickhouse::Row;
 use detector::{
-    Attestation, BrokenRule, Cohort, EffectiveAttestation, History, Kind, MicroBits, Part, Pattern, RuleKind,
-    Signal, Timestamp, Verdict, VerdictId, VerdictRecord,
+    ACTOR_REASONS_MAX, Actor, ActorKind, Attestation, BrokenRule, Cohort, EffectiveAttestation, History,
+    Kind, Layers, MicroBits, Part, Pattern, RuleKind, Signal, Timestamp, Trust, Verdict, VerdictId,
+    VerdictRecord,
 };
 use serde::de::{DeserializeOwned, Error as _, IntoDeserializer};
 use serde::{Deserialize, Deserializer};
@@ -119,6 +120,12 @@ struct Said {
     cohort_factor: f32,
     cohort_own_microbits: MicroBits,
     cohort_is_beyond: bool,
+    layer_identity: Name<Trust>,
+    layer_context: Name<Trust>,
+    layer_runtime: Name<Trust>,
+    layer_behaviour: Name<Trust>,
+    actor: Name<ActorKind>,
+    actor_because: Vec<Name<Pattern>>,
 }
 
 /// The columns of `calls` that a verdict speaks of and `verdicts` lacks.
@@ -156,6 +163,17 @@ impl Said {
                 model: self.model,
                 rule,
                 cohort,
+                layers: Layers {
+                    identity: self.layer_identity.0,
+                    context: self.layer_context.0,
+                    runtime: self.layer_runtime.0,
+                    behaviour: self.layer_behaviour.0,
+                    oversight: Trust::Silent,
+                },
+                actor: Actor {
+                    is: self.actor.0,
+                    because: self.actor_because.iter().take(ACTOR_REASONS_MAX).map(|p| p.0).collect(),
+                },
             },
             event_id: self.event_id,
             kind: self.kind.0,

@@ -27,7 +27,7 @@ macro_rules! migrations {
     };
 }
 
-const MIGRATIONS: [Migration; 9] = migrations![
+const MIGRATIONS: [Migration; 10] = migrations![
     1 "0001_calls",
     2 "0002_verdicts",
     3 "0003_alerts",
@@ -37,6 +37,7 @@ const MIGRATIONS: [Migration; 9] = migrations![
     7 "0007_verdict_rule",
     8 "0008_operation_and_route",
     9 "0009_verdict_cohort",
+    10 "0010_verdict_layers",
 ];
 
 /// Where it is written down what was applied. Two processes that migrate at once write the same rows.

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use detector::{MicroBits, Verdict, VerdictId, VerdictRecord};
+use detector::{Actor, Layers, MicroBits, Verdict, VerdictId, VerdictRecord};
 use ingest::decode::{Invalid, Reject};
 use ingest::store::{AlertRow, KeepConfig, Place, RejectRow, Store, StoreConfig, StoreError, VerdictRow};
 
@@ -19,7 +19,7 @@ async fn migrations_run_once_and_a_changed_one_is_refused() {
     let journal = "SELECT version, name, checksum, applied_at FROM migrations ORDER BY version";
     let store = engine.store("migrated").await;
     let first = store.query_json(journal).await.unwrap();
-    assert_eq!(first.len(), 9);
+    assert_eq!(first.len(), 10);
     assert_eq!(engine.store("migrated").await.query_json(journal).await.unwrap(), first);
 
     let forge = "INSERT INTO migrations (version, name, checksum) SELECT 2, name, 'forged' FROM migrations WHERE version = 2";
@@ -136,6 +136,8 @@ fn verdict(n: u64) -> Verdict {
         model: 1,
         rule: None,
         cohort: None,
+        layers: Layers::default(),
+        actor: Actor::default(),
     }
 }
 

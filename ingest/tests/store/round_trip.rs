@@ -1,8 +1,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use detector::{
-    Attestation, BrokenRule, Call, Cohort, Credential, CredentialKind, EffectiveAttestation, History,
-    Identity, Kind, MicroBits, Part, Pattern, RuleKind, Signal, Timestamp, Verdict, VerdictId, VerdictRecord,
+    Actor, ActorKind, Attestation, BrokenRule, Call, Cohort, Credential, CredentialKind,
+    EffectiveAttestation, History, Identity, Kind, Layers, MicroBits, Part, Pattern, RuleKind, Signal,
+    Timestamp, Trust, Verdict, VerdictId, VerdictRecord,
 };
 use ingest::decode::{Invalid, Reject};
 use ingest::store::{AlertRow, CallRow, Place, RejectRow, Store, VerdictRow};
@@ -169,6 +170,16 @@ async fn every_field_of_a_verdict() {
             own: MicroBits::from_micros(-1),
             is_beyond: true,
         }),
+        layers: Layers {
+            identity: Trust::Agrees,
+            context: Trust::Doubts,
+            behaviour: Trust::Doubts,
+            ..Layers::default()
+        },
+        actor: Actor {
+            is: ActorKind::Impostor,
+            because: [Pattern::NewNetwork, Pattern::HumanPaced].into_iter().collect(),
+        },
     };
     let record = VerdictRecord::new(&full(), verdict);
     store.insert_verdicts(&[VerdictRow::from(&record)]).await.unwrap();

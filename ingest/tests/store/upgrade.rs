@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use detector::{MicroBits, Pattern};
+use detector::{ActorKind, Layers, MicroBits, Pattern};
 use ingest::store::Store;
 
 use crate::support::shared;
@@ -63,6 +63,7 @@ async fn verdicts_of_an_earlier_version_are_read_with_those_of_this_one() {
         assert_eq!(record.event_id, event);
         let verdict = record.verdict;
         assert_eq!((verdict.rule, verdict.cohort), (None, None));
+        assert_eq!((verdict.layers, verdict.actor.is), (Layers::default(), ActorKind::Unclear));
         assert!(verdict.is_exact(), "{verdict:?}");
         let signals: Vec<_> = verdict.parts.iter().map(|part| part.signal.as_str()).collect();
         assert_eq!(signals, ["volume", "endpoint", "look_elsewhere"]);

@@ -73,10 +73,12 @@ impl Write<'_> {
         if matches!(self.standing(&agent), Standing::Probation(_)) {
             evidence.admitted = approvals::admitted(&self.tx, &record.event_id)?.is_some();
         }
+        let mut record = record.clone();
+        record.verdict.layers.oversight = self.standing(&agent).oversight();
         let input = Input::Verdict { evidence, fresh: CaseId::random() };
-        let case = Case { agent: &agent, input: &input, record: Some(record), policy: &policy, now };
+        let case = Case { agent: &agent, input: &input, record: Some(&record), policy: &policy, now };
         let (changed, alert) = self.run(&case)?;
-        let decision = Decision { alert, ..decision(record, &self.standing(&agent)) };
+        let decision = Decision { alert, ..decision(&record, &self.standing(&agent)) };
         if changed {
             handled::put(&self.tx, &decision, now)?;
             self.handled = Some(evidence.verdict);

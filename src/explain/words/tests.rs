@@ -1,8 +1,8 @@
 //! Explanations as they are printed, for a verdict that was flagged and one that was not.
 
 use detector::{
-    Attestation, BrokenRule, Budgets, Call, Cohort, EffectiveAttestation, History, MicroBits, Part, Pattern,
-    RuleKind, Signal, Timestamp, Verdict, VerdictId, VerdictRecord,
+    Actor, ActorKind, Attestation, BrokenRule, Budgets, Call, Cohort, EffectiveAttestation, History, Layers,
+    MicroBits, Part, Pattern, RuleKind, Signal, Timestamp, Trust, Verdict, VerdictId, VerdictRecord,
 };
 
 use super::{Explanation, quiet, sentence};
@@ -52,6 +52,8 @@ fn explained(parts: &[Part; 3], level: f64) -> Explanation {
         model: 0,
         rule: None,
         cohort: None,
+        layers: Layers { identity: Trust::Agrees, context: Trust::Doubts, ..Layers::default() },
+        actor: Actor { is: ActorKind::Unclear, because: [Pattern::NewNetwork].into_iter().collect() },
     };
     Explanation::new(VerdictRecord::new(&call, verdict), Budgets::default())
 }

@@ -44,7 +44,7 @@ const ALL: [Topic; TOPICS] = [
 ];
 
 impl Topic {
-    fn pattern(self) -> Pattern {
+    pub(super) fn pattern(self) -> Pattern {
         match self {
             Self::Network => Pattern::NewNetwork,
             Self::UserAgent => Pattern::NewUserAgent,
@@ -207,7 +207,7 @@ impl News {
 
     /// Hours in which the agent called.
     pub(super) fn hours(&self) -> f64 {
-        self.hours.0[Topic::Credential as usize].get()
+        self.hours_of(Topic::Credential)
     }
 
     /// Takes up what a call says and gives the evidence that stands after it, nats.
@@ -300,7 +300,17 @@ impl News {
     }
 
     fn sum(&self) -> f64 {
-        self.standing.0.iter().map(|x| x.get()).sum()
+        self.standing(ALL)
+    }
+
+    /// The evidence that stands of these topics, nats.
+    pub(super) fn standing(&self, topics: impl IntoIterator<Item = Topic>) -> f64 {
+        topics.into_iter().map(|topic| self.standing.0[topic as usize].get()).sum()
+    }
+
+    /// Hours in which a topic was heard, the present one among them.
+    pub(super) fn hours_of(&self, topic: Topic) -> f64 {
+        self.hours.0[topic as usize].get()
     }
 
     pub(super) fn fade(&mut self, left: f64) {
@@ -313,6 +323,17 @@ impl News {
         self.standing = Row::default();
     }
 
+    /// The few of these topics of which most evidence stands, in nats, strongest first.
+    pub(super) fn strongest(&self, topics: &[Topic]) -> ArrayVec<(f64, Topic), CONTEXT_PARTS_MAX> {
+        let mut told: ArrayVec<(f64, Topic), TOPICS> = topics
+            .iter()
+            .map(|&topic| (self.standing([topic]), topic))
+            .filter(|(nats, _)| *nats > 0.0)
+            .collect();
+        told.sort_by(|a, b| b.0.total_cmp(&a.0));
+        told.into_iter().take(CONTEXT_PARTS_MAX).collect()
+    }
+
     /// One story a topic, the strongest first, and its share.
     pub(super) fn tell(
         &self,
@@ -320,11 +341,7 @@ impl News {
         (since, ts): (Timestamp, Timestamp),
         ctx: Context<'_>,
     ) {
-        let mut told: ArrayVec<(f64, Topic), TOPICS> =
-            ALL.into_iter().map(|topic| (self.standing.0[topic as usize].get(), topic)).collect();
-        told.sort_by(|a, b| b.0.total_cmp(&a.0));
-        told.truncate(CONTEXT_PARTS_MAX);
-        told.retain(|(nats, _)| *nats > 0.0);
+        let told = self.strongest(&ALL);
         let sum: f64 = told.iter().map(|(nats, _)| nats).sum();
         for (nats, topic) in told {
             let hours = self.hours.0[topic as usize].get();

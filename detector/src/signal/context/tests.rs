@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use crate::random::Random;
 use crate::{
-    Attestation, Budgets, Call, Detector, DetectorConfig, EffectiveAttestation, Kind, MicroBits, Part,
-    Pattern, Signal, Timestamp, Verdict,
+    ActorKind, Attestation, Budgets, Call, Detector, DetectorConfig, EffectiveAttestation, Kind, Layers,
+    MicroBits, Part, Pattern, Signal, Timestamp, Trust, Verdict,
 };
 
 const AGENTS: usize = 12;
 
 /// A fleet whose agents call a few times an hour, each from two addresses of a network of its own.
+#[derive(Clone)]
 struct Fleet {
     detector: Detector,
     ts: Timestamp,
@@ -95,6 +96,57 @@ fn a_new_network_and_client_are_news_once_and_until_a_person_says_otherwise() {
     fleet.call(3, |call| call.kind = Kind::Feedback);
     let third = fleet.call(3, theft).expect("a verdict");
     assert!(third.level < Budgets::default().watch(), "{third:?}");
+}
+
+#[test]
+fn who_calls_is_told_apart_from_what_is_done() {
+    use Trust::{Agrees, Doubts, Silent};
+    let layers = |[identity, context, runtime, behaviour]: [Trust; 4]| Layers {
+        identity,
+        context,
+        runtime,
+        behaviour,
+        oversight: Silent,
+    };
+    let mut fleet = Fleet::after(40);
+    let calm = fleet.usual(3);
+    assert_eq!((calm.layers, calm.actor.is), (layers([Agrees; 4]), ActorKind::Legitimate));
+    fleet.pass(Duration::from_mins(75));
+
+    // The agent itself, hijacked from within.
+    let mut within = fleet.clone();
+    let calls = (0..12).map(|i| {
+        let verdict = within.call(3, |call| call.endpoint = format!("wire_money_{i}").into());
+        verdict.expect("a verdict")
+    });
+    let inside = calls.last().expect("twelve");
+    assert!(inside.level > Budgets::default().step_up(), "{inside:?}");
+    assert_eq!(inside.layers, layers([Agrees, Agrees, Agrees, Doubts]));
+    assert_eq!((inside.actor.is, inside.actor.because.len()), (ActorKind::Legitimate, 0));
+
+    // Somebody else with its token; a network that is new is not enough to say so.
+    let theft = |call: &mut Call<'_>| {
+        elsewhere(call);
+        call.user_agent = Some("curl/8.5".into());
+    };
+    let stolen = fleet.clone().call(3, theft).expect("a verdict");
+    assert_eq!(stolen.actor.is, ActorKind::Impostor, "{stolen:?}");
+    assert_eq!(stolen.actor.because[..], [Pattern::TwoPlaces, Pattern::NewNetwork, Pattern::NewUserAgent]);
+    assert_eq!((stolen.layers.identity, stolen.layers.behaviour), (Agrees, Agrees), "{stolen:?}");
+    let moved = |call: &mut Call<'_>| {
+        elsewhere(call);
+        call.identity.token_id = Some("issued-there".into());
+    };
+    let moved = fleet.clone().call(3, moved).expect("a verdict");
+    let expected = (ActorKind::Unclear, layers([Agrees, Doubts, Agrees, Agrees]));
+    assert_eq!((moved.actor.is, moved.layers), expected, "{moved:?}");
+
+    // A name alone proves nothing, and of a newcomer nothing is known.
+    let named = fleet.clone().call(3, |call| call.attestation = EffectiveAttestation::default());
+    assert_eq!(named.expect("a verdict").actor.is, ActorKind::Unclear);
+    fleet.names.push("newcomer".to_owned());
+    let new = fleet.usual(AGENTS);
+    assert_eq!((new.layers, new.actor.is), (layers([Silent; 4]), ActorKind::Unclear));
 }
 
 #[test]

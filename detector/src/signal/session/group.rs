@@ -56,6 +56,7 @@ impl GroupModel {
             }
         }
         closed.for_each(|session| self.model.learn(session));
+        self.model.count_singles();
         self.model.find_holders();
         self.model.calibrate(self.ends.iter().map(|end| {
             let [pair, kernel, coverage, role, order] = end.map(f64::from);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::calibration::Ends;
 use super::open::{COUNT_MAX, Open};
 use super::order::{LEAST, Order};
-use super::{Closed, Seen};
+use super::{Closed, Seen, verb};
 use crate::route::{Renamed, Routes};
 use crate::stored::in_order;
 
@@ -25,6 +25,9 @@ const PAIR_PRIOR: f64 = 5.0;
 const NEW: f64 = 0.5;
 const DECLARED: f64 = 0.7;
 const UNDECLARED: f64 = 0.02;
+/// Sessions with an endpoint, by weight, up to which one alone is taken to have held it.
+const ONCE: f64 = 1.0;
+const CLASSES: usize = 3;
 
 /// Whose sessions a model counts, and so how much it may hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +88,10 @@ pub(crate) struct SessionModel {
     sessions: f64,
     #[serde(serialize_with = "in_order")]
     with: HashMap<u64, f64, FxBuildHasher>,
+    /// The harm of endpoints that one session alone held, and how many there are of each class.
+    #[serde(serialize_with = "in_order")]
+    once: HashMap<u64, f32, FxBuildHasher>,
+    pub(super) singles: [f64; CLASSES],
     #[serde(serialize_with = "in_order")]
     both: HashMap<u64, f64, FxBuildHasher>,
     templates: Vec<Template>,
@@ -104,7 +111,8 @@ pub(crate) struct SessionModel {
 
 /// A session that is left out of the counts: the template that it is, if it is one, and the weight with which it was learned.
 #[derive(Clone, Copy)]
-pub(super) struct LeftOut {
+pub(super) struct LeftOut<'a> {
+    pub(super) session: &'a Closed,
     pub(super) template: Option<usize>,
     pub(super) weight: f64,
 }
@@ -149,30 +157,64 @@ impl SessionModel {
         &self.weights
     }
 
+    pub(super) fn template_calls(&self, t: usize) -> &[(u64, u8)] {
+        &self.templates[t].calls
+    }
+
     pub(super) fn holders(&self, endpoint: u64) -> &[(u16, u8)] {
         self.holders.get(&endpoint).map_or(&[], Vec::as_slice)
     }
 
     /// The template that is this session, if one is.
-    fn template_of(&self, session: &Closed) -> Option<usize> {
+    pub(super) fn template_of(&self, session: &Closed) -> Option<usize> {
         let key = multiset_key(session.multiset());
         self.templates.iter().position(|t| t.key == key)
     }
 
-    /// The share of sessions that hold `endpoint`, between 0 and 1.
-    pub(super) fn share(&self, endpoint: u64, declared: &[u64], without: Option<LeftOut>) -> f64 {
-        let new = match declared {
-            [] => NEW,
-            list if list.contains(&endpoint) => DECLARED,
-            _ => UNDECLARED,
-        };
+    /// The share of sessions that hold `endpoint`, a call of such harm, between 0 and 1: where nothing is declared no less than the chance that
+    /// a session brings one of its class that is new to all (Good and Turing; study §1, "Novelty mass").
+    pub(super) fn share(
+        &self,
+        (endpoint, harm): (u64, f32),
+        declared: &[u64],
+        without: Option<LeftOut<'_>>,
+    ) -> f64 {
         let less = without.map_or(0.0, |w| w.weight);
-        let with = self.with.get(&endpoint).copied().unwrap_or(0.0) - less;
-        ((with.max(0.0) + new) / (self.sessions - less + 1.0)).clamp(1e-9, 1.0)
+        let with = (self.with.get(&endpoint).copied().unwrap_or(0.0) - less).max(0.0);
+        let with = match declared {
+            [] => (with + NEW).max(self.singles(class(harm), without) + 1.0),
+            list if list.contains(&endpoint) => with + DECLARED,
+            _ => with + UNDECLARED,
+        };
+        (with / (self.sessions - less + 1.0)).clamp(1e-9, 1.0)
+    }
+
+    /// Endpoints of a class that one session alone held.
+    fn singles(&self, of: usize, without: Option<LeftOut<'_>>) -> f64 {
+        let mut singles = self.singles[of];
+        let Some(LeftOut { session, weight, .. }) = without.filter(|w| w.weight > 0.0) else {
+            return singles;
+        };
+        for seen in session.calls.iter().filter(|seen| class(seen.harm) == of) {
+            let with = self.with.get(&seen.endpoint).copied().unwrap_or(0.0);
+            if self.once.contains_key(&seen.endpoint) {
+                singles -= 1.0;
+            } else if with - weight <= ONCE {
+                singles += 1.0;
+            }
+        }
+        singles.max(0.0)
+    }
+
+    pub(super) fn count_singles(&mut self) {
+        self.singles = [0.0; CLASSES];
+        for harm in self.once.values() {
+            self.singles[class(*harm)] += 1.0;
+        }
     }
 
     /// `second` in a session that holds `first`. What is left out holds both.
-    pub(super) fn pair(&self, first: u64, second: u64, share: f64, without: Option<LeftOut>) -> Pair {
+    pub(super) fn pair(&self, first: u64, second: u64, share: f64, without: Option<LeftOut<'_>>) -> Pair {
         let less = without.map_or(0.0, |w| w.weight);
         let with = (self.with.get(&first).copied().unwrap_or(0.0) - less).max(0.0);
         let both = (self.both.get(&pair_key(first, second)).copied().unwrap_or(0.0) - less).max(0.0);
@@ -195,6 +237,11 @@ impl SessionModel {
         self.order_ends.chance(self.order.surprise(path, 0.0))
     }
 
+    /// The largest surprise of a step, bits; `learned` as in [`Order::surprise`].
+    pub(super) fn largest_step(&self, path: &[u64], learned: f64) -> f64 {
+        self.order.largest(path, learned)
+    }
+
     fn decades(&self, statistics: [f64; 3]) -> f64 {
         self.ends.iter().zip(statistics).map(|(ends, value)| -libm::log10(ends.chance(value))).sum()
     }
@@ -209,7 +256,13 @@ impl SessionModel {
         self.sessions += weight;
         for (i, a) in session.calls.iter().enumerate() {
             if self.with.len() < limits.endpoints || self.with.contains_key(&a.endpoint) {
-                *self.with.entry(a.endpoint).or_default() += weight;
+                let with = self.with.entry(a.endpoint).or_default();
+                if *with <= 0.0 {
+                    self.once.insert(a.endpoint, a.harm);
+                } else if *with + weight > ONCE {
+                    self.once.remove(&a.endpoint);
+                }
+                *with += weight;
             }
             for b in &session.calls[..i] {
                 let key = pair_key(a.endpoint, b.endpoint);
@@ -233,6 +286,8 @@ impl SessionModel {
         let holders: usize = self.holders.values().map(|held| lists(held.capacity(), 4)).sum();
         let ends = [&self.all_ends, &self.role_ends, &self.order_ends].into_iter().chain(&self.ends);
         self.with.allocation_size()
+            + self.once.allocation_size()
+            + size_of_val(&*self.weights)
             + self.both.allocation_size()
             + lists(self.templates.capacity(), size_of::<Template>())
             + templates
@@ -278,7 +333,14 @@ impl SessionModel {
             }
             let known = self.with.entry(new).or_default();
             *known = known.max(sessions);
+            let is_once = *known <= ONCE;
+            if let Some(harm) = self.once.remove(&old).filter(|_| is_once) {
+                self.once.insert(new, harm);
+            } else if !is_once {
+                self.once.remove(&new);
+            }
         }
+        self.count_singles();
         let mut templates: Vec<Template> = Vec::with_capacity(self.templates.len());
         for mut template in self.templates.drain(..) {
             template.rename(routes);
@@ -292,7 +354,7 @@ impl SessionModel {
         self.find_holders();
     }
 
-    fn halve(&mut self) {
+    pub(super) fn halve(&mut self) {
         self.sessions /= 2.0;
         self.order.halve();
         self.with.values_mut().for_each(|n| *n /= 2.0);
@@ -302,12 +364,16 @@ impl SessionModel {
             self.with.retain(|_, n| *n >= LEAST);
             self.both.retain(|_, n| *n >= LEAST);
         }
+        // What came once before the last time that counts were halved is no news of now.
+        let with = &self.with;
+        self.once.retain(|endpoint, _| with.get(endpoint).is_some_and(|n| *n > ONCE / 4.0));
         self.templates.iter_mut().for_each(|t| t.weight /= 2.0);
     }
 
     /// Takes stock: which templates hold what, and where each session of `ring` would have ended had it never been learned.
     pub(super) fn publish<'a>(&mut self, ring: impl Iterator<Item = &'a Closed>) {
         self.find_holders();
+        self.count_singles();
         let ends: Vec<_> = ring.map(|session| self.end_without(session, session.weight())).collect();
         self.calibrate(ends.iter().copied());
     }
@@ -333,7 +399,8 @@ impl SessionModel {
 
     /// Where a session that has been learned with `weight`, 0 if it has not, would have ended had it not been.
     pub(super) fn end_without(&self, session: &Closed, weight: f64) -> End {
-        let without = (weight > 0.0).then(|| LeftOut { template: self.template_of(session), weight });
+        let without =
+            (weight > 0.0).then(|| LeftOut { session, template: self.template_of(session), weight });
         let mut open = Open::default();
         for &Seen { endpoint, count, harm } in &session.calls {
             for _ in 0..count {
@@ -351,6 +418,15 @@ pub(super) struct End {
     pub(super) content: [f64; 3],
     pub(super) role: f64,
     pub(super) order: f64,
+}
+
+/// Calls that read, that write, and those whose names do not say: a new one of the one kind is no new one of the other.
+fn class(harm: f32) -> usize {
+    match harm {
+        h if h <= verb::READ => 0,
+        h if h >= verb::WRITE => 1,
+        _ => 2,
+    }
 }
 
 /// A pair of endpoints, in whichever order; these are hashes already.

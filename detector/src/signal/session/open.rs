@@ -86,7 +86,7 @@ impl Open {
         endpoint: u64,
         harm: f32,
         declared: &[u64],
-        without: Option<LeftOut>,
+        without: Option<LeftOut<'_>>,
     ) -> Option<Pair> {
         if self.path.len() < PATH_MAX {
             self.path.push(endpoint);
@@ -101,7 +101,7 @@ impl Open {
             }
             None => 1,
         };
-        let share = model.share(endpoint, declared, without);
+        let share = model.share((endpoint, harm), declared, without);
         let harm_bits = f64::from(harm);
         let mut pair = None;
         if count == 1 {
@@ -123,7 +123,7 @@ impl Open {
         model: &SessionModel,
         (endpoint, harm, share): (u64, f64, f64),
         declared: &[u64],
-        without: Option<LeftOut>,
+        without: Option<LeftOut<'_>>,
     ) -> Pair {
         let alone = Pair { with: 0.0, both: 0.0, expected: 0.0, bits: -libm::log2(share) };
         let pairs = self.calls.iter().map(|first| model.pair(first.endpoint, endpoint, share, without));
@@ -147,16 +147,16 @@ impl Open {
         &self,
         model: &SessionModel,
         declared: &[u64],
-        without: Option<LeftOut>,
+        without: Option<LeftOut<'_>>,
     ) -> [f64; TEMPLATES_MAX] {
         let (mut weights, mut scale) = ([0.0; TEMPLATES_MAX], 1.0);
         let base = model.weights();
         weights[..base.len()].copy_from_slice(base);
-        if let Some(LeftOut { template: Some(own), weight }) = without {
+        if let Some(LeftOut { template: Some(own), weight, .. }) = without {
             weights[own] = left(weights[own], weight);
         }
         for seen in &self.calls {
-            let gain = 1.0 / model.share(seen.endpoint, declared, without);
+            let gain = 1.0 / model.share((seen.endpoint, seen.harm), declared, without);
             for &(t, _) in model.holders(seen.endpoint) {
                 weights[usize::from(t)] *= gain;
             }
@@ -173,10 +173,11 @@ impl Open {
 
     /// What the calls cost, and the most that a template explains of it. One that is left out explains nothing. Both are added up
     /// in one order, so that what is explained whole leaves exactly nothing.
-    fn explained(&self, model: &SessionModel, declared: &[u64], without: Option<LeftOut>) -> (f64, f64) {
+    fn explained(&self, model: &SessionModel, declared: &[u64], without: Option<LeftOut<'_>>) -> (f64, f64) {
         let (mut whole, mut explained) = (0.0, [0.0; TEMPLATES_MAX]);
         for seen in &self.calls {
-            let once = f64::from(seen.harm) * -libm::log2(model.share(seen.endpoint, declared, without));
+            let once = f64::from(seen.harm)
+                * -libm::log2(model.share((seen.endpoint, seen.harm), declared, without));
             let costs: [f64; COUNT_MAX as usize + 1] =
                 std::array::from_fn(|held| once * times(seen.count.min(held as u8)));
             whole += costs[usize::from(COUNT_MAX)];
@@ -184,7 +185,7 @@ impl Open {
                 explained[usize::from(t)] += costs[usize::from(held.min(COUNT_MAX))];
             }
         }
-        if let Some(LeftOut { template: Some(own), weight }) = without
+        if let Some(LeftOut { template: Some(own), weight, .. }) = without
             && left(model.weights()[own], weight) <= 0.0
         {
             explained[own] = 0.0;
@@ -203,7 +204,7 @@ impl Open {
 }
 
 /// How many times as much as one call of an endpoint so many cost together.
-fn times(count: u8) -> f64 {
+pub(super) fn times(count: u8) -> f64 {
     if count == 0 { 0.0 } else { 1.0 + REPEAT_COST * (f64::from(count) - 1.0) }
 }
 

@@ -96,6 +96,12 @@ impl Order {
         bits / path.len().max(1) as f64
     }
 
+    /// The largest surprise of a step on this way, with the same left out.
+    pub(super) fn largest(&self, path: &[u64], learned: f64) -> f64 {
+        let without = Without::of(self, path, learned);
+        steps(path).map(|(from, to)| -libm::log2(self.chance(from, to, &without))).fold(0.0, f64::max)
+    }
+
     fn after(&self, from: u64) -> &[(u64, f64)] {
         self.steps.get(&from).map_or(&[], Vec::as_slice)
     }

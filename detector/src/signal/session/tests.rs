@@ -68,6 +68,34 @@ fn a_session_left_out_ends_as_if_it_had_never_been() {
     }
 }
 
+/// Who reads something that nobody has read before, in one session of five, and never writes so.
+#[test]
+fn what_is_new_costs_by_how_often_sessions_bring_the_like_of_its_class() {
+    let read = |i: u64| Closed {
+        calls: [
+            Seen { endpoint: 1, count: 1, harm: 1.0 },
+            Seen { endpoint: 9_000 + i, count: 1, harm: verb::READ },
+        ]
+        .into(),
+        ..closed(&[(1, 1)])
+    };
+    let sessions: Vec<Closed> = company().into_iter().chain((0..100).map(read)).collect();
+    let model = published(&sessions);
+    let bits = |harm| -libm::log2(model.share((77, harm), &[], None));
+    assert!((bits(verb::READ) - libm::log2(501.0 / 101.0)).abs() < 1e-9, "{}", bits(verb::READ));
+    assert!((bits(verb::WRITE) - libm::log2(501.0)).abs() < 1e-9, "{}", bits(verb::WRITE));
+    // What was read once is no more of a surprise than what never was, and a declared list says it all.
+    assert!(model.share((9_000, verb::READ), &[], None) >= model.share((77, verb::READ), &[], None));
+    assert!(model.share((77, verb::READ), &[1], None) < 1e-3);
+    let (mut once, mut kept) = (model.clone(), 0);
+    while once.singles[0] > 0.0 && kept < 9 {
+        once.halve();
+        once.count_singles();
+        kept += 1;
+    }
+    assert_eq!(kept, 2, "halved twice, what came once is no news of now");
+}
+
 /// Templates that hold 60 rare endpoints outweigh all others by more than is kept.
 #[test]
 fn what_the_nearest_template_does_not_hold_is_found_with_any_weights() {
@@ -208,6 +236,28 @@ fn an_attack_that_is_repeated_does_not_become_what_is_normal_and_a_benign_word_m
     }
     let after: Vec<f64> = (0..12).map(|a| stream.session(&format!("a{a}"), &["read", "pay"])).collect();
     assert!(share(&after) < 0.1, "{after:?}");
+}
+
+#[test]
+fn a_session_that_is_over_is_ranked_by_what_it_lacks_too() {
+    let detector = crate::Detector::new(crate::DetectorConfig::default(), &[]);
+    let mut stream = Stream { detector, ts: START, n: 0 };
+    let tasks: Vec<[String; 3]> =
+        (0..8).map(|k| ["read", "reply", "pay"].map(|verb| format!("{verb}_{k}"))).collect();
+    let names = |task: usize| tasks[task].each_ref().map(String::as_str);
+    for i in 0..600 {
+        stream.session(&format!("a{}", i % 12), &names(i / 12 % 8));
+    }
+    let mut closing = Closing::default();
+    let mut odd = |calls: &[&str]| {
+        stream.session("a1", calls);
+        let mut last = Call::new("last", stream.ts, "a1", "");
+        last.identity.session_id = Some(format!("s{}", stream.n).into());
+        closing.odd(&stream.detector, &last).expect("it has peers").1.as_bits()
+    };
+    let [[read, reply, pay], [other, ..]] = [names(0), names(1)];
+    let [whole, broken, mixed] = [odd(&[read, reply, pay]), odd(&[read]), odd(&[read, other, reply])];
+    assert!(whole < 1.0 && whole < broken && broken < mixed, "{whole} {broken} {mixed}");
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use crate::Call;
 
 /// Weight of a call that reads, of one that writes, and of one whose name does not say (study §1, r).
-const READ: f32 = 0.3;
-const WRITE: f32 = 1.0;
-const UNKNOWN: f32 = 0.7;
+pub(super) const READ: f32 = 0.3;
+pub(super) const WRITE: f32 = 1.0;
+pub(super) const UNKNOWN: f32 = 0.7;
 
 const READS: [&str; 20] = [
     "get",

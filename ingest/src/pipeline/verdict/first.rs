@@ -1,7 +1,9 @@
 //! Verdicts as version 1 wrote them down, before timing, patterns and bands. The encoding names no fields, so the old
 //! shapes have to stand here in their old order.
 
-use detector::{EffectiveAttestation, History, Kind, MicroBits, Pattern, Timestamp, Verdict, VerdictId};
+use detector::{
+    Actor, EffectiveAttestation, History, Kind, Layers, MicroBits, Pattern, Timestamp, Verdict, VerdictId,
+};
 use serde::Deserialize;
 
 #[derive(Clone, Copy, Deserialize)]
@@ -24,7 +26,7 @@ struct Part {
 }
 
 #[derive(Deserialize)]
-struct Said {
+pub(super) struct Said {
     id: VerdictId,
     version: u16,
     ts: Timestamp,
@@ -37,9 +39,9 @@ struct Said {
     model: u32,
 }
 
-/// A verdict with the call it speaks of.
+/// A verdict with the call it speaks of, up to where version 4 had more of the call.
 #[derive(Deserialize)]
-pub(super) struct VerdictRecord {
+pub(super) struct VerdictRecord<V = Said> {
     event_id: String,
     kind: Kind,
     agent_id: String,
@@ -52,11 +54,11 @@ pub(super) struct VerdictRecord {
     method: Option<String>,
     resource: Option<String>,
     args_digest: Option<String>,
-    verdict: Said,
+    verdict: V,
 }
 
-impl From<VerdictRecord> for detector::VerdictRecord {
-    fn from(old: VerdictRecord) -> Self {
+impl<V: Into<Verdict>> From<VerdictRecord<V>> for detector::VerdictRecord {
+    fn from(old: VerdictRecord<V>) -> Self {
         Self {
             event_id: old.event_id,
             kind: old.kind,
@@ -92,6 +94,8 @@ impl From<Said> for Verdict {
             model: old.model,
             rule: None,
             cohort: None,
+            layers: Layers::default(),
+            actor: Actor::default(),
         }
     }
 }

@@ -70,6 +70,12 @@ pub struct VerdictRow<'a> {
     cohort_factor: f32,
     cohort_own_microbits: MicroBits,
     cohort_is_beyond: bool,
+    layer_identity: &'static str,
+    layer_context: &'static str,
+    layer_runtime: &'static str,
+    layer_behaviour: &'static str,
+    actor: &'static str,
+    actor_because: Vec<&'static str>,
 }
 
 impl<'a> From<&'a VerdictRecord> for VerdictRow<'a> {
@@ -122,6 +128,12 @@ impl<'a> From<&'a VerdictRecord> for VerdictRow<'a> {
             cohort_factor: verdict.cohort.map_or(0.0, |cohort| cohort.factor),
             cohort_own_microbits: verdict.cohort.map_or(MicroBits::ZERO, |cohort| cohort.own),
             cohort_is_beyond: verdict.cohort.is_some_and(|cohort| cohort.is_beyond),
+            layer_identity: verdict.layers.identity.as_str(),
+            layer_context: verdict.layers.context.as_str(),
+            layer_runtime: verdict.layers.runtime.as_str(),
+            layer_behaviour: verdict.layers.behaviour.as_str(),
+            actor: verdict.actor.is.as_str(),
+            actor_because: verdict.actor.because.iter().map(|pattern| pattern.as_str()).collect(),
         }
     }
 }

@@ -12,8 +12,8 @@ use axum::body::Bytes;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use detector::{
-    Attestation, Budgets, Call, EffectiveAttestation, Kind, MicroBits, Timestamp, Verdict, VerdictId,
-    VerdictRecord,
+    Actor, Attestation, Budgets, Call, EffectiveAttestation, Kind, Layers, MicroBits, Timestamp, Verdict,
+    VerdictId, VerdictRecord,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -122,6 +122,8 @@ fn record(line: Line, level: MicroBits, ts: Timestamp) -> VerdictRecord {
         model: 0,
         rule: None,
         cohort: None,
+        layers: Layers::default(),
+        actor: Actor::default(),
     };
     VerdictRecord::new(&call(line), verdict)
 }

@@ -29,6 +29,7 @@ pub(super) fn why(view: &View<'_>) -> Markup {
             @if view.peak > verdict.level {
                 p.warn { "Since this question was put, the evidence has grown to " strong { (view.peak) " bits" } "." }
             }
+            p { "Who acted: " strong { (verdict.who()) } ". " span.muted { "Layers of trust: " (verdict.layers.told()) "." } }
             ol.parts {
                 @for part in parts { li { (row(part, &view.approval.record.reason(part), largest)) } }
             }

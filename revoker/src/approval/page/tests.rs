@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use detector::{
-    Attestation, BrokenRule, EffectiveAttestation, History, Kind, MicroBits, Part, Pattern, RuleKind, Signal,
-    Timestamp, Verdict, VerdictId, VerdictRecord,
+    Actor, ActorKind, Attestation, BrokenRule, EffectiveAttestation, History, Kind, Layers, MicroBits, Part,
+    Pattern, RuleKind, Signal, Timestamp, Trust, Verdict, VerdictId, VerdictRecord,
 };
 
 use super::{Past, Refused, STYLE, View, notice, render, unknown};
@@ -93,6 +93,8 @@ fn record() -> VerdictRecord {
             model: 0,
             rule: None,
             cohort: None,
+            layers: Layers { identity: Trust::Agrees, behaviour: Trust::Doubts, ..Layers::default() },
+            actor: Actor { is: ActorKind::Unclear, because: [Pattern::MachineGun].into_iter().collect() },
         },
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use detector::Trust;
+
 use super::*;
 use crate::lifecycle::Input;
 use crate::revoker::ApplyError;
@@ -41,6 +43,21 @@ async fn revoked_and_reinstated_by_hand() {
     assert_eq!(events(folder.path()), ["agent.access.revoked", "agent.reinstated"]);
     let refused = revoker.reinstate(key, ann(), because(), at(61)).await;
     assert!(matches!(refused, Err(ApplyError::NotAllowed { standing: "probation" })));
+}
+
+#[tokio::test]
+async fn what_a_person_said_stands_in_the_next_alert_as_a_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    let revoker = open(folder.path());
+    let oversight = |n, s, bits| {
+        let decision = handle(&revoker, &record(n, at(s), "mailer", bits));
+        decision.alert.map(|alert| alert.layers.oversight)
+    };
+    assert_eq!(oversight(1, 0, 9.0), Some(Trust::Silent), "nobody was asked");
+    revoker.reinstate(agent("mailer"), ann(), because(), at(60)).await.unwrap();
+    assert_eq!(oversight(2, 120, 40.0), Some(Trust::Agrees));
+    revoker.retire(agent("mailer"), ann(), because(), at(180)).await.unwrap();
+    assert_eq!(oversight(3, 240, 40.0), Some(Trust::Doubts));
 }
 
 #[tokio::test]

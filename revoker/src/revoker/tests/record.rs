@@ -126,10 +126,21 @@ fn revoked_by_evidence_and_told_whom_when_and_why() {
         "cause": "evidence",
         "event": "revoked",
         "evidence": {
+          "actor": {
+            "because": [],
+            "is": "unclear"
+          },
           "bits": 40.0,
           "endpoint": "s3:DeleteBucket",
           "event_id": "event-1",
           "instance_id": null,
+          "layers": {
+            "behaviour": "silent",
+            "context": "silent",
+            "identity": "silent",
+            "oversight": "silent",
+            "runtime": "silent"
+          },
           "session_id": "session-1",
           "token_id": null,
           "ts": "2026-03-02T09:00:00Z",
