@@ -23,7 +23,9 @@ impl Point {
         let square: f64 = coordinates.iter().map(|(_, x)| x * x).sum();
         if square > 0.0 {
             let length = libm::sqrt(square);
-            coordinates.iter_mut().for_each(|(_, x)| *x /= length);
+            for (_, x) in &mut coordinates {
+                *x /= length;
+            }
         }
         Self { coordinates, square: f64::from(u8::from(square > 0.0)) }
     }
@@ -60,7 +62,9 @@ impl Mean {
                 coordinates[usize::from(d)] += x;
             }
         }
-        coordinates.iter_mut().for_each(|x| *x /= n);
+        for x in &mut coordinates {
+            *x /= n;
+        }
         let square = coordinates.iter().map(|x| x * x).sum();
         (n > 0.0).then_some(Self { coordinates, square })
     }

@@ -52,7 +52,7 @@ impl SessionCounts {
             for slot in 0..SLOTS {
                 // Up in every other slot, so that what is rare is neither kept for ever nor forgotten at once.
                 let up = (slot as u8 + first) % 2;
-                self.set(slot, ((self.of(slot) + up) / 2).min(self.all));
+                self.set(slot, u8::midpoint(self.of(slot), up).min(self.all));
             }
         }
         self.all += 1;
