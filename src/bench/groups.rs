@@ -120,7 +120,9 @@ impl Life {
         let mut end = self.call(ts, format!("{session}-end"), String::new());
         end.kind = Kind::TaskEnd;
         calls.push(end);
-        calls.iter_mut().for_each(|call| call.identity.session_id = Some(session.clone().into()));
+        for call in &mut calls {
+            call.identity.session_id = Some(session.clone().into());
+        }
         self.sessions += 1;
         self.rest(ts);
         calls
@@ -283,7 +285,7 @@ mod tests {
         let ids: Vec<GroupId> = (1..=6).map(|n| serde_json::from_str(&n.to_string()).unwrap()).collect();
         let own: Vec<_> = (0..AGENTS).map(|a| Some(ids[(a % GROUPS + 2) % GROUPS])).collect();
         assert!((rand_index(&own) - 1.0).abs() < 1e-12);
-        assert!(rand_index(&vec![None; AGENTS]).abs() < 1e-12);
+        assert!(rand_index(&[None; AGENTS]).abs() < 1e-12);
         // Two and two groups taken for one: of 2,556 pairs 396 are of a group, 828 of a label, all the former among the latter.
         let pairs: Vec<_> = (0..AGENTS).map(|a| Some(ids[a % GROUPS / 2])).collect();
         let by_chance = 396.0 * 828.0 / 2_556.0;

@@ -166,9 +166,9 @@ impl Search {
         let labels = match self.chosen().filter(|tried| tried.apart >= least) {
             None => vec![None; self.sample.len()],
             Some(Tried { labels, .. }) => {
-                let mut agents = [0; u8::MAX as usize + 1];
-                for &label in labels {
-                    agents[usize::from(label)] += 1;
+                let mut agents = [0; NONE as usize + 1];
+                for label in labels {
+                    agents[usize::from(*label)] += 1;
                 }
                 let is_group = |label: &u8| *label != NONE && agents[usize::from(*label)] >= AGENTS_MIN;
                 labels.iter().map(|label| Some(*label).filter(is_group)).collect()
