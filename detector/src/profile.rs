@@ -220,6 +220,7 @@ impl Profile {
             is_established: self.presence.is_established(),
             alarm: thresholds.context,
             watch: thresholds.watch,
+            step_up: thresholds.step_up,
         }
     }
 
