@@ -88,7 +88,8 @@ pub enum ActorKind {
     /// It cannot be told.
     #[default]
     Unclear,
-    /// Somebody else: two of identity, context, runtime and pace say so, each alone over the watch budget.
+    /// Somebody else: two of identity, context, runtime and pace say so, each alone over the watch budget or together by as much as a
+    /// person is asked about.
     Impostor,
 }
 
@@ -146,7 +147,8 @@ pub(crate) fn judge(
         && (proved >= Attestation::Key || [layers.context, layers.runtime].contains(&Trust::Agrees));
     let because: ArrayVec<_, _> = caller.because.iter().copied().chain(pace.map(|p| p.pattern)).collect();
     let doubts = [layers.identity, layers.context, layers.runtime].map(|layer| layer == Trust::Doubts);
-    let is = if doubts.into_iter().filter(|doubts| *doubts).count() + usize::from(pace.is_some()) > 1 {
+    let doubting = doubts.into_iter().filter(|doubts| *doubts).count() + usize::from(pace.is_some());
+    let is = if doubting > 1 || caller.is_another {
         ActorKind::Impostor
     } else if is_known && because.is_empty() {
         ActorKind::Legitimate

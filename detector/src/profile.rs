@@ -236,6 +236,7 @@ impl Profile {
             is_established,
             alarm: thresholds.context,
             watch: thresholds.watch,
+            step_up: thresholds.step_up,
         }
     }
 

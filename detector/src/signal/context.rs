@@ -131,6 +131,8 @@ pub(crate) struct Context<'a> {
     pub(crate) alarm: Alarm,
     /// The level over which an agent is watched.
     pub(crate) watch: MicroBits,
+    /// The level over which a person is asked.
+    pub(crate) step_up: MicroBits,
 }
 
 /// What context has to say: its evidence, and the stories of the group that speaks, if one does, with the share each has in that.

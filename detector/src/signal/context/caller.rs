@@ -26,6 +26,8 @@ pub(crate) struct Caller {
     pub(crate) runtime: Trust,
     /// Whether what is done, rather than who does it, is over the watch budget.
     pub(crate) acts_doubt: bool,
+    /// Whether two of them at least have evidence against the agent, and all of it a person is asked about.
+    pub(crate) is_another: bool,
     /// What is new about the caller, where together that is over the watch budget, strongest first; before it a credential in two places. A
     /// pace takes the last place.
     pub(crate) because: ArrayVec<Pattern, { ACTOR_REASONS_MAX - 1 }>,
@@ -39,6 +41,7 @@ impl Caller {
             network: Trust::Silent,
             runtime: Trust::Silent,
             acts_doubt: false,
+            is_another: false,
             because: ArrayVec::new(),
         }
     }
@@ -85,16 +88,21 @@ impl Circumstances {
         };
         let of_group = |group: usize| level(group, f64::from(self.gauges[group].sum));
         let news = |topics: &[Topic]| level(NEWS, self.news.standing(topics.iter().copied()));
-        let places = of_group(PLACES);
-        for (layer, level) in [
-            (&mut caller.identity, news(&IDENTITY)),
-            (&mut caller.network, news(&NETWORK).max(places)),
-            (&mut caller.runtime, news(&RUNTIME)),
+        let (places, nothing) = (of_group(PLACES), (0.0, level(NEWS, 0.0)));
+        let mut against = 0;
+        for (layer, topics, other) in [
+            (&mut caller.identity, &IDENTITY[..], nothing),
+            (&mut caller.network, &NETWORK, (f64::from(self.gauges[PLACES].sum), places)),
+            (&mut caller.runtime, &RUNTIME, nothing),
         ] {
-            if level >= ctx.watch {
+            let sum = self.news.standing(topics.iter().copied());
+            against += u8::from(sum.max(other.0) > THRESHOLD);
+            if news(topics).max(other.1) >= ctx.watch {
                 *layer = Trust::Doubts;
             }
         }
+        let all = news(&CALLER).max(places);
+        caller.is_another = against > 1 && all >= ctx.step_up;
         let of_acts = [DENIED, FAILING, SIZES].map(of_group).into_iter().fold(news(&ACTS), MicroBits::max);
         caller.acts_doubt = of_acts >= ctx.watch;
         if news(&CALLER) >= ctx.watch {
