@@ -9,6 +9,7 @@ use crate::cohort::CohortIncident;
 use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Fleet;
 use crate::hash::hash128;
+use crate::lineage::Lineage;
 use crate::memory::Memory;
 use crate::monitor::{FleetHealth, PeerGroup};
 use crate::profile::{Declared, Key, Profile};
@@ -46,12 +47,13 @@ pub(crate) struct State {
     #[serde(skip)]
     pub(crate) thresholds: Thresholds,
     #[serde(skip)]
-    manifests: Manifests,
+    pub(crate) manifests: Manifests,
     pub(crate) profiles: Vec<Profile>,
     pub(crate) fleet: Fleet,
     pub(crate) sources: Sources,
     pub(crate) memory: Memory,
     pub(crate) sessions: Sessions,
+    pub(crate) lineage: Lineage,
 }
 
 impl From<State> for Detector {
@@ -91,6 +93,7 @@ impl Detector {
         fleet.published.routes.set_templates(config.templates.iter().chain(declared_too).map(String::as_str));
         for p in &mut self.state.profiles {
             p.declared = Arc::clone(self.state.manifests.of(p.issuer.as_deref(), &p.agent_id));
+            p.redeclare();
         }
         self.make_room(0);
     }
@@ -119,8 +122,7 @@ impl Detector {
         let session = self.enter_session(profile, call);
         let is_established = self.state.profiles[profile].presence.is_established();
         let name = self.state.fleet.resolve(call, is_established);
-        let State { config, thresholds, manifests, profiles, fleet, sources, memory, sessions } =
-            &mut self.state;
+        let State { thresholds, profiles, fleet, sources, memory, sessions, .. } = &mut self.state;
         let p = &mut profiles[profile];
         p.source = source;
         memory.see(&mut p.presence, call.ts);
@@ -154,7 +156,7 @@ impl Detector {
         );
         let context_ctx = p.context_ctx(published, thresholds);
         let context = p.circumstances.call(ts, call, context_ctx, &mut tally.context);
-        let evidence = [
+        let mut evidence = [
             Evidence {
                 before: volume.before,
                 now: volume.now,
@@ -164,15 +166,23 @@ impl Detector {
             Evidence::of_endpoint(endpoint, session, p.endpoints.drift(ts)),
             context.evidence,
         ];
-        let watch = thresholds.watch;
+        let jump = p.volume.jump(volume.at, volume_ctx) as f32;
+        evidence[combine::VOLUME] = self.follow_line((profile, from), call, evidence[combine::VOLUME]);
+        let State { config, thresholds, manifests, profiles, fleet, lineage, .. } = &mut self.state;
+        let Fleet { published, tally, monitor, cohorts, .. } = fleet;
+        let (p, watch) = (&mut profiles[profile], thresholds.watch);
         let score = combine::combine(&evidence, &context.stories, call.ts, watch);
         p.suspect = score.level >= watch;
-        let jump = p.volume.jump(volume.at, volume_ctx) as f32;
-        let cohort = p.tell(ts, &score, jump, (monitor, cohorts), thresholds);
+        let is_of_line = score.winner == combine::VOLUME && score.parts[combine::VOLUME].is_of_line();
+        p.tells_of_line(is_of_line && p.suspect);
+        let line = if is_of_line { lineage.heard(p.place) } else { None };
+        let cohort = p.tell(ts, &score, jump, (monitor, cohorts), line, thresholds);
         let Score { level, added, mut parts, families, .. } = score;
         if p.suspect {
             for part in &mut parts {
-                part.quiet_at = p.quiet_at(part, (volume.at, ts), (published, thresholds));
+                let of_line = lineage.quiet_at(p.place, part, published, thresholds);
+                part.quiet_at =
+                    of_line.unwrap_or_else(|| p.quiet_at(part, (volume.at, ts), (published, thresholds)));
             }
         }
         if p.endpoints.learn(name, p.suspect) && !p.suspect {
@@ -201,6 +211,7 @@ impl Detector {
         sessions.tick(watermark, &published.sessions, &mut tally.sessions);
         self.learn_ended_sessions();
         self.state.fleet.tick(watermark, &self.state.thresholds);
+        self.state.lineage.publish(self.state.fleet.published.version);
         self.look_at_silences(watermark);
     }
 
@@ -269,6 +280,7 @@ impl Detector {
             sessions.accept(p.key, &mut tally.sessions);
             p.rules.accept();
             p.suspect = false;
+            self.state.accept_line(i);
             self.learn_ended_sessions();
         }
     }
@@ -331,12 +343,13 @@ impl Detector {
         if self.state.profiles.len() >= self.state.config.agents_max.max(1) {
             self.make_room(1);
         }
-        let State { thresholds, profiles, manifests, fleet, .. } = &mut self.state;
+        let State { thresholds, profiles, manifests, fleet, lineage, .. } = &mut self.state;
         let declared = Arc::clone(manifests.of(issuer, agent_id));
         let mut profile = Profile::new((issuer, agent_id), call.ts, declared, &fleet.published, thresholds);
         if let Some(dormant) = dormant {
             dormant.restore(&mut profile, &fleet.published, thresholds);
         }
+        profile.place = lineage.headed_by(key);
         profiles.push(profile);
         let i = profiles.len() - 1;
         self.vigil.add(&profiles[i]);

@@ -9,6 +9,7 @@ mod config;
 mod detector;
 mod fleet;
 mod hash;
+mod lineage;
 mod ln;
 mod manifest;
 mod memory;

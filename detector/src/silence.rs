@@ -192,8 +192,10 @@ impl State {
         let timing_ctx = Declared::timing(published, &self.thresholds, &p.volume);
         let timing = p.timing.stand(timing_ctx);
         let context = p.circumstances.stand(ts, p.context_ctx(published, &self.thresholds));
+        let own =
+            Evidence { before: p.volume.level_at(p.last, ctx).0, now, story: volume.story(at, ts, ctx) };
         let evidence = [
-            Evidence { before: p.volume.level_at(p.last, ctx).0, now, story: volume.story(at, ts, ctx) },
+            p.share_of_volume(own),
             Evidence { before: timing.now, now: timing.now, story: p.timing.story(&timing, timing_ctx) },
             Evidence::of_endpoint(
                 p.endpoints.stand(ts, p.declared.endpoint(published, &self.thresholds, &p.timing)),

@@ -53,6 +53,15 @@ impl Part {
         self.signal == Signal::Volume || context
     }
 
+    /// What volume counts.
+    pub fn counted(&self) -> &'static str {
+        match self.pattern {
+            Pattern::LineMoreCalls => "calls of all agents in its parent's line",
+            Pattern::ManyChildren => "sub-agents of its parent's line",
+            _ => "calls",
+        }
+    }
+
     /// What context sees, in words.
     pub fn context(&self) -> String {
         let [observed, expected] = [self.observed, self.expected].map(number);
@@ -181,6 +190,7 @@ impl VerdictRecord {
 fn volume(p: &Part) -> String {
     let (n, window, m) = (number(p.observed), duration(p.window_ms), number(p.expected));
     let (low, high, quiet) = (number(p.low), number(p.high), number(p.quiet_at));
+    let what = p.counted();
     match p.pattern {
         Pattern::FewerCalls => format!(
             "only {n} calls in {window} where about {m} are expected, {low} to {high} for all that is known, and too few \
@@ -192,7 +202,7 @@ fn volume(p: &Part) -> String {
             p.since
         ),
         _ => format!(
-            "{n} calls in {window} where about {m} are expected, {low} to {high} for all that is known, and too many \
+            "{n} {what} in {window} where about {m} are expected, {low} to {high} for all that is known, and too many \
              since {}; up to {quiet} would have been quiet",
             p.since
         ),
