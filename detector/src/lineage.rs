@@ -254,12 +254,9 @@ impl Profile {
     /// Its manifest may be another now.
     pub(crate) fn redeclare(&mut self) {
         let head = self.declared.head.as_ref().map(|head| Key::new(self.issuer.as_deref(), head));
-        match head.map(Place::declared) {
-            Some(place) if self.place.is_declared_child(self.key) && place.line() != self.place.line() => {
-                self.place = place
-            }
-            Some(_) => {}
-            None => self.place = self.place.without_manifest(self.key),
+        let place = head.map_or_else(|| self.place.without_manifest(self.key), Place::declared);
+        if place.line() != self.place.line() {
+            self.place = place;
         }
     }
 

@@ -52,7 +52,7 @@ impl Place {
 
     /// Whether verdicts on the agent of this key say what its line does. Those on a head that others only claim do not.
     pub(crate) fn carries(self, key: Key) -> bool {
-        !self.is_none() && !(self.is_claimed() && self.is_head(key))
+        !(self.is_none() || self.is_claimed() && self.is_head(key))
     }
 
     /// Whether a manifest put the agent of this key under another.

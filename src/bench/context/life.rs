@@ -9,7 +9,7 @@ use crate::bench::chance::{Dice, Purpose, choose, log_uniform, normal, poisson, 
 use crate::bench::player::START;
 use crate::simulate::usual_endpoint;
 
-const HOUR_US: i64 = 3_600_000_000;
+pub(super) const HOUR_US: i64 = 3_600_000_000;
 /// Calls an hour on average.
 const RATES: (f64, f64) = (1.0, 20.0);
 /// At night it does so much of what it does by day.
@@ -45,12 +45,15 @@ pub(super) struct Event {
     pub(super) bytes_out: u64,
     pub(super) resource: u32,
     pub(super) token: u32,
+    /// Which agent it says has spawned it.
+    pub(super) parent: Option<usize>,
 }
 
 impl Event {
     /// As a record of the log.
     pub(super) fn call(&self, id: u64) -> Call<'_> {
         let mut call = Call::new(id.to_string(), self.at, format!("context-{}", self.agent), self.endpoint);
+        call.identity.parent_agent_id = self.parent.map(|parent| format!("context-{parent}").into());
         call.source_ip = Some(self.ip);
         call.user_agent = Some((&*self.client).into());
         call.model = Some((&*self.model).into());
@@ -202,7 +205,13 @@ impl Life {
             bytes_out: (self.bytes * (self.spread * normal(dice)).exp()) as u64,
             resource: dice.random_range(0..self.seen),
             token: hour / 12,
+            parent: None,
         }
+    }
+
+    /// One of the endpoints it calls.
+    pub(super) fn endpoint(&self, dice: &mut Dice) -> &'static str {
+        usual_endpoint(self.agent, dice.random())
     }
 
     /// The network it calls from.

@@ -216,11 +216,8 @@ fn example() -> Scorer {
         calls_per_minute_max: Some(NonZeroU32::MAX),
         ..Manifest::default()
     };
-    let child = Manifest {
-        agent_id: "another".to_owned(),
-        parent: Some("agent".to_owned()),
-        ..Manifest::default()
-    };
+    let child =
+        Manifest { agent_id: "another".to_owned(), parent: Some("agent".to_owned()), ..Manifest::default() };
     let config = DetectorConfig { agents_max: 2, ..DetectorConfig::default() };
     let mut scorer = Scorer::new(Detector::new(config, &[declared, child]));
     let mut call = |agent, minute: i64| {
