@@ -111,6 +111,8 @@ pub enum Pattern {
     LineMoreCalls,
     /// Volume: more sub-agents of the line are at work than expected.
     ManyChildren,
+    /// Context: one credential used by two clients by turns, from one network.
+    TwoCallers,
 }
 
 impl Pattern {
@@ -147,6 +149,7 @@ impl Pattern {
             Self::OrderDrift => "order_drift",
             Self::LineMoreCalls => "line_more_calls",
             Self::ManyChildren => "many_children",
+            Self::TwoCallers => "two_callers",
         }
     }
 }

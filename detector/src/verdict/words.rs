@@ -36,6 +36,9 @@ impl Pattern {
     fn of_calls(self) -> Option<&'static str> {
         Some(match self {
             Self::TwoPlaces => "calls of this hour with a credential that was elsewhere the call before",
+            Self::TwoCallers => {
+                "calls of this hour with a credential that another client used the call before"
+            }
             Self::Denied => "calls denied in this hour",
             Self::Failing => "calls throttled or failed in this hour",
             Self::LargeAnswers => "bytes in answer to a call",

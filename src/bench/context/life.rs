@@ -179,7 +179,7 @@ impl Life {
     /// One call at some time of an hour.
     pub(super) fn event(&mut self, hour: u32) -> Event {
         let failed = if self.is_down(hour) { 0.5 } else { self.failed };
-        let dice = &mut self.dice;
+        let (client, dice) = (self.client(), &mut self.dice);
         let status = if self.expired > 0 {
             self.expired -= 1;
             401
@@ -197,7 +197,7 @@ impl Life {
             is_theft: false,
             endpoint: usual_endpoint(self.agent, dice.random()),
             ip: address(self.network, dice.random_range(0..self.hosts)),
-            client: format!("{}/2.{}", PRODUCTS[self.product as usize % PRODUCTS.len()], self.version),
+            client,
             model: format!("model-{}-2026-{:02}", ["a", "b", "c"][self.model as usize % 3], self.model),
             delegator: (self.agent * 100) as u32 + dice.random_range(0..self.delegators),
             scopes: self.scopes,
@@ -212,6 +212,11 @@ impl Life {
     /// One of the endpoints it calls.
     pub(super) fn endpoint(&self, dice: &mut Dice) -> &'static str {
         usual_endpoint(self.agent, dice.random())
+    }
+
+    /// Its client.
+    pub(super) fn client(&self) -> String {
+        format!("{}/2.{}", PRODUCTS[self.product as usize % PRODUCTS.len()], self.version)
     }
 
     /// The network it calls from.

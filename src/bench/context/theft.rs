@@ -40,10 +40,12 @@ pub(super) enum Theft {
     TwoBehaviours,
     /// The same at what the agent itself calls.
     TwoPaces,
+    /// Beside the agent somebody calls what it does with its token from where it is, with another agent's client.
+    TwoClients,
 }
 
 impl Theft {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::NewNetwork,
         Self::NewClient,
         Self::Replay,
@@ -54,6 +56,7 @@ impl Theft {
         Self::LowAndSlow,
         Self::TwoBehaviours,
         Self::TwoPaces,
+        Self::TwoClients,
     ];
 
     fn name(self) -> &'static str {
@@ -68,6 +71,7 @@ impl Theft {
             Self::LowAndSlow => "low and slow",
             Self::TwoBehaviours => "two behaviours in one credential",
             Self::TwoPaces => "two paces in one credential",
+            Self::TwoClients => "two clients with one credential",
         }
     }
 
@@ -85,7 +89,7 @@ impl Theft {
         };
         let own = events.len();
         match self {
-            Self::Replay | Self::ReplayInside => more(&mut events, CALLS),
+            Self::Replay | Self::ReplayInside | Self::TwoClients => more(&mut events, CALLS),
             Self::Probing => more(&mut events, PROBES),
             Self::OffHours if life.rate_at(hour) < life.rate / 2.0 => more(&mut events, life.rate),
             Self::LowAndSlow => more(&mut events, 0.5),
@@ -108,6 +112,7 @@ impl Theft {
                 Self::ReplayInside => event.ip = address(other.network(), 200),
                 Self::Probing if dice.random::<f64>() < REFUSED => event.status = 403,
                 Self::LowAndSlow => event.endpoint = "wire_money",
+                Self::TwoClients => event.client = other.client(),
                 Self::TwoBehaviours => event.endpoint = other.endpoint(dice),
                 Self::Probing | Self::OffHours | Self::TwoPaces => {}
             }

@@ -20,6 +20,8 @@ const CLUMP: f64 = 30.0;
 const RULE: f64 = 0.3;
 const TIMES: f64 = 5.0;
 const MOST: f64 = 0.95;
+/// An agent that has two clients shows it in so many calls; before that it is no evidence that it does.
+const KNOWN: f32 = 100.0;
 /// So many calls are remembered, and half of them from then on.
 const MEMORY: f32 = 4_096.0;
 
@@ -75,6 +77,11 @@ impl Rate {
         if hit { libm::log(attack / clumped) } else { libm::log((1.0 - attack) / (1.0 - clumped)) }
     }
 
+    /// Whether enough calls have shown how often it happens to this agent.
+    pub(super) fn is_known(&self) -> bool {
+        self.trials >= KNOWN
+    }
+
     /// See [`super::Circumstances::fetch`].
     pub(super) fn fetch(&self) -> u64 {
         u64::from(self.hour)
@@ -112,32 +119,60 @@ impl Rate {
     }
 }
 
-/// From where an agent's credentials were used last.
+/// From where, and by which client, an agent's credentials were used last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Places {
-    /// The bearer and its network, as 32 bits of their hashes, the latest first.
-    bearers: [(u32, u32); BEARERS],
-    /// Whether the last call told its network.
+    /// The bearer as 32 bits of its hash, and its network and client as 16 of theirs; 0 is not told. The latest first.
+    bearers: [(u32, u16, u16); BEARERS],
+    /// Whether the last call told either.
     told: bool,
+    /// Whether the last change was one of the client alone.
+    by_client: bool,
 }
 
 const BEARERS: usize = 3;
 
+/// Who uses a credential, compared with its last use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Switch {
+    None,
+    /// Another client, from the same network as far as that is told.
+    Client,
+    Network,
+}
+
 impl Places {
-    /// Whether this call's credential comes from another network than at its last use; none where nothing is known of that.
-    pub(super) fn see(&mut self, facts: &Facts) -> Option<bool> {
-        self.told = facts.network.is_some();
-        let network = facts.network? as u32;
+    /// How this call's credential compares with its last use; none where nothing is known of that.
+    pub(super) fn see(&mut self, facts: &Facts) -> Option<Switch> {
+        let short = |fact: Option<u64>| fact.map_or(0, |hash| (hash as u16).max(1));
+        let (network, client) = (short(facts.network), short(facts.client));
+        self.told = network > 0 || client > 0;
+        if !self.told {
+            return None;
+        }
         let bearer = (facts.bearer as u32).max(1);
-        let at = self.bearers.iter().position(|(who, _)| *who == bearer);
-        let switched = at.map(|at| self.bearers[at].1 != network);
+        let at = self.bearers.iter().position(|(who, ..)| *who == bearer);
+        let differs = |now: u16, was: u16| now > 0 && was > 0 && now != was;
+        let switch = at.map(|at| match self.bearers[at] {
+            (_, was, _) if differs(network, was) => Switch::Network,
+            (_, _, was) if differs(client, was) => Switch::Client,
+            _ => Switch::None,
+        });
+        if let Some(Switch::Network | Switch::Client) = switch {
+            self.by_client = switch == Some(Switch::Client);
+        }
         self.bearers[..=at.unwrap_or(BEARERS - 1)].rotate_right(1);
-        self.bearers[0] = (bearer, network);
-        switched
+        self.bearers[0] = (bearer, network, client);
+        switch
     }
 
     /// A call that says of its caller what the last one said comes from the same place, if any was told.
     pub(super) fn stays(&self) -> bool {
         self.told
+    }
+
+    /// Whether what changed last is the client alone.
+    pub(super) fn by_client(&self) -> bool {
+        self.by_client
     }
 }
