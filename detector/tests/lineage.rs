@@ -76,8 +76,8 @@ impl Town {
             for agent in 0..=CHILDREN {
                 // One call somewhere in each stretch of equal length, so that none is ever busy by chance.
                 let stretch = (STEPS_PER_HOUR / 2.0 / times(agent)) as u64;
-                let at =
-                    step / stretch * stretch + (hash(step / stretch ^ agent << 40) * stretch as f64) as u64;
+                let at = step / stretch * stretch
+                    + (hash((step / stretch) ^ (agent << 40)) * stretch as f64) as u64;
                 if step == at {
                     let parent = (self.by == By::Calls && agent < CHILDREN).then_some("planner");
                     verdicts.extend(self.call(&child(agent), parent).map(|v| (agent, v)));

@@ -74,7 +74,7 @@ impl World for Line {
 
     fn rob(&mut self, theft: FanOut, _: &Self, hour: u32, dice: &mut Dice) -> Vec<Event> {
         let mut events = World::hour(self, hour);
-        for mut life in self.members[1..].to_vec() {
+        for mut life in self.members[1..].iter().cloned() {
             let more = match theft {
                 FanOut::Split(tenths) => (f64::from(tenths) / 10.0 - 1.0) * life.rate_at(hour),
                 FanOut::Fresh => FRESH,
