@@ -122,11 +122,11 @@ impl Rate {
 /// From where, and by which client, an agent's credentials were used last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Places {
-    /// The bearer as 32 bits of its hash, and its network and client as 16 of theirs; 0 is not told. The latest first.
-    bearers: [(u32, u16, u16); BEARERS],
-    /// Whether the last call told either.
+    /// The bearer, its network, its client and the client before that one, as bits of their hashes; 0 is not told. The latest first.
+    bearers: [(u32, u16, u8, u8); BEARERS],
+    /// Whether the last call told a network or a client.
     told: bool,
-    /// Whether the last change was one of the client alone.
+    /// Whether what was counted last is a client that came back.
     by_client: bool,
 }
 
@@ -136,7 +136,7 @@ const BEARERS: usize = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Switch {
     None,
-    /// Another client, from the same network as far as that is told.
+    /// The client before the last one again, from the same network as far as that is told. Once changed it may be another for good.
     Client,
     Network,
 }
@@ -144,26 +144,30 @@ pub(super) enum Switch {
 impl Places {
     /// How this call's credential compares with its last use; none where nothing is known of that.
     pub(super) fn see(&mut self, facts: &Facts) -> Option<Switch> {
-        let short = |fact: Option<u64>| fact.map_or(0, |hash| (hash as u16).max(1));
-        let (network, client) = (short(facts.network), short(facts.client));
+        let network = facts.network.map_or(0, |hash| (hash as u16).max(1));
+        let client = facts.client.map_or(0, |hash| (hash as u8).max(1));
         self.told = network > 0 || client > 0;
         if !self.told {
             return None;
         }
         let bearer = (facts.bearer as u32).max(1);
         let at = self.bearers.iter().position(|(who, ..)| *who == bearer);
-        let differs = |now: u16, was: u16| now > 0 && was > 0 && now != was;
-        let switch = at.map(|at| match self.bearers[at] {
-            (_, was, _) if differs(network, was) => Switch::Network,
-            (_, _, was) if differs(client, was) => Switch::Client,
-            _ => Switch::None,
-        });
-        if let Some(Switch::Network | Switch::Client) = switch {
-            self.by_client = switch == Some(Switch::Client);
+        let (_, was_network, was, before) = at.map_or((bearer, 0, 0, 0), |at| self.bearers[at]);
+        let is_other = client > 0 && was > 0 && client != was;
+        let switch = if network > 0 && was_network > 0 && network != was_network {
+            Switch::Network
+        } else if is_other && client == before {
+            Switch::Client
+        } else {
+            Switch::None
+        };
+        if switch != Switch::None {
+            self.by_client = switch == Switch::Client;
         }
         self.bearers[..=at.unwrap_or(BEARERS - 1)].rotate_right(1);
-        self.bearers[0] = (bearer, network, client);
-        switch
+        let client = if client > 0 { client } else { was };
+        self.bearers[0] = (bearer, network, client, if is_other { was } else { before });
+        at.map(|_| switch)
     }
 
     /// A call that says of its caller what the last one said comes from the same place, if any was told.
@@ -171,7 +175,7 @@ impl Places {
         self.told
     }
 
-    /// Whether what changed last is the client alone.
+    /// Whether what was counted last is a client that came back.
     pub(super) fn by_client(&self) -> bool {
         self.by_client
     }
