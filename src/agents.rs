@@ -28,6 +28,13 @@ pub(crate) enum AgentsCommand {
         #[command(flatten)]
         target: Target,
     },
+    /// Who spawned whom: all lines, or what is below one agent, with the calls of each and of all below it.
+    Tree {
+        #[command(flatten)]
+        whom: Whom,
+        #[command(flatten)]
+        part: Part,
+    },
     /// Put an agent on record with those who answer for it.
     #[command(
         after_help = "Example:\n  tocsin agents register billing-001 --owner payments --approver Dana --reason 'goes live'"
@@ -131,6 +138,9 @@ pub(crate) fn run(command: &AgentsCommand) -> Result<()> {
                 rows.retain(|row| row["findings"].as_array().is_some_and(|found| !found.is_empty()));
             }
             part.print(&answer, words::agent)
+        }
+        AgentsCommand::Tree { whom, part } => {
+            part.print(&part.ask("/v1/register/tree", Some(whom))?, words::branch)
         }
         AgentsCommand::Show { agent, target } => show(agent, target),
         AgentsCommand::Register { owner, sponsor, approvers, order } => {

@@ -9,6 +9,7 @@ pub(crate) mod finding;
 mod standards;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -21,6 +22,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use finding::Finding;
+pub(crate) use tree::Branch;
 
 /// All that is known.
 #[derive(Default)]

@@ -1,13 +1,15 @@
 //! Many records at once, by as many hands as there are.
 //!
 //! What crosses agents is done record by record: who calls is found or made known, sources are heard, paths are named. The rest is
-//! dealt out to lanes. Where a record would change what those before it are read against, they are read first.
+//! dealt out to lanes. Where a record would change what those before it are read against, they are read first; agents in a line of
+//! parents and children, who change each other's, are read one by one.
 
 use std::num::NonZeroUsize;
 use std::thread;
 
+use crate::combine;
 use crate::detector::{Detector, State};
-use crate::lane::{Admitted, LANES, Lane, Read, Shared, lane_of};
+use crate::lane::{Admitted, LANES, Lane, Read, Shared, Told, lane_of};
 use crate::profile::{Key, Profile};
 use crate::{Call, Kind, Verdict, VerdictRecord, source};
 
@@ -47,7 +49,8 @@ impl Detector {
         let mut batch = Batch { waiting: Vec::with_capacity(BATCH), observed: Vec::new(), workers };
         let batch_max = if workers.get() > 1 { SHARED_BATCH } else { BATCH };
         for call in calls {
-            if batch.waiting.len() >= batch_max || self.changes_what_is_shared(call) {
+            let is_in_line = self.is_in_line(call);
+            if batch.waiting.len() >= batch_max || is_in_line || self.changes_what_is_shared(call) {
                 self.read(&mut batch);
             }
             let at = batch.observed.len();
@@ -60,7 +63,13 @@ impl Detector {
             if call.kind.is_call() {
                 batch.observed[at].route = self.route(call);
             }
-            batch.waiting.push((at, admitted));
+            if is_in_line {
+                let Read { amended, told } = self.read_in_line(&admitted);
+                batch.observed[at].amended = amended;
+                batch.observed[at].verdict = self.tell(&admitted, told);
+            } else {
+                batch.waiting.push((at, admitted));
+            }
         }
         self.read(&mut batch);
         batch.observed
@@ -70,15 +79,41 @@ impl Detector {
     ///
     /// A call that is older than the agent's last one is scored in the windows that are open now.
     pub fn observe(&mut self, call: &Call<'_>) -> Option<Verdict> {
+        let is_in_line = self.is_in_line(call);
         let admitted = self.admit(call)?;
         if self.state.fleet.published.routes.has_news() {
             self.rename();
         }
-        let (shared, profiles, lanes, mut told) = self.state.split();
-        let p = &mut profiles[admitted.profile];
-        let read = lanes[lane_of(p.key)].read(p, &admitted, shared);
+        let read = if is_in_line {
+            self.read_in_line(&admitted)
+        } else {
+            let (shared, profiles, lanes, _) = self.state.split();
+            let p = &mut profiles[admitted.profile];
+            lanes[lane_of(p.key)].read(p, &admitted, shared)
+        };
         self.said.extend(read.amended.map(|record| *record));
-        read.told.map(|of_call| told.tell(p, &admitted, of_call))
+        self.tell(&admitted, read.told)
+    }
+
+    fn tell(&mut self, admitted: &Admitted<'_, '_>, told: Option<Told>) -> Option<Verdict> {
+        let (_, profiles, _, mut ears) = self.state.split();
+        told.map(|told| ears.tell(&mut profiles[admitted.profile], admitted, told))
+    }
+
+    /// Reads a call of an agent in a line, which others in it change too: never beside other records.
+    fn read_in_line(&mut self, admitted: &Admitted<'_, '_>) -> Read {
+        let &Admitted { call, profile, .. } = admitted;
+        let (shared, profiles, lanes, _) = self.state.split();
+        let p = &mut profiles[profile];
+        let lane = &mut lanes[lane_of(p.key)];
+        let amended = lane.amend_silence(p, call, shared);
+        let mut weighed = lane.weigh(p, admitted, shared);
+        let of_volume = &mut weighed.evidence[combine::VOLUME];
+        *of_volume = self.follow_line((profile, weighed.from), call, *of_volume);
+        let (shared, profiles, lanes, _) = self.state.split();
+        let p = &mut profiles[profile];
+        let told = lanes[lane_of(p.key)].conclude(p, admitted, weighed, shared);
+        Read { amended, told: Some(told) }
     }
 
     /// Whether the record changes what those before it are read against, or what becomes of it depends on them.

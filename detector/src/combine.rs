@@ -19,6 +19,11 @@ pub(crate) const FAMILIES: usize = 4;
 pub(crate) const CALLS_SHARE: f64 = 0.4;
 pub(crate) const SESSION_SHARE: f64 = 0.5;
 pub(crate) const DRIFT_SHARE: f64 = 0.1;
+/// Shares of volume's groups, of an agent that is in a line, in its own: its own calls, all calls of its line, and how many
+/// sub-agents that has. Of all others their own calls have all of it.
+pub(crate) const OWN_SHARE: f64 = 0.7;
+pub(crate) const LINE_SHARE: f64 = 0.2;
+pub(crate) const CHILDREN_SHARE: f64 = 0.1;
 /// Their places in all that goes by family.
 pub(crate) const VOLUME: usize = 0;
 pub(crate) const TIMING: usize = 1;
@@ -43,6 +48,9 @@ pub(crate) struct Thresholds {
     pub(crate) step_up: MicroBits,
     /// Where a family alone asks a person.
     pub(crate) volume: Alarm,
+    /// The same for the line of an agent: its calls, and its sub-agents.
+    pub(crate) line: Alarm,
+    pub(crate) children: Alarm,
     pub(crate) timing: Alarm,
     /// The same for endpoint's groups: calls, a session and, in days between two, an agent's drift.
     pub(crate) calls: Alarm,
@@ -55,10 +63,14 @@ impl From<Budgets> for Thresholds {
     fn from(budgets: Budgets) -> Self {
         let of_endpoint = |share: f64| budgets.step_up_days() / (SHARES[ENDPOINT].of_budget * share);
         let alarm = |family: usize| Alarm::once_in(budgets.step_up_days() / SHARES[family].of_budget);
+        let of_volume =
+            |share: f64| Alarm::once_in(budgets.step_up_days() / (SHARES[VOLUME].of_budget * share));
         Self {
             watch: budgets.watch(),
             step_up: budgets.step_up(),
             volume: alarm(VOLUME),
+            line: of_volume(LINE_SHARE),
+            children: of_volume(CHILDREN_SHARE),
             timing: alarm(TIMING),
             calls: Alarm::once_in(of_endpoint(CALLS_SHARE)),
             session: Alarm::once_in(of_endpoint(SESSION_SHARE)),

@@ -6,11 +6,12 @@ use hashbrown::HashTable;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::cohort::{CohortIncident, Cohorts};
-use crate::combine::{Score, Thresholds};
+use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Fleet;
 use crate::hash::hash128;
 use crate::lane::{Admitted, LANES, Lane, Shared, Told, lane_of};
 use crate::layers;
+use crate::lineage::Lineage;
 use crate::memory::Memory;
 use crate::monitor::{FleetHealth, Monitor, PeerGroup};
 use crate::profile::{Key, Profile};
@@ -52,15 +53,16 @@ pub(crate) struct State {
     pub(crate) sources: Sources,
     pub(crate) memory: Memory,
     pub(crate) lanes: [Lane; LANES],
+    pub(crate) lineage: Lineage,
 }
 
 impl State {
     /// What lanes read, what they change, and who hears of it.
     pub(crate) fn split(&mut self) -> (Shared<'_>, &mut [Profile], &mut [Lane; LANES], Ears<'_>) {
-        let Self { config, thresholds, manifests, profiles, fleet, sources, lanes, .. } = self;
+        let Self { config, thresholds, manifests, profiles, fleet, sources, lanes, lineage, .. } = self;
         let Fleet { published, monitor, cohorts, .. } = fleet;
         let shared = Shared { config, thresholds, manifests, published, sources };
-        (shared, profiles, lanes, Ears { monitor, cohorts, shared })
+        (shared, profiles, lanes, Ears { monitor, cohorts, lineage, shared })
     }
 }
 
@@ -68,20 +70,32 @@ impl State {
 pub(crate) struct Ears<'a> {
     monitor: &'a mut Monitor,
     cohorts: &'a mut Cohorts,
+    lineage: &'a mut Lineage,
     shared: Shared<'a>,
 }
 
 impl Ears<'_> {
     /// What a lane made of a call becomes a verdict, beside what the agent's peers do.
     pub(crate) fn tell(&mut self, p: &mut Profile, admitted: &Admitted<'_, '_>, told: Told) -> Verdict {
-        let Self { monitor, cohorts, shared } = self;
+        let Self { monitor, cohorts, lineage, shared } = self;
+        let Shared { published, thresholds, .. } = *shared;
         let Admitted { call, presence, .. } = admitted;
-        let Told { ts, since_last, score, caller, jump, rule } = told;
+        let Told { ts, since_last, mut score, caller, jump, rule } = told;
         monitor.live(since_last);
         cohorts.see(&mut p.kin, presence);
-        let cohort = p.tell((ts, presence), &score, jump, (monitor, cohorts), shared.thresholds);
+        let is_over = score.level >= thresholds.watch;
+        if is_over {
+            for part in &mut score.parts {
+                part.quiet_at =
+                    lineage.quiet_at(p.place, part, published, thresholds).unwrap_or(part.quiet_at);
+            }
+        }
+        let is_of_line = score.winner == combine::VOLUME && score.parts[combine::VOLUME].is_of_line();
+        p.tells_of_line(is_of_line && is_over);
+        let line = if is_of_line { lineage.heard(p.place) } else { None };
+        let cohort = p.tell((ts, presence), &score, jump, (monitor, cohorts), line, thresholds);
         let who = (&caller, call.attestation);
-        let (layers, actor) = layers::judge(&score, who, presence.is_established(), shared.thresholds);
+        let (layers, actor) = layers::judge(&score, who, presence.is_established(), thresholds);
         let Score { level, added, parts, families, .. } = score;
         Verdict {
             id: VerdictId(hash128(&[&call.event_id, FIRST_VERSION_NAME])),
@@ -93,7 +107,7 @@ impl Ears<'_> {
             families,
             jump,
             attestation: call.attestation,
-            model: shared.published.version,
+            model: published.version,
             rule,
             cohort,
             layers,
@@ -140,6 +154,7 @@ impl Detector {
         fleet.published.routes.set_templates(config.templates.iter().chain(declared_too).map(String::as_str));
         for p in &mut self.state.profiles {
             p.declared = Arc::clone(self.state.manifests.of(p.issuer.as_deref(), &p.agent_id));
+            p.redeclare();
         }
         self.make_room(0);
     }
@@ -154,6 +169,7 @@ impl Detector {
         self.learn_ended_sessions();
         let State { fleet, lanes, thresholds, .. } = &mut self.state;
         fleet.tick(watermark, thresholds, lanes);
+        self.state.lineage.publish(self.state.fleet.published.version);
         self.look_for_groups(watermark);
         self.look_at_silences(watermark);
     }
@@ -181,6 +197,7 @@ impl Detector {
             let (shared, profiles, lanes, _) = self.state.split();
             let p = &mut profiles[i];
             lanes[lane_of(p.key)].accept(p, shared);
+            self.state.accept_line(i);
         }
     }
 
@@ -243,12 +260,13 @@ impl Detector {
         if self.state.profiles.len() >= self.state.config.agents_max.max(1) {
             self.make_room(1);
         }
-        let State { thresholds, profiles, manifests, fleet, .. } = &mut self.state;
+        let State { thresholds, profiles, manifests, fleet, lineage, .. } = &mut self.state;
         let declared = Arc::clone(manifests.of(issuer, agent_id));
         let mut profile = Profile::new((issuer, agent_id), call.ts, declared, &fleet.published, thresholds);
         if let Some(dormant) = dormant {
             dormant.restore(&mut profile, &fleet.published, thresholds);
         }
+        profile.place = lineage.headed_by(key);
         profiles.push(profile);
         let i = profiles.len() - 1;
         self.vigil.add(&profiles[i]);

@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::combine::{self, Score, Thresholds};
+use crate::combine::{self, FAMILIES, Score, Thresholds};
 use crate::detector::State;
 use crate::fleet::{Fleet, Published, Tally};
 use crate::memory::Presence;
 use crate::peers::GroupMove;
 use crate::profile::{Declared, Key, Profile};
 use crate::rules::Manifests;
-use crate::signal::Evidence;
-use crate::signal::context::Caller;
+use crate::signal::context::{Caller, Reading};
 use crate::signal::session::{Ended, Sessions};
+use crate::signal::{Evidence, volume};
 use crate::source::Sources;
 use crate::{BrokenRule, Call, DetectorConfig, Kind, Timestamp, VerdictRecord};
 
@@ -80,6 +80,17 @@ pub(crate) struct Read {
     pub(crate) told: Option<Told>,
 }
 
+/// What the families have to say of a call, each for itself.
+pub(crate) struct Weighed {
+    /// When the agent called before, and when it calls now.
+    pub(crate) from: Timestamp,
+    ts: Timestamp,
+    pub(crate) evidence: [Evidence; FAMILIES],
+    context: Reading,
+    /// Where volume found its evidence.
+    at: Option<volume::Place>,
+}
+
 /// The level of an agent after a call, not yet beside its peers'.
 pub(crate) struct Told {
     pub(crate) ts: Timestamp,
@@ -93,21 +104,28 @@ pub(crate) struct Told {
 }
 
 impl Lane {
-    /// Takes the next record of an agent of this lane.
+    /// Takes the next record of an agent of this lane that is in no line of others.
     pub(crate) fn read(&mut self, p: &mut Profile, record: &Admitted<'_, '_>, shared: Shared<'_>) -> Read {
         match record.call.kind {
             Kind::Outcome => self.join_outcome(p, record, shared),
             Kind::TaskEnd => self.end_task(p, record.call, shared),
             _ => {
                 let amended = self.amend_silence(p, record.call, shared);
-                let told = Some(self.score(p, record, shared));
+                let weighed = self.weigh(p, record, shared);
+                let told = Some(self.conclude(p, record, weighed, shared));
                 return Read { amended, told };
             }
         }
         Read::default()
     }
 
-    fn score(&mut self, p: &mut Profile, record: &Admitted<'_, '_>, shared: Shared<'_>) -> Told {
+    /// What every family has to say of a call.
+    pub(crate) fn weigh(
+        &mut self,
+        p: &mut Profile,
+        record: &Admitted<'_, '_>,
+        shared: Shared<'_>,
+    ) -> Weighed {
         let &Admitted { call, presence, source, endpoint: name, .. } = record;
         let Shared { thresholds, published, .. } = shared;
         let is_established = presence.is_established();
@@ -151,18 +169,32 @@ impl Lane {
             Evidence::of_endpoint(endpoint, session, p.endpoints.drift(ts)),
             context.evidence,
         ];
+        Weighed { from, ts, evidence, context, at: volume.at }
+    }
+
+    /// One level of it all, and what the agent learns with that.
+    pub(crate) fn conclude(
+        &mut self,
+        p: &mut Profile,
+        record: &Admitted<'_, '_>,
+        weighed: Weighed,
+        shared: Shared<'_>,
+    ) -> Told {
+        let &Admitted { call, endpoint: name, .. } = record;
+        let Weighed { from, ts, evidence, context, at } = weighed;
+        let Shared { thresholds, published, .. } = shared;
         let watch = thresholds.watch;
         let mut score = combine::combine(&evidence, &context.stories, call.ts, watch);
         p.suspect = score.level >= watch;
         if p.suspect {
             for part in &mut score.parts {
-                part.quiet_at = p.quiet_at(part, (volume.at, ts), (published, thresholds));
+                part.quiet_at = p.quiet_at(part, (at, ts), (published, thresholds));
             }
         }
         if p.endpoints.learn(name, p.suspect) && !p.suspect {
-            tally.sight(name);
+            self.tally.sight(name);
         }
-        let jump = p.volume.jump(volume.at, volume_ctx) as f32;
+        let jump = p.volume.jump(at, p.declared.volume(published, thresholds)) as f32;
         let limits = p.declared.limits(shared.config, shared.manifests.handed_down(call));
         let rule = p.rules.count(ts, call, limits);
         Told { ts, since_last: ts.since(from), score, caller: context.caller, jump, rule }

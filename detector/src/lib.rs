@@ -12,6 +12,7 @@ mod fleet;
 mod hash;
 mod lane;
 mod layers;
+mod lineage;
 mod ln;
 mod manifest;
 mod memory;

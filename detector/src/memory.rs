@@ -40,7 +40,7 @@ pub(crate) struct Presence {
 
 /// In which order agents go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
+pub(crate) enum Rank {
     Idle,
     Newcomer,
     /// Established, and not idle. If these have to go, memory is too small for the fleet.
@@ -61,6 +61,20 @@ impl Presence {
     /// Where event time stood when it called last.
     pub(crate) fn seen(&self) -> Timestamp {
         self.seen
+    }
+
+    /// Whether this is its first call.
+    pub(crate) fn is_new(&self) -> bool {
+        self.calls <= 1
+    }
+
+    pub(crate) fn is_silent_for(&self, long: Duration, now: Timestamp) -> bool {
+        now.since(self.seen) > long
+    }
+
+    /// In which order it goes; the first go first.
+    pub(crate) fn order(&self, now: Timestamp) -> (Rank, Timestamp) {
+        (self.rank(now), self.seen)
     }
 
     fn rank(&self, now: Timestamp) -> Rank {
@@ -108,6 +122,11 @@ impl Memory {
         self.now = Some(watermark);
     }
 
+    /// Where event time stands; before it was ever told, `ts`.
+    pub(crate) fn now(&self, ts: Timestamp) -> Timestamp {
+        self.now.unwrap_or(ts)
+    }
+
     /// An agent calls.
     pub(crate) fn see(&mut self, presence: &mut Presence, ts: Timestamp) {
         presence.seen = *self.now.get_or_insert(ts);
@@ -126,15 +145,15 @@ impl Memory {
     /// longest, and of these by place, so that every run takes the same.
     fn evict(&mut self, profiles: &mut Vec<Profile>, agents: usize, week: impl Fn(&Profile) -> Week) {
         let now = self.now.unwrap_or_default();
-        let order = |(i, p): (usize, &Profile)| (p.presence.rank(now), p.presence.seen, i);
+        let order = |(i, p): (usize, &Profile)| (p.presence.order(now), i);
         let mut order: Vec<_> = profiles.iter().enumerate().map(order).collect();
         if agents < order.len() {
             order.select_nth_unstable(agents);
             order.truncate(agents);
         }
         // From behind, since the last profile takes the place of one that goes.
-        order.sort_unstable_by_key(|&(_, _, i)| Reverse(i));
-        for (_, _, i) in order {
+        order.sort_unstable_by_key(|&(_, i)| Reverse(i));
+        for (_, i) in order {
             let profile = profiles.swap_remove(i);
             self.evicted += 1;
             if profile.presence.is_established() {

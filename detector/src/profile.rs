@@ -9,6 +9,7 @@ use crate::cohort::{Cohort, Cohorts, Kin, Speaker};
 use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Published;
 use crate::hash::hash128;
+use crate::lineage::Place;
 use crate::memory::Presence;
 use crate::monitor::{Heard, Monitor};
 use crate::peers::Membership;
@@ -18,7 +19,7 @@ use crate::signal::context::Circumstances;
 use crate::signal::endpoint::Endpoints;
 use crate::signal::timing::Timing;
 use crate::signal::volume::Volume;
-use crate::signal::{context, endpoint, session, timing, volume};
+use crate::signal::{Evidence, context, endpoint, session, timing, volume};
 use crate::silence::{self, Said};
 use crate::{DetectorConfig, Manifest, Part, Pattern, Signal, Timestamp};
 
@@ -47,6 +48,8 @@ pub(crate) struct Profile {
     pub(crate) kin: Kin,
     /// Its peer group, where no manifest says.
     pub(crate) membership: Membership,
+    /// Its line, if it has one.
+    pub(crate) place: Place,
     /// What was set is set anew after every restore.
     #[serde(skip)]
     pub(crate) declared: Arc<Declared>,
@@ -107,10 +110,12 @@ pub(crate) struct Declared {
     repeats_per_minute_max: Option<u32>,
     purpose: Option<Purpose>,
     group: Option<Box<str>>,
+    /// The head of the line that manifests put it in, under its own issuer.
+    pub(crate) head: Option<Box<str>>,
 }
 
 impl Declared {
-    pub(crate) fn new(manifest: &Manifest, purpose: Purpose) -> Self {
+    pub(crate) fn new(manifest: &Manifest, purpose: Purpose, head: Option<Box<str>>) -> Self {
         Self {
             calls_per_hour: manifest.calls_per_hour.filter(|r| r.is_finite() && *r > 0.0),
             endpoints: manifest.endpoints.iter().flat_map(|e| route::declared(e)).collect(),
@@ -118,6 +123,7 @@ impl Declared {
             repeats_per_minute_max: manifest.repeats_per_minute_max,
             purpose: Some(purpose),
             group: manifest.group.as_deref().map(Into::into),
+            head,
         }
     }
 
@@ -251,7 +257,8 @@ impl Profile {
         match part.signal {
             Signal::Volume => {
                 let ctx = self.declared.volume(fleet, thresholds);
-                self.volume.quiet_at(volume, ts, allowed(combine::VOLUME), ctx)
+                let share = if self.place.carries(self.key) { libm::log2(combine::OWN_SHARE) } else { 0.0 };
+                self.volume.quiet_at(volume, ts, allowed(combine::VOLUME) - share, ctx)
             }
             Signal::Endpoint if matches!(part.pattern, Pattern::Foreign | Pattern::AsUsual) => {
                 let ctx = self.declared.endpoint(fleet, thresholds, &self.timing);
@@ -261,6 +268,11 @@ impl Profile {
             Signal::LookElsewhere => part.quiet_at,
             Signal::Timing | Signal::Endpoint | Signal::Context => part.expected,
         }
+    }
+
+    /// What the agent's own volume says at its share of the family's budget: all of it, but of an agent that is in a line.
+    pub(crate) fn share_of_volume(&self, own: Evidence) -> Evidence {
+        if self.place.carries(self.key) { own.at_share(combine::OWN_SHARE) } else { own }
     }
 
     /// Brings what a call reads on its way from memory, all of it at once: a profile spans 56 cache lines, and waiting for one
@@ -278,13 +290,14 @@ impl Profile {
     }
 
     /// Tells the group what is suspect of this agent; gives what of it others do too. Of that no monitor hears: it says nothing
-    /// of how often an agent's levels are wrong.
+    /// of how often an agent's levels are wrong. What is its line's is heard as that line's, `line`.
     pub(crate) fn tell(
         &mut self,
         (ts, presence): (Timestamp, &Presence),
         score: &Score,
         jump: f32,
         (monitor, cohorts): (&mut Monitor, &mut Cohorts),
+        line: Option<&mut Heard>,
         thresholds: &Thresholds,
     ) -> Option<Cohort> {
         if score.level < thresholds.watch {
@@ -293,7 +306,7 @@ impl Profile {
         let who = Speaker::new(presence, self.issuer.as_deref(), &self.agent_id, jump);
         let cohort = cohorts.hear(&mut self.kin, &who, score, thresholds.watch);
         if cohort.is_none_or(|cohort| cohort.own >= thresholds.watch) {
-            monitor.hear(&mut self.heard, ts, score, thresholds);
+            monitor.hear(line.unwrap_or(&mut self.heard), ts, score, thresholds);
         }
         cohort
     }
@@ -321,6 +334,7 @@ impl Profile {
             heard: Heard::default(),
             kin: Kin::default(),
             membership: Membership::default(),
+            place: Place::default(),
             declared,
             issuer: issuer.map(Into::into),
             agent_id: agent_id.into(),

@@ -211,8 +211,10 @@ impl Shared<'_> {
         let timing_ctx = Declared::timing(published, thresholds, &p.volume);
         let timing = p.timing.stand(timing_ctx);
         let context = p.circumstances.stand(ts, p.context_ctx(published, thresholds, is_established));
+        let own =
+            Evidence { before: p.volume.level_at(p.last, ctx).0, now, story: volume.story(at, ts, ctx) };
         let evidence = [
-            Evidence { before: p.volume.level_at(p.last, ctx).0, now, story: volume.story(at, ts, ctx) },
+            p.share_of_volume(own),
             Evidence { before: timing.now, now: timing.now, story: p.timing.story(&timing, timing_ctx) },
             Evidence::of_endpoint(
                 p.endpoints.stand(ts, p.declared.endpoint(published, thresholds, &p.timing)),

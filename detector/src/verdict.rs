@@ -107,6 +107,12 @@ pub enum Pattern {
     RoleDrift,
     /// Endpoint: sessions, one after the other, that call in another order than their peers'.
     OrderDrift,
+    /// Volume: more calls than expected of all agents of the line together.
+    LineMoreCalls,
+    /// Volume: more sub-agents of the line are at work than expected.
+    ManyChildren,
+    /// Context: one credential used by two clients by turns, from one network.
+    TwoCallers,
 }
 
 impl Pattern {
@@ -141,6 +147,9 @@ impl Pattern {
             Self::SessionDrift => "session_drift",
             Self::RoleDrift => "role_drift",
             Self::OrderDrift => "order_drift",
+            Self::LineMoreCalls => "line_more_calls",
+            Self::ManyChildren => "many_children",
+            Self::TwoCallers => "two_callers",
         }
     }
 }

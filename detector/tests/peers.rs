@@ -37,8 +37,8 @@ impl Stream {
             let mut call = Call::new(format!("{}-{i}", self.n), ts, agent, endpoint);
             call.identity.session_id = Some(format!("s{}", self.n).into());
             call.attestation = EffectiveAttestation::new(Attestation::Token, Attestation::Token);
-            let verdict = self.detector.observe(&call).expect("a call has a verdict");
-            let part = verdict.part(Signal::Endpoint).expect("endpoint speaks");
+            let Some(verdict) = self.detector.observe(&call) else { unreachable!("a call has a verdict") };
+            let Some(part) = verdict.part(Signal::Endpoint) else { unreachable!("endpoint speaks") };
             if part.pattern == Pattern::Unfitting {
                 most = most.max(part.level.as_bits());
             }
@@ -106,7 +106,7 @@ fn agents_of_two_trades_are_told_apart_and_each_is_compared_with_its_own() {
     // A newcomer is one of them after a few sessions, and one that does what nobody does is none.
     for round in 0..4 {
         stream.session("new", TELLER[round % 3]);
-        stream.session("other", &[&["weld", "grind"][..], &["weld", "paint"]][round % 2]);
+        stream.session("other", [&["weld", "grind"][..], &["weld", "paint"]][round % 2]);
     }
     assert_eq!((stream.group("new"), stream.group("other")), (Some(tellers), None));
     let found = stream.detector.group_of(None, "other").unwrap();

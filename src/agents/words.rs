@@ -51,6 +51,22 @@ pub(super) fn endpoint_use(row: &Value) -> Option<String> {
     ))
 }
 
+/// An agent under the one that spawned it.
+pub(super) fn branch(row: &Value) -> Option<String> {
+    let depth = usize::try_from(row["depth"].as_u64()?).ok()?;
+    let (children, calls, all) =
+        (row["children"].as_u64()?, row["calls"].as_u64()?, row["line_calls"].as_u64()?);
+    let whose = match row["parent"].as_str() {
+        Some(parent) if depth == 0 => format!(" under {}", parent.escape_debug()),
+        _ => String::new(),
+    };
+    let below = match children {
+        0 => String::new(),
+        _ => format!(", {children} below it, {all} calls in all"),
+    };
+    Some(format!("{}{}{whose}  {calls} calls{below}", "  ".repeat(depth), name(&row["agent"])?))
+}
+
 /// How an agent compares with its manifest.
 pub(super) fn drift(row: &Value) -> Option<String> {
     let basis = &row["rests_on"];

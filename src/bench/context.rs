@@ -1,31 +1,61 @@
 //! Who calls from where: a fleet whose agents move, are updated, fail and are denied now and then, and what thieves do.
 
 mod life;
+mod line;
+mod person;
 mod theft;
 
 use std::time::Duration;
 
-use detector::{ActorKind, Budgets, Detector, DetectorConfig, Kind, MicroBits, Signal, Timestamp, Verdict};
+use detector::{ActorKind, Budgets, Detector, DetectorConfig, Kind, MicroBits, Timestamp, Verdict};
 use rand::RngExt;
 use serde::Serialize;
 
 use self::life::{Event, Life};
-pub(crate) use self::theft::Theft;
-use super::chance::{Purpose, stream};
+use self::line::Line;
+use self::person::Person;
+use super::chance::{Dice, Purpose, stream};
 use super::hearing::{GRADES, Grade, Lens};
 use super::interval::{Estimate, Spread};
 use super::player::{START, pass};
 use super::progress::Progress;
 
+/// Kinds of fleets.
+pub(crate) const FLEETS: u64 = 3;
 /// Thefts happen in weeks 5 to 7, and are looked for so long.
 const WEEKS: std::ops::Range<u32> = 4 * 7 * 24..7 * 7 * 24;
 const HOURS_MAX: u32 = 7 * 24;
+/// So many times fewer lines than agents are played, since each has fifty, and each is robbed so many times as often.
+const LINES_ONE_IN: usize = 8;
+const LINE_ROBBED: usize = 4;
 /// An alarm rests for a day; whoever was asked answers after one.
 const DAY: Duration = Duration::from_hours(24);
 
-/// What the fleet showed.
+/// A kind of fleet, of which this is one piece: an agent, or a line of them.
+trait World: Clone {
+    type Theft: Copy + 'static;
+    const THEFTS: &'static [Self::Theft];
+    const FLEET: &'static str;
+    /// Whose evidence is told beside the whole verdict's.
+    const ALONE: &'static str;
+    /// Agents of one piece; their numbers follow one another.
+    const AGENTS: usize = 1;
+
+    fn new(seed: u64, place: usize, all: usize) -> Self;
+    fn name(theft: Self::Theft) -> &'static str;
+    /// The calls of an hour.
+    fn hour(&mut self, hour: u32) -> Vec<Event>;
+    /// The same while it is robbed; `other` is another piece.
+    fn rob(&mut self, theft: Self::Theft, other: &Self, hour: u32, dice: &mut Dice) -> Vec<Event>;
+    fn alone(verdict: &Verdict) -> MicroBits;
+}
+
+/// What one fleet showed.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ContextReport {
+    pub(crate) fleet: &'static str,
+    /// Whose evidence is told beside the whole verdict's.
+    pub(crate) alone: &'static str,
     pub(crate) agents: usize,
     pub(crate) days: u32,
     pub(crate) calls: u64,
@@ -33,7 +63,7 @@ pub(crate) struct ContextReport {
     pub(crate) thefts: Vec<TheftDelay>,
 }
 
-/// Alarms of one grade: of context alone at its share of the budget, or of the whole verdict.
+/// Alarms of one grade: of one signal alone at its share of the budget, or of the whole verdict.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct ContextAlarms {
     pub(crate) alone: bool,
@@ -46,12 +76,12 @@ pub(crate) struct ContextAlarms {
 /// How soon one theft is found, at the step-up threshold of the whole verdict.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct TheftDelay {
-    pub(crate) theft: Theft,
+    pub(crate) theft: &'static str,
     pub(crate) agents: usize,
     pub(crate) busy: usize,
     pub(crate) found: Estimate,
-    /// By context alone.
-    pub(crate) by_context: Estimate,
+    /// By one signal alone.
+    pub(crate) by_one: Estimate,
     /// A watch at least.
     pub(crate) watched: Estimate,
     pub(crate) minutes: Option<Spread>,
@@ -62,23 +92,23 @@ pub(crate) struct TheftDelay {
     pub(crate) told_impostor: Estimate,
 }
 
-/// Counts alarms of the whole verdict and of context alone.
+/// Counts alarms of the whole verdict and of one signal alone.
 #[derive(Clone, Debug, Default)]
 struct Ear {
     resting: [[Timestamp; GRADES]; 2],
     counts: [[u64; GRADES]; 2],
 }
 
-/// The whole verdict's level, and that of context alone.
-fn levels(verdict: &Verdict) -> [MicroBits; 2] {
-    [verdict.level, verdict.part(Signal::Context).map_or(MicroBits::ZERO, |part| part.level)]
+/// The whole verdict's level, and that of one signal alone.
+fn levels<W: World>(verdict: &Verdict) -> [MicroBits; 2] {
+    [verdict.level, W::alone(verdict)]
 }
 
 impl Ear {
     /// True if the operator is asked.
-    fn hear(&mut self, verdict: &Verdict, at: Timestamp, budgets: Budgets) -> bool {
+    fn hear<W: World>(&mut self, verdict: &Verdict, at: Timestamp, budgets: Budgets) -> bool {
         let mut asked = false;
-        for (i, level) in levels(verdict).into_iter().enumerate() {
+        for (i, level) in levels::<W>(verdict).into_iter().enumerate() {
             for grade in Grade::ALL {
                 let g = grade as usize;
                 let threshold = grade.threshold(budgets);
@@ -95,30 +125,45 @@ impl Ear {
 }
 
 /// The fleet as it runs.
-struct Fleet {
+struct Fleet<W> {
     detector: Detector,
     ticked: Timestamp,
-    lives: Vec<Life>,
+    lives: Vec<W>,
     ears: Vec<Ear>,
     answers: Vec<Option<Timestamp>>,
     calls: u64,
 }
 
-/// Runs `agents` agents for `days` days; each is robbed once in every way, in copies.
-pub(crate) fn run(seed: u64, agents: usize, days: u32, progress: &Progress) -> ContextReport {
+/// Every kind of fleet for `days` days; each of its pieces is robbed in every way, in copies.
+pub(crate) fn run(seed: u64, agents: usize, days: u32, progress: &Progress) -> Vec<ContextReport> {
+    let lines = agents.div_ceil(LINES_ONE_IN).max(2);
+    vec![
+        play::<Life>(seed, (agents, 1), days, progress),
+        play::<Line>(seed, (lines, LINE_ROBBED), days, progress),
+        play::<Person>(seed, (agents, 1), days, progress),
+    ]
+}
+
+/// So many `pieces`, each robbed so many times.
+fn play<W: World>(
+    seed: u64,
+    (pieces, times): (usize, usize),
+    days: u32,
+    progress: &Progress,
+) -> ContextReport {
     let budgets = Budgets::default();
-    let mut fleet = Fleet::new(seed, agents);
-    let mut trials = vec![Vec::new(); Theft::ALL.len()];
-    let robbed_at: Vec<u32> = (0..agents)
-        .map(|agent| stream(seed, "context", agent, Purpose::Change).random_range(WEEKS))
+    let mut fleet = Fleet::<W>::new(seed, pieces);
+    let mut trials = vec![Vec::new(); W::THEFTS.len()];
+    let robbed_at: Vec<(usize, u32)> = (0..pieces * times)
+        .map(|n| (n % pieces, stream(seed, "context", n, Purpose::Change).random_range(WEEKS)))
         .collect();
     for hour in 0..days * 24 {
         if hour % 24 == 0 {
             progress.day();
         }
-        for agent in (0..agents).filter(|&agent| robbed_at[agent] == hour) {
-            for (theft, trials) in Theft::ALL.into_iter().zip(&mut trials) {
-                trials.push(fleet.rob(seed, agent, hour, theft, budgets));
+        for (piece, _) in robbed_at.iter().filter(|(_, at)| *at == hour) {
+            for (theft, trials) in W::THEFTS.iter().zip(&mut trials) {
+                trials.push(fleet.rob(seed, *piece, hour, *theft, budgets));
             }
         }
         fleet.play(hour, budgets);
@@ -126,12 +171,13 @@ pub(crate) fn run(seed: u64, agents: usize, days: u32, progress: &Progress) -> C
     fleet.report(days, trials, budgets)
 }
 
-impl Fleet {
-    fn new(seed: u64, agents: usize) -> Self {
+impl<W: World> Fleet<W> {
+    fn new(seed: u64, pieces: usize) -> Self {
+        let agents = pieces * W::AGENTS;
         Self {
             detector: Detector::new(DetectorConfig::default(), &[]),
             ticked: START,
-            lives: (0..agents).map(|agent| Life::new(seed, agent, agents)).collect(),
+            lives: (0..pieces).map(|place| W::new(seed, place, pieces)).collect(),
             ears: vec![Ear::default(); agents],
             answers: vec![None; agents],
             calls: 0,
@@ -152,38 +198,38 @@ impl Fleet {
             }
             self.calls += 1;
             if let Some(verdict) = self.detector.observe(&event.call(self.calls))
-                && self.ears[agent].hear(&verdict, event.at, budgets)
+                && self.ears[agent].hear::<W>(&verdict, event.at, budgets)
             {
                 self.answers[agent].get_or_insert(event.at + DAY);
             }
         }
     }
 
-    /// One theft from a copy of one agent, until it is found.
-    fn rob(&self, seed: u64, agent: usize, from: u32, theft: Theft, budgets: Budgets) -> Trial {
+    /// One theft from a copy of one piece, until it is found.
+    fn rob(&self, seed: u64, piece: usize, from: u32, theft: W::Theft, budgets: Budgets) -> Trial {
         let (mut detector, mut ticked) = (self.detector.clone(), self.ticked);
-        let mut life = self.lives[agent].clone();
-        let mut dice = stream(seed, theft.name(), agent, Purpose::Attack);
-        let other = &self.lives[(agent + 1) % self.lives.len()];
+        let mut life = self.lives[piece].clone();
+        let mut dice = stream(seed, W::name(theft), piece + from as usize * 1_000, Purpose::Attack);
+        let other = &self.lives[(piece + 1) % self.lives.len()];
         let begins = life::instant(from, 0.0);
         let [step_up, watch] = [Grade::StepUp, Grade::Watch].map(|grade| grade.threshold(budgets));
         let mut trial = Trial::default();
         let mut calls = 0;
         for hour in from..from + HOURS_MAX {
-            let mut events = theft.hour(&mut life, other, hour, &mut dice);
+            let mut events = life.rob(theft, other, hour, &mut dice);
             events.sort_by_key(|event| event.at);
             for event in events {
                 pass(&mut detector, &mut ticked, event.at);
                 calls += u64::from(event.is_theft);
                 let Some(verdict) = detector.observe(&event.call(self.calls + calls)) else { continue };
-                let [level, context] = levels(&verdict);
+                let [level, one] = levels::<W>(&verdict);
                 if calls == 0 {
                     // What stands before the first stolen call is none of it.
                     trial.is_busy |= level >= step_up;
                     continue;
                 }
                 trial.watched |= level >= watch;
-                trial.by_context |= context >= step_up;
+                trial.by_one |= one >= step_up;
                 if level >= step_up {
                     let minutes = event.at.since(begins).as_secs_f64() / 60.0;
                     if trial.found.is_none() {
@@ -191,7 +237,7 @@ impl Fleet {
                     }
                 }
             }
-            if trial.found.is_some() && (trial.by_context || hour > from + 24) {
+            if trial.found.is_some() && (trial.by_one || hour > from + 24) {
                 break;
             }
         }
@@ -199,7 +245,7 @@ impl Fleet {
     }
 
     fn report(self, days: u32, trials: Vec<Vec<Trial>>, budgets: Budgets) -> ContextReport {
-        let agents = self.lives.len();
+        let agents = self.ears.len();
         let row = |alone: bool, grade: Grade| {
             let count = self.ears.iter().map(|ear| ear.counts[usize::from(alone)][grade as usize]).sum();
             let per_90d = Estimate::rate(count, agents as f64 * f64::from(days) / 90.0);
@@ -208,11 +254,17 @@ impl Fleet {
         let row = &row;
         let rows = [false, true].into_iter().flat_map(|alone| Grade::ALL.map(|grade| row(alone, grade)));
         ContextReport {
+            fleet: W::FLEET,
+            alone: W::ALONE,
             agents,
             days,
             calls: self.calls,
             false_alarms: rows.collect(),
-            thefts: Theft::ALL.into_iter().zip(trials).map(|(theft, t)| TheftDelay::of(theft, &t)).collect(),
+            thefts: W::THEFTS
+                .iter()
+                .zip(trials)
+                .map(|(theft, t)| TheftDelay::of(W::name(*theft), &t))
+                .collect(),
         }
     }
 }
@@ -222,7 +274,7 @@ impl Fleet {
 struct Trial {
     is_busy: bool,
     watched: bool,
-    by_context: bool,
+    by_one: bool,
     /// Minutes, and calls of the thief.
     found: Option<(f64, u64)>,
     /// Who called, by the verdict that found it.
@@ -230,7 +282,7 @@ struct Trial {
 }
 
 impl TheftDelay {
-    fn of(theft: Theft, trials: &[Trial]) -> Self {
+    fn of(theft: &'static str, trials: &[Trial]) -> Self {
         let free: Vec<&Trial> = trials.iter().filter(|trial| !trial.is_busy).collect();
         let share = |is: fn(&Trial) -> bool| {
             Estimate::share(free.iter().filter(|trial| is(trial)).count(), free.len())
@@ -245,7 +297,7 @@ impl TheftDelay {
             agents: trials.len(),
             busy: trials.len() - free.len(),
             found: share(|trial| trial.found.is_some()),
-            by_context: share(|trial| trial.by_context),
+            by_one: share(|trial| trial.by_one),
             watched: share(|trial| trial.watched),
             minutes: delay(|(minutes, _)| minutes),
             calls: delay(|(_, calls)| calls as f64),

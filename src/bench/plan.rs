@@ -50,7 +50,7 @@ enum Done {
     Series(Option<Box<SeriesReport>>),
     Timing(TimingReport),
     Young(Vec<YoungReport>),
-    Context(ContextReport),
+    Context(Vec<ContextReport>),
     Cohort(CohortReport),
     Groups(Vec<GroupsReport>),
     Sessions(Option<SessionsReport>),
@@ -126,7 +126,7 @@ fn collect(args: &DetectionArgs, done: impl Iterator<Item = Done>) -> Report {
         series: Vec::new(),
         timing: Vec::new(),
         young: Vec::new(),
-        context: None,
+        context: Vec::new(),
         cohort: None,
         groups: Vec::new(),
         sessions: None,
@@ -139,7 +139,7 @@ fn collect(args: &DetectionArgs, done: impl Iterator<Item = Done>) -> Report {
             Done::Series(s) => report.series.extend(s.map(|s| *s)),
             Done::Timing(t) => report.timing.push(t),
             Done::Young(y) => report.young = y,
-            Done::Context(c) => report.context = Some(c),
+            Done::Context(c) => report.context = c,
             Done::Cohort(c) => report.cohort = Some(c),
             Done::Groups(g) => report.groups = g,
             Done::Sessions(s) => report.sessions = s,
@@ -172,9 +172,8 @@ impl Job {
     /// Steps of progress: days of a fleet, agents of a kind of timing.
     fn days(self, args: &DetectionArgs) -> u64 {
         match self {
-            Self::Fleet(_) | Self::Series(_) | Self::Context | Self::Sessions | Self::Revokes(_) => {
-                u64::from(args.days)
-            }
+            Self::Context => u64::from(args.days) * context::FLEETS,
+            Self::Fleet(_) | Self::Series(_) | Self::Sessions | Self::Revokes(_) => u64::from(args.days),
             Self::Timing(_) => timing::AGENTS as u64,
             Self::Young => u64::from(young::DAYS),
             Self::Cohort => u64::from(cohort::DAYS),

@@ -234,23 +234,20 @@ fn young_rows(y: &YoungReport) -> Vec<Row> {
 /// False alarms against the whole budget; thefts have no goal but to be printed.
 fn context_rows(c: &ContextReport) -> Vec<Row> {
     let of = |alarms: &super::context::ContextAlarms| {
-        let whose = if alarms.alone { "context alone" } else { "all signals" };
-        let name = format!(
-            "false {} per agent in 90 days, a fleet that moves and is updated, {whose}",
-            alarms.grade.plural()
-        );
+        let whose = if alarms.alone { c.alone } else { "all signals" };
+        let name = format!("false {} per agent in 90 days, {}, {whose}", alarms.grade.plural(), c.fleet);
         let goal = format!("at most {:.1}", alarms.budget_90d);
         Row::new(name, figures(alarms.per_90d), goal, alarms.per_90d.value <= alarms.budget_90d)
     };
     let asked = c.false_alarms.iter().filter(|a| matches!(a.grade, Grade::Watch | Grade::StepUp)).map(of);
     let thefts = c.thefts.iter().flat_map(|t| {
-        let name = format!("{}, found within 7 days", t.theft.name());
+        let name = format!("{}, found within 7 days", t.theft);
         let minutes = t.minutes.map_or((None, None, None), median);
         [
             Row::new(name, figures(t.found), String::new(), true),
-            Row::new(format!("{}, median minutes", t.theft.name()), minutes, String::new(), true),
+            Row::new(format!("{}, median minutes", t.theft), minutes, String::new(), true),
             Row::new(
-                format!("{}, of those found told to be an impostor", t.theft.name()),
+                format!("{}, of those found told to be an impostor", t.theft),
                 figures(t.told_impostor),
                 String::new(),
                 true,

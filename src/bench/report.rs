@@ -28,7 +28,7 @@ pub(crate) struct Report {
     pub(crate) series: Vec<SeriesReport>,
     pub(crate) timing: Vec<TimingReport>,
     pub(crate) young: Vec<YoungReport>,
-    pub(crate) context: Option<ContextReport>,
+    pub(crate) context: Vec<ContextReport>,
     pub(crate) cohort: Option<CohortReport>,
     pub(crate) groups: Vec<GroupsReport>,
     pub(crate) sessions: Option<SessionsReport>,

@@ -39,7 +39,7 @@ pub(crate) fn write(report: &Report, out: &mut impl Write) -> fmt::Result {
     if !report.young.is_empty() {
         write_young(&report.young, out)?;
     }
-    if let Some(context) = &report.context {
+    for context in &report.context {
         write_context(context, out)?;
     }
     if let Some(cohort) = &report.cohort {
@@ -212,9 +212,8 @@ fn write_timing(paces: &[TimingReport], out: &mut impl Write) -> fmt::Result {
 fn write_context(c: &ContextReport, out: &mut impl Write) -> fmt::Result {
     writeln!(
         out,
-        "\nA fleet that moves, is updated, fails and is denied now and then: {} agents for {} days, {} calls; false alarms per \
-         agent in 90 days. {BUDGETS}\n",
-        c.agents, c.days, c.calls
+        "\nWho calls from where, {}: {} agents for {} days, {} calls; false alarms per agent in 90 days. {BUDGETS}\n",
+        c.fleet, c.agents, c.days, c.calls
     )?;
     let of = |alone, grade| {
         let row = c.false_alarms.iter().find(|a| a.alone == alone && a.grade == grade);
@@ -225,30 +224,27 @@ fn write_context(c: &ContextReport, out: &mut impl Write) -> fmt::Result {
         [name.to_owned()].into_iter().chain(grades.map(|grade| of(alone, grade))).collect()
     };
     write_aligned(
-        &[
-            header("signal|watch|step-up|revoke by level|revoke"),
-            row("all", false),
-            row("context alone", true),
-        ],
+        &[header("signal|watch|step-up|revoke by level|revoke"), row("all", false), row(c.alone, true)],
         out,
     )?;
     writeln!(
         out,
         "\nCredentials stolen in weeks 5 to 7, found within 7 days at the step-up threshold; calls are the thief's.\n"
     )?;
-    let mut rows = vec![header(
-        "theft|agents|found|delay|p90|calls|p90|by context alone|watched|taken for the agent|for another",
-    )];
+    let mut rows = vec![header(&format!(
+        "theft|trials|found|delay|p90|calls|p90|by {}|watched|taken for the agent|for another",
+        c.alone
+    ))];
     for t in &c.thefts {
         let spreads = [
             t.minutes.map_or("-".into(), |m| duration(m.median)),
             t.minutes.map_or("-".into(), |m| duration(m.p90)),
         ];
         let calls = [t.calls.map_or("-".into(), spread), t.calls.map_or("-".into(), |c| or_never(c.p90))];
-        let mut row = vec![t.theft.name().to_owned(), (t.agents - t.busy).to_string(), percent(t.found)];
+        let mut row = vec![t.theft.to_owned(), (t.agents - t.busy).to_string(), percent(t.found)];
         row.extend(spreads);
         row.extend(calls);
-        row.extend([t.by_context, t.watched, t.taken_for_agent, t.told_impostor].map(percent));
+        row.extend([t.by_one, t.watched, t.taken_for_agent, t.told_impostor].map(percent));
         rows.push(row);
     }
     write_aligned(&rows, out)

@@ -124,7 +124,7 @@ fn sentence(part: &Part, endpoint: &str, ts: Timestamp) -> String {
         (Signal::Volume, pattern) => {
             let seen = format!(
                 "{} in {} where about {} are expected, {} to {} for all that is known",
-                calls(part.observed),
+                counted(part, part.observed),
                 window(part.window_ms),
                 number(part.expected),
                 number(part.low),
@@ -169,7 +169,7 @@ fn quiet(part: &Part) -> String {
             format!("at least {} in {}", calls(part.quiet_at), window(part.window_ms))
         }
         (Signal::Volume, _) => {
-            format!("at most {} in {}", calls(part.quiet_at), window(part.window_ms))
+            format!("at most {} in {}", counted(part, part.quiet_at), window(part.window_ms))
         }
         (Signal::Timing, _) => format!("about {} between calls", gap(part.quiet_at)),
         (Signal::Context, _) => part.quiet_context(),
@@ -187,6 +187,11 @@ fn quiet(part: &Part) -> String {
             format!("an endpoint that is at least {} of what it calls", percent(part.quiet_at))
         }
     }
+}
+
+/// So many of what volume counts.
+fn counted(part: &Part, n: f64) -> String {
+    if part.is_of_line() { format!("{} {}", number(n), part.counted()) } else { calls(n) }
 }
 
 fn calls(n: f64) -> String {

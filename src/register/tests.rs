@@ -172,6 +172,57 @@ fn lineage_is_followed_over_what_is_declared_and_what_is_claimed() {
 }
 
 #[test]
+fn the_tree_lists_every_line_once_and_sums_its_calls() {
+    let claims = |agent: &str, parents: &[&str]| AgentSeen {
+        parents: parents.iter().map(|&parent| parent.to_owned()).collect(),
+        ..seen(agent)
+    };
+    let manifests = [Manifest { parent: Some("planner".to_owned()), ..declared("writer") }];
+    let all = || {
+        vec![
+            seen("planner"),
+            claims("writer", &["somebody"]),
+            claims("reader", &["writer"]),
+            claims("pool", &["writer", "planner"]),
+            seen("alone"),
+            claims("lost", &["ghost"]),
+            claims("x", &["y"]),
+            claims("y", &["x"]),
+        ]
+    };
+    let tree = |from: Option<&str>| -> Vec<String> {
+        let register = Register::new(sources(&manifests, all()), |_| Standing::default());
+        let rows = serde_json::to_value(register.tree(from.map(key).as_ref())).unwrap();
+        let line = |row: &serde_json::Value| {
+            let [agent, parent] = [&row["agent"]["agent_id"], &row["parent"]].map(|name| name.as_str());
+            format!(
+                "{} {} {} {} {} {}",
+                row["depth"],
+                agent.unwrap(),
+                parent.unwrap_or("-"),
+                row["children"],
+                row["calls"],
+                row["line_calls"]
+            )
+        };
+        rows.as_array().unwrap().iter().map(line).collect()
+    };
+    assert_eq!(
+        tree(None),
+        [
+            "0 lost ghost 0 100 100",
+            "0 planner - 2 100 400",
+            "1 pool planner 0 100 100",
+            "1 writer planner 1 100 200",
+            "2 reader writer 0 100 100",
+            "0 x y 1 100 200",
+            "1 y x 1 100 100",
+        ]
+    );
+    assert_eq!(tree(Some("writer")), ["0 writer planner 1 100 200", "1 reader writer 0 100 100"]);
+}
+
+#[test]
 fn who_is_named_must_be_enrolled_and_the_record_counts_where_the_manifest_is_silent() {
     let silent = [Manifest { owner: None, approvers: Vec::new(), ..declared("a") }];
     let with = |approver: &str| {

@@ -22,7 +22,7 @@ use super::stored::Stored;
 use crate::clock;
 use crate::register::draft::Draft;
 use crate::register::drift::{Drift, drift};
-use crate::register::{ByAgent, Register, Row, Sources};
+use crate::register::{Branch, ByAgent, Register, Row, Sources};
 
 /// Days that are looked at where the question does not say, and at most: calls are kept for 90.
 const DAYS: u32 = 30;
@@ -47,6 +47,7 @@ pub(super) fn router(records: Records) -> Router {
     Router::new()
         .route("/v1/register", get(list))
         .route("/v1/register/agent", get(one))
+        .route("/v1/register/tree", get(tree))
         .route("/v1/register/report", get(report))
         .route("/v1/register/drift", get(drifts))
         .route("/v1/register/draft", get(draft))
@@ -160,6 +161,22 @@ async fn list(
     let (sources, answers) = records.sources(&asked).await?;
     let rows = records.register(sources).rows().collect();
     Ok(List::of(rows, asked.rows(), if answers { asked.days() } else { 0 }))
+}
+
+/// `GET /v1/register/tree?agent_id=&issuer=&days=&limit=`: role `operator`. Who spawned whom, all lines or what begins with one
+/// agent.
+async fn tree(
+    State(records): State<Records>,
+    AsOperator(_caller): AsOperator,
+    Asked(asked): Asked<Question>,
+) -> Result<Json<List<Branch>>, Problem> {
+    let (sources, answers) = records.sources(&asked).await?;
+    let register = records.register(sources);
+    let agent = asked.agent();
+    if let Some(agent) = agent.as_ref().filter(|agent| register.of(agent).is_none()) {
+        return Err(unknown(agent));
+    }
+    Ok(List::of(register.tree(agent.as_ref()), asked.rows(), if answers { asked.days() } else { 0 }))
 }
 
 /// One agent.

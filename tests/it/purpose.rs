@@ -136,6 +136,11 @@ fn the_register_tells_who_everybody_is_and_what_is_wrong_and_takes_orders_by_nam
 
     let report = printed(&tocsin, &["agents", "report", "biller", "--issuer", ISSUER]);
     assert!(report.contains("get_order  40 calls, 3 tokens, 1 sessions"), "{report}");
+    let tree = printed(&tocsin, &["agents", "tree"]);
+    for (agent, calls) in [("biller", 40), ("stranger", 20)] {
+        let said = format!("{agent} at {ISSUER} under orchestrator  {calls} calls\n");
+        assert!(tree.contains(&said), "{said}: {tree}");
+    }
     let drift = printed(&tocsin, &["agents", "drift"]);
     assert!(drift.contains("never used: endpoint send_invoice"), "{drift}");
     let written = printed(&tocsin, &["agents", "draft", "stranger", "--issuer", ISSUER]);

@@ -156,6 +156,8 @@ pub(crate) struct Manifests {
     by_agent: FxHashMap<Box<str>, Vec<Named>>,
     /// What is declared of all others.
     nothing: Arc<Declared>,
+    /// Whether any of them puts its agent below another.
+    pub(crate) have_lines: bool,
 }
 
 impl Manifests {
@@ -172,8 +174,9 @@ impl Manifests {
         for manifest in manifests {
             let above = std::iter::successors(parent_of(manifest), |m| parent_of(m)).take(ANCESTORS_MAX);
             let line: Vec<&Manifest> = std::iter::once(manifest).chain(above).collect();
-            let declared = Arc::new(Declared::new(manifest, purpose(&line)));
+            let declared = Arc::new(Declared::new(manifest, purpose(&line), head(&line)));
             let issuer = manifest.issuer.as_deref().map(Into::into);
+            all.have_lines |= declared.head.is_some();
             all.by_agent.entry(manifest.agent_id.as_str().into()).or_default().push((issuer, declared));
         }
         all
@@ -197,6 +200,14 @@ impl Manifests {
 fn find<'a, T>(all: &'a [T], of: impl Fn(&T) -> Option<&str>, issuer: Option<&str>) -> Option<&'a T> {
     let exact = issuer.and_then(|issuer| all.iter().find(|one| of(one) == Some(issuer)));
     exact.or_else(|| all.iter().find(|one| of(one).is_none()))
+}
+
+/// The last of a line of ancestors, or the parent that one names and nobody has declared; none where there are too many, as in a
+/// circle.
+fn head(line: &[&Manifest]) -> Option<Box<str>> {
+    let (first, last) = (line.first()?, line.last()?);
+    let is_child = first.parent.is_some() && line.len() <= ANCESTORS_MAX;
+    is_child.then(|| last.parent.as_ref().unwrap_or(&last.agent_id).as_str().into())
 }
 
 /// The limits of the first of a line of ancestors.

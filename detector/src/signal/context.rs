@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::caller::Caller;
 use self::facts::Facts;
 use self::news::{News, NewsModel, NewsTally};
-use self::rate::{Places, Rate, RateModel};
+use self::rate::{Places, Rate, RateModel, Switch};
 use self::size::Sizes;
 use super::tail::{Group, PeerTail, Rule, Tail};
 use super::{Alarm, Evidence, Story, Strength, history};
@@ -174,8 +174,13 @@ impl Circumstances {
             let facts = Facts::of(call);
             let sum = self.news.see(&facts, ts, ctx, &mut tally.news);
             self.set(NEWS, sum, ts);
-            if let Some(switched) = self.places.see(&facts) {
-                self.count(PLACES, switched, ts, ctx, tally);
+            if let Some(switch) = self.places.see(&facts) {
+                let is_news = switch != Switch::Client || self.switches.is_known();
+                let before = self.gauges[PLACES].sum;
+                self.count(PLACES, switch != Switch::None, ts, ctx, tally);
+                if !is_news {
+                    self.gauges[PLACES].sum = before;
+                }
             }
         } else if self.places.stays() {
             self.count(PLACES, false, ts, ctx, tally);
@@ -364,6 +369,7 @@ impl Circumstances {
             Story { pattern, observed, expected, history: history(n, own, ctx.has_peers), ..base }
         };
         match group {
+            PLACES if self.places.by_client() => of(Pattern::TwoCallers, &self.switches, &rates.switches),
             PLACES => of(Pattern::TwoPlaces, &self.switches, &rates.switches),
             DENIED => of(Pattern::Denied, &self.denied, &rates.denied),
             FAILING => of(Pattern::Failing, &self.failing, &rates.failing),

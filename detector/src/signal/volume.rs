@@ -32,7 +32,7 @@ use self::hour::{Hour, Level};
 use self::pending::Pending;
 pub(crate) use self::prior::{Context, VolumePrior, VolumeTally};
 use self::ramp::Ramp;
-pub(crate) use self::read::Place;
+pub(crate) use self::read::{Place, Reading};
 pub(crate) use self::recall::Week;
 use self::scale::{Expected, Idle, Scale};
 use self::season::{Prior, Season};

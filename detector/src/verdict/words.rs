@@ -36,6 +36,9 @@ impl Pattern {
     fn of_calls(self) -> Option<&'static str> {
         Some(match self {
             Self::TwoPlaces => "calls of this hour with a credential that was elsewhere the call before",
+            Self::TwoCallers => {
+                "calls of this hour with a credential that another client used the call before"
+            }
             Self::Denied => "calls denied in this hour",
             Self::Failing => "calls throttled or failed in this hour",
             Self::LargeAnswers => "bytes in answer to a call",
@@ -51,6 +54,15 @@ impl Part {
     pub fn is_by_the_hour(&self) -> bool {
         let context = self.signal == Signal::Context && self.pattern.of_calls().is_none();
         self.signal == Signal::Volume || context
+    }
+
+    /// What volume counts.
+    pub fn counted(&self) -> &'static str {
+        match self.pattern {
+            Pattern::LineMoreCalls => "calls of all agents in its parent's line",
+            Pattern::ManyChildren => "sub-agents of its parent's line",
+            _ => "calls",
+        }
     }
 
     /// What context sees, in words.
@@ -209,6 +221,7 @@ impl VerdictRecord {
 fn volume(p: &Part) -> String {
     let (n, window, m) = (number(p.observed), duration(p.window_ms), number(p.expected));
     let (low, high, quiet) = (number(p.low), number(p.high), number(p.quiet_at));
+    let what = p.counted();
     match p.pattern {
         Pattern::FewerCalls => format!(
             "only {n} calls in {window} where about {m} are expected, {low} to {high} for all that is known, and too few \
@@ -220,7 +233,7 @@ fn volume(p: &Part) -> String {
             p.since
         ),
         _ => format!(
-            "{n} calls in {window} where about {m} are expected, {low} to {high} for all that is known, and too many \
+            "{n} {what} in {window} where about {m} are expected, {low} to {high} for all that is known, and too many \
              since {}; up to {quiet} would have been quiet",
             p.since
         ),

@@ -9,7 +9,7 @@ use crate::bench::chance::{Dice, Purpose, choose, log_uniform, normal, poisson, 
 use crate::bench::player::START;
 use crate::simulate::usual_endpoint;
 
-const HOUR_US: i64 = 3_600_000_000;
+pub(super) const HOUR_US: i64 = 3_600_000_000;
 /// Calls an hour on average.
 const RATES: (f64, f64) = (1.0, 20.0);
 /// At night it does so much of what it does by day.
@@ -45,12 +45,15 @@ pub(super) struct Event {
     pub(super) bytes_out: u64,
     pub(super) resource: u32,
     pub(super) token: u32,
+    /// Which agent it says has spawned it.
+    pub(super) parent: Option<usize>,
 }
 
 impl Event {
     /// As a record of the log.
     pub(super) fn call(&self, id: u64) -> Call<'_> {
         let mut call = Call::new(id.to_string(), self.at, format!("context-{}", self.agent), self.endpoint);
+        call.identity.parent_agent_id = self.parent.map(|parent| format!("context-{parent}").into());
         call.source_ip = Some(self.ip);
         call.user_agent = Some((&*self.client).into());
         call.model = Some((&*self.model).into());
@@ -176,7 +179,7 @@ impl Life {
     /// One call at some time of an hour.
     pub(super) fn event(&mut self, hour: u32) -> Event {
         let failed = if self.is_down(hour) { 0.5 } else { self.failed };
-        let dice = &mut self.dice;
+        let (client, dice) = (self.client(), &mut self.dice);
         let status = if self.expired > 0 {
             self.expired -= 1;
             401
@@ -194,7 +197,7 @@ impl Life {
             is_theft: false,
             endpoint: usual_endpoint(self.agent, dice.random()),
             ip: address(self.network, dice.random_range(0..self.hosts)),
-            client: format!("{}/2.{}", PRODUCTS[self.product as usize % PRODUCTS.len()], self.version),
+            client,
             model: format!("model-{}-2026-{:02}", ["a", "b", "c"][self.model as usize % 3], self.model),
             delegator: (self.agent * 100) as u32 + dice.random_range(0..self.delegators),
             scopes: self.scopes,
@@ -202,7 +205,18 @@ impl Life {
             bytes_out: (self.bytes * (self.spread * normal(dice)).exp()) as u64,
             resource: dice.random_range(0..self.seen),
             token: hour / 12,
+            parent: None,
         }
+    }
+
+    /// One of the endpoints it calls.
+    pub(super) fn endpoint(&self, dice: &mut Dice) -> &'static str {
+        usual_endpoint(self.agent, dice.random())
+    }
+
+    /// Its client.
+    pub(super) fn client(&self) -> String {
+        format!("{}/2.{}", PRODUCTS[self.product as usize % PRODUCTS.len()], self.version)
     }
 
     /// The network it calls from.

@@ -1,8 +1,9 @@
 //! What a thief does with an agent's credential.
 
+use detector::{MicroBits, Signal, Verdict};
 use rand::RngExt;
-use serde::Serialize;
 
+use super::World;
 use super::life::{Event, Life, address, instant};
 use crate::bench::chance::{Dice, poisson};
 
@@ -17,9 +18,8 @@ const REFUSED: f64 = 0.7;
 const LARGER: u64 = 64;
 
 /// A way of misusing it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Theft {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Theft {
     /// The agent's own work goes on from a network that nobody knows.
     NewNetwork,
     /// It goes on with a client that nobody knows.
@@ -36,10 +36,16 @@ pub(crate) enum Theft {
     OffHours,
     /// Every two hours one call to what others call, from where it is.
     LowAndSlow,
+    /// Beside the agent another works with its token and client from where it is: as often as that one does, and at what it calls.
+    TwoBehaviours,
+    /// The same at what the agent itself calls.
+    TwoPaces,
+    /// Beside the agent somebody calls what it does with its token from where it is, with another agent's client.
+    TwoClients,
 }
 
 impl Theft {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::NewNetwork,
         Self::NewClient,
         Self::Replay,
@@ -48,9 +54,12 @@ impl Theft {
         Self::Exfiltration,
         Self::OffHours,
         Self::LowAndSlow,
+        Self::TwoBehaviours,
+        Self::TwoPaces,
+        Self::TwoClients,
     ];
 
-    pub(crate) fn name(self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::NewNetwork => "new network",
             Self::NewClient => "new client",
@@ -60,11 +69,14 @@ impl Theft {
             Self::Exfiltration => "exfiltration by bytes",
             Self::OffHours => "off hours",
             Self::LowAndSlow => "low and slow",
+            Self::TwoBehaviours => "two behaviours in one credential",
+            Self::TwoPaces => "two paces in one credential",
+            Self::TwoClients => "two clients with one credential",
         }
     }
 
     /// The calls of an hour, the agent's own among them.
-    pub(super) fn hour(self, life: &mut Life, other: &Life, hour: u32, dice: &mut Dice) -> Vec<Event> {
+    fn hour(self, life: &mut Life, other: &Life, hour: u32, dice: &mut Dice) -> Vec<Event> {
         let mut events = life.hour(hour);
         let mut thief = life.clone();
         let mut more = |events: &mut Vec<Event>, mean: f64| {
@@ -77,10 +89,11 @@ impl Theft {
         };
         let own = events.len();
         match self {
-            Self::Replay | Self::ReplayInside => more(&mut events, CALLS),
+            Self::Replay | Self::ReplayInside | Self::TwoClients => more(&mut events, CALLS),
             Self::Probing => more(&mut events, PROBES),
             Self::OffHours if life.rate_at(hour) < life.rate / 2.0 => more(&mut events, life.rate),
             Self::LowAndSlow => more(&mut events, 0.5),
+            Self::TwoBehaviours | Self::TwoPaces => more(&mut events, other.rate_at(hour)),
             Self::NewNetwork | Self::NewClient | Self::Exfiltration | Self::OffHours => {}
         }
         for (i, event) in events.iter_mut().enumerate() {
@@ -99,9 +112,38 @@ impl Theft {
                 Self::ReplayInside => event.ip = address(other.network(), 200),
                 Self::Probing if dice.random::<f64>() < REFUSED => event.status = 403,
                 Self::LowAndSlow => event.endpoint = "wire_money",
-                Self::Probing | Self::OffHours => {}
+                Self::TwoClients => event.client = other.client(),
+                Self::TwoBehaviours => event.endpoint = other.endpoint(dice),
+                Self::Probing | Self::OffHours | Self::TwoPaces => {}
             }
         }
         events
+    }
+}
+
+impl World for Life {
+    type Theft = Theft;
+    const THEFTS: &'static [Theft] = &Theft::ALL;
+    const FLEET: &'static str = "a fleet that moves and is updated";
+    const ALONE: &'static str = "context alone";
+
+    fn new(seed: u64, place: usize, all: usize) -> Self {
+        Self::new(seed, place, all)
+    }
+
+    fn name(theft: Theft) -> &'static str {
+        theft.name()
+    }
+
+    fn hour(&mut self, hour: u32) -> Vec<Event> {
+        self.hour(hour)
+    }
+
+    fn rob(&mut self, theft: Theft, other: &Self, hour: u32, dice: &mut Dice) -> Vec<Event> {
+        theft.hour(self, other, hour, dice)
+    }
+
+    fn alone(verdict: &Verdict) -> MicroBits {
+        verdict.part(Signal::Context).map_or(MicroBits::ZERO, |part| part.level)
     }
 }

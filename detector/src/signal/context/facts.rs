@@ -27,8 +27,9 @@ pub(super) struct Facts {
     pub(super) all: ArrayVec<Fact, { SCOPES_MAX + 6 }>,
     /// The credential, session or instance that the call was made with, as closely as the log tells them apart.
     pub(super) bearer: u64,
-    /// The network, where it is told.
+    /// The network and the client's name, where they are told.
     pub(super) network: Option<u64>,
+    pub(super) client: Option<u64>,
 }
 
 impl Facts {
@@ -40,9 +41,8 @@ impl Facts {
         };
         let network = call.source_ip.map(|ip| network(ip.to_canonical()));
         all.extend(network);
-        if let Some(agent) = call.user_agent.as_deref() {
-            all.push(Fact { broad: letters(agent), ..same(Topic::UserAgent, agent) });
-        }
+        let client = call.user_agent.as_deref().map(|agent| (agent, letters(agent)));
+        all.extend(client.map(|(agent, broad)| Fact { broad, ..same(Topic::UserAgent, agent) }));
         if let Some(model) = call.model.as_deref() {
             all.push(Fact { broad: letters(model), ..same(Topic::Model, model) });
         }
@@ -58,7 +58,12 @@ impl Facts {
         }
         let id = &call.identity;
         let bearer = [&id.token_id, &id.session_id, &id.instance_id].into_iter().flatten().next();
-        Self { all, bearer: bearer.map_or(0, |b| hash64(&[b])), network: network.map(|n| n.broad) }
+        Self {
+            all,
+            bearer: bearer.map_or(0, |b| hash64(&[b])),
+            network: network.map(|n| n.broad),
+            client: client.map(|(_, letters)| letters),
+        }
     }
 }
 

@@ -20,6 +20,8 @@ const CLUMP: f64 = 30.0;
 const RULE: f64 = 0.3;
 const TIMES: f64 = 5.0;
 const MOST: f64 = 0.95;
+/// An agent that has two clients shows it in so many calls; before that it is no evidence that it does.
+const KNOWN: f32 = 100.0;
 /// So many calls are remembered, and half of them from then on.
 const MEMORY: f32 = 4_096.0;
 
@@ -80,6 +82,11 @@ impl Rate {
         if hit { libm::log(attack / clumped) } else { libm::log((1.0 - attack) / (1.0 - clumped)) }
     }
 
+    /// Whether enough calls have shown how often it happens to this agent.
+    pub(super) fn is_known(&self) -> bool {
+        self.trials >= KNOWN
+    }
+
     /// See [`super::Circumstances::fetch`].
     pub(super) fn fetch(&self) -> u64 {
         u64::from(self.hour)
@@ -117,32 +124,64 @@ impl Rate {
     }
 }
 
-/// From where an agent's credentials were used last.
+/// From where, and by which client, an agent's credentials were used last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Places {
-    /// The bearer and its network, as 32 bits of their hashes, the latest first.
-    bearers: [(u32, u32); BEARERS],
-    /// Whether the last call told its network.
+    /// The bearer, its network, its client and the client before that one, as bits of their hashes; 0 is not told. The latest first.
+    bearers: [(u32, u16, u8, u8); BEARERS],
+    /// Whether the last call told a network or a client.
     told: bool,
+    /// Whether what was counted last is a client that came back.
+    by_client: bool,
 }
 
 const BEARERS: usize = 3;
 
+/// Who uses a credential, compared with its last use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Switch {
+    None,
+    /// The client before the last one again, from the same network as far as that is told. Once changed it may be another for good.
+    Client,
+    Network,
+}
+
 impl Places {
-    /// Whether this call's credential comes from another network than at its last use; none where nothing is known of that.
-    pub(super) fn see(&mut self, facts: &Facts) -> Option<bool> {
-        self.told = facts.network.is_some();
-        let network = facts.network? as u32;
+    /// How this call's credential compares with its last use; none where nothing is known of that.
+    pub(super) fn see(&mut self, facts: &Facts) -> Option<Switch> {
+        let network = facts.network.map_or(0, |hash| (hash as u16).max(1));
+        let client = facts.client.map_or(0, |hash| (hash as u8).max(1));
+        self.told = network > 0 || client > 0;
+        if !self.told {
+            return None;
+        }
         let bearer = (facts.bearer as u32).max(1);
-        let at = self.bearers.iter().position(|(who, _)| *who == bearer);
-        let switched = at.map(|at| self.bearers[at].1 != network);
+        let at = self.bearers.iter().position(|(who, ..)| *who == bearer);
+        let (_, was_network, was, before) = at.map_or((bearer, 0, 0, 0), |at| self.bearers[at]);
+        let is_other = client > 0 && was > 0 && client != was;
+        let switch = if network > 0 && was_network > 0 && network != was_network {
+            Switch::Network
+        } else if is_other && client == before {
+            Switch::Client
+        } else {
+            Switch::None
+        };
+        if switch != Switch::None {
+            self.by_client = switch == Switch::Client;
+        }
         self.bearers[..=at.unwrap_or(BEARERS - 1)].rotate_right(1);
-        self.bearers[0] = (bearer, network);
-        switched
+        let client = if client > 0 { client } else { was };
+        self.bearers[0] = (bearer, network, client, if is_other { was } else { before });
+        at.map(|_| switch)
     }
 
     /// A call that says of its caller what the last one said comes from the same place, if any was told.
     pub(super) fn stays(&self) -> bool {
         self.told
+    }
+
+    /// Whether what was counted last is a client that came back.
+    pub(super) fn by_client(&self) -> bool {
+        self.by_client
     }
 }

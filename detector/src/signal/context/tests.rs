@@ -181,6 +181,28 @@ fn one_token_from_two_places_by_turns_is_found_though_both_are_known() {
 }
 
 #[test]
+fn two_clients_by_turns_are_found_from_one_network_and_a_newcomer_may_have_two() {
+    let curl = |call: &mut Call<'_>| call.user_agent = Some("curl/8.5.0".into());
+    let mut fleet = Fleet::after(10);
+    let by_turns = |fleet: &mut Fleet, turns: usize| {
+        let call = |i| if i % 2 == 0 { fleet.usual(4) } else { fleet.call(4, curl).expect("a verdict") };
+        (0..turns).map(call).map(|verdict| patterns(&verdict)).collect::<Vec<_>>()
+    };
+    // The client itself is known and accepted.
+    fleet.call(4, curl);
+    fleet.call(4, |call| call.kind = Kind::Feedback);
+    for _ in 0..250 {
+        fleet.usual(4);
+        fleet.pass(Duration::from_mins(15));
+    }
+    let seen = by_turns(&mut fleet, 16);
+    assert_eq!(seen.last().expect("sixteen"), &[Pattern::TwoCallers], "{seen:?}");
+    fleet.names[4] = "newcomer".to_owned();
+    let first = by_turns(&mut fleet, 60);
+    assert!(first.iter().all(|patterns| *patterns != [Pattern::TwoCallers]), "{first:?}");
+}
+
+#[test]
 fn probing_is_found_by_its_denials_also_where_they_come_as_outcomes() {
     for as_outcome in [false, true] {
         let mut fleet = Fleet::after(40);

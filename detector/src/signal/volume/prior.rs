@@ -15,6 +15,8 @@ pub(super) const RATE_VARIANCE: f64 = 1.5;
 const RATE_PRIOR_HOURS: f64 = 24.0;
 /// How much wider a newcomer's rate is than its peers lie apart: at one deviation one in six would be news from the start.
 const RATES_WIDER: f64 = 2.25;
+/// Of a rate that may be anything: log-sd 6.
+const UNSURE_VARIANCE: f64 = 36.0;
 /// Weight of a prior rate in hours, and what an hour of the day may add to its variance; the same of a declared one.
 const PRIOR_HOURS: f64 = 1.0;
 const PRIOR_HOUR_VARIANCE: f64 = 0.5;
@@ -33,6 +35,13 @@ pub(crate) struct VolumePrior {
 impl Default for VolumePrior {
     fn default() -> Self {
         VolumeTally::default().prior()
+    }
+}
+
+impl VolumePrior {
+    /// The same of something whose rate nobody can guess from its peers'.
+    pub(crate) fn unsure(self) -> Self {
+        Self { variance: self.variance.max(UNSURE_VARIANCE), ..self }
     }
 }
 

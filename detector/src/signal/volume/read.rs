@@ -329,6 +329,9 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     /// The strongest evidence at `ts`, as of the calls seen so far; [`Volume::advance`] has been called.
     pub(crate) fn level_at(&self, ts: Timestamp, ctx: Context<'_>) -> (Strength, Option<Place>) {
         let mut strongest = self.strongest_of_days();
+        if self.out == 0 {
+            return (strongest.now, strongest.at);
+        }
         let more = self.expected_in_cell(into_cell(ts));
         for k in 0..SCALES {
             let scale = self.scales[k];

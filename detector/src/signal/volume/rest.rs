@@ -7,7 +7,8 @@ use super::{
 use crate::stored::Stored;
 
 impl<S: Stored, C: Stored> Volume<S, C> {
-    pub(super) fn is_resting(&self) -> bool {
+    /// Learning rests since an alarm.
+    pub(crate) fn is_resting(&self) -> bool {
         self.rest.cells > 0
     }
 

@@ -215,8 +215,10 @@ fn example() -> Scorer {
         group: Some("group".to_owned()),
         ..Manifest::default()
     };
+    let child =
+        Manifest { agent_id: "another".to_owned(), parent: Some("agent".to_owned()), ..Manifest::default() };
     let config = DetectorConfig { agents_max: 2, ..DetectorConfig::default() };
-    let mut scorer = Scorer::new(Detector::new(config, &[declared]), NonZeroUsize::MIN);
+    let mut scorer = Scorer::new(Detector::new(config, &[declared, child]), NonZeroUsize::MIN);
     let mut call = |agent, minute: i64| {
         let ts = Timestamp::from_millis(1_700_000_000_000 + minute * 60_000);
         scorer.step(&Call::new(format!("{agent} {minute}"), ts, agent, "endpoint"));
@@ -235,7 +237,7 @@ mod tests {
     #[test]
     fn the_layout_is_that_of_all_there_is() {
         let Scorer { detector, watermark, .. } = example();
-        assert_eq!((detector.agents(), detector.dormant()), (2, 1));
+        assert_eq!((detector.agents(), detector.dormant(), detector.lines()), (2, 1, 1));
         let positions = Positions::default();
         let saved = Saved { positions: &positions, watermark: &watermark, detector: &detector };
         let (all, nothing) = (Layout::of(&saved).unwrap(), Layout::of(&()).unwrap());

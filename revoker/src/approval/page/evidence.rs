@@ -95,7 +95,7 @@ fn volume(part: &Part) -> Vec<(&'static str, Markup)> {
             [("Expected", band), (side, html! { (number(part.quiet_at)) })]
         }
     };
-    let observed = html! { (number(part.observed)) " calls" };
+    let observed = html! { (number(part.observed)) " " (part.counted()) };
     let window = html! { (span(Duration::from_millis(part.window_ms))) };
     vec![("Observed", observed), usual, edge, ("Within", window), ("Since", clock(part.since))]
 }
