@@ -53,6 +53,30 @@ pub(crate) enum AgentsCommand {
     Revoke(Order),
     /// Let a revoked, suspended or challenged agent act again, on probation.
     Reinstate(Order),
+    /// Say of the evidence against an agent, or of an alert, what it was; the detector learns by it. No standing changes.
+    #[command(
+        after_help = "Example:\n  tocsin agents feedback billing-001 --as deploy --reason 'release 4.2: twice the calls'"
+    )]
+    Feedback {
+        /// The agent; or an alert by `--alert`.
+        #[arg(required_unless_present = "alert")]
+        agent_id: Option<String>,
+        /// What it was: the agent as it is, the agent as it was changed, alone or with all agents of its cohort incident, or
+        /// somebody or something else.
+        #[arg(long = "as", value_name = "RULING", value_parser = ["benign", "deploy", "cohort_deploy", "malicious"])]
+        ruling: String,
+        /// Under which issuer that is its name.
+        #[arg(long, requires = "agent_id")]
+        issuer: Option<String>,
+        /// The alert, by its id.
+        #[arg(long, conflicts_with = "agent_id")]
+        alert: Option<String>,
+        /// Why, for the audit.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        target: Target,
+    },
     /// How often each agent, or one, authenticates and calls each endpoint.
     Report {
         #[command(flatten)]
@@ -144,6 +168,13 @@ pub(crate) fn run(command: &AgentsCommand) -> Result<()> {
         AgentsCommand::Retire(order) => send(order, "retire", json!({})),
         AgentsCommand::Revoke(order) => send(order, "revoke", json!({})),
         AgentsCommand::Reinstate(order) => send(order, "reinstate", json!({})),
+        AgentsCommand::Feedback { agent_id, ruling, issuer, alert, reason, target } => {
+            let body = json!({
+                "agent_id": agent_id, "issuer": issuer, "alert_id": alert, "ruling": ruling,
+                "person": target.person(), "reason": reason,
+            });
+            print_json(&ask(target, Method::POST, "/v1/agents/feedback", &[], Some(body))?)
+        }
         AgentsCommand::Report { whom, part } => {
             part.print(&part.ask("/v1/register/report", Some(whom))?, words::endpoint_use)
         }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
-use crate::Timestamp;
+use crate::{Ruling, Timestamp};
 
 /// Text that borrows from the log line wherever the line holds it without escapes.
 pub type Text<'a> = Cow<'a, str>;
@@ -29,8 +29,8 @@ pub enum Kind {
     TaskEnd,
     /// The source is alive up to `ts`; speaks of no agent.
     Heartbeat,
-    /// A person ruled the agent's present evidence benign. A control record that Tocsin writes itself after an approval,
-    /// so that a replay of the log learns what the live run learned; from any other source it is a reject.
+    /// A person ruled on the agent's present evidence ([`Call::ruling`]). A control record that Tocsin writes itself, so that
+    /// a replay of the log learns what the live run learned; from any other source it is a reject.
     Feedback,
     /// No record of a log: what the detector says of an agent that has stopped calling. From any source it is a reject.
     Silence,
@@ -219,6 +219,8 @@ pub struct Call<'a> {
     pub claimed: Attestation,
     /// What that claim is worth, given its source.
     pub attestation: EffectiveAttestation,
+    /// What a person ruled; read of [`Kind::Feedback`] alone.
+    pub ruling: Ruling,
 }
 
 impl Call<'_> {
@@ -254,6 +256,7 @@ impl Call<'_> {
             source_ip: None,
             claimed: Attestation::None,
             attestation: EffectiveAttestation::default(),
+            ruling: Ruling::default(),
         }
     }
 }

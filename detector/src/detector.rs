@@ -100,7 +100,7 @@ impl Detector {
     /// A call that is older than the agent's last one is scored in the windows that are open now.
     pub fn observe(&mut self, call: &Call<'_>) -> Option<Verdict> {
         match (call.kind, &call.source) {
-            (Kind::Feedback, _) => self.accept(call.identity.issuer.as_deref(), &call.identity.agent_id),
+            (Kind::Feedback, _) => self.rule(call),
             (Kind::Heartbeat, Some(source)) => self.state.sources.beat(source, call.ts),
             _ => {}
         }
@@ -243,7 +243,7 @@ impl Detector {
     }
 
     /// What the sessions that have ended were like is part of what their agents are.
-    fn learn_ended_sessions(&mut self) {
+    pub(crate) fn learn_ended_sessions(&mut self) {
         while let Some(ended) = self.state.sessions.ended.pop() {
             if let Some(agent) = self.find(ended.agent) {
                 let State { profiles, fleet, thresholds, .. } = &mut self.state;
@@ -251,25 +251,6 @@ impl Detector {
                 let (alarm_days, tail) = (thresholds.session.days, &mut fleet.tally.sessions.tail);
                 p.endpoints.session_ended(&ended, alarm_days, p.last, tail);
             }
-        }
-    }
-
-    /// A person ruled this agent's present evidence benign. Does nothing for an agent never seen.
-    fn accept(&mut self, issuer: Option<&str>, agent_id: &str) {
-        if let Some(i) = self.find(Key::new(issuer, agent_id)) {
-            let State { thresholds, profiles, fleet: Fleet { published, tally, .. }, sessions, .. } =
-                &mut self.state;
-            let p = &mut profiles[i];
-            p.volume.accept(p.declared.volume(published, thresholds), &mut tally.volume);
-            p.timing.accept(Declared::timing(published, thresholds, &p.volume));
-            let endpoint_ctx = p.declared.endpoint(published, thresholds, &p.timing);
-            p.endpoints.accept(p.last, endpoint_ctx, &mut tally.endpoint_tail);
-            let context_ctx = p.context_ctx(published, thresholds);
-            p.circumstances.accept(p.last, context_ctx, &mut tally.context);
-            sessions.accept(p.key, &mut tally.sessions);
-            p.rules.accept();
-            p.suspect = false;
-            self.learn_ended_sessions();
         }
     }
 

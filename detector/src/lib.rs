@@ -20,6 +20,7 @@ mod random;
 mod reference;
 mod route;
 mod rules;
+mod ruling;
 mod signal;
 mod silence;
 mod source;
@@ -41,6 +42,7 @@ pub use manifest::{
 pub use monitor::{FamilyHealth, FleetHealth, Grade, PeerGroup};
 pub use route::{TEMPLATES_MAX, is_path};
 pub use rules::{BrokenRule, RuleKind, RuleRanks};
+pub use ruling::Ruling;
 pub use silence::Silence;
 pub use source::SourceLate;
 pub use time::{Timestamp, TimestampError};

@@ -19,7 +19,7 @@ use crate::signal::timing::Timing;
 use crate::signal::volume::Volume;
 use crate::signal::{context, endpoint, session, timing, volume};
 use crate::silence::{self, Said};
-use crate::{DetectorConfig, Manifest, Part, Pattern, Signal, Timestamp};
+use crate::{Call, DetectorConfig, Manifest, Part, Pattern, Signal, Timestamp};
 
 /// One agent under one issuer: its name, its past, and where its evidence stands. About 3.5 KiB plus the name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +65,11 @@ impl Key {
             Some(issuer) => hash128(&[issuer, agent_id]),
             None => hash128(&[agent_id]),
         })
+    }
+
+    /// Of whom a record speaks.
+    pub(crate) fn of(call: &Call<'_>) -> Self {
+        Self::new(call.identity.issuer.as_deref(), &call.identity.agent_id)
     }
 
     /// For the index.

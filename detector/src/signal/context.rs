@@ -23,6 +23,7 @@ use self::rate::{Places, Rate, RateModel};
 use self::size::Sizes;
 use super::tail::{Group, PeerTail, Rule, Tail};
 use super::{Alarm, Evidence, Story, Strength, history};
+use crate::ruling::Reach;
 use crate::stored::{Half, Stored};
 use crate::verdict::{CONTEXT_PARTS_MAX, Pattern};
 use crate::{Call, Kind, Timestamp};
@@ -221,10 +222,51 @@ impl Circumstances {
             }
             self.gauges[group].sum = 0.0;
         }
+        self.learn_held_back();
+    }
+
+    /// The agent was changed on purpose: what is new of it is its own from now on, and how high that came says nothing of what it will
+    /// be like.
+    pub(crate) fn adopt(&mut self) {
+        self.drop_evidence();
+        self.learn_held_back();
+    }
+
+    fn learn_held_back(&mut self) {
         self.news.accept();
         self.sizes.accept();
         for rate in [&mut self.switches, &mut self.denied, &mut self.failing] {
             rate.accept();
+        }
+    }
+
+    fn drop_evidence(&mut self) {
+        for gauge in &mut self.gauges {
+            gauge.sum = 0.0;
+            gauge.tail.forget();
+        }
+    }
+
+    /// Since when something stands out, where it does.
+    pub(crate) fn stands_since(&self) -> Option<Timestamp> {
+        let out = (0..GROUPS).filter(|group| f64::from(self.gauges[*group].sum) > THRESHOLD / 2.0);
+        out.map(|group| self.since(group)).min()
+    }
+
+    /// What stood out was not the agent: what was first seen of it within `reach` is forgotten, of the fleet too, and the present
+    /// hour with it.
+    pub(crate) fn disown(
+        &mut self,
+        ts: Timestamp,
+        reach: Reach,
+        (model, tally): (&mut ContextModel, &mut ContextTally),
+    ) {
+        self.drop_evidence();
+        self.news.disown(ts, reach, &mut model.news, &mut tally.news);
+        self.places = Places::default();
+        self.sizes.disown();
+        for rate in [&mut self.switches, &mut self.denied, &mut self.failing] {
+            rate.disown();
         }
     }
 

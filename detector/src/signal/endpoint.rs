@@ -20,6 +20,7 @@ use super::tail::{Group, PeerTail, Rule, Tail};
 use super::{Alarm, Evidence, Story, Strength, history};
 use crate::Timestamp;
 use crate::route::{Renamed, Routes};
+use crate::ruling::{Period, Reach};
 use crate::stored::{Half, in_order};
 use crate::verdict::Pattern;
 
@@ -38,6 +39,10 @@ const SUSPECT_WEIGHT: f32 = 0.1;
 /// Where an excursion of the CUSUM begins, nats, as for volume; and within what time its tail settles.
 const FOREIGN: Group = Group { threshold: 2.0, never_days: 0.0, groups: 1.0 };
 const SETTLES_DAYS: f64 = 14.0;
+/// What all that an agent called before a deploy weighs after it, in calls; and sessions for which it has no peers then, as many as
+/// make a kind of them (`session`).
+const ADOPTED_CALLS: f32 = 64.0;
+const APART_SESSIONS: u8 = 20;
 /// Endpoints of the whole fleet that are told apart; past it a newcomer counts as never seen.
 const FLEET_ENDPOINTS_MAX: usize = 65_536;
 
@@ -86,6 +91,10 @@ impl EndpointModel {
 struct Slots {
     endpoints: ArrayVec<u64, SLOTS>,
     calls: ArrayVec<f32, SLOTS>,
+    /// Bit i: slot i was first called in the period, or in the one before.
+    recent: u32,
+    before: u32,
+    period: Period,
 }
 
 impl Slots {
@@ -106,12 +115,49 @@ impl Slots {
         }
         if self.endpoints.is_full() {
             let least = (0..SLOTS).min_by(|&a, &b| self.calls[a].total_cmp(&self.calls[b])).unwrap_or(0);
-            self.endpoints.swap_remove(least);
-            self.calls.swap_remove(least);
+            self.remove(least);
         }
+        self.recent |= 1 << self.endpoints.len();
         self.endpoints.push(endpoint);
         self.calls.push(calls);
         true
+    }
+
+    /// The last slot takes the place of one that goes.
+    fn remove(&mut self, at: usize) {
+        let last = self.endpoints.len() - 1;
+        self.endpoints.swap_remove(at);
+        self.calls.swap_remove(at);
+        for marks in [&mut self.recent, &mut self.before] {
+            let moved = *marks >> last & 1;
+            *marks = *marks & !(1 << last) & !(1 << at) | if at == last { 0 } else { moved << at };
+        }
+    }
+
+    /// Time goes on to `ts`.
+    fn age(&mut self, ts: Timestamp) {
+        let period = Period::of(ts);
+        match period.since(self.period) {
+            0 => return,
+            1 => (self.before, self.recent) = (self.recent, 0),
+            _ => (self.before, self.recent) = (0, 0),
+        }
+        self.period = period;
+    }
+
+    /// Forgets what was first called within `reach`.
+    fn forget(&mut self, reach: Reach) {
+        for at in (0..self.endpoints.len()).rev() {
+            let marks = if reach == Reach::Recent { self.recent } else { self.recent | self.before };
+            if marks & (1 << at) != 0 {
+                self.remove(at);
+            }
+        }
+    }
+
+    /// What was first called lately is part of the agent.
+    fn settle(&mut self) {
+        (self.recent, self.before) = (0, 0);
     }
 
     fn iter(&self) -> impl Iterator<Item = (u64, f32)> {
@@ -137,6 +183,8 @@ pub(crate) struct Endpoints {
     session: u64,
     /// How many of those that ended calibrate though they were unusual.
     odd: u32,
+    /// Sessions for which it has no peers, since it was changed on purpose.
+    apart: u8,
     unfitting: Tail<f32>,
     drift: Drift,
     /// How high its CUSUM rose when nothing was wrong.
@@ -170,6 +218,7 @@ impl Endpoints {
             born: ts,
             sessions: 0,
             odd: 0,
+            apart: 0,
             session: 0,
             unfitting: Tail::default(),
             foreign: Tail::default(),
@@ -191,8 +240,14 @@ impl Endpoints {
             return;
         }
         self.routes = routes.version();
-        for (endpoint, calls) in std::mem::take(&mut self.slots).iter() {
-            self.slots.add(routes.now(endpoint), calls);
+        let before = std::mem::take(&mut self.slots);
+        self.slots.period = before.period;
+        for (i, (endpoint, calls)) in before.iter().enumerate() {
+            if self.slots.add(routes.now(endpoint), calls) {
+                let at = self.slots.endpoints.len() - 1;
+                self.slots.recent = self.slots.recent & !(1 << at) | (before.recent >> i & 1) << at;
+                self.slots.before |= (before.before >> i & 1) << at;
+            }
         }
     }
 
@@ -332,13 +387,14 @@ impl Endpoints {
             let slots = self.slots.iter().filter(|(endpoint, _)| model.knows(*endpoint) == is_known);
             slots.map(|(_, calls)| calls).sum::<f32>()
         };
-        calls(true) > calls(false)
+        self.apart == 0 && calls(true) > calls(false)
     }
 
     /// The agent's latest session, and whether it has just begun.
     pub(crate) fn is_in(&mut self, session: u64, begins: bool) {
         self.session = session;
         self.sessions = self.sessions.saturating_add(u32::from(begins));
+        self.apart = self.apart.saturating_sub(u8::from(begins));
     }
 
     /// The agent's latest session.
@@ -393,6 +449,7 @@ impl Endpoints {
     pub(crate) fn learn(&mut self, endpoint: u64, suspect: bool) -> bool {
         let weight = if suspect { SUSPECT_WEIGHT } else { 1.0 };
         self.calls += 1.0;
+        self.slots.age(self.last);
         self.slots.add(endpoint, weight)
     }
 
@@ -406,5 +463,36 @@ impl Endpoints {
         for calls in &mut self.slots.calls {
             *calls = calls.max(1.0);
         }
+        self.slots.settle();
+    }
+
+    /// The agent was changed on purpose: what it called before weighs no more than a short past does, what it has first called
+    /// lately as much as its like, and its sessions are compared with others' once it has had some.
+    pub(crate) fn adopt(&mut self) {
+        self.foreign.forget();
+        (self.sum, self.drift, self.apart) = (0.0, Drift::default(), APART_SESSIONS);
+        let (whole, n) = (self.slots.calls.iter().sum::<f32>(), self.slots.calls.len() as f32);
+        let (scale, like) = ((ADOPTED_CALLS / whole).min(1.0), ADOPTED_CALLS / n.max(1.0));
+        let lately = self.slots.recent | self.slots.before;
+        for (i, calls) in self.slots.calls.iter_mut().enumerate() {
+            let least = if lately & (1 << i) != 0 { like } else { 1.0 };
+            *calls = (*calls * scale).max(least);
+        }
+        self.slots.settle();
+    }
+
+    /// Since when something stands out at `ts`, where it does.
+    pub(crate) fn stands_since(&self, ts: Timestamp) -> Option<Timestamp> {
+        (self.faded(ts) > 0.0).then_some(self.since)
+    }
+
+    /// What stood out was not the agent, and what was first called within `reach` is not its own.
+    pub(crate) fn disown(&mut self, ts: Timestamp, reach: Reach) {
+        self.foreign.forget();
+        self.sum = 0.0;
+        self.drift.disown();
+        self.slots.age(ts);
+        self.slots.forget(reach);
+        self.slots.settle();
     }
 }

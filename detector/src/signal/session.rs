@@ -371,6 +371,22 @@ impl Sessions {
         }
     }
 
+    /// A person ruled that the agent was changed on purpose: its sessions that waited teach in full, and so do those under way,
+    /// which end here.
+    pub(crate) fn adopt(&mut self, agent: Key, model: &SessionModel, tally: &mut SessionTally) {
+        self.accept(agent, tally);
+        let its = self.live.iter().filter(|(_, live)| live.agent == agent);
+        let mut its: Vec<(Timestamp, u64)> = its.map(|(key, live)| (live.last, *key)).collect();
+        its.sort_unstable();
+        its.into_iter().for_each(|(_, key)| self.close(key, model, tally));
+    }
+
+    /// A person ruled that it was not the agent: its sessions that waited teach nobody, and neither do those under way.
+    pub(crate) fn disown(&mut self, agent: Key, tally: &mut SessionTally) {
+        tally.pending.retain(|(whose, _)| *whose != agent);
+        self.live.retain(|_, live| live.agent != agent);
+    }
+
     fn close(&mut self, key: u64, model: &SessionModel, tally: &mut SessionTally) {
         let Some(mut live) = self.live.remove(&key) else { return };
         live.compare(model);

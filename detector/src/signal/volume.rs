@@ -94,6 +94,9 @@ const SETTLING_DAYS: f64 = 14.0;
 const RESEED_MIN: f64 = 0.02;
 const RESEED_MAX: f64 = 50.0;
 
+/// What the hours learned before a deploy count after it: its shape may be another.
+const ADOPTED_SHARE: f64 = 0.25;
+
 /// On a day off all hours are off: a weight of their distance to the other type's in how unsure the rate is.
 const HOLIDAY_WEIGHT: f64 = 0.5;
 /// Evidence, in tenths of a nat, from which today is no longer, or not at all, believed to be of the other type; the most

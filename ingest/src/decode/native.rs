@@ -16,6 +16,7 @@
 //! | `latency_ms` | finite, ≥ 0 | |
 //! | `bytes_in`, `bytes_out` | 0 to 2⁶⁴ − 1 | |
 //! | `source_ip` | IPv4 or IPv6 | |
+//! | `ruling` | of `feedback`, which Tocsin alone writes; absent it is `benign` | |
 //!
 //! Texts are at most [`TEXT_BYTES_MAX`] long, and none may be a bearer token. For every field `null` is the same
 //! as absent; for texts so is `""`. A field that comes twice is refused, for its meaning would depend on who reads it.
@@ -33,7 +34,8 @@ pub use write::write;
 use super::fields::{Fields, fields};
 use super::json::{Fill, Place, read_record};
 use super::value::{
-    AttestationName, Bound, Bytes, CredentialName, Instant, Ip, KindName, Millis, Slot, Status, Word,
+    AttestationName, Bound, Bytes, CredentialName, Instant, Ip, KindName, Millis, RulingName, Slot, Status,
+    Word,
 };
 use super::{Invalid, Tally};
 
@@ -70,6 +72,7 @@ fields! {
         ArgsDigest = "args_digest",
         Args = "args",
         Attestation = "attestation",
+        Ruling = "ruling",
     }
 }
 
@@ -154,6 +157,9 @@ impl<'de> Fill<'de> for Draft<'de> {
             Field::Model => call.model = word(map)?,
             Field::ArgsDigest => call.args_digest = word(map)?,
             Field::Args => map.next_value_seed(args::Args { call, place })?,
+            Field::Ruling => {
+                call.ruling = map.next_value_seed(Slot::<RulingName>::NEW)?.unwrap_or_default();
+            }
             Field::Attestation => {
                 call.claimed = map.next_value_seed(Slot::<AttestationName>::NEW)?.unwrap_or_default();
             }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 
-use detector::{Attestation, CredentialKind, Kind, Text, Timestamp};
+use detector::{Attestation, CredentialKind, Kind, Ruling, Text, Timestamp};
 use serde::de::{DeserializeSeed, Deserializer, Error, Unexpected, Visitor};
 
 use super::{secret, time};
@@ -277,6 +277,11 @@ one_of!(
     /// The record's kind.
     KindName -> Kind { Call, Request, Outcome, TaskEnd, Heartbeat, Feedback },
     "one of call, request, outcome, task_end, heartbeat, feedback"
+);
+one_of!(
+    /// What a person ruled.
+    RulingName -> Ruling { Benign, Deploy, CohortDeploy, Malicious },
+    "one of benign, deploy, cohort_deploy, malicious"
 );
 one_of!(
     /// How the identity was proved.

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Instant;
 
-use detector::{Call, Kind, Timestamp};
+use detector::{Call, Kind, Ruling, Timestamp};
 use metrics::{counter, histogram};
 use tokio::runtime::Handle;
 
@@ -147,16 +147,17 @@ impl Intake {
         })
     }
 
-    /// Writes down that a person ruled an agent's present evidence benign. Doing it again under the same id is nothing.
+    /// Writes down what a person ruled of an agent's present evidence. Doing it again under the same id is nothing.
     pub async fn feedback(
         &self,
         id: &str,
+        ruling: Ruling,
         issuer: Option<&str>,
         agent_id: &str,
         at: Timestamp,
     ) -> Result<(), LogError> {
         let mut call = Call::new(id, at, agent_id, "");
-        call.kind = Kind::Feedback;
+        (call.kind, call.ruling) = (Kind::Feedback, ruling);
         call.identity.issuer = issuer.map(Into::into);
         let mut line = Vec::new();
         // Writing to memory does not fail; and if it did, the line would be refused as any broken one.

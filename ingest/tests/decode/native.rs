@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use detector::{Attestation, Call, Credential, CredentialKind, Identity, Kind, Text, Timestamp};
+use detector::{Attestation, Call, Credential, CredentialKind, Identity, Kind, Ruling, Text, Timestamp};
 use ingest::decode::{
     Format, Receipt, SourceContext, Tally, content_digest, decode, decode_with_digest, event_key, is_future,
     native,
@@ -197,7 +197,14 @@ fn control_records_are_for_tocsin_itself() {
     assert_eq!(why.to_string(), "kind: feedback is for Tocsin itself to write");
     let ours = SourceContext::control("tocsin");
     let call = decode(record, &ours, Receipt::AsRecorded, &mut Tally::new()).unwrap();
-    assert_eq!(call.kind, Kind::Feedback);
+    assert_eq!((call.kind, call.ruling), (Kind::Feedback, Ruling::Benign));
+    for ruling in Ruling::ALL {
+        let mut said = call.clone();
+        said.ruling = ruling;
+        let written = line(&said);
+        let read = decode(written.trim_end().as_bytes(), &ours, Receipt::AsRecorded, &mut Tally::new());
+        assert_eq!(read.unwrap().ruling, ruling, "{written}");
+    }
 }
 
 #[test]

@@ -222,6 +222,10 @@ pub(super) fn refused(e: ApplyError) -> Problem {
             Problem::new(StatusCode::BAD_REQUEST, "bad_field", "The command is incomplete")
                 .detail(format!("{e}."))
         }
+        e @ ApplyError::NoAlert => {
+            Problem::new(StatusCode::NOT_FOUND, "alert_unknown", "There is no such alert")
+                .detail(format!("{e}."))
+        }
         e => Problem::new(StatusCode::CONFLICT, "not_possible", "The agent's standing does not allow that")
             .detail(format!("{e}.")),
     }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::facts::{Fact, Facts, hour_of};
 use super::{Context, Story, history};
 use crate::hash::hash64_of_bytes;
+use crate::ruling::{Period, Reach};
 use crate::stored::{Half, Row, Stored, in_order};
 use crate::verdict::{CONTEXT_PARTS_MAX, Pattern};
 use crate::{Call, Timestamp};
@@ -126,6 +127,14 @@ impl NewsModel {
         (self.news.0[at] + PRIOR[cell % STEPS]) / (self.trials.0[at] + hours + 1.0)
     }
 
+    /// One agent fewer has these values.
+    fn forget(&mut self, gone: &[u32]) {
+        self.known.retain(|value, agents| {
+            *agents -= u32::from(gone.contains(&stored(*value)));
+            *agents > 0
+        });
+    }
+
     fn knows(&self, value: u64) -> bool {
         self.known.get(&value).is_some_and(|&agents| agents >= KNOWN_FROM)
     }
@@ -156,9 +165,16 @@ pub(super) struct News {
     /// Evidence that stands of each topic, nats, and how many peers have what is new.
     standing: Row<f32, TOPICS>,
     peers: Row<Half, TOPICS>,
-    /// Values as 32 bits of their hashes, the latest first; 0 is none.
+    /// In which values were marked last.
+    period: Period,
+    /// Values as 30 bits of their hashes, the latest first; 0 is none. The two bits above say whether they were first seen in the
+    /// period, or in the one before.
     slots: Slots,
 }
+
+const RECENT: u32 = 1 << 31;
+const BEFORE: u32 = 1 << 30;
+const VALUE: u32 = BEFORE - 1;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Slots([u32; SLOTS]);
@@ -212,6 +228,7 @@ impl News {
         let hour = hour_of(ts);
         if hour != self.hour {
             (self.hour, self.heard, self.new) = (hour, 0, 0);
+            self.age(ts);
         }
         for fact in &facts.all {
             let topic = fact.topic as usize;
@@ -302,6 +319,60 @@ impl News {
 
     pub(super) fn accept(&mut self) {
         self.standing = Row::default();
+        self.slots.0.iter_mut().for_each(|slot| *slot &= VALUE);
+    }
+
+    /// Time goes on to `ts`.
+    fn age(&mut self, ts: Timestamp) {
+        let period = Period::of(ts);
+        let passed = period.since(self.period);
+        if passed > 0 {
+            self.period = period;
+            for slot in &mut self.slots.0 {
+                let before = if passed == 1 && *slot & RECENT != 0 { BEFORE } else { 0 };
+                *slot = *slot & VALUE | before;
+            }
+        }
+    }
+
+    /// What was first seen within `reach` was not the agent: neither it nor the fleet knows it any more.
+    pub(super) fn disown(
+        &mut self,
+        ts: Timestamp,
+        reach: Reach,
+        model: &mut NewsModel,
+        tally: &mut NewsTally,
+    ) {
+        self.age(ts);
+        let marks = if reach == Reach::Recent { RECENT } else { RECENT | BEFORE };
+        let mut gone = ArrayVec::<u32, SLOTS>::new();
+        for topic in ALL {
+            let [exact, broad, whole] = topic.slots();
+            let has_broad = !broad.is_empty();
+            let new = forget(&mut self.slots.0[exact], marks);
+            let new_broad = if has_broad { forget(&mut self.slots.0[broad], marks) } else { new.clone() };
+            let new_whole =
+                if whole.is_empty() { new_broad.clone() } else { forget(&mut self.slots.0[whole], marks) };
+            let gone_by_step = [&new, &new_broad, &new_whole].map(|gone| !gone.is_empty());
+            for step in (0..STEPS).filter(|step| gone_by_step[*step]) {
+                self.take_back(topic as usize, step, tally);
+            }
+            gone.extend(new_broad);
+        }
+        model.forget(&gone);
+        tally.sights.retain(|value| !gone.contains(&stored(*value)));
+        // The next call is read whole, and may be news in this very hour.
+        (self.digest, self.new) = (0, 0);
+        self.accept();
+    }
+
+    /// One news fewer of the agent, and of what its peers learned by it.
+    fn take_back(&mut self, topic: usize, step: usize, tally: &mut NewsTally) {
+        let (cell, hours) = (topic * STEPS + step, self.hours.0[topic].get());
+        let had = (self.had.0[cell].get() - 1.0).max(0.0);
+        self.had.0[cell] = Half::put(had);
+        let peers = &mut tally.news.0[cell * BINS + bin(hours)];
+        *peers = (*peers - 1.0 / (had + 1.0)).max(0.0);
     }
 
     /// One story a topic, the strongest first, and its share.
@@ -336,14 +407,37 @@ impl News {
     }
 }
 
+/// A value as it is kept.
+fn stored(value: u64) -> u32 {
+    (value as u32 & VALUE).max(1)
+}
+
 /// Whether `value` was not among the slots; it is the first of them then.
 fn remember(slots: &mut [u32], value: u64) -> bool {
-    let value = (value as u32).max(1);
-    let at = slots.iter().position(|slot| *slot == value);
+    let value = stored(value);
+    let at = slots.iter().position(|slot| *slot & VALUE == value);
     let end = at.unwrap_or(slots.len() - 1);
     slots[..=end].rotate_right(1);
-    slots[0] = value;
+    if at.is_none() {
+        slots[0] = value | RECENT;
+    }
     at.is_none()
+}
+
+/// Takes the values with one of the marks out of the slots, and gives them.
+fn forget(slots: &mut [u32], marks: u32) -> ArrayVec<u32, SLOTS> {
+    let mut gone = ArrayVec::new();
+    let mut kept = 0;
+    for i in 0..slots.len() {
+        let slot = std::mem::take(&mut slots[i]);
+        if slot & marks == 0 {
+            slots[kept] = slot;
+            kept += 1;
+        } else {
+            gone.push(slot & VALUE);
+        }
+    }
+    gone
 }
 
 fn bytes(text: Option<&str>) -> &[u8] {

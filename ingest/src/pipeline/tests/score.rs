@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::Duration;
 
-use detector::{Detector, DetectorConfig, VerdictRecord};
+use detector::{Detector, DetectorConfig, Ruling, VerdictRecord};
 use proptest::prelude::*;
 use tokio::sync::watch;
 
@@ -151,16 +151,18 @@ fn feedback_is_read_where_it_stands_in_the_log() {
     let opened = bench.open();
     bench.take(&opened, &calls(20));
     let intake = Intake::new(opened.calls.clone(), bench.findings());
-    let feedback = || intake.feedback("approval-1", None, "a1", detector::Timestamp::from_millis(0));
+    let ruled = |id, ruling| intake.feedback(id, ruling, None, "a1", detector::Timestamp::from_millis(0));
     bench.runtime.block_on(async {
-        feedback().await.unwrap();
-        feedback().await.unwrap();
+        ruled("approval-1", Ruling::Benign).await.unwrap();
+        ruled("approval-1", Ruling::Benign).await.unwrap();
+        ruled("attack-2", Ruling::Malicious).await.unwrap();
     });
     let entries = opened.calls.reader().unwrap().read(21, 10, usize::MAX).unwrap();
     let texts: Vec<_> = entries.iter().map(|e| String::from_utf8_lossy(&e.payload).into_owned()).collect();
     insta::assert_debug_snapshot!(texts, @r#"
     [
         "{\"event_id\":\"approval-1\",\"kind\":\"feedback\",\"ts\":\"1970-01-01T00:00:00Z\",\"agent_id\":\"a1\"}",
+        "{\"event_id\":\"attack-2\",\"kind\":\"feedback\",\"ts\":\"1970-01-01T00:00:00Z\",\"agent_id\":\"a1\",\"ruling\":\"malicious\"}",
     ]
     "#);
     assert!(entries[0].source.as_ref().unwrap().control);

@@ -1,0 +1,162 @@
+//! What a person says of evidence reaches the detector once, over crashes, and a replay of the log finds it.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use detector::Timestamp;
+use serde_json::{Value, json};
+
+use crate::support::gate::now;
+use crate::support::stage::Stage;
+use crate::support::tocsin::{ISSUER, Tocsin};
+use crate::support::{http, wait};
+
+const DAYS: u64 = 14;
+const AGENTS: [&str; 3] = ["stolen", "moved", "bystander"];
+
+/// A record of a caller that everybody knows.
+fn usual(agent: usize, id: &str, ts: Timestamp) -> Value {
+    json!({ "event_id": format!("{}-{id}", AGENTS[agent]), "ts": ts, "agent_id": AGENTS[agent], "endpoint": "read_mail",
+            "source_ip": format!("198.51.{agent}.7"), "user_agent": "worker/1.4", "attestation": "token" })
+}
+
+/// One that nobody knows.
+fn strange(agent: usize, id: &str, ts: Timestamp) -> String {
+    let mut record = usual(agent, id, ts);
+    record["source_ip"] = "203.0.113.9".into();
+    record["user_agent"] = "curl/8.5".into();
+    record.to_string() + "\n"
+}
+
+/// Every quarter of an hour or so.
+fn history(start: Timestamp) -> String {
+    let mut lines = String::new();
+    for quarter in 0..DAYS * 24 * 4 {
+        for agent in 0..AGENTS.len() {
+            let jitter_s = (quarter * 3 + agent as u64).wrapping_mul(2_654_435_761) % 600;
+            let ts = start + Duration::from_secs(quarter * 900 + jitter_s);
+            lines += &(usual(agent, &quarter.to_string(), ts).to_string() + "\n");
+        }
+    }
+    lines
+}
+
+fn append(tocsin: &Tocsin, lines: &str) {
+    let answer = wait::until(Duration::from_mins(1), || {
+        Some(tocsin.append(lines).expect("an answer")).filter(|answer| answer.status != 429)
+    });
+    answer.expect("room").expect(200);
+}
+
+/// What the database has of the verdict on this event.
+fn verdict(stage: &Stage, database: &str, event: &str) -> Value {
+    let sql = format!(
+        "SELECT toString(level_microbits) AS level, parts.pattern AS patterns, model FROM {database}.verdicts_once \
+         WHERE event_id = '{event}'"
+    );
+    stage.wait(event, || stage.engine.rows(&sql).into_iter().next())
+}
+
+fn is_news(verdict: &Value) -> bool {
+    verdict["patterns"].as_array().expect("patterns").iter().any(|p| p == "new_network")
+}
+
+fn feedback(tocsin: &Tocsin, agent: &str, ruling: &str) {
+    let arguments = [
+        "agents", "feedback", agent, "--as", ruling, "--issuer", ISSUER, "--reason", "asked", "--person",
+        "Omar",
+    ];
+    let output = tocsin.command(&arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Waits until nothing is left to tell the detector.
+fn await_told(tocsin: &Tocsin) {
+    let left = || tocsin.look("/v1/effects?state=pending&limit=1")["rows"].as_array().map_or(1, Vec::len);
+    wait::until_eq("deliveries left", Duration::from_mins(2), &0, left);
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).expect("to copy");
+        }
+    }
+}
+
+#[test]
+fn an_attack_is_forgotten_a_deploy_is_not_and_a_replay_of_the_log_knows_both() {
+    let stage = Stage::new();
+    let mut tocsin = Tocsin::start(stage.path(), &stage.settings(""));
+    let start = now() - Duration::from_hours((DAYS + 1) * 24);
+    append(&tocsin, &history(start));
+    let at = |minutes: u64| start + Duration::from_hours(DAYS * 24) + Duration::from_secs(60 * minutes);
+    for (agent, name) in AGENTS[..2].iter().enumerate() {
+        append(&tocsin, &strange(agent, "first", at(20)));
+        assert!(is_news(&verdict(&stage, "tocsin", &format!("{name}-first"))));
+    }
+    feedback(&tocsin, "stolen", "malicious");
+    feedback(&tocsin, "moved", "deploy");
+    tocsin.kill();
+    tocsin.restart();
+    await_told(&tocsin);
+    for agent in 0..2 {
+        append(&tocsin, &strange(agent, "second", at(40)));
+    }
+    assert!(is_news(&verdict(&stage, "tocsin", "stolen-second")));
+    assert!(!is_news(&verdict(&stage, "tocsin", "moved-second")));
+    assert_eq!(told(&stage), [("moved", "deploy"), ("stolen", "malicious")]);
+
+    // One that has its state, and one that has the log alone.
+    assert!(tocsin.stop().success());
+    let again = stage.path().join("again");
+    copy(&stage.path().join("data"), &again.join("data"));
+    fs::remove_dir_all(again.join("data/snapshots")).expect("there are snapshots");
+    tocsin.restart();
+    let others = stage.settings("").replacen("[store]\n", "[store]\ndatabase = \"again\"\n", 1);
+    let replayed = Tocsin::start(&again, &others);
+    for (agent, name) in AGENTS.iter().enumerate() {
+        let line = strange(agent, "third", at(60));
+        append(&tocsin, &line);
+        append(&replayed, &line);
+        let event = format!("{name}-third");
+        assert_eq!(verdict(&stage, "tocsin", &event), verdict(&stage, "again", &event), "{event}");
+    }
+}
+
+/// Of whom the receiver of webhooks was told which ruling, each once.
+fn told(stage: &Stage) -> Vec<(&'static str, &'static str)> {
+    let effects = stage.receiver.effects();
+    let rulings = effects.iter().filter(|effect| effect["type"] == "agent.feedback");
+    let name = |text: &Value, names: &[&'static str]| {
+        names.iter().copied().find(|name| *text == **name).expect("a known name")
+    };
+    let mut told: Vec<_> = rulings
+        .map(|effect| {
+            let data = &effect["data"];
+            (name(&data["subject"], &AGENTS), name(&data["ruling"], &["deploy", "malicious"]))
+        })
+        .collect();
+    told.sort_unstable();
+    told
+}
+
+#[test]
+fn a_ruling_from_outside_is_refused() {
+    let stage = Stage::new();
+    let tocsin = Tocsin::start(stage.path(), &stage.settings(""));
+    let line =
+        json!({ "event_id": "f", "ts": now(), "agent_id": "a", "kind": "feedback", "ruling": "deploy" });
+    let answer = tocsin.append(&(line.to_string() + "\n")).expect("an answer");
+    assert!(answer.body.contains("feedback is for Tocsin itself to write"), "{answer:?}");
+    let body = json!({ "agent_id": "a", "ruling": "deploy", "person": "Gate", "reason": "r" });
+    let request =
+        tocsin.request(reqwest::Method::POST, "/v1/agents/feedback", crate::support::tocsin::GATEWAY);
+    assert_eq!(http::send(request.json(&body)).expect("it answers").status, 403);
+}
