@@ -1,5 +1,6 @@
 //! `tocsin agents`: the register, and what operators do to agents.
 
+mod baselines;
 mod words;
 
 use clap::{Args, Subcommand};
@@ -77,6 +78,18 @@ pub(crate) enum AgentsCommand {
         #[command(flatten)]
         target: Target,
     },
+    /// The versions kept of what an agent is like, newest first.
+    History(baselines::HistoryArgs),
+    /// What has changed in what an agent is like, between two versions.
+    #[command(
+        after_help = "Example:\n  tocsin agents diff billing-001 2026-11-01T00:00:00Z 2026-11-27T00:00:00Z"
+    )]
+    Diff(baselines::DiffArgs),
+    /// Take an agent back to an earlier version of what it is like: calls since then are as if nobody knew them.
+    #[command(
+        after_help = "Example:\n  tocsin agents revert billing-001 2026-11-20T00:00:00Z --reason 'that was no release'"
+    )]
+    Revert(baselines::RevertArgs),
     /// How often each agent, or one, authenticates and calls each endpoint.
     Report {
         #[command(flatten)]
@@ -175,6 +188,9 @@ pub(crate) fn run(command: &AgentsCommand) -> Result<()> {
             });
             print_json(&ask(target, Method::POST, "/v1/agents/feedback", &[], Some(body))?)
         }
+        AgentsCommand::History(args) => baselines::history(args),
+        AgentsCommand::Diff(args) => baselines::diff(args),
+        AgentsCommand::Revert(args) => baselines::revert(args),
         AgentsCommand::Report { whom, part } => {
             part.print(&part.ask("/v1/register/report", Some(whom))?, words::endpoint_use)
         }

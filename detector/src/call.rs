@@ -34,12 +34,19 @@ pub enum Kind {
     Feedback,
     /// No record of a log: what the detector says of an agent that has stopped calling. From any source it is a reject.
     Silence,
+    /// A person took the agent back to an earlier baseline ([`Call::baseline`]). A control record as [`Kind::Feedback`] is.
+    Revert,
 }
 
 impl Kind {
     /// Whether the record is an act of an agent that counts as one call. An outcome is the second half of one.
     pub fn is_call(self) -> bool {
         matches!(self, Self::Call | Self::Request)
+    }
+
+    /// Whether it is for Tocsin alone to write. Dated by the clock of a person who may rule on calls of years ago.
+    pub fn is_control(self) -> bool {
+        matches!(self, Self::Feedback | Self::Revert)
     }
 
     /// The name in the native schema.
@@ -51,6 +58,7 @@ impl Kind {
             Self::TaskEnd => "task_end",
             Self::Heartbeat => "heartbeat",
             Self::Feedback => "feedback",
+            Self::Revert => "revert",
             Self::Silence => "silence",
         }
     }
@@ -221,6 +229,8 @@ pub struct Call<'a> {
     pub attestation: EffectiveAttestation,
     /// What a person ruled; read of [`Kind::Feedback`] alone.
     pub ruling: Ruling,
+    /// The baseline that the agent goes back to, as whoever keeps baselines packs it; read of [`Kind::Revert`] alone.
+    pub baseline: Option<Text<'a>>,
 }
 
 impl Call<'_> {
@@ -257,6 +267,7 @@ impl Call<'_> {
             claimed: Attestation::None,
             attestation: EffectiveAttestation::default(),
             ruling: Ruling::default(),
+            baseline: None,
         }
     }
 }

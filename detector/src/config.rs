@@ -24,6 +24,9 @@ pub struct DetectorConfig {
     /// Accepted rates of false alarms; learning pauses for what is over them.
     #[serde(skip)]
     pub budgets: Budgets,
+    /// Whether versions of baselines are told, see [`crate::Detector::baselines`]; for whoever takes them.
+    #[serde(skip)]
+    pub keeps_baselines: bool,
     /// How much is asked for each rule that a call breaks.
     #[serde(skip)]
     pub rule_ranks: RuleRanks,
@@ -39,6 +42,7 @@ impl Default for DetectorConfig {
             openapi: Vec::new(),
             templates: Vec::new(),
             budgets: Budgets::default(),
+            keeps_baselines: false,
             rule_ranks: [0; RuleKind::ALL.len()],
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::baseline::Baseline;
 use crate::cohort::CohortIncident;
 use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Fleet;
@@ -36,6 +37,7 @@ pub struct Detector {
     index: HashTable<u32>,
     pub(crate) vigil: Vigil,
     pub(crate) said: Vec<VerdictRecord>,
+    pub(crate) baselines: Vec<Baseline>,
 }
 
 /// What a snapshot holds.
@@ -62,7 +64,7 @@ impl From<State> for Detector {
             index.insert_unique(p.key.hash(), i as u32, |_| 0);
             vigil.add(p);
         }
-        Self { state, index, vigil, said: Vec::new() }
+        Self { state, index, vigil, said: Vec::new(), baselines: Vec::new() }
     }
 }
 
@@ -115,6 +117,7 @@ impl Detector {
         let source = source::key(call.source.as_deref());
         self.state.sources.live(source, call.ts);
         let profile = self.profile(call);
+        self.look_at_baseline(profile, call.ts);
         self.amend_silence(profile, call);
         let session = self.enter_session(profile, call);
         let is_established = self.state.profiles[profile].presence.is_established();
@@ -328,7 +331,8 @@ impl Detector {
     /// Makes room for so many agents more; profiles change their places.
     fn make_room(&mut self, agents: usize) {
         let (mut state, said) = (std::mem::take(&mut self.state), std::mem::take(&mut self.said));
+        let baselines = std::mem::take(&mut self.baselines);
         state.make_room(agents);
-        *self = Self { said, ..state.into() };
+        *self = Self { said, baselines, ..state.into() };
     }
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod baseline;
 mod bits;
 mod budget;
 mod call;
@@ -28,6 +29,7 @@ mod stored;
 mod time;
 mod verdict;
 
+pub use baseline::{AgentState, Baseline, EndpointShare, Known, RevertError, Summary, VersionCause};
 pub use bits::MicroBits;
 pub use budget::{Budget, BudgetError, Budgets, BudgetsError};
 pub use call::{
@@ -40,7 +42,7 @@ pub use manifest::{
     DAYS, Manifest, ManifestError, Network, NetworkError, Span, SpanError, Zone, ZoneError, scopes,
 };
 pub use monitor::{FamilyHealth, FleetHealth, Grade, PeerGroup};
-pub use route::{TEMPLATES_MAX, is_path};
+pub use route::{TEMPLATES_MAX, endpoint_keys, is_path};
 pub use rules::{BrokenRule, RuleKind, RuleRanks};
 pub use ruling::Ruling;
 pub use silence::Silence;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::baseline::Told;
 use crate::cohort::{Cohort, Cohorts, Kin, Speaker};
 use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Published;
@@ -40,6 +41,8 @@ pub(crate) struct Profile {
     pub(crate) rules: Rules,
     /// Whether the level was over the watch budget after the last call.
     pub(crate) suspect: bool,
+    /// What was told of its baseline.
+    pub(crate) told: Told,
     /// What it has raised lately.
     pub(crate) heard: Heard,
     /// What it has in common with its peers.
@@ -305,6 +308,7 @@ impl Profile {
             circumstances: Circumstances::new(ts),
             rules: Rules::new(),
             suspect: false,
+            told: Told::default(),
             heard: Heard::default(),
             kin: Kin::default(),
             declared,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::baseline::VersionCause;
 use crate::detector::Detector;
 use crate::fleet::Fleet;
 use crate::profile::{Declared, Key};
@@ -73,6 +74,7 @@ impl Detector {
     /// A person has ruled. Does nothing for an agent never seen.
     pub(crate) fn rule(&mut self, call: &Call<'_>) {
         let Some(i) = self.find(Key::of(call)) else { return };
+        self.keep_version(i, VersionCause::Ruling);
         match call.ruling {
             Ruling::Benign => self.accept(i),
             Ruling::Deploy => self.adopt(i),
@@ -81,7 +83,11 @@ impl Detector {
                 let shares = |other: &usize| cohorts.are_together(&kin, &self.state.profiles[*other].kin);
                 let others: Vec<usize> =
                     (0..self.state.profiles.len()).filter(|other| *other != i).filter(shares).collect();
-                std::iter::once(i).chain(others).for_each(|i| self.adopt(i));
+                for other in others {
+                    self.keep_version(other, VersionCause::Ruling);
+                    self.adopt(other);
+                }
+                self.adopt(i);
             }
             Ruling::Malicious => self.disown(i),
         }

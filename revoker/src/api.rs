@@ -37,9 +37,11 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use detector::Timestamp;
 
+pub use agents::refused;
 pub use caller::{AsOperator, Caller, Role};
 pub use gate::{Gate, GateError, Scored, Scorer};
-pub use input::Asked;
+pub use input::{Asked, Body};
+pub use person::Signed;
 pub use problem::Problem;
 
 use crate::revoker::Revoker;

@@ -149,6 +149,11 @@ pub enum Event {
         /// What they said of it.
         ruling: Ruling,
     },
+    /// A person took the agent back to an earlier baseline; for the detector alone.
+    Reverted {
+        /// The agent's last call before that baseline, event time.
+        version: Timestamp,
+    },
     /// An accepted call after access ended.
     StillActing {
         /// From the end of access to the call, seconds.
@@ -171,12 +176,16 @@ impl Event {
             Self::Reinstated => "agent.reinstated",
             Self::Retired { .. } => "agent.retired",
             Self::Ruled { .. } => "agent.feedback",
+            Self::Reverted { .. } => REVERTED,
             Self::StillActing { .. } => "agent.still_acting",
         }
     }
 }
 
-/// Every `type` there is; what a target's filter may name.
+/// What the detector alone is told, since it carries the baseline.
+pub const REVERTED: &str = "agent.baseline.reverted";
+
+/// Every `type` there is for others; what a target's filter may name.
 pub const EVENT_KINDS: [&str; 10] = [
     "agent.challenged",
     "agent.challenge.approved",

@@ -3,6 +3,7 @@
 use detector::{Ruling, Timestamp};
 use ingest::source::Intake;
 use revoker::connector::{Attempt, Connector, Outcome, Route};
+use revoker::effect::REVERTED;
 use revoker::message::Message;
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ const REVOKED: &str = "agent.access.revoked";
 const RULED: &str = "agent.feedback";
 
 pub(super) fn route() -> Route {
-    Route { name: NAME.to_owned(), events: [APPROVED, REVOKED, RULED].map(str::to_owned).into() }
+    Route { name: NAME.to_owned(), events: [APPROVED, REVOKED, RULED, REVERTED].map(str::to_owned).into() }
 }
 
 /// A target like any other: durable, retried, with a receipt.
@@ -34,13 +35,19 @@ impl Feedback {
             Ok(mut body) => body["data"].take(),
             Err(e) => return failed(e.to_string()),
         };
-        let ruling = match ruling(&message.kind, &data) {
-            Ok(Some(ruling)) => ruling,
-            Ok(None) => return Outcome::Acknowledged { status: 200 },
-            Err(e) => return failed(e.to_string()),
-        };
         let Some(agent_id) = data["subject"].as_str() else { return failed("no subject".to_owned()) };
-        match self.intake.feedback(&message.id, ruling, data["issuer"].as_str(), agent_id, now).await {
+        let (id, issuer) = (&message.id, data["issuer"].as_str());
+        let written = if message.kind == REVERTED {
+            let Some(baseline) = data["baseline"].as_str() else { return failed("no baseline".to_owned()) };
+            self.intake.revert(id, baseline, issuer, agent_id, now).await
+        } else {
+            match ruling(&message.kind, &data) {
+                Ok(Some(ruling)) => self.intake.feedback(id, ruling, issuer, agent_id, now).await,
+                Ok(None) => return Outcome::Acknowledged { status: 200 },
+                Err(e) => return failed(e.to_string()),
+            }
+        };
+        match written {
             Ok(()) => Outcome::Acknowledged { status: 200 },
             Err(e) => failed(e.to_string()),
         }

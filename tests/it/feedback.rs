@@ -130,6 +130,59 @@ fn an_attack_is_forgotten_a_deploy_is_not_and_a_replay_of_the_log_knows_both() {
     }
 }
 
+/// Runs a command on one of the agents.
+fn agents(tocsin: &Tocsin, verb: &str, agent: &str, more: &[&str]) -> (bool, String) {
+    let output = tocsin.command(&[&["agents", verb, agent, "--issuer", ISSUER], more].concat());
+    let text = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+    (output.status.success(), text.concat())
+}
+
+#[test]
+fn an_agent_is_taken_back_to_what_it_was_before_a_wrong_word() {
+    let stage = Stage::new();
+    let mut tocsin = Tocsin::start(stage.path(), &stage.settings(""));
+    let start = now() - Duration::from_hours((DAYS + 1) * 24);
+    append(&tocsin, &history(start));
+    let at = |minutes: u64| start + Duration::from_hours(DAYS * 24) + Duration::from_secs(60 * minutes);
+    append(&tocsin, &strange(1, "first", at(20)));
+    assert!(is_news(&verdict(&stage, "tocsin", "moved-first")));
+    feedback(&tocsin, "moved", "deploy");
+    await_told(&tocsin);
+    append(&tocsin, &strange(1, "second", at(40)));
+    assert!(!is_news(&verdict(&stage, "tocsin", "moved-second")));
+
+    let (done, versions) = agents(&tocsin, "history", "moved", &[]);
+    assert!(done && versions.lines().next().is_some_and(|newest| newest.contains("ruling")), "{versions}");
+    assert!(versions.contains("moved ") && versions.contains("1 networks"), "{versions}");
+    let (first, last) = (at(0).to_string(), at(50).to_string());
+    let (done, changes) = agents(&tocsin, "diff", "moved", &[&first, &last]);
+    assert!(done && changes.contains("networks: 1 new, 0 gone, 1 as before"), "{changes}");
+    let (done, why) = agents(&tocsin, "revert", "moved", &["2001-01-01T00:00:00Z", "--reason", "r"]);
+    assert!(!done && why.contains("There is no such version"), "{why}");
+    let (done, answer) = agents(&tocsin, "revert", "moved", &[&first, "--reason", "that was no release"]);
+    assert!(done && answer.contains("\"standing\""), "{answer}");
+    tocsin.kill();
+    tocsin.restart();
+    await_told(&tocsin);
+
+    let again = stage.path().join("again");
+    assert!(tocsin.stop().success());
+    copy(&stage.path().join("data"), &again.join("data"));
+    fs::remove_dir_all(again.join("data/snapshots")).expect("there are snapshots");
+    tocsin.restart();
+    let others = stage.settings("").replacen("[store]\n", "[store]\ndatabase = \"again\"\n", 1);
+    let replayed = Tocsin::start(&again, &others);
+    let line = strange(1, "third", at(60));
+    append(&tocsin, &line);
+    append(&replayed, &line);
+    let third = verdict(&stage, "tocsin", "moved-third");
+    assert!(is_news(&third), "what it was taken back to knows no such network: {third}");
+    assert_eq!(third, verdict(&stage, "again", "moved-third"));
+    let history = tocsin.look(&format!("/v1/agent?agent_id=moved&issuer={ISSUER}"))["history"].to_string();
+    assert!(history.contains("baseline.reverted") && history.contains("that was no release"), "{history}");
+    assert!(!tocsin.look("/v1/effects?limit=100").to_string().contains("idp\",\"kind\":\"agent.baseline"));
+}
+
 /// Of whom the receiver of webhooks was told which ruling, each once.
 fn told(stage: &Stage) -> Vec<(&'static str, &'static str)> {
     let effects = stage.receiver.effects();

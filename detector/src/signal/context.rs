@@ -247,6 +247,11 @@ impl Circumstances {
         }
     }
 
+    /// Networks, clients, models, delegators, scopes and kinds of credentials that it is known by, as hashes in their order.
+    pub(crate) fn known(&self) -> Vec<(&'static str, Vec<u32>)> {
+        self.news.known()
+    }
+
     /// Since when something stands out, where it does.
     pub(crate) fn stands_since(&self) -> Option<Timestamp> {
         let out = (0..GROUPS).filter(|group| f64::from(self.gauges[*group].sum) > THRESHOLD / 2.0);

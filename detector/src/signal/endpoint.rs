@@ -251,6 +251,19 @@ impl Endpoints {
         }
     }
 
+    /// What it calls more than under suspicion alone.
+    pub(crate) fn habitual(&self) -> Vec<u64> {
+        self.slots.iter().filter(|(_, calls)| *calls >= 1.0).map(|(endpoint, _)| endpoint).collect()
+    }
+
+    /// What it calls, by its share, the largest first.
+    pub(crate) fn shares(&self) -> Vec<(u64, f64)> {
+        let whole: f64 = self.slots.iter().map(|(_, calls)| f64::from(calls)).sum();
+        let mut shares: Vec<_> = self.slots.iter().map(|(e, calls)| (e, f64::from(calls) / whole)).collect();
+        shares.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        shares
+    }
+
     /// Chance that this agent's next call is to `endpoint`.
     fn predict(&self, endpoint: u64, model: &EndpointModel, declared: &[u64]) -> f64 {
         let mut base = model.share(endpoint);

@@ -222,6 +222,16 @@ impl<S: Stored, B: Stored> Timing<S, B> {
         self.stand(ctx)
     }
 
+    /// How many calls it rests on, and the usual gap at the usual rate, seconds.
+    pub(crate) fn usual(&self) -> (u32, f64) {
+        (self.events, libm::exp2(self.tide.usual_octaves(0.0)) / 1e3)
+    }
+
+    /// Nothing is known of the time up to `ts`.
+    pub(crate) fn skip_to(&mut self, ts: Timestamp) {
+        self.last = self.last.max(ts);
+    }
+
     /// What there is to say without another gap.
     pub(crate) fn stand(&self, ctx: Context<'_>) -> Reading {
         let (now, group) = self.strength(ctx);

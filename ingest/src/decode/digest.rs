@@ -68,6 +68,10 @@ pub fn content_digest(call: &Call<'_>) -> ContentDigest {
         content.bytes(b"ruling");
         content.bytes(call.ruling.as_str().as_bytes());
     }
+    if let Some(baseline) = &call.baseline {
+        content.bytes(b"baseline");
+        content.bytes(baseline.as_bytes());
+    }
     content.digest()
 }
 

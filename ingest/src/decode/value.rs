@@ -137,6 +137,24 @@ impl<'de> Want<'de> for Word {
     }
 }
 
+/// The longest packed baseline: a profile has 3.5 KiB in memory, and takes a third more as text.
+const PACKED_BYTES_MAX: usize = 16 * 1024;
+
+/// A packed baseline, which Tocsin alone writes.
+pub(super) struct Packed;
+
+impl<'de> Want<'de> for Packed {
+    type Out = Text<'de>;
+    const EXPECTED: &'static str = "a packed baseline";
+
+    fn text(text: Text<'de>) -> Result<Option<Text<'de>>, Unfit> {
+        if text.len() > PACKED_BYTES_MAX {
+            return Err(Unfit::Value("longer than 16384 bytes"));
+        }
+        Ok((!text.is_empty()).then_some(text))
+    }
+}
+
 /// An instant within [`time::RANGE`].
 pub(super) struct Instant;
 
@@ -275,8 +293,8 @@ macro_rules! one_of {
 
 one_of!(
     /// The record's kind.
-    KindName -> Kind { Call, Request, Outcome, TaskEnd, Heartbeat, Feedback },
-    "one of call, request, outcome, task_end, heartbeat, feedback"
+    KindName -> Kind { Call, Request, Outcome, TaskEnd, Heartbeat, Feedback, Revert },
+    "one of call, request, outcome, task_end, heartbeat, feedback, revert"
 );
 one_of!(
     /// What a person ruled.

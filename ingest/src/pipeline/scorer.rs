@@ -1,8 +1,9 @@
 //! The step from a call to its verdict, with the ticks due before it; `serve` and `replay` share it.
 
-use detector::{Call, Detector, SourceLate, Timestamp, Verdict, VerdictRecord};
+use detector::{Baseline, Call, Detector, Kind, SourceLate, Timestamp, Verdict, VerdictRecord};
 
 use super::watermark::{Ticks, Watermark};
+use crate::baseline::unpack;
 use crate::decode::is_future;
 
 /// The partition of calls that lie in none.
@@ -48,8 +49,29 @@ impl Scorer {
     pub(super) fn step_in(&mut self, partition: &str, call: &Call<'_>) -> Step {
         let ticks = self.watermark.see(partition, call);
         let late = self.tick(ticks);
+        if call.kind == Kind::Revert {
+            self.revert(call);
+        }
         let verdict = self.detector.observe(call);
         Step { said: self.detector.said(), late, verdict, future: is_future(call) }
+    }
+
+    /// What cannot be gone back to was refused when a person asked for it, unless this is another version of the program.
+    fn revert(&mut self, call: &Call<'_>) {
+        let agent_id = &*call.identity.agent_id;
+        match unpack(call.baseline.as_deref().unwrap_or_default()) {
+            Ok(state) => {
+                if let Err(error) = self.detector.revert(call, state) {
+                    tracing::warn!(agent_id, %error, "an agent keeps its baseline");
+                }
+            }
+            Err(error) => tracing::error!(agent_id, %error, "an agent keeps its baseline"),
+        }
+    }
+
+    /// Versions of baselines that became due since this was last asked.
+    pub(super) fn baselines(&mut self) -> Vec<Baseline> {
+        self.detector.baselines()
     }
 
     /// A partition has nothing more for now; gives what is said of that.

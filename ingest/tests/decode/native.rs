@@ -195,6 +195,10 @@ fn control_records_are_for_tocsin_itself() {
     let theirs = context(Format::Native);
     let why = decode(record, &theirs, Receipt::AsRecorded, &mut Tally::new()).unwrap_err();
     assert_eq!(why.to_string(), "kind: feedback is for Tocsin itself to write");
+    let revert =
+        br#"{"event_id":"f","kind":"revert","ts":"2025-03-03T09:18:18Z","agent_id":"a","baseline":"b"}"#;
+    let why = decode(revert, &theirs, Receipt::AsRecorded, &mut Tally::new()).unwrap_err();
+    assert_eq!(why.to_string(), "kind: revert is for Tocsin itself to write");
     let ours = SourceContext::control("tocsin");
     let call = decode(record, &ours, Receipt::AsRecorded, &mut Tally::new()).unwrap();
     assert_eq!((call.kind, call.ruling), (Kind::Feedback, Ruling::Benign));

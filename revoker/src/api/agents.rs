@@ -215,7 +215,7 @@ async fn obey(
 }
 
 /// Why a command was not obeyed.
-pub(super) fn refused(e: ApplyError) -> Problem {
+pub fn refused(e: ApplyError) -> Problem {
     match e {
         ApplyError::Store(e) => e.into(),
         e @ (ApplyError::NoReason | ApplyError::Names { .. }) => {

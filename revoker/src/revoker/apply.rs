@@ -221,6 +221,7 @@ impl Write<'_> {
             record: case.record,
             reasons: &reasons(event, case),
             approval_url,
+            baseline: None,
             policy: case.policy.version(),
             at: case.now,
         };

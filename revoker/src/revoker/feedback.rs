@@ -41,27 +41,47 @@ impl Revoker {
                 Evidence::Alert(id) => (alerts::agent(w.tx(), &id)?.ok_or(ApplyError::NoAlert)?, Some(id)),
             };
             let body = json!({ "by": by, "reason": reason, "ruling": ruling, "alert_id": alert });
-            w.tell(&agent, &Event::Ruled { ruling }, "evidence.ruled", &body, &[reason], now)?;
+            w.audit(Some(&agent), "evidence.ruled", &body, now)?;
+            w.tell(&agent, &Event::Ruled { ruling }, &[reason], None, now)?;
             let standing = w.standing(&agent);
             Ok((agent, standing))
+        })
+        .await
+    }
+
+    /// Puts on record that a person takes an agent back to an earlier baseline, and has the detector told; gives where the
+    /// agent stands. `baseline` is the whole of it, so that a replay of the log needs nothing else.
+    pub async fn revert(
+        &self,
+        agent: AgentKey,
+        version: Timestamp,
+        baseline: String,
+        by: String,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<Standing, ApplyError> {
+        said(&by, &reason)?;
+        self.write(move |w| {
+            let body = json!({ "by": by, "reason": reason, "version": version });
+            w.audit(Some(&agent), "baseline.reverted", &body, now)?;
+            w.tell(&agent, &Event::Reverted { version }, &[reason], Some(&baseline), now)?;
+            Ok(w.standing(&agent))
         })
         .await
     }
 }
 
 impl Write<'_> {
-    /// Writes down what changes no standing, and publishes it.
+    /// Publishes what changes no standing.
     fn tell(
-        &mut self,
+        &self,
         agent: &AgentKey,
         event: &Event,
-        kind: &str,
-        body: &serde_json::Value,
         reasons: &[String],
+        baseline: Option<&str>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let txn = self.held(agent).map_or_else(Txn::random, |held| held.txn);
-        self.audit_in(&txn, Some(agent), kind, body, now)?;
         let facts = Facts {
             event,
             agent,
@@ -70,6 +90,7 @@ impl Write<'_> {
             record: None,
             reasons,
             approval_url: None,
+            baseline,
             policy: self.policy.version(),
             at: now,
         };

@@ -322,6 +322,28 @@ impl News {
         self.slots.0.iter_mut().for_each(|slot| *slot &= VALUE);
     }
 
+    /// What the agent is known by, as broad as it is told; of resources, which come and go, nothing.
+    pub(super) fn known(&self) -> Vec<(&'static str, Vec<u32>)> {
+        let told = [
+            (Topic::Network, "networks"),
+            (Topic::UserAgent, "clients"),
+            (Topic::Model, "models"),
+            (Topic::Delegator, "delegators"),
+            (Topic::Scope, "scopes"),
+            (Topic::Credential, "kinds of credentials"),
+        ];
+        told.into_iter()
+            .map(|(topic, name)| {
+                let [exact, broad, _] = topic.slots();
+                let slots = if broad.is_empty() { exact } else { broad };
+                let mut values: Vec<u32> = self.slots.0[slots].iter().map(|slot| slot & VALUE).collect();
+                values.retain(|value| *value != 0);
+                values.sort_unstable();
+                (name, values)
+            })
+            .collect()
+    }
+
     /// Time goes on to `ts`.
     fn age(&mut self, ts: Timestamp) {
         let period = Period::of(ts);

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use tokio::sync::watch;
 
 use super::*;
+use crate::baseline::Baselines;
 use crate::decode::{Receipt, Record, Tally, decode};
 use crate::pipeline::score::{self, Score, Scorer, VerdictOutlet};
 use crate::pipeline::verdict;
@@ -55,6 +56,7 @@ fn run(bench: &Bench, taken: &Arc<Mutex<Vec<VerdictRecord>>>, killed_at: Option<
         snapshots: bench.data.path().join("snapshots"),
         snapshot_every: Duration::ZERO,
         outlet: Box::new(outlet),
+        baselines: Baselines::open(&bench.data.path().join("baselines.db")).unwrap(),
         verdicts: opened.verdicts.clone(),
         findings: bench.findings(),
         health: watch::Sender::default(),
