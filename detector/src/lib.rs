@@ -39,7 +39,7 @@ pub use cohort::{Cohort, CohortIncident, Member};
 pub use config::DetectorConfig;
 pub use detector::Detector;
 pub use manifest::{
-    DAYS, Manifest, ManifestError, Network, NetworkError, Span, SpanError, Zone, ZoneError, scopes,
+    ArgRange, DAYS, Manifest, ManifestError, Network, NetworkError, Span, SpanError, Zone, ZoneError, scopes,
 };
 pub use monitor::{FamilyHealth, FleetHealth, Grade, PeerGroup};
 pub use route::{TEMPLATES_MAX, endpoint_keys, is_path};

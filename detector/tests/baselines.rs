@@ -26,12 +26,12 @@ impl Life {
         Self { detector: Detector::new(config, &[]), now, calls: 0, told: Vec::new() }
     }
 
-    fn record(&mut self, agent: &str, change: impl FnOnce(&mut Call<'_>)) -> Option<Verdict> {
+    /// A record of now, or so many seconds later.
+    fn record(&mut self, agent: &str, second: u64, change: impl FnOnce(&mut Call<'_>)) -> Option<Verdict> {
         self.calls += 1;
-        let jitter = self.calls.wrapping_mul(2_654_435_761) % 50;
         let mut call = Call::new(
             self.calls.to_string(),
-            self.now + Duration::from_secs(jitter),
+            self.now + Duration::from_secs(second),
             agent.to_owned(),
             "read",
         );
@@ -47,12 +47,14 @@ impl Life {
         let mut highest = MicroBits::from_bits(-99.0);
         for _ in 0..minutes {
             self.detector.tick(self.now);
-            for _ in 0..calls {
-                let verdict = self.record("a", &change).expect("a verdict");
+            for nth in 0..calls {
+                let each = 60 / calls;
+                let second = nth * each + self.calls.wrapping_mul(2_654_435_761) / 7 % each;
+                let verdict = self.record("a", second, &change).expect("a verdict");
                 highest = highest.max(verdict.level);
             }
             if self.now.as_millis() % 3_600_000 == 0 {
-                self.record("quiet", |_| {});
+                self.record("quiet", 0, |_| {});
             }
             self.now = self.now + MINUTE;
         }
@@ -95,7 +97,7 @@ fn going_back_undoes_a_wrong_word_and_misses_no_call() {
     life.live(20 * DAY_MINUTES, 1, |_| {});
     let before = life.of("a").last().expect("it was told").state.clone();
     assert!(life.live(30, 8, elsewhere) >= step_up);
-    life.record("a", |call| (call.kind, call.ruling) = (Kind::Feedback, Ruling::Deploy));
+    life.record("a", 0, |call| (call.kind, call.ruling) = (Kind::Feedback, Ruling::Deploy));
     assert_eq!(life.of("a").last().expect("it was told").cause, VersionCause::Ruling);
     assert!(life.live(2 * DAY_MINUTES, 8, elsewhere) < step_up, "the thief is the agent by now");
 

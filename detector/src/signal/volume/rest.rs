@@ -2,8 +2,8 @@
 
 use super::read::Place;
 use super::{
-    ADOPTED_SHARE, CELL, CELLS_PER_HOUR, Context, RESEED_MAX, RESEED_MIN, REST, Rest, TAILS, Tail, Volume,
-    VolumeTally, cell_of, group, into_cell,
+    ADOPTED_SHARE, CELL, CELLS_PER_HOUR, Context, RESEED_MAX, RESEED_MIN, REST, Rest, Scale, TAILS, Tail,
+    Volume, VolumeTally, cell_of, group, in_windows, into_cell,
 };
 use crate::Timestamp;
 use crate::stored::Stored;
@@ -63,7 +63,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     }
 
     /// The agent was changed on purpose. Where its volume stands out the level is where it is seen, and the hours learned
-    /// before count less until it has shown itself again; True then. No excursion of it is its own.
+    /// before count less until it has shown itself again, and its counts scatter as peers' do; True then. No excursion of it is its own.
     pub(crate) fn adopt(&mut self, ts: Timestamp, ctx: Context<'_>) -> bool {
         self.flush();
         let ratio = self.ratio_seen(ts, ctx);
@@ -71,6 +71,8 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             self.level.set(ratio, self.hour.base.get());
             self.ramp.accept(ratio);
             self.season.fade(ADOPTED_SHARE);
+            let expected = in_windows(self.season.overall(ctx.prior()) * ratio);
+            self.scales = std::array::from_fn(|k| Scale::new(expected[k], &ctx.peers.scatter[k]));
             self.pending.strike(usize::MAX);
             // Of this hour a part was lived at the old level.
             self.is_partial = true;
