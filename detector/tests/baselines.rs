@@ -1,5 +1,7 @@
 //! Versions of what an agent is like: when they are told, what they say, and what going back to one does.
 
+#![expect(clippy::expect_used, reason = "a test ends where its ground gives way, and says where")]
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 

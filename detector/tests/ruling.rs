@@ -1,5 +1,7 @@
 //! What becomes of an agent of which a person said that it was changed on purpose, or that it was not itself.
 
+#![expect(clippy::expect_used, reason = "a test ends where its ground gives way, and says where")]
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 use std::time::Duration;

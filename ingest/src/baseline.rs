@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use detector::{AgentState, Baseline, Summary, Timestamp};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
 use crate::snapshot::{Layout, SnapshotError};
@@ -19,7 +19,9 @@ use crate::snapshot::{Layout, SnapshotError};
 pub const KEPT: u32 = 32;
 
 const SCHEMA: &str = "
+-- Two of one instant are told apart by seq: what was told before a ruling, and what the next call found moved.
 CREATE TABLE IF NOT EXISTS baselines (
+  seq INTEGER PRIMARY KEY,
   issuer TEXT NOT NULL,
   agent_id TEXT NOT NULL,
   ts INTEGER NOT NULL,
@@ -27,8 +29,8 @@ CREATE TABLE IF NOT EXISTS baselines (
   layout TEXT NOT NULL,
   summary TEXT NOT NULL,
   packed BLOB NOT NULL,
-  PRIMARY KEY (issuer, agent_id, ts, cause)
-) WITHOUT ROWID;
+  UNIQUE (issuer, agent_id, ts, cause)
+);
 ";
 
 /// Why baselines cannot be kept or read.
@@ -142,9 +144,9 @@ impl Baselines {
                     packed
                 ])?;
             tx.prepare_cached(
-                "DELETE FROM baselines WHERE issuer = ?1 AND agent_id = ?2 AND ts < (
-                     SELECT ts FROM baselines WHERE issuer = ?1 AND agent_id = ?2
-                     ORDER BY ts DESC LIMIT 1 OFFSET ?3)",
+                "DELETE FROM baselines WHERE issuer = ?1 AND agent_id = ?2 AND (ts, seq) < (
+                     SELECT ts, seq FROM baselines WHERE issuer = ?1 AND agent_id = ?2
+                     ORDER BY ts DESC, seq DESC LIMIT 1 OFFSET ?3)",
             )?
             .execute(params![issuer, agent_id, KEPT - 1])?;
         }
@@ -156,28 +158,10 @@ impl Baselines {
         let db = self.db();
         let mut statement = db.prepare_cached(
             "SELECT ts, cause, layout, summary, packed FROM baselines WHERE issuer = ?1 AND agent_id = ?2
-             ORDER BY ts DESC, cause",
+             ORDER BY ts DESC, seq DESC",
         )?;
         let rows = statement.query_map(params![issuer.unwrap_or_default(), agent_id], columns)?;
         rows.map(|row| self.version(row?)).collect()
-    }
-
-    /// The version of an agent that was the last one at `at`, event time; none where there is none so old.
-    pub fn at(
-        &self,
-        issuer: Option<&str>,
-        agent_id: &str,
-        at: Timestamp,
-    ) -> Result<Option<Version>, BaselineError> {
-        let row = self
-            .db()
-            .prepare_cached(
-                "SELECT ts, cause, layout, summary, packed FROM baselines
-                 WHERE issuer = ?1 AND agent_id = ?2 AND ts <= ?3 ORDER BY ts DESC, cause LIMIT 1",
-            )?
-            .query_row(params![issuer.unwrap_or_default(), agent_id, at.as_micros()], columns)
-            .optional()?;
-        row.map(|row| self.version(row)).transpose()
     }
 
     fn version(&self, (ts, cause, layout, summary, packed): Columns) -> Result<Version, BaselineError> {
@@ -233,10 +217,9 @@ mod tests {
         assert!(baselines.of(Some("another"), "agent").unwrap().is_empty());
 
         let wanted = &told[told.len() - 3];
-        let found = baselines.at(None, "agent", wanted.ts + Duration::from_secs(1)).unwrap().unwrap();
+        let found = &kept[2];
         assert_eq!((found.ts, found.is_usable, &found.summary), (wanted.ts, true, &wanted.summary));
         assert_eq!(unpack(&found.text()).unwrap(), wanted.state);
-        assert!(baselines.at(None, "agent", Timestamp::from_micros(0)).unwrap().is_none());
     }
 
     #[test]

@@ -378,7 +378,9 @@ impl Sessions {
         let its = self.live.iter().filter(|(_, live)| live.agent == agent);
         let mut its: Vec<(Timestamp, u64)> = its.map(|(key, live)| (live.last, *key)).collect();
         its.sort_unstable();
-        its.into_iter().for_each(|(_, key)| self.close(key, model, tally));
+        for (_, key) in its {
+            self.close(key, model, tally);
+        }
     }
 
     /// A person ruled that it was not the agent: its sessions that waited teach nobody, and neither do those under way.

@@ -105,8 +105,8 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     pub(crate) fn stands_since(&self, ts: Timestamp, ctx: Context<'_>) -> Option<Timestamp> {
         let deviating = self.level_at(ts, ctx).1.map(|at| self.deviation_cells(at));
         let rested = REST.as_secs() / CELL.as_secs() - u64::from(self.rest.cells);
-        let resting = self.is_resting().then_some(rested as i64);
-        let cells = deviating.max(resting)?;
+        let deviating = deviating.map(|cells| u64::try_from(cells).unwrap_or(0));
+        let cells = deviating.max(self.is_resting().then_some(rested))?;
         Some(ts - CELL * u32::try_from(cells).unwrap_or(u32::MAX))
     }
 
