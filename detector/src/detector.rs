@@ -89,6 +89,7 @@ impl Detector {
         self.state.config = config;
         self.state.manifests = Manifests::new(manifests);
         let State { config, fleet, .. } = &mut self.state;
+        fleet.published.context.providers = Arc::clone(&config.providers);
         let declared_too = manifests.iter().flat_map(|m| &m.endpoints);
         fleet.published.routes.set_templates(config.templates.iter().chain(declared_too).map(String::as_str));
         for p in &mut self.state.profiles {

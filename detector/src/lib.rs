@@ -15,6 +15,7 @@ mod manifest;
 mod memory;
 mod monitor;
 mod profile;
+mod providers;
 #[cfg(test)]
 mod random;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use manifest::{
     ArgRange, DAYS, Manifest, ManifestError, Network, NetworkError, Span, SpanError, Zone, ZoneError, scopes,
 };
 pub use monitor::{FamilyHealth, FleetHealth, Grade, PeerGroup};
+pub use providers::{PROVIDERS_MAX, Providers};
 pub use route::{TEMPLATES_MAX, endpoint_keys, is_path};
 pub use rules::{BrokenRule, RuleKind, RuleRanks};
 pub use ruling::Ruling;

@@ -12,6 +12,7 @@ mod size;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -26,7 +27,7 @@ use super::{Alarm, Evidence, Story, Strength, history};
 use crate::ruling::Reach;
 use crate::stored::{Half, Stored};
 use crate::verdict::{CONTEXT_PARTS_MAX, Pattern};
-use crate::{Call, Kind, Timestamp};
+use crate::{Call, Kind, Providers, Timestamp};
 
 /// Where excursions begin, nats, as for volume.
 const THRESHOLD: f64 = 2.0;
@@ -77,6 +78,9 @@ pub(crate) struct ContextModel {
     news: NewsModel,
     rates: Rates,
     tails: [PeerTail; GROUPS],
+    /// The operator's, set anew after every restore.
+    #[serde(skip)]
+    pub(crate) providers: Arc<Providers>,
 }
 
 /// What agents teach of it.
@@ -154,7 +158,7 @@ impl Circumstances {
         self.fade(ts);
         let before = self.strength(ts, ctx);
         if self.news.begins(call, ts) {
-            let facts = Facts::of(call);
+            let facts = Facts::of(call, &ctx.model.providers);
             let sum = self.news.see(&facts, ts, ctx, &mut tally.news);
             self.set(NEWS, sum, ts);
             if let Some(switched) = self.places.see(&facts) {

@@ -5,27 +5,26 @@
 //! up in a CUSUM: single odd calls of a busy agent are forgiven, several in a row are not. By Lorden (1971) a CUSUM of
 //! likelihood ratios crosses h bits on normal calls at most once in 2^h calls, which is what turns it into a recurrence.
 
+mod slots;
 #[cfg(test)]
 mod tests;
 
 use std::f64::consts::LN_2;
 
-use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
+use self::slots::Slots;
 use super::session::{self, Drift, Ended, SessionModel};
 use super::tail::{Group, PeerTail, Rule, Tail};
 use super::{Alarm, Evidence, Story, Strength, history};
 use crate::Timestamp;
 use crate::route::{Renamed, Routes};
-use crate::ruling::{Period, Reach};
+use crate::ruling::Reach;
 use crate::stored::{Half, in_order};
 use crate::verdict::Pattern;
 
-/// Endpoints an agent's past remembers; the least used makes room (endpoint study §7: 32 slots).
-const SLOTS: usize = 32;
 /// Discount and strength of the agent's Pitman-Yor level (study §1 "A role"), and of the fleet's ("Y order").
 const DISCOUNT: f64 = 0.5;
 const STRENGTH: f64 = 2.0;
@@ -83,85 +82,6 @@ impl EndpointModel {
             Some(&agents) => (f64::from(agents) - DISCOUNT) / whole,
             None => (FLEET_STRENGTH + DISCOUNT * self.known()) / whole,
         }
-    }
-}
-
-/// What an agent has called, and how often: two rows, as a pair of these pads four bytes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Slots {
-    endpoints: ArrayVec<u64, SLOTS>,
-    calls: ArrayVec<f32, SLOTS>,
-    /// Bit i: slot i was first called in the period, or in the one before.
-    recent: u32,
-    before: u32,
-    period: Period,
-}
-
-impl Slots {
-    fn at(&self, endpoint: u64) -> Option<usize> {
-        self.endpoints.iter().position(|e| *e == endpoint)
-    }
-
-    /// How often it has called `endpoint`.
-    fn calls(&self, endpoint: u64) -> f64 {
-        self.at(endpoint).map_or(0.0, |at| f64::from(self.calls[at]))
-    }
-
-    /// So many calls more; True if there were none. The least used makes room.
-    fn add(&mut self, endpoint: u64, calls: f32) -> bool {
-        if let Some(at) = self.at(endpoint) {
-            self.calls[at] += calls;
-            return false;
-        }
-        if self.endpoints.is_full() {
-            let least = (0..SLOTS).min_by(|&a, &b| self.calls[a].total_cmp(&self.calls[b])).unwrap_or(0);
-            self.remove(least);
-        }
-        self.recent |= 1 << self.endpoints.len();
-        self.endpoints.push(endpoint);
-        self.calls.push(calls);
-        true
-    }
-
-    /// The last slot takes the place of one that goes.
-    fn remove(&mut self, at: usize) {
-        let last = self.endpoints.len() - 1;
-        self.endpoints.swap_remove(at);
-        self.calls.swap_remove(at);
-        for marks in [&mut self.recent, &mut self.before] {
-            let moved = *marks >> last & 1;
-            *marks = *marks & !(1 << last) & !(1 << at) | if at == last { 0 } else { moved << at };
-        }
-    }
-
-    /// Time goes on to `ts`.
-    fn age(&mut self, ts: Timestamp) {
-        let period = Period::of(ts);
-        match period.since(self.period) {
-            0 => return,
-            1 => (self.before, self.recent) = (self.recent, 0),
-            _ => (self.before, self.recent) = (0, 0),
-        }
-        self.period = period;
-    }
-
-    /// Forgets what was first called within `reach`.
-    fn forget(&mut self, reach: Reach) {
-        for at in (0..self.endpoints.len()).rev() {
-            let marks = if reach == Reach::Recent { self.recent } else { self.recent | self.before };
-            if marks & (1 << at) != 0 {
-                self.remove(at);
-            }
-        }
-    }
-
-    /// What was first called lately is part of the agent.
-    fn settle(&mut self) {
-        (self.recent, self.before) = (0, 0);
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (u64, f32)> {
-        self.endpoints.iter().copied().zip(self.calls.iter().copied())
     }
 }
 
@@ -240,15 +160,7 @@ impl Endpoints {
             return;
         }
         self.routes = routes.version();
-        let before = std::mem::take(&mut self.slots);
-        self.slots.period = before.period;
-        for (i, (endpoint, calls)) in before.iter().enumerate() {
-            if self.slots.add(routes.now(endpoint), calls) {
-                let at = self.slots.endpoints.len() - 1;
-                self.slots.recent = self.slots.recent & !(1 << at) | (before.recent >> i & 1) << at;
-                self.slots.before |= (before.before >> i & 1) << at;
-            }
-        }
+        self.slots = std::mem::take(&mut self.slots).renamed(|endpoint| routes.now(endpoint));
     }
 
     /// What it calls more than under suspicion alone.

@@ -204,7 +204,10 @@ impl Pipeline {
 
     fn publish(&mut self, records: &[VerdictRecord]) -> Result<(), Stopped> {
         let versions = self.state.scorer.baselines();
-        self.patience.until_done("keeping baselines", || self.baselines.keep(&versions))?;
+        if let Err(error) = self.baselines.keep(&versions) {
+            // Nobody waits for them, and everybody for verdicts.
+            tracing::error!(%error, versions = versions.len(), "versions of baselines are lost");
+        }
         self.publisher.publish(records, &self.patience)
     }
 
