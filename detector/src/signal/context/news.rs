@@ -381,8 +381,11 @@ impl News {
             }
             gone.extend(new_broad);
         }
-        model.forget(&gone);
-        tally.sights.retain(|value| !gone.contains(&stored(*value)));
+        // What waits for the next version is not in this one.
+        let (waiting, published): (Vec<u32>, Vec<u32>) =
+            gone.iter().partition(|value| tally.sights.iter().any(|sight| stored(*sight) == **value));
+        tally.sights.retain(|sight| !waiting.contains(&stored(*sight)));
+        model.forget(&published);
         // The next call is read whole, and may be news in this very hour.
         (self.digest, self.new) = (0, 0);
         self.accept();
