@@ -1,5 +1,6 @@
 //! `tocsin agents`: the register, and what operators do to agents.
 
+mod baselines;
 mod words;
 
 use clap::{Args, Subcommand};
@@ -60,6 +61,42 @@ pub(crate) enum AgentsCommand {
     Revoke(Order),
     /// Let a revoked, suspended or challenged agent act again, on probation.
     Reinstate(Order),
+    /// Say of the evidence against an agent, or of an alert, what it was; the detector learns by it. No standing changes.
+    #[command(
+        after_help = "Example:\n  tocsin agents feedback billing-001 --as deploy --reason 'release 4.2: twice the calls'"
+    )]
+    Feedback {
+        /// The agent; or an alert by `--alert`.
+        #[arg(required_unless_present = "alert")]
+        agent_id: Option<String>,
+        /// What it was: the agent as it is, the agent as it was changed, alone or with all agents of its cohort incident, or
+        /// somebody or something else.
+        #[arg(long = "as", value_name = "RULING", value_parser = ["benign", "deploy", "cohort_deploy", "malicious"])]
+        ruling: String,
+        /// Under which issuer that is its name.
+        #[arg(long, requires = "agent_id")]
+        issuer: Option<String>,
+        /// The alert, by its id.
+        #[arg(long, conflicts_with = "agent_id")]
+        alert: Option<String>,
+        /// Why, for the audit.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// The versions kept of what an agent is like, newest first.
+    History(baselines::HistoryArgs),
+    /// What has changed in what an agent is like, between two versions.
+    #[command(
+        after_help = "Example:\n  tocsin agents diff billing-001 2026-11-01T00:00:00Z 2026-11-27T00:00:00Z"
+    )]
+    Diff(baselines::DiffArgs),
+    /// Take an agent back to an earlier version of what it is like: calls since then are as if nobody knew them.
+    #[command(
+        after_help = "Example:\n  tocsin agents revert billing-001 2026-11-20T00:00:00Z --reason 'that was no release'"
+    )]
+    Revert(baselines::RevertArgs),
     /// How often each agent, or one, authenticates and calls each endpoint.
     Report {
         #[command(flatten)]
@@ -154,6 +191,16 @@ pub(crate) fn run(command: &AgentsCommand) -> Result<()> {
         AgentsCommand::Retire(order) => send(order, "retire", json!({})),
         AgentsCommand::Revoke(order) => send(order, "revoke", json!({})),
         AgentsCommand::Reinstate(order) => send(order, "reinstate", json!({})),
+        AgentsCommand::Feedback { agent_id, ruling, issuer, alert, reason, target } => {
+            let body = json!({
+                "agent_id": agent_id, "issuer": issuer, "alert_id": alert, "ruling": ruling,
+                "person": target.person(), "reason": reason,
+            });
+            print_json(&ask(target, Method::POST, "/v1/agents/feedback", &[], Some(body))?)
+        }
+        AgentsCommand::History(args) => baselines::history(args),
+        AgentsCommand::Diff(args) => baselines::diff(args),
+        AgentsCommand::Revert(args) => baselines::revert(args),
         AgentsCommand::Report { whom, part } => {
             part.print(&part.ask("/v1/register/report", Some(whom))?, words::endpoint_use)
         }

@@ -2,6 +2,7 @@
 
 mod layers;
 mod manifests;
+mod networks;
 mod templates;
 
 use std::num::NonZeroUsize;
@@ -70,6 +71,9 @@ impl Config {
         config.manifests =
             manifests::all(&origin, inline, config.manifests_dir.as_deref()).or_exit(Code::Config)?;
         config.detector.templates = templates::read(&config.detector.openapi).or_exit(Code::Config)?;
+        if let Some(file) = &config.detector.networks_file {
+            config.detector.providers = networks::read(file).or_exit(Code::Config)?.into();
+        }
         Ok(config)
     }
 

@@ -1,5 +1,6 @@
 //! `tocsin serve`: puts the crates together and runs them until told to stop.
 
+mod baselines;
 mod explain;
 mod feedback;
 mod findings;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use detector::Attestation;
+use ingest::baseline::Baselines;
 use ingest::decode::{Format, SourceContext};
 use ingest::finding::Findings;
 use ingest::log::{Log, LogConfig};
@@ -160,6 +162,7 @@ impl Server {
         let until = stop.clone();
         tasks.spawn(async move { Ok(executor.run(until).await?) });
 
+        let baselines = Baselines::open(&config.data_dir.join("baselines.db")).or_exit(Code::CantCreate)?;
         let waiting = gate::Waiting::default();
         let kafka = Kafka::open(&config, &findings)?;
         let (tell_health, health) = watch::channel(score::FleetStatus::default());
@@ -174,6 +177,7 @@ impl Server {
             snapshots: config.data_dir.join("snapshots"),
             snapshot_every: SNAPSHOT_EVERY,
             outlet: Box::new(outlet::ToRevoker::new(revoker.clone(), logs.alerts.clone(), waiting.clone())),
+            baselines: baselines.clone(),
             verdicts: logs.verdicts.clone(),
             findings: findings.clone(),
             health: tell_health,
@@ -200,6 +204,7 @@ impl Server {
                 metrics,
                 health,
                 stored: stored.clone(),
+                baselines,
                 stop: stop.clone(),
             },
         );

@@ -56,9 +56,9 @@ impl Detector {
             let at = batch.observed.len();
             batch.observed.push(Observed::default());
             let Some(admitted) = self.admit(call) else { continue };
-            if self.state.fleet.published.routes.has_news() {
+            if self.has_news_of(&admitted) {
                 self.read(&mut batch);
-                self.rename();
+                self.take_news_of(&admitted);
             }
             if call.kind.is_call() {
                 batch.observed[at].route = self.route(call);
@@ -81,8 +81,8 @@ impl Detector {
     pub fn observe(&mut self, call: &Call<'_>) -> Option<Verdict> {
         let is_in_line = self.is_in_line(call);
         let admitted = self.admit(call)?;
-        if self.state.fleet.published.routes.has_news() {
-            self.rename();
+        if self.has_news_of(&admitted) {
+            self.take_news_of(&admitted);
         }
         let read = if is_in_line {
             self.read_in_line(&admitted)
@@ -119,7 +119,7 @@ impl Detector {
     /// Whether the record changes what those before it are read against, or what becomes of it depends on them.
     fn changes_what_is_shared(&self, call: &Call<'_>) -> bool {
         let state = &self.state;
-        let key = || Key::new(call.identity.issuer.as_deref(), &call.identity.agent_id);
+        let key = || Key::of(call);
         match call.kind {
             Kind::Feedback => true,
             Kind::TaskEnd => self.find(key()).is_none(),
@@ -133,9 +133,8 @@ impl Detector {
 
     /// Does what must be done in the order of records; gives what is left to be read.
     fn admit<'c, 'a>(&mut self, call: &'c Call<'a>) -> Option<Admitted<'c, 'a>> {
-        let (issuer, agent_id) = (call.identity.issuer.as_deref(), &*call.identity.agent_id);
         match (call.kind, &call.source) {
-            (Kind::Feedback, _) => self.accept(issuer, agent_id),
+            (Kind::Feedback, _) => self.rule(call),
             (Kind::Heartbeat, Some(source)) => self.state.sources.beat(source, call.ts),
             _ => {}
         }
@@ -152,7 +151,7 @@ impl Detector {
         if !matches!(call.kind, Kind::Outcome | Kind::TaskEnd) {
             return None;
         }
-        let key = Key::new(issuer, agent_id);
+        let key = Key::of(call);
         let Some(profile) = self.find(key) else {
             // Of an agent never seen, or forgotten since, nothing is learned but that its session is over.
             if call.kind == Kind::TaskEnd {
@@ -166,10 +165,18 @@ impl Detector {
         Some(Admitted { call, profile, presence, source: 0, endpoint: 0 })
     }
 
-    /// What a call has shown to vary becomes known. What came before must have been read.
-    fn rename(&mut self) {
+    /// Whether a record has shown that paths vary, or is the first of a day of its agent.
+    fn has_news_of(&self, admitted: &Admitted<'_, '_>) -> bool {
+        self.state.fleet.published.routes.has_news() || self.is_baseline_due(admitted)
+    }
+
+    /// Takes that up. What came before must have been read.
+    fn take_news_of(&mut self, admitted: &Admitted<'_, '_>) {
+        self.look_at_baseline(admitted);
         let State { fleet, lanes, .. } = &mut self.state;
-        fleet.rename(lanes);
+        if fleet.published.routes.has_news() {
+            fleet.rename(lanes);
+        }
     }
 
     /// Reads what waits.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
-use crate::Timestamp;
+use crate::{Ruling, Timestamp};
 
 /// Text that borrows from the log line wherever the line holds it without escapes.
 pub type Text<'a> = Cow<'a, str>;
@@ -29,17 +29,24 @@ pub enum Kind {
     TaskEnd,
     /// The source is alive up to `ts`; speaks of no agent.
     Heartbeat,
-    /// A person ruled the agent's present evidence benign. A control record that Tocsin writes itself after an approval,
-    /// so that a replay of the log learns what the live run learned; from any other source it is a reject.
+    /// A person ruled on the agent's present evidence ([`Call::ruling`]). A control record that Tocsin writes itself, so that
+    /// a replay of the log learns what the live run learned; from any other source it is a reject.
     Feedback,
     /// No record of a log: what the detector says of an agent that has stopped calling. From any source it is a reject.
     Silence,
+    /// A person took the agent back to an earlier baseline ([`Call::baseline`]). A control record as [`Kind::Feedback`] is.
+    Revert,
 }
 
 impl Kind {
     /// Whether the record is an act of an agent that counts as one call. An outcome is the second half of one.
     pub fn is_call(self) -> bool {
         matches!(self, Self::Call | Self::Request)
+    }
+
+    /// Whether it is for Tocsin alone to write. Dated by the clock of a person who may rule on calls of years ago.
+    pub fn is_control(self) -> bool {
+        matches!(self, Self::Feedback | Self::Revert)
     }
 
     /// The name in the native schema.
@@ -51,6 +58,7 @@ impl Kind {
             Self::TaskEnd => "task_end",
             Self::Heartbeat => "heartbeat",
             Self::Feedback => "feedback",
+            Self::Revert => "revert",
             Self::Silence => "silence",
         }
     }
@@ -219,6 +227,10 @@ pub struct Call<'a> {
     pub claimed: Attestation,
     /// What that claim is worth, given its source.
     pub attestation: EffectiveAttestation,
+    /// What a person ruled; read of [`Kind::Feedback`] alone.
+    pub ruling: Ruling,
+    /// The baseline that the agent goes back to, as whoever keeps baselines packs it; read of [`Kind::Revert`] alone.
+    pub baseline: Option<Text<'a>>,
 }
 
 impl Call<'_> {
@@ -254,6 +266,8 @@ impl Call<'_> {
             source_ip: None,
             claimed: Attestation::None,
             attestation: EffectiveAttestation::default(),
+            ruling: Ruling::default(),
+            baseline: None,
         }
     }
 }

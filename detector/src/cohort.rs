@@ -197,6 +197,12 @@ impl Cohorts {
         Some(open.told.cohort(own, is_beyond))
     }
 
+    /// Whether both are part of an incident that goes on.
+    pub(crate) fn are_together(&self, one: &Kin, other: &Kin) -> bool {
+        let numbers = self.open.iter().map(|open| open.as_ref().map(|open| open.told.incident));
+        numbers.zip(one.part_of.iter().zip(&other.part_of)).any(|(n, (a, b))| n == Some(*a) && a == b)
+    }
+
     /// Incidents that go on, and the last that are over.
     pub(crate) fn incidents(&self) -> impl Iterator<Item = &CohortIncident> {
         self.over.iter().chain(self.open.iter().flatten().map(|open| &open.told))

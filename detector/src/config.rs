@@ -1,8 +1,10 @@
 //! The detector's settings.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Budgets, RuleKind, RuleRanks};
+use crate::{Budgets, Providers, RuleKind, RuleRanks};
 
 /// What an operator sets. Everything else is a constant with its source beside the formula that uses it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,6 +26,14 @@ pub struct DetectorConfig {
     /// Accepted rates of false alarms; learning pauses for what is over them.
     #[serde(skip)]
     pub budgets: Budgets,
+    /// A table of whose networks are whose: a CSV file of `cidr,provider`. Optional: without it a prefix stands for a provider.
+    pub networks_file: Option<String>,
+    /// What stands in that file, read by whoever reads files.
+    #[serde(skip)]
+    pub providers: Arc<Providers>,
+    /// Whether versions of baselines are told, see [`crate::Detector::baselines`]; for whoever takes them.
+    #[serde(skip)]
+    pub keeps_baselines: bool,
     /// How much is asked for each rule that a call breaks.
     #[serde(skip)]
     pub rule_ranks: RuleRanks,
@@ -39,6 +49,9 @@ impl Default for DetectorConfig {
             openapi: Vec::new(),
             templates: Vec::new(),
             budgets: Budgets::default(),
+            networks_file: None,
+            providers: Arc::default(),
+            keeps_baselines: false,
             rule_ranks: [0; RuleKind::ALL.len()],
         }
     }

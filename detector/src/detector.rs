@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::baseline::Baseline;
 use crate::cohort::{CohortIncident, Cohorts};
 use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Fleet;
@@ -37,6 +38,7 @@ pub struct Detector {
     index: HashTable<u32>,
     pub(crate) vigil: Vigil,
     pub(crate) said: Vec<VerdictRecord>,
+    pub(crate) baselines: Vec<Baseline>,
 }
 
 /// What a snapshot holds.
@@ -124,7 +126,7 @@ impl From<State> for Detector {
             index.insert_unique(p.key.hash(), i as u32, |_| 0);
             vigil.add(p);
         }
-        Self { state, index, vigil, said: Vec::new() }
+        Self { state, index, vigil, said: Vec::new(), baselines: Vec::new() }
     }
 }
 
@@ -149,6 +151,7 @@ impl Detector {
         self.state.config = config;
         self.state.manifests = Manifests::new(manifests);
         let State { config, fleet, .. } = &mut self.state;
+        fleet.published.context.providers = Arc::clone(&config.providers);
         let declared_too = manifests.iter().flat_map(|m| &m.endpoints);
         fleet.published.sessions.declare(manifests.iter().filter_map(|m| m.group.as_deref()));
         fleet.published.routes.set_templates(config.templates.iter().chain(declared_too).map(String::as_str));
@@ -180,7 +183,7 @@ impl Detector {
     }
 
     /// What the sessions that have ended were like is part of what their agents are.
-    fn learn_ended_sessions(&mut self) {
+    pub(crate) fn learn_ended_sessions(&mut self) {
         for lane in 0..LANES {
             while let Some(ended) = self.state.lanes[lane].sessions.ended.pop() {
                 if let Some(agent) = self.find(ended.agent) {
@@ -188,16 +191,6 @@ impl Detector {
                     lanes[lane].session_ended(&mut profiles[agent], &ended, shared);
                 }
             }
-        }
-    }
-
-    /// A person ruled this agent's present evidence benign. Does nothing for an agent never seen.
-    pub(crate) fn accept(&mut self, issuer: Option<&str>, agent_id: &str) {
-        if let Some(i) = self.find(Key::new(issuer, agent_id)) {
-            let (shared, profiles, lanes, _) = self.state.split();
-            let p = &mut profiles[i];
-            lanes[lane_of(p.key)].accept(p, shared);
-            self.state.accept_line(i);
         }
     }
 
@@ -277,7 +270,8 @@ impl Detector {
     /// Makes room for so many agents more; profiles change their places.
     fn make_room(&mut self, agents: usize) {
         let (mut state, said) = (std::mem::take(&mut self.state), std::mem::take(&mut self.said));
+        let baselines = std::mem::take(&mut self.baselines);
         state.make_room(agents);
-        *self = Self { said, ..state.into() };
+        *self = Self { said, baselines, ..state.into() };
     }
 }

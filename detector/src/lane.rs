@@ -261,7 +261,7 @@ impl Lane {
         p.circumstances.accept(p.last, context_ctx, &mut tally.context);
         sessions.accept(p.key, &mut tally.sessions);
         p.rules.accept();
+        p.heard.stands();
         p.suspect = false;
-        self.learn_ended_sessions(p, shared);
     }
 }

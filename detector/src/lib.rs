@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod baseline;
 mod batch;
 mod bits;
 mod budget;
@@ -19,11 +20,13 @@ mod memory;
 mod monitor;
 mod peers;
 mod profile;
+mod providers;
 mod random;
 #[cfg(test)]
 mod reference;
 mod route;
 mod rules;
+mod ruling;
 mod signal;
 mod silence;
 mod source;
@@ -31,6 +34,7 @@ mod stored;
 mod time;
 mod verdict;
 
+pub use baseline::{AgentState, Baseline, EndpointShare, Known, RevertError, Summary, VersionCause};
 pub use batch::Observed;
 pub use bits::MicroBits;
 pub use budget::{Budget, BudgetError, Budgets, BudgetsError};
@@ -42,12 +46,14 @@ pub use config::DetectorConfig;
 pub use detector::Detector;
 pub use layers::{ACTOR_REASONS_MAX, Actor, ActorKind, Layers, Trust};
 pub use manifest::{
-    DAYS, Manifest, ManifestError, Network, NetworkError, Span, SpanError, Zone, ZoneError, scopes,
+    ArgRange, DAYS, Manifest, ManifestError, Network, NetworkError, Span, SpanError, Zone, ZoneError, scopes,
 };
 pub use monitor::{FamilyHealth, FleetHealth, Grade, PeerGroup};
 pub use peers::{Belonging, GroupId, GroupMove, PeerGroupStatus};
-pub use route::{TEMPLATES_MAX, is_path};
+pub use providers::{PROVIDERS_MAX, Providers};
+pub use route::{TEMPLATES_MAX, endpoint_keys, is_path};
 pub use rules::{BrokenRule, RuleKind, RuleRanks};
+pub use ruling::Ruling;
 pub use signal::session::Closing;
 pub use silence::Silence;
 pub use source::SourceLate;

@@ -2,7 +2,9 @@
 
 mod hours;
 mod network;
+mod range;
 
+use std::collections::BTreeMap;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use self::hours::Hours;
 pub use self::hours::{DAYS, Span, SpanError, Zone, ZoneError};
 pub use self::network::{Network, NetworkError};
+pub use self::range::ArgRange;
 use crate::{Attestation, Timestamp};
 
 /// The longest list in a manifest.
@@ -79,6 +82,10 @@ pub struct Manifest {
     /// How often it may make the same call within a minute, in place of the operator's defaults; 0 for any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats_per_minute_max: Option<u32>,
+    /// The ranges within which its calls' arguments must stay, by name; of an argument that is not declared, or that a log does
+    /// not tell, nothing is said.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub args: BTreeMap<String, ArgRange>,
     /// How long a token may be valid, and how old it may be when it is used, seconds. Not 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_lifetime_max_s: Option<NonZeroU32>,
@@ -127,6 +134,7 @@ impl Manifest {
             }
         }
         let lists = [
+            ("args", self.args.len()),
             ("hours", self.hours.len()),
             ("networks", self.networks.len()),
             ("approvers", self.approvers.len()),
@@ -151,6 +159,12 @@ impl Manifest {
         }
         if self.calls_per_hour.is_some_and(|rate| !rate.is_finite() || rate <= 0.0) {
             return wrong("calls_per_hour", "must be a number over 0".to_owned());
+        }
+        if let Some((name, _)) = self.args.iter().find(|(name, range)| name.is_empty() || !range.is_sound()) {
+            return wrong(
+                "args",
+                format!("`{name}` needs a name, and a `min` or a `max` that is not under it"),
+            );
         }
         if self.parent.as_ref() == Some(&self.agent_id) {
             return wrong("parent", "an agent is not its own parent".to_owned());
@@ -215,6 +229,8 @@ mod tests {
             (r#", "time_zone": "Europe/Berlin""#, "time_zone"),
             (r#", "calls_per_hour": 0.0"#, "calls_per_hour"),
             (r#", "parent": "a""#, "parent"),
+            (r#", "args": {"amount": {}}"#, "args"),
+            (r#", "args": {"amount": {"min": 2, "max": 1}}"#, "args"),
         ] {
             assert!(said(fields).starts_with(&format!("agent `a`: {field}: ")), "{}", said(fields));
         }
@@ -237,7 +253,7 @@ mod tests {
         let fields = r#", "issuer": "https://idp.example", "version": 3, "owner": "payments", "parent": "b",
             "scopes": ["orders:read"], "hours": ["mon-fri 07:00-19:00", "22:00-24:00"], "time_zone": "Europe/Berlin",
             "networks": ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32"], "attestation_min": "key", "ends_with_task": true,
-            "expires": "2026-12-31T00:00:00Z", "review_every_days": 90"#;
+            "expires": "2026-12-31T00:00:00Z", "review_every_days": 90, "args": {"amount": {"max": 1000.0}}"#;
         let manifest = read(fields).unwrap();
         let written = serde_json::to_string(&manifest).unwrap();
         assert_eq!(serde_json::from_str::<Manifest>(&written).unwrap(), manifest);

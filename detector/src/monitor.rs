@@ -45,6 +45,16 @@ pub(crate) struct Heard {
     resting_until: [Timestamp; GRADES],
     /// Alarms, faded as the group's are, up to the last one.
     alarms: [f32; GRADES],
+    /// How many of them came one after the other, on which nobody has ruled yet, and whose evidence the last was.
+    run: [u8; GRADES],
+    family: [u8; GRADES],
+}
+
+impl Heard {
+    /// A person ruled that what was raised was raised for nothing: it counts.
+    pub(crate) fn stands(&mut self) {
+        self.run = [0; GRADES];
+    }
 }
 
 /// How much wider than their own excursions say the tails of a group's agents are read, by family; 1 changes nothing.
@@ -107,7 +117,10 @@ impl Monitor {
             if score.level < threshold || ts < *resting_until {
                 continue;
             }
-            let since_last = ts.since(*resting_until) + REST;
+            let (paused, run) = (ts.since(*resting_until), &mut agent.run[grade]);
+            *run = if paused < REST { run.saturating_add(1) } else { 1 };
+            agent.family[grade] = score.winner as u8;
+            let since_last = paused + REST;
             *resting_until = ts + REST;
             let alarms = f64::from(agent.alarms[grade]) * fade(days(since_last)) + 1.0;
             agent.alarms[grade] = alarms as f32;
@@ -115,6 +128,19 @@ impl Monitor {
             book.most = book.most.max(alarms);
             book.alarms[score.winner] += 1.0;
             book.asked[score.winner] += (threshold - score.price).as_bits() * std::f64::consts::LN_2;
+        }
+    }
+
+    /// A person ruled that there was something: what the agent has raised about it, alarm after alarm, says nothing of how often
+    /// levels are wrong and is taken back.
+    pub(crate) fn take_back(&mut self, agent: &mut Heard) {
+        for grade in 0..GRADES {
+            let (last, family) = (agent.resting_until[grade], usize::from(agent.family[grade]));
+            for i in 1..=u32::from(std::mem::take(&mut agent.run[grade])) {
+                let passed = self.closed.map_or(0.0, |closed| days(closed.since(last - REST * i)));
+                self.books[grade].take_back(family, fade(passed));
+                agent.alarms[grade] = (agent.alarms[grade] - fade(f64::from(i - 1)) as f32).max(0.0);
+            }
         }
     }
 
@@ -151,6 +177,17 @@ impl Book {
     fn fade(&mut self, fade: f64) {
         let sums = self.alarms.iter_mut().chain(&mut self.asked);
         sums.chain([&mut self.most, &mut self.expected]).for_each(|sum| *sum *= fade);
+    }
+
+    /// One alarm of a family, of which so much is left.
+    fn take_back(&mut self, family: usize, left: f64) {
+        let before = self.alarms[family];
+        self.alarms[family] = (before - left).max(0.0);
+        if before > 0.0 {
+            self.asked[family] *= self.alarms[family] / before;
+        }
+        // Perhaps another agent's were as many; that none speaks for all holds either way.
+        self.most = self.most.min(self.alarms.iter().sum());
     }
 
     /// Alarms of all agents but the one that raised most: no agent, whatever is wrong with it, speaks for its group.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::baseline::Told;
 use crate::cohort::{Cohort, Cohorts, Kin, Speaker};
 use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Published;
@@ -21,7 +22,7 @@ use crate::signal::timing::Timing;
 use crate::signal::volume::Volume;
 use crate::signal::{Evidence, context, endpoint, session, timing, volume};
 use crate::silence::{self, Said};
-use crate::{DetectorConfig, Manifest, Part, Pattern, Signal, Timestamp};
+use crate::{Call, DetectorConfig, Manifest, Part, Pattern, Signal, Timestamp};
 
 /// One agent under one issuer: its name, its past, and where its evidence stands. About 3.5 KiB plus the name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +43,8 @@ pub(crate) struct Profile {
     pub(crate) rules: Rules,
     /// Whether the level was over the watch budget after the last call.
     pub(crate) suspect: bool,
+    /// What was told of its baseline.
+    pub(crate) told: Told,
     /// What it has raised lately.
     pub(crate) heard: Heard,
     /// What it has in common with its peers.
@@ -71,6 +74,11 @@ impl Key {
             Some(issuer) => hash128(&[issuer, agent_id]),
             None => hash128(&[agent_id]),
         })
+    }
+
+    /// Of whom a record speaks.
+    pub(crate) fn of(call: &Call<'_>) -> Self {
+        Self::new(call.identity.issuer.as_deref(), &call.identity.agent_id)
     }
 
     /// For the index.
@@ -331,6 +339,7 @@ impl Profile {
             circumstances: Circumstances::new(ts),
             rules: Rules::new(),
             suspect: false,
+            told: Told::default(),
             heard: Heard::default(),
             kin: Kin::default(),
             membership: Membership::default(),

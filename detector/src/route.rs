@@ -68,6 +68,11 @@ struct Room {
     news: Vec<Renamed>,
 }
 
+/// By which keys an endpoint is known: a name, or a path's template with its method, as verdicts show it. 16 hexadecimal digits each.
+pub fn endpoint_keys(shown: &str) -> impl Iterator<Item = String> {
+    declared(shown).map(|key| format!("{key:016x}"))
+}
+
 impl Routes {
     /// The operator's templates of now, in place of those before.
     pub(crate) fn set_templates<'a>(&mut self, templates: impl Iterator<Item = &'a str>) {

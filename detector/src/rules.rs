@@ -54,11 +54,13 @@ pub enum RuleKind {
     OutsideHours,
     /// A token that is valid for longer, or older, than is allowed.
     TokenLifetime,
+    /// An argument outside the range that is declared.
+    ArgumentRange,
 }
 
 impl RuleKind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::RateCeiling,
         Self::RepeatedCall,
         Self::Retired,
@@ -72,6 +74,7 @@ impl RuleKind {
         Self::UndeclaredEndpoint,
         Self::OutsideHours,
         Self::TokenLifetime,
+        Self::ArgumentRange,
     ];
 
     /// The name in files and tables.
@@ -90,6 +93,7 @@ impl RuleKind {
             Self::UndeclaredEndpoint => "undeclared_endpoint",
             Self::OutsideHours => "outside_hours",
             Self::TokenLifetime => "token_lifetime",
+            Self::ArgumentRange => "argument_range",
         }
     }
 
@@ -97,7 +101,11 @@ impl RuleKind {
     fn is_act(self) -> bool {
         matches!(
             self,
-            Self::RateCeiling | Self::RepeatedCall | Self::ForbiddenEndpoint | Self::UndeclaredEndpoint
+            Self::RateCeiling
+                | Self::RepeatedCall
+                | Self::ForbiddenEndpoint
+                | Self::UndeclaredEndpoint
+                | Self::ArgumentRange
         )
     }
 }
@@ -111,7 +119,7 @@ pub struct BrokenRule {
     /// What was seen. Of a rule that counts, the calls within the window, this one among them: over `limit`, and there may
     /// have been more. Else the seconds since the agent should have ended or that the token lives, the scopes too many, what
     /// the identity is worth as [`Attestation`] orders it (0 to 4), the minute of the week by the manifest's clock (0 is
-    /// Monday 00:00), or 1: this call.
+    /// Monday 00:00), the argument's value as a whole number, or 1: this call.
     pub observed: u64,
     /// What is allowed, in the unit of `observed`; 0 where it is in nothing that can be counted.
     pub limit: u64,
@@ -148,6 +156,11 @@ impl fmt::Display for BrokenRule {
                 let day = DAYS[(n / (24 * 60)) as usize % DAYS.len()];
                 let (hour, minute) = (n / 60 % 24, n % 60);
                 write!(f, "at {day} {hour:02}:{minute:02} by the manifest's clock, outside its hours")
+            }
+            RuleKind::ArgumentRange if n == limit => f.write_str("an argument outside the manifest's range"),
+            RuleKind::ArgumentRange => {
+                let bound = if n > limit { "more" } else { "less" };
+                write!(f, "an argument of {n}; the manifest allows no {bound} than {limit}")
             }
             RuleKind::TokenLifetime => {
                 write!(f, "a token that lives for {}; the manifest allows {}", Age(n), Age(limit))

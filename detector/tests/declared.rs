@@ -6,8 +6,8 @@ use std::time::Duration;
 use detector::Attestation::{Key, Platform, Token};
 use detector::RuleKind::{ForbiddenEndpoint, ParentExceeded};
 use detector::{
-    Attestation, BrokenRule, Call, Detector, DetectorConfig, EffectiveAttestation, Kind, Manifest, Network,
-    RuleKind, Span, Timestamp, Verdict,
+    ArgRange, Attestation, BrokenRule, Call, Detector, DetectorConfig, EffectiveAttestation, Kind, Manifest,
+    Network, RuleKind, Span, Timestamp, Verdict,
 };
 use proptest::prelude::*;
 
@@ -100,6 +100,24 @@ fn what_proves_nothing_is_worth_nothing() {
     let weak = said(Platform, Attestation::Network);
     assert_eq!(weak.as_deref(), Some("an identity attested by `network`; the manifest demands `token`"));
     assert!(said(Attestation::None, Platform).is_some());
+}
+
+#[test]
+fn an_argument_stays_within_its_range_and_one_that_nobody_declared_or_logged_is_free() {
+    let range = ArgRange { min: Some(1.0), max: Some(1_000.0) };
+    let manifest = Manifest { args: [("amount".to_owned(), range)].into(), ..declared() };
+    let said = |args: &[(&'static str, f64)]| {
+        let mut call = call(start(), "pay");
+        call.args = args.iter().map(|(name, value)| ((*name).into(), *value)).collect();
+        said(&manifest, &call)
+    };
+    for within in [&[][..], &[("amount", 1.0)], &[("amount", 1_000.0)], &[("rows", 1e9), ("amount", 20.0)]] {
+        assert_eq!(said(within), None, "{within:?}");
+    }
+    let much = said(&[("rows", 3.0), ("amount", 9_000.0)]);
+    assert_eq!(much.as_deref(), Some("an argument of 9000; the manifest allows no more than 1000"));
+    let little = said(&[("amount", 0.5)]);
+    assert_eq!(little.as_deref(), Some("an argument of 0; the manifest allows no less than 1"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Gets agent calls in: sources, decoders, the durable local log, ClickHouse and the two pipelines.
 
+pub mod baseline;
 mod clock;
 pub mod decode;
 pub mod engine;

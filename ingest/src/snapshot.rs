@@ -5,6 +5,7 @@
 //! damaged, or was written by a version that laid the state out differently, is passed over for the one before it, and
 //! where there is none, for the calls themselves.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -32,6 +33,13 @@ impl Layout {
         let example = serde_json::to_value(example).map_err(SnapshotError::Layout)?;
         let digest = Sha256::digest(shape(&example));
         Ok(Self(digest.iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte))))
+    }
+}
+
+/// With the version of the header, for what lies outside a snapshot.
+impl fmt::Display for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{VERSION}-{:016x}", self.0)
     }
 }
 

@@ -7,7 +7,7 @@
 //! | humans | `GET`, `POST /approve/{page}` | none: the address, a one-time code, for a yes the number |
 //! | operators | `GET /v1/status`, `/v1/approvers`; `POST /v1/pause`, `/v1/resume` | `operator` |
 //! | | `GET /v1/alerts` | `operator` |
-//! | | `GET /v1/agents`, `/v1/agent`; `POST /v1/agents/{command}`, `/v1/agents/register`, `/v1/agents/review` | `operator` |
+//! | | `GET /v1/agents`, `/v1/agent`; `POST /v1/agents/{command}`, `/v1/agents/register`, `/v1/agents/review`, `/v1/agents/feedback` | `operator` |
 //! | | `GET /v1/effects`, `/v1/effects/receipts`; `POST /v1/effects/redeliver` | `operator` |
 //! | | `GET /v1/targets/disabled`; `POST /v1/targets/enable` | `operator` |
 //!
@@ -23,6 +23,7 @@ mod approve;
 mod caller;
 mod control;
 mod effects;
+mod feedback;
 mod gate;
 mod input;
 mod person;
@@ -36,9 +37,11 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use detector::Timestamp;
 
+pub use agents::refused;
 pub use caller::{AsOperator, Caller, Role};
 pub use gate::{Gate, GateError, Scored, Scorer};
-pub use input::Asked;
+pub use input::{Asked, Body};
+pub use person::Signed;
 pub use problem::Problem;
 
 use crate::revoker::Revoker;
@@ -101,6 +104,7 @@ pub fn console(api: Api) -> Router {
         .merge(agents::router())
         .merge(alerts::router())
         .merge(effects::router())
+        .merge(feedback::router())
         .merge(control::router())
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))

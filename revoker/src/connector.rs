@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use detector::Timestamp;
 
+use crate::effect::EVENT_KINDS;
 use crate::message::Message;
 
 /// What came of one attempt.
@@ -52,13 +53,14 @@ pub trait Connector: Send + Sync + 'static {
 pub struct Route {
     /// The target's name.
     pub name: String,
-    /// The types it wants; empty means all.
+    /// The types it wants; empty means all of [`EVENT_KINDS`].
     pub events: Vec<String>,
 }
 
 impl Route {
     /// Whether the target wants events of this type.
     pub fn wants(&self, kind: &str) -> bool {
-        self.events.is_empty() || self.events.iter().any(|event| event == kind)
+        (self.events.is_empty() && EVENT_KINDS.contains(&kind))
+            || self.events.iter().any(|event| event == kind)
     }
 }

@@ -1,6 +1,6 @@
 //! What a change of standing asks of the world. Plain data: decided here, done by the store and the executor.
 
-use detector::Timestamp;
+use detector::{Ruling, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::CaseId;
@@ -144,6 +144,16 @@ pub enum Event {
         /// When.
         not_before: Timestamp,
     },
+    /// A person ruled on the evidence; the standing is what it was.
+    Ruled {
+        /// What they said of it.
+        ruling: Ruling,
+    },
+    /// A person took the agent back to an earlier baseline; for the detector alone.
+    Reverted {
+        /// The agent's last call before that baseline, event time.
+        version: Timestamp,
+    },
     /// An accepted call after access ended.
     StillActing {
         /// From the end of access to the call, seconds.
@@ -165,13 +175,18 @@ impl Event {
             Self::Suspended { .. } => "agent.access.suspended",
             Self::Reinstated => "agent.reinstated",
             Self::Retired { .. } => "agent.retired",
+            Self::Ruled { .. } => "agent.feedback",
+            Self::Reverted { .. } => REVERTED,
             Self::StillActing { .. } => "agent.still_acting",
         }
     }
 }
 
-/// Every `type` there is; what a target's filter may name.
-pub const EVENT_KINDS: [&str; 9] = [
+/// What the detector alone is told, since it carries the baseline.
+pub const REVERTED: &str = "agent.baseline.reverted";
+
+/// Every `type` there is for others; what a target's filter may name.
+pub const EVENT_KINDS: [&str; 10] = [
     "agent.challenged",
     "agent.challenge.approved",
     "agent.challenge.denied",
@@ -180,5 +195,6 @@ pub const EVENT_KINDS: [&str; 9] = [
     "agent.access.suspended",
     "agent.reinstated",
     "agent.retired",
+    "agent.feedback",
     "agent.still_acting",
 ];

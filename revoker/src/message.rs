@@ -35,6 +35,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) record: Option<&'a VerdictRecord>,
     pub(crate) reasons: &'a [String],
     pub(crate) approval_url: Option<&'a str>,
+    pub(crate) baseline: Option<&'a str>,
     pub(crate) policy: &'a str,
     pub(crate) at: Timestamp,
 }
@@ -60,6 +61,8 @@ struct Data<'a> {
     reasons: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<Evidence>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<&'a str>,
     policy: &'a str,
 }
 
@@ -95,6 +98,7 @@ impl Facts<'_> {
                 approval_url: self.approval_url,
                 reasons: self.reasons.iter().take(REASONS_MAX).map(|r| clip(r, REASON_BYTES_MAX)).collect(),
                 evidence: self.record.map(evidence),
+                baseline: self.baseline,
                 policy: self.policy,
             },
         };
@@ -175,6 +179,7 @@ mod tests {
             record: Some(&record),
             reasons: &vec![long.clone(); 100],
             approval_url: None,
+            baseline: None,
             policy: "0123456789ab",
             at: at(0),
         };

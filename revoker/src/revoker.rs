@@ -7,6 +7,7 @@
 
 mod apply;
 mod decision;
+mod feedback;
 mod handle;
 mod lists;
 mod memory;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 
 pub use self::apply::{Applied, ApplyError};
 pub use self::decision::{Admission, Decision};
+pub use self::feedback::Evidence;
 use self::memory::{Limits, Memory};
 pub use self::operate::RedeliverError;
 pub use self::write::Write;

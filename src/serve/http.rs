@@ -9,6 +9,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use ingest::baseline::Baselines;
 use ingest::pipeline::score::FleetStatus;
 use ingest::source::Intake;
 use ingest::source::credentials::{Credentials, Role as Has};
@@ -20,11 +21,11 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::explain;
 use super::fleet;
 use super::gate::ToLog;
 use super::register::{self, Records};
 use super::stored::Stored;
+use super::{baselines, explain};
 use crate::clock;
 use crate::config::Config;
 
@@ -42,12 +43,13 @@ pub(super) struct Parts {
     pub(super) metrics: PrometheusHandle,
     pub(super) health: watch::Receiver<FleetStatus>,
     pub(super) stored: Stored,
+    pub(super) baselines: Baselines,
     pub(super) stop: CancellationToken,
 }
 
 /// All routes.
 pub(super) fn router(config: &Config, parts: Parts) -> Router {
-    let Parts { credentials, intake, revoker, scorer, metrics, health, stored, stop } = parts;
+    let Parts { credentials, intake, revoker, scorer, metrics, health, stored, baselines, stop } = parts;
     let calls = HttpState::new(&config.http, Arc::clone(&credentials), intake, stop.clone());
     let api = Api::new(revoker.clone(), &config.http.public_url, Arc::new(clock::now));
     let explanations = explain::router(config.budgets, stored.clone());
@@ -56,6 +58,8 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         revoker: revoker.clone(),
         stored: stored.clone(),
     });
+    let baselines =
+        baselines::router(baselines::Kept { baselines, revoker: revoker.clone(), stored: stored.clone() });
     let probes = Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -64,6 +68,7 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
     revoker::api::router(api, scorer, RECORD_BYTES_MAX)
         .merge(explanations)
         .merge(register)
+        .merge(baselines)
         .merge(fleet::router(health))
         .layer(middleware::from_fn_with_state(credentials, identify))
         .merge(http::router(calls))

@@ -13,6 +13,7 @@ mod demo;
 mod disk_full;
 mod engine_down;
 mod explain;
+mod feedback;
 mod fleet;
 mod hostile_receiver;
 mod kafka_incidents;

@@ -29,6 +29,14 @@ impl Network {
         self.0.contains(&address.to_canonical())
     }
 
+    /// Its length and bits as IPv6 has them; IPv4 lies under `::ffff:0:0/96`.
+    pub(crate) fn bits(self) -> (u8, u128) {
+        match self.0 {
+            IpNet::V4(v4) => (v4.prefix_len() + 96, v4.addr().to_ipv6_mapped().to_bits()),
+            IpNet::V6(v6) => (v6.prefix_len(), v6.addr().to_bits()),
+        }
+    }
+
     /// The network of this length that the address lies in; none if there is no such length.
     pub fn around(address: IpAddr, prefix_v4: u8, prefix_v6: u8) -> Option<Self> {
         let address = address.to_canonical();

@@ -15,12 +15,12 @@ use super::RuleKind;
 use crate::manifest::{Hours, scopes};
 use crate::profile::Declared;
 use crate::route::Listed;
-use crate::{Attestation, Call, Manifest, Network, Timestamp, Zone};
+use crate::{ArgRange, Attestation, Call, Manifest, Network, Text, Timestamp, Zone};
 
 /// Generations above an agent that are looked at; a cycle ends there too.
 const ANCESTORS_MAX: usize = 16;
 /// Kinds of rules that are here.
-pub(super) const KINDS: usize = 11;
+pub(super) const KINDS: usize = 12;
 /// For so long a breach is the same one where it lies in what the agent does,
 const ACT: Duration = super::WINDOW;
 /// and where it lies in how it stands: whoever lets an agent go on at night has answered for that hour, not for one call.
@@ -43,6 +43,7 @@ pub(crate) struct Purpose {
     hours: Option<Hours>,
     attestation_min: Attestation,
     token_lifetime_max: Option<Duration>,
+    args: Box<[(Box<str>, ArgRange)]>,
     expires: Option<Timestamp>,
     retired_at: Option<Timestamp>,
     pub(crate) ends_with_task: bool,
@@ -127,8 +128,17 @@ impl Purpose {
                 .and_then(|hours| hours.outside(call.ts))
                 .map(|m| (RuleKind::OutsideHours, m.into(), 0)),
             self.token_lifetime(call),
+            self.argument_range(call),
         ];
         found.into_iter().flatten().collect()
+    }
+
+    /// The first argument outside its range.
+    fn argument_range(&self, call: &Call<'_>) -> Option<Breach> {
+        let range =
+            |name: &str| self.args.iter().find(|(declared, _)| **declared == *name).map(|(_, range)| range);
+        let beyond = |(name, value): &(Text<'_>, f64)| range(name)?.beyond(*value);
+        call.args.iter().find_map(beyond).map(|(seen, end)| (RuleKind::ArgumentRange, seen, end))
     }
 
     /// How long the token is valid or has been used, whichever is longer.
@@ -222,6 +232,7 @@ fn purpose(line: &[&Manifest]) -> Purpose {
         networks: manifest.networks.clone().into(),
         hours: (!manifest.hours.is_empty()).then(|| Hours::new(&zone, &manifest.hours)),
         attestation_min: manifest.attestation_min.unwrap_or_default(),
+        args: manifest.args.iter().map(|(name, range)| (name.as_str().into(), *range)).collect(),
         token_lifetime_max: manifest.token_lifetime_max_s.map(|s| Duration::from_secs(s.get().into())),
         expires: manifest.expires,
         retired_at: manifest.retired_at,

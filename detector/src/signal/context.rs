@@ -13,6 +13,7 @@ mod size;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
@@ -26,9 +27,10 @@ use self::size::Sizes;
 use super::tail::{Group, PeerTail, Rule, Tail};
 use super::{Alarm, Evidence, Story, Strength, history};
 use crate::combine::{self, CONTEXT};
+use crate::ruling::Reach;
 use crate::stored::{Half, Stored};
 use crate::verdict::{CONTEXT_PARTS_MAX, Pattern};
-use crate::{Call, Kind, MicroBits, Timestamp};
+use crate::{Call, Kind, MicroBits, Providers, Timestamp};
 
 /// Where excursions begin, nats, as for volume.
 const THRESHOLD: f64 = 2.0;
@@ -79,6 +81,9 @@ pub(crate) struct ContextModel {
     news: NewsModel,
     rates: Rates,
     tails: [PeerTail; GROUPS],
+    /// The operator's, set anew after every restore.
+    #[serde(skip)]
+    pub(crate) providers: Arc<Providers>,
 }
 
 /// What agents teach of it.
@@ -171,7 +176,7 @@ impl Circumstances {
         self.fade(ts);
         let before = self.strength(ts, ctx);
         if self.news.begins(call, ts) {
-            let facts = Facts::of(call);
+            let facts = Facts::of(call, &ctx.model.providers);
             let sum = self.news.see(&facts, ts, ctx, &mut tally.news);
             self.set(NEWS, sum, ts);
             if let Some(switch) = self.places.see(&facts) {
@@ -246,10 +251,56 @@ impl Circumstances {
             }
             self.gauges[group].sum = 0.0;
         }
+        self.learn_held_back();
+    }
+
+    /// The agent was changed on purpose: what is new of it is its own from now on, and how high that came says nothing of what it will
+    /// be like.
+    pub(crate) fn adopt(&mut self) {
+        self.drop_evidence();
+        self.learn_held_back();
+    }
+
+    fn learn_held_back(&mut self) {
         self.news.accept();
         self.sizes.accept();
         for rate in [&mut self.switches, &mut self.denied, &mut self.failing] {
             rate.accept();
+        }
+    }
+
+    fn drop_evidence(&mut self) {
+        for gauge in &mut self.gauges {
+            gauge.sum = 0.0;
+            gauge.tail.forget();
+        }
+    }
+
+    /// Networks, clients, models, delegators, scopes and kinds of credentials that it is known by, as hashes in their order.
+    pub(crate) fn known(&self) -> Vec<(&'static str, Vec<u32>)> {
+        self.news.known()
+    }
+
+    /// Since when something stands out, where it does.
+    pub(crate) fn stands_since(&self) -> Option<Timestamp> {
+        let out = (0..GROUPS).filter(|group| f64::from(self.gauges[*group].sum) > THRESHOLD / 2.0);
+        out.map(|group| self.since(group)).min()
+    }
+
+    /// What stood out was not the agent: what was first seen of it within `reach` is forgotten, of the fleet too, and the present
+    /// hour with it.
+    pub(crate) fn disown(
+        &mut self,
+        ts: Timestamp,
+        reach: Reach,
+        (model, tally): (&mut ContextModel, &mut ContextTally),
+    ) {
+        self.drop_evidence();
+        self.news.disown(ts, reach, &mut model.news, &mut tally.news);
+        self.places = Places::default();
+        self.sizes.disown();
+        for rate in [&mut self.switches, &mut self.denied, &mut self.failing] {
+            rate.disown();
         }
     }
 

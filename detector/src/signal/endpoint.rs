@@ -6,6 +6,7 @@
 //! likelihood ratios crosses h bits on normal calls at most once in 2^h calls, which is what turns it into a recurrence.
 
 mod counts;
+mod slots;
 #[cfg(test)]
 mod tests;
 
@@ -16,17 +17,16 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
-use self::counts::SessionCounts;
+use self::slots::{SLOTS, Slots};
 use super::session::{self, Drift, Ended, SessionModel};
 use super::tail::{Group, PeerTail, Rule, Tail};
 use super::{Alarm, Evidence, Story, Strength, history};
 use crate::Timestamp;
 use crate::route::{Renamed, Routes};
+use crate::ruling::Reach;
 use crate::stored::{Half, in_order};
 use crate::verdict::Pattern;
 
-/// Endpoints an agent's past remembers; the least used makes room (endpoint study §7: 32 slots).
-const SLOTS: usize = 32;
 /// Discount and strength of the agent's Pitman-Yor level (study §1 "A role"), and of the fleet's ("Y order").
 const DISCOUNT: f64 = 0.5;
 const STRENGTH: f64 = 2.0;
@@ -40,6 +40,10 @@ const SUSPECT_WEIGHT: f32 = 0.1;
 /// Where an excursion of the CUSUM begins, nats, as for volume; and within what time its tail settles.
 const FOREIGN: Group = Group { threshold: 2.0, never_days: 0.0, groups: 1.0 };
 const SETTLES_DAYS: f64 = 14.0;
+/// What all that an agent called before a deploy weighs after it, in calls; and sessions for which it has no peers then, as many as
+/// make a kind of them (`session`).
+const ADOPTED_CALLS: f32 = 64.0;
+const APART_SESSIONS: u8 = 20;
 /// Endpoints of the whole fleet that are told apart; past it a newcomer counts as never seen.
 const FLEET_ENDPOINTS_MAX: usize = 65_536;
 
@@ -83,46 +87,6 @@ impl EndpointModel {
     }
 }
 
-/// What an agent has called, how often, and in how many of its last sessions: three rows, as a pair of these pads.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Slots {
-    endpoints: ArrayVec<u64, SLOTS>,
-    calls: ArrayVec<f32, SLOTS>,
-    sessions: SessionCounts,
-}
-
-impl Slots {
-    fn at(&self, endpoint: u64) -> Option<usize> {
-        self.endpoints.iter().position(|e| *e == endpoint)
-    }
-
-    /// How often it has called `endpoint`.
-    fn calls(&self, endpoint: u64) -> f64 {
-        self.at(endpoint).map_or(0.0, |at| f64::from(self.calls[at]))
-    }
-
-    /// So many calls more; True if there were none. The least used makes room.
-    fn add(&mut self, endpoint: u64, calls: f32) -> bool {
-        if let Some(at) = self.at(endpoint) {
-            self.calls[at] += calls;
-            return false;
-        }
-        if self.endpoints.is_full() {
-            let least = (0..SLOTS).min_by(|&a, &b| self.calls[a].total_cmp(&self.calls[b])).unwrap_or(0);
-            self.endpoints.swap_remove(least);
-            self.calls.swap_remove(least);
-            self.sessions.swap_remove(least, SLOTS - 1);
-        }
-        self.endpoints.push(endpoint);
-        self.calls.push(calls);
-        true
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (u64, f32)> {
-        self.endpoints.iter().copied().zip(self.calls.iter().copied())
-    }
-}
-
 /// One agent's endpoints and the evidence of its latest calls. About 590 bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Endpoints {
@@ -141,6 +105,8 @@ pub(crate) struct Endpoints {
     session: u64,
     /// How many of those that ended calibrate though they were unusual.
     odd: u32,
+    /// Sessions for which it has no peers, since it was changed on purpose.
+    apart: u8,
     unfitting: Tail<f32>,
     drift: Drift,
     /// How high its CUSUM rose when nothing was wrong.
@@ -174,6 +140,7 @@ impl Endpoints {
             born: ts,
             sessions: 0,
             odd: 0,
+            apart: 0,
             session: 0,
             unfitting: Tail::default(),
             foreign: Tail::default(),
@@ -195,16 +162,20 @@ impl Endpoints {
             return;
         }
         self.routes = routes.version();
-        let old = std::mem::take(&mut self.slots);
-        self.slots.sessions.begin_as(&old.sessions);
-        for (at, (endpoint, calls)) in old.iter().enumerate() {
-            let endpoint = routes.now(endpoint);
-            self.slots.add(endpoint, calls);
-            // Of two that are one no more sessions are sure than held either.
-            if let Some(now) = self.slots.at(endpoint) {
-                self.slots.sessions.raise(now, old.sessions.of(at));
-            }
-        }
+        self.slots = std::mem::take(&mut self.slots).renamed(|endpoint| routes.now(endpoint));
+    }
+
+    /// What it calls more than under suspicion alone.
+    pub(crate) fn habitual(&self) -> Vec<u64> {
+        self.slots.iter().filter(|(_, calls)| *calls >= 1.0).map(|(endpoint, _)| endpoint).collect()
+    }
+
+    /// What it calls, by its share, the largest first.
+    pub(crate) fn shares(&self) -> Vec<(u64, f64)> {
+        let whole: f64 = self.slots.iter().map(|(_, calls)| f64::from(calls)).sum();
+        let mut shares: Vec<_> = self.slots.iter().map(|(e, calls)| (e, f64::from(calls) / whole)).collect();
+        shares.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        shares
     }
 
     /// Chance that this agent's next call is to `endpoint`.
@@ -357,13 +328,14 @@ impl Endpoints {
             let slots = self.slots.iter().filter(|(endpoint, _)| model.knows(*endpoint) == is_known);
             slots.map(|(_, calls)| calls).sum::<f32>()
         };
-        calls(true) > calls(false)
+        self.apart == 0 && calls(true) > calls(false)
     }
 
     /// The agent's latest session, and whether it has just begun.
     pub(crate) fn is_in(&mut self, session: u64, begins: bool) {
         self.session = session;
         self.sessions = self.sessions.saturating_add(u32::from(begins));
+        self.apart = self.apart.saturating_sub(u8::from(begins));
     }
 
     /// The agent's latest session.
@@ -418,6 +390,7 @@ impl Endpoints {
     pub(crate) fn learn(&mut self, endpoint: u64, suspect: bool) -> bool {
         let weight = if suspect { SUSPECT_WEIGHT } else { 1.0 };
         self.calls += 1.0;
+        self.slots.age(self.last);
         self.slots.add(endpoint, weight)
     }
 
@@ -431,5 +404,36 @@ impl Endpoints {
         for calls in &mut self.slots.calls {
             *calls = calls.max(1.0);
         }
+        self.slots.settle();
+    }
+
+    /// The agent was changed on purpose: what it called before weighs no more than a short past does, what it has first called
+    /// lately as much as its like, and its sessions are compared with others' once it has had some.
+    pub(crate) fn adopt(&mut self) {
+        self.foreign.forget();
+        (self.sum, self.drift, self.apart) = (0.0, Drift::default(), APART_SESSIONS);
+        let (whole, n) = (self.slots.calls.iter().sum::<f32>(), self.slots.calls.len() as f32);
+        let (scale, like) = ((ADOPTED_CALLS / whole).min(1.0), ADOPTED_CALLS / n.max(1.0));
+        let lately = self.slots.recent | self.slots.before;
+        for (i, calls) in self.slots.calls.iter_mut().enumerate() {
+            let least = if lately & (1 << i) != 0 { like } else { 1.0 };
+            *calls = (*calls * scale).max(least);
+        }
+        self.slots.settle();
+    }
+
+    /// Since when something stands out at `ts`, where it does.
+    pub(crate) fn stands_since(&self, ts: Timestamp) -> Option<Timestamp> {
+        (self.faded(ts) > 0.0).then_some(self.since)
+    }
+
+    /// What stood out was not the agent, and what was first called within `reach` is not its own.
+    pub(crate) fn disown(&mut self, ts: Timestamp, reach: Reach) {
+        self.foreign.forget();
+        self.sum = 0.0;
+        self.drift.disown();
+        self.slots.age(ts);
+        self.slots.forget(reach);
+        self.slots.settle();
     }
 }

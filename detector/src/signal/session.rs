@@ -12,6 +12,7 @@ mod group;
 mod model;
 mod open;
 mod order;
+mod ruled;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -385,19 +386,6 @@ impl Sessions {
         over.sort_unstable();
         for (_, key) in over {
             self.close(key, peers, tally);
-        }
-    }
-
-    /// A person ruled the agent's present evidence benign: its sessions that waited for that teach in full.
-    pub(crate) fn accept(&mut self, agent: Key, tally: &mut SessionTally) {
-        self.live.values_mut().filter(|s| s.agent == agent).for_each(|s| s.ruling = Ruling::Benign);
-        let (its, others) = tally.pending.drain(..).partition(|(whose, _)| *whose == agent);
-        tally.pending = others;
-        for (agent, session) in its {
-            let mut ended = Ended::of(agent, Timestamp::default(), None);
-            ended.called = session.called(Ruling::Benign, Standing::Established);
-            self.end_normally(ended, session.chance);
-            tally.learn(Closed { chance: 1.0, ..session });
         }
     }
 

@@ -231,6 +231,16 @@ impl<S: Stored, B: Stored> Timing<S, B> {
         self.stand(ctx)
     }
 
+    /// How many calls it rests on, and the usual gap at the usual rate, seconds.
+    pub(crate) fn usual(&self) -> (u32, f64) {
+        (self.events, libm::exp2(self.tide.usual_octaves(0.0)) / 1e3)
+    }
+
+    /// Nothing is known of the time up to `ts`.
+    pub(crate) fn skip_to(&mut self, ts: Timestamp) {
+        self.last = self.last.max(ts);
+    }
+
     /// What there is to say without another gap.
     pub(crate) fn stand(&self, ctx: Context<'_>) -> Reading {
         let (now, group) = self.strength(ctx);
@@ -396,9 +406,39 @@ impl<S: Stored, B: Stored> Timing<S, B> {
                 }
             }
         }
+        self.drop_evidence();
+    }
+
+    fn drop_evidence(&mut self) {
+        self.tails.iter_mut().for_each(Tail::forget);
         self.sums = [S::default(); ALTERNATIVES];
         self.phase.rest();
         self.rest_until = 0;
+    }
+
+    /// The agent was changed on purpose. Where its gaps stand out, or its rate is another, they are what they were lately and
+    /// what peers' are, at a pace and a period yet to be seen.
+    pub(crate) fn adopt(&mut self, has_another_rate: bool, peers: &TimingPrior) {
+        if has_another_rate || self.stands_since().is_some() {
+            let octaves = self.gaps.octaves_lately();
+            self.gaps.adopt(&peers.gaps);
+            (self.pace, self.phase, self.tide) = (Pace::new(), Phase::new(), Tide::at(octaves));
+            self.median = S::put(octaves);
+        }
+        self.drop_evidence();
+    }
+
+    /// Since when something stands out, where it does.
+    pub(crate) fn stands_since(&self) -> Option<Timestamp> {
+        let out = (0..GROUPS).filter(|g| self.tails[*g].is_out()).map(|g| self.since(Some(g)));
+        let rested = self.rest_until.checked_sub(REST_S).filter(|_| self.rest_until > 0);
+        let rested = rested.map(|s| self.born + std::time::Duration::from_secs(u64::from(s)));
+        out.chain(rested).min()
+    }
+
+    /// The gaps that stood out were not the agent's.
+    pub(crate) fn disown(&mut self) {
+        self.drop_evidence();
     }
 }
 

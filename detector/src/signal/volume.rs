@@ -94,6 +94,9 @@ const SETTLING_DAYS: f64 = 14.0;
 const RESEED_MIN: f64 = 0.02;
 const RESEED_MAX: f64 = 50.0;
 
+/// What the hours learned before a deploy count after it: its shape may be another.
+const ADOPTED_SHARE: f64 = 0.25;
+
 /// On a day off all hours are off: a weight of their distance to the other type's in how unsure the rate is.
 const HOLIDAY_WEIGHT: f64 = 0.5;
 /// Evidence, in tenths of a nat, from which today is no longer, or not at all, believed to be of the other type; the most
@@ -220,7 +223,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     }
 
     /// The relative variance of an hour's count beyond Poisson.
-    fn scatter(&self) -> f64 {
+    pub(crate) fn scatter(&self) -> f64 {
         self.scales[SCALES - 1].scatter.relative()
     }
 
@@ -271,7 +274,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         self.cell - cell_of(self.born)
     }
 
-    fn age_days(&self) -> f64 {
+    pub(crate) fn age_days(&self) -> f64 {
         self.age_cells() as f64 / CELLS_PER_DAY as f64
     }
 
@@ -288,6 +291,14 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     /// Calls an hour over the whole week, at the level of now.
     pub(crate) fn per_hour(&self, ctx: Context<'_>) -> f64 {
         self.season.overall(ctx.prior()) * self.hour.level.get()
+    }
+
+    /// Calls expected in each hour of the middle of the week, and of its end, at the level of now.
+    pub(crate) fn usual_days(&self, ctx: Context<'_>) -> [[f64; 24]; 2] {
+        [2, 5].map(|day| {
+            let hour = |h| self.season.base(day * 24 + h, ctx.prior(), self.scatter()).per_hour;
+            std::array::from_fn(|h| hour(h) * self.hour.level.get())
+        })
     }
 
     /// Calls expected from `from` to `ts` by the hours of the week, at the level of now.

@@ -15,7 +15,7 @@ pub struct SourceContext {
     pub default_issuer: Option<String>,
     /// What the records are written in.
     pub format: Format,
-    /// Whether it is Tocsin's own, which alone may write control records ([`Kind::Feedback`]).
+    /// Whether it is Tocsin's own, which alone may write control records ([`Kind::is_control`]).
     pub control: bool,
 }
 
@@ -38,10 +38,15 @@ impl SourceContext {
 
     /// Whether a record of this source may be of `kind`.
     pub(super) fn allows(&self, kind: Kind) -> Result<(), Invalid> {
-        if kind == Kind::Feedback && !self.control {
-            return Err(Invalid::field("kind", "feedback is for Tocsin itself to write"));
+        match kind {
+            Kind::Feedback if !self.control => {
+                Err(Invalid::field("kind", "feedback is for Tocsin itself to write"))
+            }
+            Kind::Revert if !self.control => {
+                Err(Invalid::field("kind", "revert is for Tocsin itself to write"))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Stamps a decoded record with what this source is worth.

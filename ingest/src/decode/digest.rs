@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use detector::{Call, Timestamp};
+use detector::{Call, Ruling, Timestamp};
 use sha2::{Digest, Sha256};
 
 /// SHA-256 of an `event_id`, cut to 128 bits: the key of the index of ids seen.
@@ -63,6 +63,14 @@ pub fn content_digest(call: &Call<'_>) -> ContentDigest {
     // Last, and nothing where there is none: the digest of a record without it is that of always.
     if call.operation.is_some() {
         content.optional(call.operation.as_deref().map(str::as_bytes));
+    }
+    if call.ruling != Ruling::default() {
+        content.bytes(b"ruling");
+        content.bytes(call.ruling.as_str().as_bytes());
+    }
+    if let Some(baseline) = &call.baseline {
+        content.bytes(b"baseline");
+        content.bytes(baseline.as_bytes());
     }
     content.digest()
 }

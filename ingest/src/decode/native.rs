@@ -16,6 +16,8 @@
 //! | `latency_ms` | finite, ≥ 0 | |
 //! | `bytes_in`, `bytes_out` | 0 to 2⁶⁴ − 1 | |
 //! | `source_ip` | IPv4 or IPv6 | |
+//! | `ruling` | of `feedback`, which Tocsin alone writes; absent it is `benign` | |
+//! | `baseline` | of `revert`, which Tocsin alone writes; at most 16 KiB | `revert` |
 //!
 //! Texts are at most [`TEXT_BYTES_MAX`] long, and none may be a bearer token. For every field `null` is the same
 //! as absent; for texts so is `""`. A field that comes twice is refused, for its meaning would depend on who reads it.
@@ -33,7 +35,8 @@ pub use write::write;
 use super::fields::{Fields, fields};
 use super::json::{Fill, Place, read_record};
 use super::value::{
-    AttestationName, Bound, Bytes, CredentialName, Instant, Ip, KindName, Millis, Slot, Status, Word,
+    AttestationName, Bound, Bytes, CredentialName, Instant, Ip, KindName, Millis, Packed, RulingName, Slot,
+    Status, Word,
 };
 use super::{Invalid, Tally};
 
@@ -70,6 +73,8 @@ fields! {
         ArgsDigest = "args_digest",
         Args = "args",
         Attestation = "attestation",
+        Ruling = "ruling",
+        Baseline = "baseline",
     }
 }
 
@@ -101,6 +106,7 @@ fn first_missing(call: &Call<'_>) -> Option<Field> {
         Kind::Call | Kind::Request => [agent_id, endpoint],
         Kind::Outcome => [agent_id, (Field::CallId, call.call_id.is_none())],
         Kind::TaskEnd | Kind::Feedback | Kind::Silence => [agent_id, agent_id],
+        Kind::Revert => [agent_id, (Field::Baseline, call.baseline.is_none())],
         Kind::Heartbeat => [(Field::Source, call.source.is_none()); 2],
     };
     std::iter::once(event_id).chain(own).find_map(|(field, missing)| missing.then_some(field))
@@ -154,6 +160,10 @@ impl<'de> Fill<'de> for Draft<'de> {
             Field::Model => call.model = word(map)?,
             Field::ArgsDigest => call.args_digest = word(map)?,
             Field::Args => map.next_value_seed(args::Args { call, place })?,
+            Field::Ruling => {
+                call.ruling = map.next_value_seed(Slot::<RulingName>::NEW)?.unwrap_or_default();
+            }
+            Field::Baseline => call.baseline = map.next_value_seed(Slot::<Packed>::NEW)?,
             Field::Attestation => {
                 call.claimed = map.next_value_seed(Slot::<AttestationName>::NEW)?.unwrap_or_default();
             }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 
-use detector::{Attestation, CredentialKind, Kind, Text, Timestamp};
+use detector::{Attestation, CredentialKind, Kind, Ruling, Text, Timestamp};
 use serde::de::{DeserializeSeed, Deserializer, Error, Unexpected, Visitor};
 
 use super::{secret, time};
@@ -132,6 +132,24 @@ impl<'de> Want<'de> for Word {
             return Err(Unfit::Value(
                 "looks like a bearer token; a log must hold its id or a hash, never the token",
             ));
+        }
+        Ok((!text.is_empty()).then_some(text))
+    }
+}
+
+/// The longest packed baseline: a profile has 3.5 KiB in memory, and takes a third more as text.
+const PACKED_BYTES_MAX: usize = 16 * 1024;
+
+/// A packed baseline, which Tocsin alone writes.
+pub(super) struct Packed;
+
+impl<'de> Want<'de> for Packed {
+    type Out = Text<'de>;
+    const EXPECTED: &'static str = "a packed baseline";
+
+    fn text(text: Text<'de>) -> Result<Option<Text<'de>>, Unfit> {
+        if text.len() > PACKED_BYTES_MAX {
+            return Err(Unfit::Value("longer than 16384 bytes"));
         }
         Ok((!text.is_empty()).then_some(text))
     }
@@ -275,8 +293,13 @@ macro_rules! one_of {
 
 one_of!(
     /// The record's kind.
-    KindName -> Kind { Call, Request, Outcome, TaskEnd, Heartbeat, Feedback },
-    "one of call, request, outcome, task_end, heartbeat, feedback"
+    KindName -> Kind { Call, Request, Outcome, TaskEnd, Heartbeat, Feedback, Revert },
+    "one of call, request, outcome, task_end, heartbeat, feedback, revert"
+);
+one_of!(
+    /// What a person ruled.
+    RulingName -> Ruling { Benign, Deploy, CohortDeploy, Malicious },
+    "one of benign, deploy, cohort_deploy, malicious"
 );
 one_of!(
     /// How the identity was proved.

@@ -23,8 +23,10 @@ pub use self::health::FleetStatus;
 use self::health::Health;
 use self::publish::Publisher;
 use self::state::State;
+pub(crate) use self::state::example_state;
 use super::decode::{Decoded, What, decode};
 pub use super::scorer::{Scorer, Step};
+use crate::baseline::Baselines;
 use crate::finding::{Finding, Findings};
 use crate::log::Log;
 use crate::metric;
@@ -71,6 +73,8 @@ pub struct Score {
     pub snapshot_every: Duration,
     /// Takes every verdict at once.
     pub outlet: Box<dyn VerdictOutlet>,
+    /// Keeps versions of agents' baselines.
+    pub baselines: Baselines,
     /// The log from which verdicts are brought into ClickHouse.
     pub verdicts: Log,
     /// Takes what is wrong with calls and their sources.
@@ -85,15 +89,17 @@ pub fn start(
     runtime: Handle,
     stop: CancellationToken,
 ) -> Result<JoinHandle<()>, SnapshotError> {
-    let Score { sources, outlet, verdicts, findings, .. } = score;
+    let Score { sources, outlet, baselines, verdicts, findings, .. } = score;
+    let config = DetectorConfig { keeps_baselines: true, ..score.detector };
     let state = State::restore(
         (&score.snapshots, score.snapshot_every),
-        (score.detector, &score.manifests, score.workers),
+        (config, &score.manifests, score.workers),
         &findings,
     )?;
     let health = Health::new(state.scorer.detector(), score.health);
     let (patience, publisher) = (Patience { runtime, stop }, Publisher::new(verdicts));
-    let pipeline = Pipeline { sources, turn: 0, state, health, outlet, publisher, findings, patience };
+    let pipeline =
+        Pipeline { sources, turn: 0, state, health, outlet, baselines, publisher, findings, patience };
     let spawned = std::thread::Builder::new().name("score".to_owned()).spawn(move || {
         let Stopped = pipeline.run();
         tracing::info!("pipeline `score` stopped");
@@ -107,6 +113,7 @@ struct Pipeline {
     state: State,
     health: Health,
     outlet: Box<dyn VerdictOutlet>,
+    baselines: Baselines,
     publisher: Publisher,
     findings: Findings,
     patience: Patience,
@@ -204,6 +211,11 @@ impl Pipeline {
     }
 
     fn publish(&mut self, records: &[VerdictRecord]) -> Result<(), Stopped> {
+        let versions = self.state.scorer.baselines();
+        if let Err(error) = self.baselines.keep(&versions) {
+            // Nobody waits for them, and everybody for verdicts.
+            tracing::error!(%error, versions = versions.len(), "versions of baselines are lost");
+        }
         self.publisher.publish(records, &self.patience)
     }
 

@@ -2,9 +2,10 @@
 
 use std::num::NonZeroUsize;
 
-use detector::{Call, Detector, GroupMove, SourceLate, Timestamp, Verdict, VerdictRecord};
+use detector::{Baseline, Call, Detector, GroupMove, Kind, SourceLate, Timestamp, Verdict, VerdictRecord};
 
 use super::watermark::{Ticks, Watermark};
+use crate::baseline::unpack;
 use crate::decode::is_future;
 
 /// The partition of calls that lie in none.
@@ -70,6 +71,10 @@ impl Scorer {
                 step.late = self.tick(ticks);
                 step.said = self.detector.said();
             }
+            if call.kind == Kind::Revert {
+                self.score(&mut stretch, &mut steps);
+                self.revert(call);
+            }
             steps.push(step);
             stretch.push(call);
         }
@@ -86,6 +91,24 @@ impl Scorer {
             step.said.extend(observed.amended.map(|record| *record));
             (step.verdict, step.route) = (observed.verdict, observed.route);
         }
+    }
+
+    /// What cannot be gone back to was refused when a person asked for it, unless this is another version of the program.
+    fn revert(&mut self, call: &Call<'_>) {
+        let agent_id = &*call.identity.agent_id;
+        match unpack(call.baseline.as_deref().unwrap_or_default()) {
+            Ok(state) => {
+                if let Err(error) = self.detector.revert(call, state) {
+                    tracing::warn!(agent_id, %error, "an agent keeps its baseline");
+                }
+            }
+            Err(error) => tracing::error!(agent_id, %error, "an agent keeps its baseline"),
+        }
+    }
+
+    /// Versions of baselines that became due since this was last asked.
+    pub(super) fn baselines(&mut self) -> Vec<Baseline> {
+        self.detector.baselines()
     }
 
     /// A partition has nothing more for now; gives what is said of that.

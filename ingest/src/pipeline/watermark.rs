@@ -34,8 +34,8 @@ struct Mark {
 impl Watermark {
     /// Takes note of a record, and gives the ticks that are due before it.
     pub(super) fn see(&mut self, partition: &str, call: &Call<'_>) -> Ticks {
-        // Feedback is dated by the person's clock, which in a log of old calls is years ahead.
-        if is_future(call) || call.kind == Kind::Feedback {
+        // Control records are dated by the person's clock, which in a log of old calls is years ahead.
+        if is_future(call) || call.kind.is_control() {
             return Ticks::none();
         }
         let reached = if call.kind == Kind::Heartbeat { call.ts } else { call.ts - LATENESS };

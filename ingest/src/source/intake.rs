@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Instant;
 
-use detector::{Call, Kind, Timestamp};
+use detector::{Call, Kind, Ruling, Timestamp};
 use metrics::{counter, histogram};
 use tokio::runtime::Handle;
 
@@ -147,20 +147,41 @@ impl Intake {
         })
     }
 
-    /// Writes down that a person ruled an agent's present evidence benign. Doing it again under the same id is nothing.
+    /// Writes down what a person ruled of an agent's present evidence. Doing it again under the same id is nothing.
     pub async fn feedback(
         &self,
         id: &str,
+        ruling: Ruling,
         issuer: Option<&str>,
         agent_id: &str,
         at: Timestamp,
     ) -> Result<(), LogError> {
         let mut call = Call::new(id, at, agent_id, "");
-        call.kind = Kind::Feedback;
+        (call.kind, call.ruling) = (Kind::Feedback, ruling);
         call.identity.issuer = issuer.map(Into::into);
+        self.control(&call).await
+    }
+
+    /// Writes down that a person took an agent back to an earlier baseline, as [`crate::baseline::Version::text`] gives it.
+    /// Doing it again under the same id is nothing.
+    pub async fn revert(
+        &self,
+        id: &str,
+        baseline: &str,
+        issuer: Option<&str>,
+        agent_id: &str,
+        at: Timestamp,
+    ) -> Result<(), LogError> {
+        let mut call = Call::new(id, at, agent_id, "");
+        (call.kind, call.baseline) = (Kind::Revert, Some(baseline.into()));
+        call.identity.issuer = issuer.map(Into::into);
+        self.control(&call).await
+    }
+
+    async fn control(&self, call: &Call<'_>) -> Result<(), LogError> {
         let mut line = Vec::new();
         // Writing to memory does not fail; and if it did, the line would be refused as any broken one.
-        if native::write(&call, &mut line).is_err() {
+        if native::write(call, &mut line).is_err() {
             line.clear();
         }
         self.one(line.trim_ascii_end(), &Arc::new(SourceContext::control(FEEDBACK_SOURCE))).await.map(|_| ())

@@ -21,11 +21,27 @@ WHERE agent_id = ? AND issuer IS NOT DISTINCT FROM ? AND ts <= fromUnixTimestamp
 )
 ORDER BY version DESC, rule != '' DESC, level_microbits DESC LIMIT 1";
 
+/// The newest of an agent's endpoints, as verdicts show them: at most as many as an analyst reads.
+const SHOWN: &str = "SELECT if(route = '', endpoint, route) AS shown FROM verdicts
+WHERE agent_id = ? AND issuer IS NOT DISTINCT FROM ? GROUP BY shown ORDER BY max(ts) DESC LIMIT 1000";
+
 /// What stands in `calls` only.
 const CALL: &str = "SELECT ?fields FROM calls_once
 WHERE agent_id = ? AND ts = fromUnixTimestamp64Micro(?, 'UTC') AND event_id = ? LIMIT 1";
 
 impl Store {
+    /// By what names verdicts show the endpoints of an agent, the newest 1,000.
+    pub async fn endpoints_shown(
+        &self,
+        issuer: Option<&str>,
+        agent_id: &str,
+    ) -> Result<Vec<String>, StoreError> {
+        let what = || format!("read the endpoints of agent {agent_id:?}");
+        let query = self.client.query(SHOWN).bind(agent_id).bind(issuer);
+        let read = async { query.fetch_all::<Shown>().await.map_err(|e| StoreError::new(what(), e)) };
+        Ok(within(QUERY_MAX, &what(), read).await?.into_iter().map(|row| row.shown).collect())
+    }
+
     /// The agent's last verdict at or before an instant of event time; none if the database holds none.
     ///
     /// Agents are told apart by issuer and name, so one without an issuer is another agent. A verdict comes into the
@@ -50,6 +66,12 @@ impl Store {
         let read = async { read.await.map_err(|e| StoreError::new(what(), e)) };
         within(QUERY_MAX, &what(), read).await
     }
+}
+
+/// A name that verdicts show an endpoint by.
+#[derive(Debug, Row, Deserialize)]
+struct Shown {
+    shown: String,
 }
 
 /// A row of `verdicts`.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use detector::{Attestation, Call, Credential, CredentialKind, Identity, Kind, Text, Timestamp};
+use detector::{Attestation, Call, Credential, CredentialKind, Identity, Kind, Ruling, Text, Timestamp};
 use ingest::decode::{
     Format, Receipt, SourceContext, Tally, content_digest, decode, decode_with_digest, event_key, is_future,
     native,
@@ -195,9 +195,20 @@ fn control_records_are_for_tocsin_itself() {
     let theirs = context(Format::Native);
     let why = decode(record, &theirs, Receipt::AsRecorded, &mut Tally::new()).unwrap_err();
     assert_eq!(why.to_string(), "kind: feedback is for Tocsin itself to write");
+    let revert =
+        br#"{"event_id":"f","kind":"revert","ts":"2025-03-03T09:18:18Z","agent_id":"a","baseline":"b"}"#;
+    let why = decode(revert, &theirs, Receipt::AsRecorded, &mut Tally::new()).unwrap_err();
+    assert_eq!(why.to_string(), "kind: revert is for Tocsin itself to write");
     let ours = SourceContext::control("tocsin");
     let call = decode(record, &ours, Receipt::AsRecorded, &mut Tally::new()).unwrap();
-    assert_eq!(call.kind, Kind::Feedback);
+    assert_eq!((call.kind, call.ruling), (Kind::Feedback, Ruling::Benign));
+    for ruling in Ruling::ALL {
+        let mut said = call.clone();
+        said.ruling = ruling;
+        let written = line(&said);
+        let read = decode(written.trim_end().as_bytes(), &ours, Receipt::AsRecorded, &mut Tally::new());
+        assert_eq!(read.unwrap().ruling, ruling, "{written}");
+    }
 }
 
 #[test]

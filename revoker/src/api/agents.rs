@@ -215,11 +215,15 @@ async fn obey(
 }
 
 /// Why a command was not obeyed.
-pub(super) fn refused(e: ApplyError) -> Problem {
+pub fn refused(e: ApplyError) -> Problem {
     match e {
         ApplyError::Store(e) => e.into(),
         e @ (ApplyError::NoReason | ApplyError::Names { .. }) => {
             Problem::new(StatusCode::BAD_REQUEST, "bad_field", "The command is incomplete")
+                .detail(format!("{e}."))
+        }
+        e @ ApplyError::NoAlert => {
+            Problem::new(StatusCode::NOT_FOUND, "alert_unknown", "There is no such alert")
                 .detail(format!("{e}."))
         }
         e => Problem::new(StatusCode::CONFLICT, "not_possible", "The agent's standing does not allow that")

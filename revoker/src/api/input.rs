@@ -14,8 +14,9 @@ use crate::store::Page;
 /// Rows of a list where the request does not say.
 const LIMIT: u32 = 100;
 
-/// A JSON body.
-pub(super) struct Body<T>(pub(super) T);
+/// A JSON body; where it cannot be read, a problem that names the field is the answer.
+#[derive(Debug)]
+pub struct Body<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;

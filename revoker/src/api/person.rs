@@ -11,14 +11,14 @@ const CHARS_MAX: usize = 500;
 
 /// Who does it and why; part of every operator's command.
 #[derive(Debug, Deserialize)]
-pub(super) struct Signed {
+pub struct Signed {
     person: String,
     reason: String,
 }
 
 impl Signed {
     /// Name and reason for the audit. A console acts for many, so the credential's name alone would say nothing.
-    pub(super) fn checked(self, caller: &Caller) -> Result<(String, String), Problem> {
+    pub fn checked(self, caller: &Caller) -> Result<(String, String), Problem> {
         let by = person(&self.person, caller)?;
         let reason = text("reason", &self.reason)?;
         Ok((by, reason))

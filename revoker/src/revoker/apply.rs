@@ -47,6 +47,9 @@ pub enum ApplyError {
         /// Where the agent stands.
         standing: &'static str,
     },
+    /// There is none of this id.
+    #[error("there is no such alert")]
+    NoAlert,
     /// An end in the past.
     #[error("the end of a suspension must lie in the future")]
     Past,
@@ -218,11 +221,11 @@ impl Write<'_> {
             record: case.record,
             reasons: &reasons(event, case),
             approval_url,
+            baseline: None,
             policy: case.policy.version(),
             at: case.now,
         };
-        let event_id = format!("evt_{:032x}", rand::random::<u128>());
-        outbox::publish(&self.tx, &self.inner.routes, &event_id, &facts)
+        outbox::publish(&self.tx, &self.inner.routes, &outbox::fresh_id(), &facts)
     }
 }
 

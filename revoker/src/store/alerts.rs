@@ -1,9 +1,10 @@
 //! Alerts, for the operators' list.
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use super::{Page, StoreError, from_json, issuer_column, to_json};
+use super::{Page, StoreError, agent_of, from_json, issuer_column, to_json};
+use crate::agent::AgentKey;
 use crate::alert::Alert;
 
 /// One alert in the list.
@@ -31,6 +32,15 @@ pub(crate) fn put(tx: &Transaction<'_>, alert: &Alert) -> Result<(), StoreError>
         to_json(alert)?
     ])?;
     Ok(())
+}
+
+/// Whom an alert speaks of.
+pub(crate) fn agent(db: &Connection, alert_id: &str) -> Result<Option<AgentKey>, StoreError> {
+    let found = db
+        .prepare_cached("SELECT issuer, agent_id FROM alerts WHERE alert_id = ?1")?
+        .query_row([alert_id], |row| Ok(agent_of(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?)))
+        .optional()?;
+    Ok(found)
 }
 
 pub(crate) fn list(db: &Connection, page: Page) -> Result<Vec<AlertRow>, StoreError> {

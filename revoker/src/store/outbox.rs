@@ -53,6 +53,11 @@ pub(crate) struct Due {
     pub(crate) message: Message,
 }
 
+/// A name for an event.
+pub(crate) fn fresh_id() -> String {
+    format!("evt_{:032x}", rand::random::<u128>())
+}
+
 /// Writes an event and one delivery for each route that wants it.
 pub(crate) fn publish(
     tx: &Transaction<'_>,

@@ -51,12 +51,12 @@ impl Circumstances {
     /// What a call that was just taken up says of its caller. `level` is the family's; none of its groups has more.
     pub(super) fn caller(&self, call: &Call<'_>, ts: Timestamp, level: f64, ctx: Context<'_>) -> Caller {
         let mut caller = Caller {
-            identity: self.known(
+            identity: self.vouches(
                 &[(Topic::Credential, true), (Topic::Delegator, call.identity.delegator.is_some())],
                 ctx,
             ),
-            network: self.known(&[(Topic::Network, call.source_ip.is_some())], ctx),
-            runtime: self.known(
+            network: self.vouches(&[(Topic::Network, call.source_ip.is_some())], ctx),
+            runtime: self.vouches(
                 &[(Topic::UserAgent, call.user_agent.is_some()), (Topic::Model, call.model.is_some())],
                 ctx,
             ),
@@ -72,7 +72,7 @@ impl Circumstances {
     }
 
     /// Whether the call tells any of these, and nothing told is news of an agent that was known by it before this hour.
-    fn known(&self, topics: &[(Topic, bool)], ctx: Context<'_>) -> Trust {
+    fn vouches(&self, topics: &[(Topic, bool)], ctx: Context<'_>) -> Trust {
         let mut told = topics.iter().filter(|(_, told)| *told).map(|(topic, _)| *topic).peekable();
         let is_known = ctx.is_established
             && told.peek().is_some()

@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 
 use super::news::Topic;
 use crate::hash::hash64;
-use crate::{Call, Timestamp};
+use crate::{Call, Providers, Timestamp};
 
 /// Scopes of one token that are looked at.
 const SCOPES_MAX: usize = 12;
@@ -33,13 +33,13 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn of(call: &Call<'_>) -> Self {
+    pub(super) fn of(call: &Call<'_>, providers: &Providers) -> Self {
         let mut all = ArrayVec::new();
         let same = |topic, text: &str| {
             let hash = hash64(&[text]);
             Fact { topic, exact: hash, broad: hash, whole: None }
         };
-        let network = call.source_ip.map(|ip| network(ip.to_canonical()));
+        let network = call.source_ip.map(|ip| network(ip.to_canonical(), providers));
         all.extend(network);
         let client = call.user_agent.as_deref().map(|agent| (agent, letters(agent)));
         all.extend(client.map(|(agent, broad)| Fact { broad, ..same(Topic::UserAgent, agent) }));
@@ -67,9 +67,9 @@ impl Facts {
     }
 }
 
-/// An address, its network and its provider. Without a table of providers the shortest prefix that registries commonly
-/// hand out stands for one: /16 and /32. Hosts of one private range come and go, so there the network is wider.
-fn network(ip: IpAddr) -> Fact {
+/// An address, its network and its provider. Where the operator's table does not name one, the shortest prefix that registries
+/// commonly hand out stands for it: /16 and /32. Hosts of one private range come and go, so there the network is wider.
+fn network(ip: IpAddr, providers: &Providers) -> Fact {
     let (exact, broad, whole) = match ip {
         IpAddr::V4(v4) => {
             let bits = u64::from(v4.to_bits());
@@ -89,7 +89,7 @@ fn network(ip: IpAddr) -> Fact {
         topic: Topic::Network,
         exact: hash("address", exact),
         broad: hash("network", broad),
-        whole: Some(hash("provider", whole)),
+        whole: Some(providers.of(ip).unwrap_or_else(|| hash("provider", whole))),
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
         assert_ne!(letters("python-requests/2.31.0"), letters("curl/8.1"));
         assert_eq!(folder("arn:aws:s3:::b/k/1"), "arn:aws:s3:::b/k");
         assert_eq!(folder("table:users"), "table");
-        let ip = |text: &str| network(text.parse().unwrap());
+        let ip = |text: &str| network(text.parse().unwrap(), &Providers::default());
         let (a, b, c) = (ip("203.0.113.7"), ip("203.0.113.8"), ip("203.0.112.8"));
         assert!(a.exact != b.exact && a.broad == b.broad && b.broad != c.broad && b.whole == c.whole);
         assert_eq!(ip("10.1.2.3").broad, ip("10.1.77.3").broad);

@@ -6,6 +6,8 @@
 //! have brought than theirs (a gamma-Poisson frailty of weight 1), and no less than its own hours say. Steps are three: new at all; new and of a new kind (a
 //! network, a product); and of a kind that its peers do not know either.
 
+mod disown;
+
 use std::net::IpAddr;
 
 use arrayvec::ArrayVec;
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::facts::{Fact, Facts, hour_of};
 use super::{Context, Story, history};
 use crate::hash::hash64_of_bytes;
+use crate::ruling::Period;
 use crate::stored::{Half, Row, Stored, in_order};
 use crate::verdict::{CONTEXT_PARTS_MAX, Pattern};
 use crate::{Call, Timestamp};
@@ -135,6 +138,14 @@ impl NewsModel {
         (self.news.0[at] + PRIOR[cell % STEPS]) / (self.trials.0[at] + hours + 1.0)
     }
 
+    /// One agent fewer has these values.
+    fn forget(&mut self, gone: &[u32]) {
+        self.known.retain(|value, agents| {
+            *agents -= u32::from(gone.contains(&stored(*value)));
+            *agents > 0
+        });
+    }
+
     fn knows(&self, value: u64) -> bool {
         self.known.get(&value).is_some_and(|&agents| agents >= KNOWN_FROM)
     }
@@ -165,9 +176,16 @@ pub(super) struct News {
     /// Evidence that stands of each topic, nats, and how many peers have what is new.
     standing: Row<f32, TOPICS>,
     peers: Row<Half, TOPICS>,
-    /// Values as 32 bits of their hashes, the latest first; 0 is none.
+    /// In which values were marked last.
+    period: Period,
+    /// Values as 30 bits of their hashes, the latest first; 0 is none. The two bits above say whether they were first seen in the
+    /// period, or in the one before.
     slots: Slots,
 }
+
+const RECENT: u32 = 1 << 31;
+const BEFORE: u32 = 1 << 30;
+const VALUE: u32 = BEFORE - 1;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Slots([u32; SLOTS]);
@@ -221,6 +239,7 @@ impl News {
         let hour = hour_of(ts);
         if hour != self.hour {
             (self.hour, self.heard, self.new) = (hour, 0, 0);
+            self.age(ts);
         }
         for fact in &facts.all {
             let topic = fact.topic as usize;
@@ -321,6 +340,42 @@ impl News {
 
     pub(super) fn accept(&mut self) {
         self.standing = Row::default();
+        self.slots.0.iter_mut().for_each(|slot| *slot &= VALUE);
+    }
+
+    /// What the agent is known by, as broad as it is told; of resources, which come and go, nothing.
+    pub(super) fn known(&self) -> Vec<(&'static str, Vec<u32>)> {
+        let told = [
+            (Topic::Network, "networks"),
+            (Topic::UserAgent, "clients"),
+            (Topic::Model, "models"),
+            (Topic::Delegator, "delegators"),
+            (Topic::Scope, "scopes"),
+            (Topic::Credential, "kinds of credentials"),
+        ];
+        told.into_iter()
+            .map(|(topic, name)| {
+                let [exact, broad, _] = topic.slots();
+                let slots = if broad.is_empty() { exact } else { broad };
+                let mut values: Vec<u32> = self.slots.0[slots].iter().map(|slot| slot & VALUE).collect();
+                values.retain(|value| *value != 0);
+                values.sort_unstable();
+                (name, values)
+            })
+            .collect()
+    }
+
+    /// Time goes on to `ts`.
+    fn age(&mut self, ts: Timestamp) {
+        let period = Period::of(ts);
+        let passed = period.since(self.period);
+        if passed > 0 {
+            self.period = period;
+            for slot in &mut self.slots.0 {
+                let before = if passed == 1 && *slot & RECENT != 0 { BEFORE } else { 0 };
+                *slot = *slot & VALUE | before;
+            }
+        }
     }
 
     /// The few of these topics of which most evidence stands, in nats, strongest first.
@@ -362,14 +417,37 @@ impl News {
     }
 }
 
+/// A value as it is kept.
+fn stored(value: u64) -> u32 {
+    (value as u32 & VALUE).max(1)
+}
+
 /// Whether `value` was not among the slots; it is the first of them then.
 fn remember(slots: &mut [u32], value: u64) -> bool {
-    let value = (value as u32).max(1);
-    let at = slots.iter().position(|slot| *slot == value);
+    let value = stored(value);
+    let at = slots.iter().position(|slot| *slot & VALUE == value);
     let end = at.unwrap_or(slots.len() - 1);
     slots[..=end].rotate_right(1);
-    slots[0] = value;
+    if at.is_none() {
+        slots[0] = value | RECENT;
+    }
     at.is_none()
+}
+
+/// Takes the values with one of the marks out of the slots, and gives them.
+fn forget(slots: &mut [u32], marks: u32) -> ArrayVec<u32, SLOTS> {
+    let mut gone = ArrayVec::new();
+    let mut kept = 0;
+    for i in 0..slots.len() {
+        let slot = std::mem::take(&mut slots[i]);
+        if slot & marks == 0 {
+            slots[kept] = slot;
+            kept += 1;
+        } else {
+            gone.push(slot & VALUE);
+        }
+    }
+    gone
 }
 
 fn bytes(text: Option<&str>) -> &[u8] {

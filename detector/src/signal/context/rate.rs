@@ -117,6 +117,11 @@ impl Rate {
         (self.hour_hits, self.hour_trials) = (0, 0);
     }
 
+    /// The present hour is not learned.
+    pub(super) fn disown(&mut self) {
+        (self.hour_hits, self.hour_trials) = (0, 0);
+    }
+
     /// How often it happened in this hour, how often it would as a rule, and on how many calls that rests.
     pub(super) fn story(&self, model: &RateModel) -> (f64, f64, f64) {
         let expected = self.usual(model) * f64::from(self.hour_trials);

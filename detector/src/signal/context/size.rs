@@ -78,6 +78,11 @@ impl Sizes {
         }
     }
 
+    /// What stood out is dropped; it was learned at little weight.
+    pub(super) fn disown(&mut self) {
+        self.aspects.iter_mut().for_each(|aspect| aspect.sum = 0.0);
+    }
+
     pub(super) fn story(&self, base: Story, has_peers: bool) -> Story {
         let (i, _) = self.strongest();
         let aspect = &self.aspects[i];

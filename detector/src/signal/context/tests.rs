@@ -150,6 +150,36 @@ fn who_calls_is_told_apart_from_what_is_done() {
 }
 
 #[test]
+fn a_new_network_of_a_provider_that_the_agent_is_known_at_is_less_news() {
+    let mut fleet = Fleet::after(40);
+    fleet.random = Random::new(9);
+    let mut with_table = Fleet {
+        detector: fleet.detector.clone(),
+        names: fleet.names.clone(),
+        random: Random::new(9),
+        ts: fleet.ts,
+        calls: fleet.calls,
+    };
+    let table = [("198.51.0.0/16", "cloud"), ("203.0.113.0/24", "cloud")];
+    let providers = crate::Providers::new(table.map(|(net, name)| (net.parse().unwrap(), name)));
+    let config = DetectorConfig { providers: providers.into(), ..DetectorConfig::default() };
+    with_table.detector.reconfigure(config, &[]);
+    let [without, with] = [&mut fleet, &mut with_table].map(|fleet| {
+        fleet.pass(Duration::from_hours(1));
+        assert_eq!(patterns(&fleet.usual(3)), [Pattern::AsUsual], "a table alone is no news");
+        let moved = |call: &mut Call<'_>| {
+            elsewhere(call);
+            call.identity.token_id = Some("its own there".into());
+        };
+        let verdict = fleet.call(3, moved).expect("a verdict");
+        assert_eq!(patterns(&verdict), [Pattern::NewNetwork]);
+        context(&verdict)[0].level
+    });
+    // In this fleet nobody ever had news: what is rarer stays as rare as its prior, half as often.
+    assert!(with < without - MicroBits::from_bits(0.5), "{with} {without}");
+}
+
+#[test]
 fn a_known_place_of_peers_is_less_news_than_one_that_nobody_knows() {
     let mut fleet = Fleet::after(40);
     let level = |fleet: &mut Fleet, agent, ip: [u8; 4]| {

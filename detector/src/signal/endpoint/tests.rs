@@ -132,3 +132,25 @@ fn a_declared_endpoint_is_no_news_to_a_new_agent() {
     agent.score(ts, hash64(&["grant"]), ctx(&model, &declared), &mut PeerTail::default());
     assert!(agent.sum > 1.0, "{}", agent.sum);
 }
+
+#[test]
+fn what_was_first_called_in_an_incident_is_forgotten_and_nothing_else() {
+    let day = |n: u64| Timestamp::from_millis(1_767_571_200_000) + std::time::Duration::from_hours(24 * n);
+    let called = |slots: &Slots| slots.endpoints.iter().copied().collect::<Vec<_>>();
+    let mut slots = Slots::default();
+    for (n, endpoint) in [(0, 1), (40, 2), (43, 3), (43, 1), (46, 4)] {
+        slots.age(day(n));
+        slots.add(endpoint, 1.0);
+    }
+    let (mut lately, mut longer) = (slots.clone(), slots);
+    lately.forget(Reach::Recent);
+    assert_eq!(called(&lately), [1, 2, 3]);
+    longer.forget(Reach::Both);
+    assert_eq!(called(&longer), [1, 2]);
+    // One that takes the place of another takes its own mark along.
+    longer.add(5, 1.0);
+    longer.remove(0);
+    assert_eq!(called(&longer), [5, 2]);
+    longer.forget(Reach::Recent);
+    assert_eq!(called(&longer), [2]);
+}

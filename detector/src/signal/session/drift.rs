@@ -169,6 +169,14 @@ impl Drift {
             *self = Self::default();
         }
     }
+
+    /// The run was somebody else's: the agent is compared with what it was before.
+    pub(crate) fn disown(&mut self) {
+        for arm in &mut self.arms {
+            (arm.run, arm.waiting) = (0.0, [0; BINS]);
+        }
+        self.sessions = 0;
+    }
 }
 
 #[cfg(test)]

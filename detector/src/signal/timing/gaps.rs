@@ -190,6 +190,30 @@ impl<S: Stored, B: Stored> Gaps<S, B> {
         [&self.slow, &self.fast, &self.mid].map(|m| m[state].total.get() / m[state].next.get())
     }
 
+    /// The middle of the latest gaps, in octaves over a millisecond.
+    pub(super) fn octaves_lately(&self) -> f64 {
+        let sums = self.fast.iter().map(|f| {
+            let octaves: f64 = (0..BINS).map(|b| f.bins.0[b].get() * (b as f64 + 0.5)).sum();
+            (octaves / f.next.get(), f.total.get() / f.next.get())
+        });
+        let (octaves, events) = sums.fold((0.0, 0.0), |all, one| (all.0 + one.0, all.1 + one.1));
+        octaves / events
+    }
+
+    /// The agent is what it was lately, and what peers are.
+    pub(super) fn adopt(&mut self, peers: &PeerGaps) {
+        let new = Self::new(peers);
+        (self.slow, self.mid) = (new.slow, new.mid);
+        for (state, fast) in self.fast.iter().enumerate() {
+            for law in [&mut self.slow[state], &mut self.mid[state]] {
+                for b in 0..BINS {
+                    law.bins.0[b].update(|x| x + FAST_EVENTS * fast.share(b));
+                }
+                law.sum_up();
+            }
+        }
+    }
+
     /// The agent is as much what it was lately as what it was.
     pub(super) fn accept(&mut self) {
         for (slow, fast) in self.slow.iter_mut().zip(&self.fast) {

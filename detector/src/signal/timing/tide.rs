@@ -28,6 +28,11 @@ impl<S: Stored> Tide<S> {
         Self { mean: S::default(), with: S::default(), square: S::put(PRIOR_EVENTS) }
     }
 
+    /// Of gaps that are as long whatever the hour, as far as is known.
+    pub(super) fn at(octaves: f64) -> Self {
+        Self { mean: S::put(octaves), ..Self::new() }
+    }
+
     /// By how many octaves a gap is expected to be longer where the rate is `rate_octaves` above the overall one.
     pub(super) fn octaves(&self, rate_octaves: f64) -> f64 {
         let share = (self.with.get() / self.square.get()).clamp(0.0, 1.0);

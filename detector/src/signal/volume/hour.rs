@@ -47,6 +47,12 @@ impl<S: Stored> Level<S> {
         self.hours = S::put(weight * RESEED_VARIANCE_SHARE);
     }
 
+    /// The level is `ratio`, as somebody knows: it weighs as much as one that was seen for an hour, its prior included.
+    pub(super) fn set(&mut self, ratio: f64, base: f64) {
+        self.reseed(ratio, base, 1.0);
+        self.calls.update(|n| (n + (ratio - 1.0) * LEVEL_HOURS * base).max(0.0));
+    }
+
     /// The level of an hour of base rate `base`.
     pub(super) fn get(&self, base: f64) -> f64 {
         (self.calls.get() + LEVEL_HOURS * base) / (self.expected.get() + LEVEL_HOURS * base)

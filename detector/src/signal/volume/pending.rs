@@ -43,7 +43,7 @@ impl<C: Stored> Pending<C> {
         Some(oldest)
     }
 
-    /// Strikes the newest hours.
+    /// Strikes so many of the newest hours.
     pub(super) fn strike(&mut self, newest: usize) {
         let waiting = usize::from(self.waiting);
         for i in waiting.saturating_sub(newest)..waiting {

@@ -109,6 +109,11 @@ impl<S: Stored> Ramp<S> {
         }
     }
 
+    /// The present day held what is no part of the agent: what is left of it stands for it.
+    pub(super) fn forget_day(&mut self) {
+        [self.calls, self.profile] = [S::default(); 2];
+    }
+
     /// Drops the evidence.
     pub(super) fn rest(&mut self) {
         self.sum = S::default();

@@ -85,6 +85,13 @@ impl<S: Stored, C: Stored> Season<S, C> {
         self.all[1].update(|e| e + now.1 - before.1);
     }
 
+    /// Of all that was learned so much counts from now on.
+    pub(super) fn fade(&mut self, share: f64) {
+        let rows = self.calls.0.iter_mut().chain(&mut self.hours.0);
+        rows.for_each(|sum| sum.update(|x| x * share));
+        self.all.iter_mut().for_each(|sum| sum.update(|x| x * share));
+    }
+
     fn seen(&self, hour: usize) -> Seen {
         (self.calls.0[hour].get(), self.hours.0[hour].get())
     }

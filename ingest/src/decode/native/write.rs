@@ -2,7 +2,7 @@
 
 use std::io;
 
-use detector::{Attestation, Call, CredentialKind, Kind, Text};
+use detector::{Attestation, Call, CredentialKind, Kind, Ruling, Text};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -78,7 +78,9 @@ fn values<M: SerializeMap>(map: &mut M, call: &Call<'_>) -> Result<(), M::Error>
     optional(map, "bytes_in", call.bytes_in)?;
     optional(map, "bytes_out", call.bytes_out)?;
     optional(map, "source_ip", call.source_ip)?;
-    optional(map, "attestation", (call.claimed != Attestation::default()).then_some(call.claimed))
+    optional(map, "attestation", (call.claimed != Attestation::default()).then_some(call.claimed))?;
+    optional(map, "ruling", (call.ruling != Ruling::default()).then_some(call.ruling))?;
+    optional(map, "baseline", call.baseline.as_ref())
 }
 
 fn optional<M: SerializeMap>(map: &mut M, name: &str, value: Option<impl Serialize>) -> Result<(), M::Error> {

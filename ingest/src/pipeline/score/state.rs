@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use detector::{Call, Detector, DetectorConfig, Manifest, Timestamp};
+use detector::{AgentState, Call, Detector, DetectorConfig, Manifest, Timestamp};
 use metrics::histogram;
 use serde::{Deserialize, Serialize};
 
@@ -205,6 +205,11 @@ impl State {
 fn layout() -> Result<Layout, SnapshotError> {
     let Scorer { detector, watermark, .. } = &example();
     Layout::of(&Saved { positions: &Positions::default(), watermark, detector })
+}
+
+/// A baseline like those that are packed, to tell their layout by.
+pub(crate) fn example_state() -> Option<AgentState> {
+    example().detector.agent_state(None, "agent")
 }
 
 /// What is there for agents of a kind has to be there in the example.

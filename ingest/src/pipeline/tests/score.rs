@@ -3,11 +3,12 @@ use std::error::Error;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use detector::{Detector, DetectorConfig, VerdictRecord};
+use detector::{Detector, DetectorConfig, Ruling, VerdictRecord};
 use proptest::prelude::*;
 use tokio::sync::watch;
 
 use super::*;
+use crate::baseline::Baselines;
 use crate::decode::{Receipt, Record, Tally, decode};
 use crate::pipeline::score::{self, Score, Scorer, VerdictOutlet};
 use crate::pipeline::verdict;
@@ -57,6 +58,7 @@ fn run(bench: &Bench, taken: &Arc<Mutex<Vec<VerdictRecord>>>, killed_at: Option<
         snapshots: bench.data.path().join("snapshots"),
         snapshot_every: Duration::ZERO,
         outlet: Box::new(outlet),
+        baselines: Baselines::open(&bench.data.path().join("baselines.db")).unwrap(),
         verdicts: opened.verdicts.clone(),
         findings: bench.findings(),
         health: watch::Sender::default(),
@@ -153,16 +155,18 @@ fn feedback_is_read_where_it_stands_in_the_log() {
     let opened = bench.open();
     bench.take(&opened, &calls(20));
     let intake = Intake::new(opened.calls.clone(), bench.findings());
-    let feedback = || intake.feedback("approval-1", None, "a1", detector::Timestamp::from_millis(0));
+    let ruled = |id, ruling| intake.feedback(id, ruling, None, "a1", detector::Timestamp::from_millis(0));
     bench.runtime.block_on(async {
-        feedback().await.unwrap();
-        feedback().await.unwrap();
+        ruled("approval-1", Ruling::Benign).await.unwrap();
+        ruled("approval-1", Ruling::Benign).await.unwrap();
+        ruled("attack-2", Ruling::Malicious).await.unwrap();
     });
     let entries = opened.calls.reader().unwrap().read(21, 10, usize::MAX).unwrap();
     let texts: Vec<_> = entries.iter().map(|e| String::from_utf8_lossy(&e.payload).into_owned()).collect();
     insta::assert_debug_snapshot!(texts, @r#"
     [
         "{\"event_id\":\"approval-1\",\"kind\":\"feedback\",\"ts\":\"1970-01-01T00:00:00Z\",\"agent_id\":\"a1\"}",
+        "{\"event_id\":\"attack-2\",\"kind\":\"feedback\",\"ts\":\"1970-01-01T00:00:00Z\",\"agent_id\":\"a1\",\"ruling\":\"malicious\"}",
     ]
     "#);
     assert!(entries[0].source.as_ref().unwrap().control);

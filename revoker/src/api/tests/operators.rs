@@ -32,6 +32,7 @@ async fn everything_takes_the_role_operator() {
         "/v1/agents/revoke",
         "/v1/agents/register",
         "/v1/agents/review",
+        "/v1/agents/feedback",
         "/v1/effects/redeliver",
         "/v1/targets/enable",
         "/v1/pause",
@@ -94,6 +95,37 @@ async fn commands_are_signed_with_a_person_and_a_reason() {
         Ask::post("/v1/agents/suspend", &json!({ "agent_id": "b", "person": "Omar", "reason": "r" }));
     let refused = world.send(endless.bearer("soc")).await;
     assert_eq!((refused.status, &refused.json()["field"]), (400, &"until".into()));
+}
+
+#[tokio::test]
+async fn feedback_is_on_an_agent_or_an_alert_and_lifts_no_challenge() {
+    let world = World::new().await;
+    assert_eq!(world.gate("e1", "billing", 8.0).await.status, 401);
+    let alert = get(&world, "/v1/alerts").await["rows"][0]["alert_id"].clone();
+    let said = |whom: (&str, serde_json::Value), ruling: &str| {
+        let mut body = json!({ "ruling": ruling, "person": "Omar", "reason": "asked its owner" });
+        body[whom.0] = whom.1;
+        Ask::post("/v1/agents/feedback", &body).bearer("soc")
+    };
+    let on_alert = world.send(said(("alert_id", alert.clone()), "malicious")).await.json();
+    assert_eq!(on_alert["agent"]["agent_id"], "billing", "{on_alert}");
+    assert_eq!((&on_alert["standing"], &on_alert["ruling"]), (&"challenged".into(), &"malicious".into()));
+    let on_agent = world.send(said(("agent_id", "unheard-of".into()), "deploy")).await;
+    assert_eq!((on_agent.status, &on_agent.json()["standing"]), (200, &"trusted".into()));
+    for (whom, ruling, status) in [
+        (("alert_id", json!("0")), "benign", 404),
+        (("agent_id", json!("billing")), "splendid", 422),
+        (("nobody", json!(1)), "benign", 400),
+    ] {
+        assert_eq!(world.send(said(whom, ruling)).await.status, status, "{ruling}");
+    }
+    let one = get(&world, "/v1/agent?agent_id=billing").await;
+    let history = one["history"].to_string();
+    for shown in ["evidence.ruled", "Omar via soc", "asked its owner", alert.as_str().unwrap()] {
+        assert!(history.contains(shown), "{shown}: {history}");
+    }
+    let told = get(&world, "/v1/effects").await["rows"].to_string();
+    assert!(told.contains("agent.feedback"), "{told}");
 }
 
 #[tokio::test]

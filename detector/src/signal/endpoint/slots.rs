@@ -1,0 +1,112 @@
+//! What an agent has called, how often, and whether for the first time lately.
+
+use arrayvec::ArrayVec;
+use serde::{Deserialize, Serialize};
+
+use super::counts::SessionCounts;
+use crate::Timestamp;
+use crate::ruling::{Period, Reach};
+
+/// Endpoints an agent's past remembers; the least used makes room (endpoint study §7: 32 slots).
+pub(super) const SLOTS: usize = 32;
+
+/// What an agent has called, how often, and in how many of its last sessions: rows, as a pair of these pads four bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Slots {
+    pub(super) endpoints: ArrayVec<u64, SLOTS>,
+    pub(super) calls: ArrayVec<f32, SLOTS>,
+    pub(super) sessions: SessionCounts,
+    /// Bit i: slot i was first called in the period, or in the one before.
+    pub(super) recent: u32,
+    pub(super) before: u32,
+    pub(super) period: Period,
+}
+
+impl Slots {
+    pub(super) fn at(&self, endpoint: u64) -> Option<usize> {
+        self.endpoints.iter().position(|e| *e == endpoint)
+    }
+
+    /// How often it has called `endpoint`.
+    pub(super) fn calls(&self, endpoint: u64) -> f64 {
+        self.at(endpoint).map_or(0.0, |at| f64::from(self.calls[at]))
+    }
+
+    /// So many calls more; True if there were none. The least used makes room.
+    pub(super) fn add(&mut self, endpoint: u64, calls: f32) -> bool {
+        if let Some(at) = self.at(endpoint) {
+            self.calls[at] += calls;
+            return false;
+        }
+        if self.endpoints.is_full() {
+            let least = (0..SLOTS).min_by(|&a, &b| self.calls[a].total_cmp(&self.calls[b])).unwrap_or(0);
+            self.remove(least);
+        }
+        self.recent |= 1 << self.endpoints.len();
+        self.endpoints.push(endpoint);
+        self.calls.push(calls);
+        true
+    }
+
+    /// The last slot takes the place of one that goes.
+    pub(super) fn remove(&mut self, at: usize) {
+        let last = self.endpoints.len() - 1;
+        self.endpoints.swap_remove(at);
+        self.calls.swap_remove(at);
+        self.sessions.swap_remove(at, last);
+        for marks in [&mut self.recent, &mut self.before] {
+            let moved = *marks >> last & 1;
+            *marks = *marks & !(1 << last) & !(1 << at) | if at == last { 0 } else { moved << at };
+        }
+    }
+
+    /// Time goes on to `ts`.
+    pub(super) fn age(&mut self, ts: Timestamp) {
+        let period = Period::of(ts);
+        match period.since(self.period) {
+            0 => return,
+            1 => (self.before, self.recent) = (self.recent, 0),
+            _ => (self.before, self.recent) = (0, 0),
+        }
+        self.period = period;
+    }
+
+    /// Forgets what was first called within `reach`.
+    pub(super) fn forget(&mut self, reach: Reach) {
+        for at in (0..self.endpoints.len()).rev() {
+            let marks = if reach == Reach::Recent { self.recent } else { self.recent | self.before };
+            if marks & (1 << at) != 0 {
+                self.remove(at);
+            }
+        }
+    }
+
+    /// What was first called lately is part of the agent.
+    pub(super) fn settle(&mut self) {
+        (self.recent, self.before) = (0, 0);
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, f32)> {
+        self.endpoints.iter().copied().zip(self.calls.iter().copied())
+    }
+
+    /// The same by other names: what several were is one.
+    pub(super) fn renamed(self, now: impl Fn(u64) -> u64) -> Self {
+        let mut renamed = Self { period: self.period, ..Self::default() };
+        renamed.sessions.begin_as(&self.sessions);
+        for (i, (old, calls)) in self.iter().enumerate() {
+            let endpoint = now(old);
+            let is_first = renamed.add(endpoint, calls);
+            // Of two that are one no more sessions are sure than held either.
+            if let Some(at) = renamed.at(endpoint) {
+                renamed.sessions.raise(at, self.sessions.of(i));
+            }
+            if is_first {
+                let at = renamed.endpoints.len() - 1;
+                renamed.recent = renamed.recent & !(1 << at) | (self.recent >> i & 1) << at;
+                renamed.before |= (self.before >> i & 1) << at;
+            }
+        }
+        renamed
+    }
+}
