@@ -164,9 +164,11 @@ impl Detector {
     fn place(&mut self, profile: usize, call: &Call<'_>) -> Place {
         let p = &self.state.profiles[profile];
         let (key, was) = (p.key, p.place.without_manifest(p.key));
+        let is_there = |place: Place| self.state.lineage.lines.contains_key(&place.line());
         let (place, head) = match (&p.declared.head, call.identity.parent_agent_id.as_deref()) {
             (None, None) => (was, None),
-            (Some(_), _) if p.place.is_declared_child(key) => (p.place, None),
+            // A line that exists has told its head.
+            (Some(_), _) if is_there(p.place) && p.place.is_declared_child(key) => (p.place, None),
             (Some(head), _) => {
                 let head = Key::new(p.issuer.as_deref(), head);
                 (Place::declared(head), Some(head))
@@ -179,8 +181,7 @@ impl Detector {
         if let Some(head) = head.and_then(|head| self.find(head)) {
             self.state.profiles[head].heads(place);
         }
-        let is_there = self.state.lineage.lines.contains_key(&place.line());
-        match (is_there, place.is_head(key)) {
+        match (self.state.lineage.lines.contains_key(&place.line()), place.is_head(key)) {
             (true, _) => place,
             // Its line had to go, or is over.
             (false, true) => Place::default(),
