@@ -62,7 +62,7 @@ pub struct PeerGroupStatus {
     pub agents: u32,
     /// Normal sessions that calibrate it, 512 at most.
     pub sessions: usize,
-    /// Whether its agents are compared with it: before 150 sessions they are with the whole fleet.
+    /// Whether its agents are compared with it: before 512 sessions they are with the whole fleet.
     pub speaks: bool,
 }
 

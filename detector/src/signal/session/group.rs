@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::model::{End, SessionModel};
-use super::{COMPARES_FROM, Closed, RING};
+use super::{Closed, RING};
 use crate::route::{Renamed, Routes};
 
 /// A model of fewer sessions finds everything surprising; where sessions ended by it says nothing of where they will.
@@ -15,7 +15,8 @@ const CALIBRATES_AFTER: f64 = 50.0;
 ///
 /// The fleet's model keeps its last sessions and leaves each out of the counts in turn. Here each is read once, by the version
 /// that scores while it is under way and has not learned it, and where it ended is all that is kept: a tenth of the memory, and the
-/// very comparison that scoring makes. What it costs is that ends of the first few hundred sessions are read too high.
+/// very comparison that scoring makes. What it costs is that ends of the first few hundred sessions are read too high, by a model that
+/// knows little: so it speaks once there are as many as are kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GroupModel {
     model: SessionModel,
@@ -30,9 +31,10 @@ impl Default for GroupModel {
 }
 
 impl GroupModel {
-    /// None while so few sessions are known that the fleet's model says more (study §3: 100 to 150).
+    /// None while so few sessions are known that the fleet's model says more. From 150 on (study §3) a group could be compared with itself;
+    /// the recorded agents' attacks were then found less often than by the fleet (AUC .82 in place of .85).
     pub(crate) fn speaks(&self) -> Option<&SessionModel> {
-        (self.ends.len() >= COMPARES_FROM).then_some(&self.model)
+        (self.ends.len() >= RING).then_some(&self.model)
     }
 
     /// Normal sessions that calibrate it.
