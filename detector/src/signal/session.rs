@@ -116,17 +116,6 @@ impl Closed {
         if weight < WEIGHT_MIN { 0.0 } else { weight }
     }
 
-    /// What it called, where it may say to which group its agent belongs: a session that would teach nobody moves nobody, nor does
-    /// one of an agent that drifts. An agent of no group yet has nothing that a move could hide.
-    fn called(&self, ruling: Ruling, standing: Standing) -> Option<Box<[u64]>> {
-        let counts = match ruling {
-            Ruling::Awaited => false,
-            Ruling::Benign => true,
-            Ruling::None => standing != Standing::Drifting && (self.weight() > 0.0 || self.group.is_none()),
-        };
-        counts.then(|| self.calls.iter().map(|seen| seen.endpoint).collect())
-    }
-
     /// What it called by the names that paths have now.
     fn rename(&mut self, routes: &Routes) {
         self.path.iter_mut().for_each(|endpoint| *endpoint = routes.now(*endpoint));

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::model::{End, SessionModel};
-use super::{Closed, RING};
+use super::{Closed, RING, Ruling, Standing};
 use crate::route::{Renamed, Routes};
 
 /// A model of fewer sessions finds everything surprising; where sessions ended by it says nothing of where they will.
@@ -73,5 +73,18 @@ impl GroupModel {
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         size_of::<Self>() + self.ends.capacity() * size_of::<[f32; 5]>() + self.model.bytes_of_tables()
+    }
+}
+
+impl Closed {
+    /// What it called, where it may say to which group its agent belongs: a session that would teach nobody moves nobody, nor does
+    /// one of an agent that drifts. An agent of no group yet has nothing that a move could hide.
+    pub(super) fn called(&self, ruling: Ruling, standing: Standing) -> Option<Box<[u64]>> {
+        let counts = match ruling {
+            Ruling::Awaited => false,
+            Ruling::Benign => true,
+            Ruling::None => standing != Standing::Drifting && (self.weight() > 0.0 || self.group.is_none()),
+        };
+        counts.then(|| self.calls.iter().map(|seen| seen.endpoint).collect())
     }
 }
