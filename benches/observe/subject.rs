@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use detector::{Call, Detector, DetectorConfig, Timestamp};
+use detector::{Call, Detector, DetectorConfig, Hands, Timestamp, Work};
 
 /// Steps of event time, as the pipeline takes them.
 const STEP: Duration = Duration::from_secs(10);
@@ -12,7 +12,24 @@ const STEP: Duration = Duration::from_secs(10);
 pub(crate) struct Subject {
     detector: Detector,
     ticked: Timestamp,
-    workers: NonZeroUsize,
+    hands: Threads,
+}
+
+/// So many threads, begun for every piece of work as the pipeline begins them.
+struct Threads(NonZeroUsize);
+
+impl Hands for Threads {
+    fn number(&self) -> NonZeroUsize {
+        self.0
+    }
+
+    fn work(&self, all: Vec<Work<'_>>) {
+        std::thread::scope(|scope| {
+            for work in all {
+                scope.spawn(work);
+            }
+        });
+    }
 }
 
 impl Subject {
@@ -24,7 +41,7 @@ impl Subject {
     /// One on which so many threads work.
     pub(crate) fn with(workers: NonZeroUsize) -> Self {
         let detector = Detector::new(DetectorConfig::default(), &[]);
-        Self { detector, ticked: Timestamp::default(), workers }
+        Self { detector, ticked: Timestamp::default(), hands: Threads(workers) }
     }
 
     /// Scores the calls, stretches of them between the ticks that are due.
@@ -37,7 +54,7 @@ impl Subject {
             }
             let is_due = |call: &Call<'_>| call.ts.since(self.ticked) >= STEP;
             let (now, later) = rest.split_at(rest.iter().position(is_due).unwrap_or(rest.len()));
-            drop(black_box(self.detector.observe_all(now, self.workers)));
+            drop(black_box(self.detector.observe_all(now, &self.hands)));
             rest = later;
         }
     }

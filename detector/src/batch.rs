@@ -5,7 +5,6 @@
 //! parents and children, who change each other's, are read one by one.
 
 use std::num::NonZeroUsize;
-use std::thread;
 
 use crate::combine;
 use crate::detector::{Detector, State};
@@ -20,6 +19,34 @@ const BATCH: usize = 64;
 const SHARED_BATCH: usize = 2_048;
 const SHARED_FROM: usize = 256;
 
+/// Who does work that may be done at once: threads, wherever they are at hand. This crate starts none.
+pub trait Hands {
+    /// How many there are.
+    fn number(&self) -> NonZeroUsize;
+
+    /// Does all of it, in whatever order; returns when it is done.
+    fn work(&self, all: Vec<Work<'_>>);
+}
+
+/// Something to be done.
+pub type Work<'a> = Box<dyn FnOnce() + Send + 'a>;
+
+/// Whoever does one thing after the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OneHand;
+
+impl Hands for OneHand {
+    fn number(&self) -> NonZeroUsize {
+        NonZeroUsize::MIN
+    }
+
+    fn work(&self, all: Vec<Work<'_>>) {
+        for work in all {
+            work();
+        }
+    }
+}
+
 /// What a record led to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
@@ -32,22 +59,22 @@ pub struct Observed {
 }
 
 /// Records that wait to be read, each with its place in what becomes of them.
-struct Batch<'c, 'a> {
+struct Batch<'c, 'a, 'h> {
     waiting: Vec<(usize, Admitted<'c, 'a>)>,
     observed: Vec<Observed>,
-    workers: NonZeroUsize,
+    hands: &'h dyn Hands,
 }
 
 impl Detector {
-    /// Scores records in their order and gives what each led to, on as many threads as there are `workers`, eight at most. The
-    /// answer does not depend on their number, nor on how records are shared out to calls of this.
+    /// Scores records in their order and gives what each led to, by as many `hands` as there are, eight at most. The answer does not
+    /// depend on their number, nor on how records are shared out to calls of this.
     pub fn observe_all<'c, 'a: 'c>(
         &mut self,
         calls: impl IntoIterator<Item = &'c Call<'a>>,
-        workers: NonZeroUsize,
+        hands: &dyn Hands,
     ) -> Vec<Observed> {
-        let mut batch = Batch { waiting: Vec::with_capacity(BATCH), observed: Vec::new(), workers };
-        let batch_max = if workers.get() > 1 { SHARED_BATCH } else { BATCH };
+        let mut batch = Batch { waiting: Vec::with_capacity(BATCH), observed: Vec::new(), hands };
+        let batch_max = if hands.number().get() > 1 { SHARED_BATCH } else { BATCH };
         for call in calls {
             let is_in_line = self.is_in_line(call);
             if batch.waiting.len() >= batch_max || is_in_line || self.changes_what_is_shared(call) {
@@ -180,15 +207,15 @@ impl Detector {
     }
 
     /// Reads what waits.
-    fn read(&mut self, batch: &mut Batch<'_, '_>) {
-        let Batch { waiting, observed, workers } = batch;
+    fn read(&mut self, batch: &mut Batch<'_, '_, '_>) {
+        let Batch { waiting, observed, hands } = batch;
         let (shared, profiles, lanes, mut told) = self.state.split();
         let mut take = |at: usize, p: &mut Profile, admitted: &Admitted<'_, '_>, read: Read| {
             observed[at].amended = read.amended;
             observed[at].verdict = read.told.map(|of_call| told.tell(p, admitted, of_call));
         };
-        if workers.get() > 1 && waiting.len() >= SHARED_FROM {
-            let reads = read_shared(waiting, profiles, lanes, shared, *workers);
+        if hands.number().get() > 1 && waiting.len() >= SHARED_FROM {
+            let reads = read_shared(waiting, profiles, lanes, shared, *hands);
             for ((at, admitted), read) in waiting.drain(..).zip(reads) {
                 take(at, &mut profiles[admitted.profile], &admitted, read);
             }
@@ -228,12 +255,12 @@ fn read_shared(
     profiles: &mut [Profile],
     lanes: &mut [Lane; LANES],
     shared: Shared<'_>,
-    workers: NonZeroUsize,
+    hands: &dyn Hands,
 ) -> Vec<Read> {
-    let hands = workers.get().min(LANES);
-    let mut hands_full: Vec<Share<'_, '_, '_>> = (0..hands).map(|_| Share::default()).collect();
+    let number = hands.number().get().min(LANES);
+    let mut hands_full: Vec<Share<'_, '_, '_>> = (0..number).map(|_| Share::default()).collect();
     for (l, lane) in lanes.iter_mut().enumerate() {
-        hands_full[l % hands].lanes[l] = Some(lane);
+        hands_full[l % number].lanes[l] = Some(lane);
     }
     let mut touched: Vec<usize> = waiting.iter().map(|(_, record)| record.profile).collect();
     touched.sort_unstable();
@@ -244,7 +271,7 @@ fn read_shared(
     for &i in &touched {
         let Some(p) = rest.nth(i - passed) else { break };
         passed = i + 1;
-        let hand = lane_of(p.key) % hands;
+        let hand = lane_of(p.key) % number;
         went.push((hand, hands_full[hand].profiles.len()));
         hands_full[hand].profiles.push(p);
     }
@@ -256,17 +283,9 @@ fn read_shared(
     }
     let mut reads: Vec<Read> = Vec::new();
     reads.resize_with(waiting.len(), Read::default);
-    let mine = hands_full.pop();
-    let done = thread::scope(|scope| {
-        let others: Vec<_> =
-            hands_full.into_iter().map(|share| scope.spawn(move || share.read(shared))).collect();
-        let mut done: Vec<_> = mine.into_iter().map(|share| share.read(shared)).collect();
-        // A hand that panics takes the detector with it, as it would have done alone.
-        done.extend(
-            others.into_iter().map(|hand| hand.join().unwrap_or_else(|p| std::panic::resume_unwind(p))),
-        );
-        done
-    });
+    let mut done: Vec<Vec<(usize, Read)>> = (0..number).map(|_| Vec::new()).collect();
+    let work = hands_full.into_iter().zip(&mut done);
+    hands.work(work.map(|(share, done)| Box::new(|| *done = share.read(shared)) as Work<'_>).collect());
     for (at, read) in done.into_iter().flatten() {
         reads[at] = read;
     }

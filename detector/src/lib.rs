@@ -35,7 +35,7 @@ mod time;
 mod verdict;
 
 pub use baseline::{AgentState, Baseline, EndpointShare, Known, RevertError, Summary, VersionCause};
-pub use batch::Observed;
+pub use batch::{Hands, Observed, OneHand, Work};
 pub use bits::MicroBits;
 pub use budget::{Budget, BudgetError, Budgets, BudgetsError};
 pub use call::{

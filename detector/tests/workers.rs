@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use detector::{Call, Detector, DetectorConfig, Kind, Manifest, Observed, Timestamp};
+use detector::{Call, Detector, DetectorConfig, Hands, Kind, Manifest, Observed, Timestamp, Work};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
@@ -85,6 +85,22 @@ fn alone(log: &[(Vec<Call<'_>>, Timestamp)], mut detector: Detector) -> (Vec<Obs
     (observed, detector)
 }
 
+struct Threads(NonZeroUsize);
+
+impl Hands for Threads {
+    fn number(&self) -> NonZeroUsize {
+        self.0
+    }
+
+    fn work(&self, all: Vec<Work<'_>>) {
+        std::thread::scope(|scope| {
+            for work in all {
+                scope.spawn(work);
+            }
+        });
+    }
+}
+
 /// The same, dealt out by chance.
 fn together(
     log: &[(Vec<Call<'_>>, Timestamp)],
@@ -92,12 +108,12 @@ fn together(
     workers: NonZeroUsize,
 ) -> (Vec<Observed>, Detector) {
     let mut dice = Xoshiro256PlusPlus::seed_from_u64(workers.get() as u64);
-    let mut observed = Vec::new();
+    let (mut observed, hands) = (Vec::new(), Threads(workers));
     for (calls, tick) in log {
         let mut rest = &calls[..];
         while !rest.is_empty() {
             let (now, later) = rest.split_at(dice.random_range(1..=STRETCH).min(rest.len()));
-            observed.extend(detector.observe_all(now, workers));
+            observed.extend(detector.observe_all(now, &hands));
             rest = later;
         }
         detector.tick(*tick);

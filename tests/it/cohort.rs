@@ -100,6 +100,7 @@ fn a_deploy_is_told_once_and_asks_about_few() {
     assert!(metrics.contains("tocsin_cohort_incidents_open 1"), "{metrics}");
     assert!(metrics.contains("tocsin_findings_total{kind=\"cohort_incident\"} 1"), "{metrics}");
 
+    let incident = cohorts(&tocsin)[0].clone();
     tocsin.restart();
     let after = stage.wait("the same after a restart", || cohorts(&tocsin).get(0).cloned());
     assert_eq!((&after["since"], &after["members"]), (&incident["since"], &incident["members"]));

@@ -2,7 +2,9 @@
 
 use std::num::NonZeroUsize;
 
-use detector::{Baseline, Call, Detector, GroupMove, Kind, SourceLate, Timestamp, Verdict, VerdictRecord};
+use detector::{
+    Baseline, Call, Detector, GroupMove, Hands, Kind, SourceLate, Timestamp, Verdict, VerdictRecord, Work,
+};
 
 use super::watermark::{Ticks, Watermark};
 use crate::baseline::unpack;
@@ -16,7 +18,29 @@ const ALONE: &str = "alone";
 pub struct Scorer {
     pub(super) detector: Detector,
     pub(super) watermark: Watermark,
-    workers: NonZeroUsize,
+    hands: Threads,
+}
+
+/// So many threads at most, begun when there is work for them.
+#[derive(Clone, Copy, Debug)]
+struct Threads(NonZeroUsize);
+
+impl Hands for Threads {
+    fn number(&self) -> NonZeroUsize {
+        self.0
+    }
+
+    fn work(&self, mut all: Vec<Work<'_>>) {
+        let mine = all.pop();
+        std::thread::scope(|scope| {
+            for work in all {
+                scope.spawn(work);
+            }
+            if let Some(work) = mine {
+                work();
+            }
+        });
+    }
 }
 
 /// What a record led to.
@@ -42,7 +66,7 @@ impl Scorer {
 
     pub(super) fn resume(detector: Detector, mut watermark: Watermark, workers: NonZeroUsize) -> Self {
         watermark.resume();
-        Self { detector, watermark, workers }
+        Self { detector, watermark, hands: Threads(workers) }
     }
 
     /// Scores the next record of the only partition there is.
@@ -86,7 +110,7 @@ impl Scorer {
     /// Scores a stretch of records between two ticks, whose steps are the last ones.
     fn score(&mut self, stretch: &mut Vec<&Call<'_>>, steps: &mut [Step]) {
         let begin = steps.len() - stretch.len();
-        let observed = self.detector.observe_all(stretch.drain(..), self.workers);
+        let observed = self.detector.observe_all(stretch.drain(..), &self.hands);
         for (step, observed) in steps[begin..].iter_mut().zip(observed) {
             step.said.extend(observed.amended.map(|record| *record));
             (step.verdict, step.route) = (observed.verdict, observed.route);

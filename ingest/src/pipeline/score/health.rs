@@ -30,10 +30,12 @@ impl FleetStatus {
 }
 
 /// Looks at the fleet whenever the detector has published a model, which is when its health can have changed, and when an
-/// incident begins.
+/// incident begins or another agent joins one.
 pub(super) struct Health {
     model: u32,
     incidents: u32,
+    /// Agents in the incidents that are held.
+    agents: u32,
     tell: watch::Sender<FleetStatus>,
 }
 
@@ -43,17 +45,19 @@ impl Health {
         let now = FleetStatus::of(detector);
         measure(&now);
         tell.send_replace(now);
-        Self { model: detector.model(), incidents: detector.cohort_incidents_so_far(), tell }
+        let (model, incidents) = (detector.model(), detector.cohort_incidents_so_far());
+        Self { model, incidents, agents: agents(detector), tell }
     }
 
     /// Tells what is new.
     pub(super) fn look(&mut self, detector: &Detector, findings: &Findings) {
         let (model, incidents) = (detector.model(), detector.cohort_incidents_so_far());
-        if (model, incidents) == (self.model, self.incidents) {
+        let agents = agents(detector);
+        if (model, incidents, agents) == (self.model, self.incidents, self.agents) {
             return;
         }
         let told = std::mem::replace(&mut self.incidents, incidents);
-        self.model = model;
+        (self.model, self.agents) = (model, agents);
         let now = FleetStatus::of(detector);
         measure(&now);
         let before = self.tell.send_replace(now.clone());
@@ -64,6 +68,10 @@ impl Health {
             .filter_map(|(now, before)| change(now, before))
             .for_each(|f| findings.raise(f));
     }
+}
+
+fn agents(detector: &Detector) -> u32 {
+    detector.cohort_incidents().map(|incident| incident.agents).sum()
 }
 
 fn measure(fleet: &FleetStatus) {
