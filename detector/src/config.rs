@@ -31,6 +31,9 @@ pub struct DetectorConfig {
     /// What stands in that file, read by whoever reads files.
     #[serde(skip)]
     pub providers: Arc<Providers>,
+    /// Whether sessions are compared with peer groups that were found, too, and not with declared ones alone: it finds what is foreign to a
+    /// group and not to the fleet, and asks more often for nothing (`ARCHITECTURE.md`).
+    pub compare_with_found_groups: bool,
     /// Whether versions of baselines are told, see [`crate::Detector::baselines`]; for whoever takes them.
     #[serde(skip)]
     pub keeps_baselines: bool,
@@ -51,6 +54,7 @@ impl Default for DetectorConfig {
             budgets: Budgets::default(),
             networks_file: None,
             providers: Arc::default(),
+            compare_with_found_groups: false,
             keeps_baselines: false,
             rule_ranks: [0; RuleKind::ALL.len()],
         }

@@ -153,7 +153,8 @@ impl Detector {
         let State { config, fleet, .. } = &mut self.state;
         fleet.published.context.providers = Arc::clone(&config.providers);
         let declared_too = manifests.iter().flat_map(|m| &m.endpoints);
-        fleet.published.sessions.declare(manifests.iter().filter_map(|m| m.group.as_deref()));
+        let declared_groups = manifests.iter().filter_map(|m| m.group.as_deref());
+        fleet.published.sessions.declare(declared_groups, config.compare_with_found_groups);
         fleet.published.routes.set_templates(config.templates.iter().chain(declared_too).map(String::as_str));
         for p in &mut self.state.profiles {
             p.declared = Arc::clone(self.state.manifests.of(p.issuer.as_deref(), &p.agent_id));

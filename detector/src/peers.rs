@@ -86,6 +86,9 @@ pub(crate) struct Peers {
     groupings: u32,
     /// Endpoints that are in a group's centre.
     vocabulary: u32,
+    /// Whether groups that were found speak; the operator's, set anew after every restore.
+    #[serde(skip)]
+    found_speak: bool,
 }
 
 impl Peers {
@@ -99,7 +102,9 @@ impl Peers {
 
     /// What an agent of `group` is compared with, and whose that is: none for the fleet's.
     pub(crate) fn model_of(&self, group: Option<GroupId>) -> (Option<GroupId>, &SessionModel) {
-        let its = group.and_then(|id| Some((Some(id), self.group(id)?.model.speaks()?)));
+        let its = group
+            .filter(|id| self.found_speak || !self.is_found(*id))
+            .and_then(|id| Some((Some(id), self.group(id)?.model.speaks()?)));
         its.unwrap_or((None, &self.fleet))
     }
 
@@ -120,7 +125,8 @@ impl Peers {
 
     /// The groups that manifests name: these are kept, and those that no manifest names any more go. Of names beyond 16 the last are
     /// in no group.
-    pub(crate) fn declare<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+    pub(crate) fn declare<'a>(&mut self, names: impl Iterator<Item = &'a str>, found_speak: bool) {
+        self.found_speak = found_speak;
         let mut names: Vec<&str> = names.collect();
         names.sort_unstable();
         names.dedup();
@@ -239,7 +245,7 @@ impl Peers {
             name: group.name.as_deref().map(Into::into),
             agents: group.agents,
             sessions: group.model.calibrated_by(),
-            speaks: group.model.speaks().is_some(),
+            speaks: self.model_of(Some(id)).0.is_some(),
         };
         self.ids().map(of).collect()
     }

@@ -21,9 +21,13 @@ struct Stream {
     n: u64,
 }
 
+fn config() -> DetectorConfig {
+    DetectorConfig { compare_with_found_groups: true, ..DetectorConfig::default() }
+}
+
 impl Stream {
     fn new(manifests: &[Manifest]) -> Self {
-        Self { detector: Detector::new(DetectorConfig::default(), manifests), ts: START, n: 0 }
+        Self { detector: Detector::new(config(), manifests), ts: START, n: 0 }
     }
 
     /// Ten minutes later a session; the highest level that its content reaches.
@@ -160,7 +164,7 @@ fn a_restore_in_the_middle_of_a_search_changes_nothing() {
             let bytes = postcard::to_stdvec(&restored.detector).unwrap();
             searched += usize::from(format!("{:?}", restored.detector).contains("search: Some"));
             restored.detector = postcard::from_bytes(&bytes).unwrap();
-            restored.detector.reconfigure(DetectorConfig::default(), &[]);
+            restored.detector.reconfigure(config(), &[]);
             let (a, b) = (whole.usual(agent, round), restored.usual(agent, round));
             assert_eq!(a.to_bits(), b.to_bits(), "round {round}");
         }
@@ -188,7 +192,7 @@ fn what_a_manifest_says_wins_and_whoever_is_not_named_does_not_join() {
     );
     assert_eq!(stream.detector.group_of(None, "a0").unwrap().declared.as_deref(), Some("desk 3"));
     // Named no more, its agents are found where they belong.
-    stream.detector.reconfigure(DetectorConfig::default(), &[]);
+    stream.detector.reconfigure(config(), &[]);
     assert!(stream.group("a0").is_none() && stream.detector.groups().iter().all(|g| g.name.is_none()));
     stream.rounds(7 * 3);
     assert!(stream.group("a0") == stream.group("a2") && stream.group("a19") == stream.group("a10"));
