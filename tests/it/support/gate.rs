@@ -15,6 +15,12 @@ use super::{totp, wait};
 /// How often a stranger act is tried before it must have been noticed.
 const TRIES_MAX: u32 = 40;
 
+/// How far the agents' clock lies behind: what they do minutes apart must not come from the future.
+const BEHIND: Duration = Duration::from_hours(4);
+/// Between two acts that the agent never did before. A call a second would be as strange as what it calls, at some hours of the week more so: two
+/// witnesses, and no question.
+const BETWEEN_ACTS: Duration = Duration::from_mins(5);
+
 /// Calls in an agent's history.
 pub(crate) const HISTORY: usize = 2_000;
 
@@ -26,9 +32,9 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Gives `tocsin` three weeks of its ordinary calls, which end now.
+    /// Gives `tocsin` three weeks of its ordinary calls.
     pub(crate) fn with_history(tocsin: &Tocsin, name: &'static str) -> Self {
-        let now = now();
+        let now = now() - BEHIND;
         let mut at = now;
         let lines: Vec<String> = ordinary_gaps()
             .zip((0..HISTORY).rev())
@@ -54,7 +60,7 @@ impl Agent {
     pub(crate) fn strange_act(&mut self) -> Value {
         self.acts += 1;
         json!({ "event_id": format!("{}-act-{}", self.name, self.acts), "kind": "request",
-                "ts": self.now + Duration::from_secs(self.acts.into()), "agent_id": self.name,
+                "ts": self.now + BETWEEN_ACTS * self.acts, "agent_id": self.name,
                 "endpoint": "wire_money", "resource": "account/4711", "args_digest": "sha256:0f", "args": { "amount": 9_000 },
                 "attestation": "token" })
     }
