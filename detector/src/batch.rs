@@ -83,10 +83,13 @@ impl Detector {
             let at = batch.observed.len();
             batch.observed.push(Observed::default());
             let Some(admitted) = self.admit(call) else { continue };
-            if self.has_news_of(&admitted) {
+            let its = |(_, other): &(usize, Admitted<'_, '_>)| other.profile == admitted.profile;
+            if self.state.fleet.published.routes.has_news()
+                || self.is_baseline_due(&admitted) && batch.waiting.iter().any(its)
+            {
                 self.read(&mut batch);
-                self.take_news_of(&admitted);
             }
+            self.take_news_of(&admitted);
             if call.kind.is_call() {
                 batch.observed[at].route = self.route(call);
             }
@@ -108,9 +111,7 @@ impl Detector {
     pub fn observe(&mut self, call: &Call<'_>) -> Option<Verdict> {
         let is_in_line = self.is_in_line(call);
         let admitted = self.admit(call)?;
-        if self.has_news_of(&admitted) {
-            self.take_news_of(&admitted);
-        }
+        self.take_news_of(&admitted);
         let read = if is_in_line {
             self.read_in_line(&admitted)
         } else {
@@ -192,12 +193,8 @@ impl Detector {
         Some(Admitted { call, profile, presence, source: 0, endpoint: 0 })
     }
 
-    /// Whether a record has shown that paths vary, or is the first of a day of its agent.
-    fn has_news_of(&self, admitted: &Admitted<'_, '_>) -> bool {
-        self.state.fleet.published.routes.has_news() || self.is_baseline_due(admitted)
-    }
-
-    /// Takes that up. What came before must have been read.
+    /// Takes up that a record has shown paths to vary, or is the first of a day of its agent. What came before, or at least of the same
+    /// agent, must have been read.
     fn take_news_of(&mut self, admitted: &Admitted<'_, '_>) {
         self.look_at_baseline(admitted);
         let State { fleet, lanes, .. } = &mut self.state;
@@ -258,9 +255,9 @@ fn read_shared(
     hands: &dyn Hands,
 ) -> Vec<Read> {
     let number = hands.number().get().min(LANES);
-    let mut hands_full: Vec<Share<'_, '_, '_>> = (0..number).map(|_| Share::default()).collect();
+    let mut heaps: Vec<Share<'_, '_, '_>> = (0..number).map(|_| Share::default()).collect();
     for (l, lane) in lanes.iter_mut().enumerate() {
-        hands_full[l % number].lanes[l] = Some(lane);
+        heaps[l % number].lanes[l] = Some(lane);
     }
     let mut touched: Vec<usize> = waiting.iter().map(|(_, record)| record.profile).collect();
     touched.sort_unstable();
@@ -272,19 +269,19 @@ fn read_shared(
         let Some(p) = rest.nth(i - passed) else { break };
         passed = i + 1;
         let hand = lane_of(p.key) % number;
-        went.push((hand, hands_full[hand].profiles.len()));
-        hands_full[hand].profiles.push(p);
+        went.push((hand, heaps[hand].profiles.len()));
+        heaps[hand].profiles.push(p);
     }
     for (at, (_, record)) in waiting.iter().enumerate() {
         if let Ok(i) = touched.binary_search(&record.profile) {
             let (hand, place) = went[i];
-            hands_full[hand].records.push((at, place, record));
+            heaps[hand].records.push((at, place, record));
         }
     }
     let mut reads: Vec<Read> = Vec::new();
     reads.resize_with(waiting.len(), Read::default);
     let mut done: Vec<Vec<(usize, Read)>> = (0..number).map(|_| Vec::new()).collect();
-    let work = hands_full.into_iter().zip(&mut done);
+    let work = heaps.into_iter().zip(&mut done);
     hands.work(work.map(|(share, done)| Box::new(|| *done = share.read(shared)) as Work<'_>).collect());
     for (at, read) in done.into_iter().flatten() {
         reads[at] = read;
