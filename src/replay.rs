@@ -97,7 +97,16 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
 fn read(input: impl Read, ctx: &SourceContext, output: &mut Output<'_>) -> Result<()> {
     let (mut tally, mut chunk) = (Tally::new(), Chunk::default());
     let mut reader = RecordReader::new(input, ctx.format, Limits::default());
-    while let Some(item) = reader.next_item()? {
+    loop {
+        let item = match reader.next_item() {
+            Ok(Some(item)) => item,
+            // What came before an input broke off is scored all the same.
+            ended => {
+                score(&mut chunk, ctx, &mut tally, output)?;
+                ended?;
+                break;
+            }
+        };
         match item.record {
             Record::Whole(bytes) => chunk.push(item.line, bytes),
             Record::Broken(broken) => {
@@ -109,7 +118,6 @@ fn read(input: impl Read, ctx: &SourceContext, output: &mut Output<'_>) -> Resul
             score(&mut chunk, ctx, &mut tally, output)?;
         }
     }
-    score(&mut chunk, ctx, &mut tally, output)?;
     output.blank_lines(reader.blank_lines());
     output.unknown_fields(&tally);
     Ok(())

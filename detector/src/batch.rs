@@ -16,7 +16,7 @@ use crate::{Call, Kind, Verdict, VerdictRecord, source};
 /// memory none is waited for.
 const BATCH: usize = 64;
 /// Records that several hands share; and fewer are not worth waking them.
-const SHARED_BATCH: usize = 2_048;
+const SHARED_BATCH: usize = 1_024;
 const SHARED_FROM: usize = 256;
 
 /// Who does work that may be done at once: threads, wherever they are at hand. This crate starts none.
@@ -73,7 +73,9 @@ impl Detector {
         calls: impl IntoIterator<Item = &'c Call<'a>>,
         hands: &dyn Hands,
     ) -> Vec<Observed> {
-        let mut batch = Batch { waiting: Vec::with_capacity(BATCH), observed: Vec::new(), hands };
+        let calls = calls.into_iter();
+        let observed = Vec::with_capacity(calls.size_hint().0);
+        let mut batch = Batch { waiting: Vec::with_capacity(BATCH), observed, hands };
         let batch_max = if hands.number().get() > 1 { SHARED_BATCH } else { BATCH };
         for call in calls {
             let is_in_line = self.is_in_line(call);
@@ -231,18 +233,18 @@ impl Detector {
 struct Share<'s, 'c, 'a> {
     lanes: [Option<&'s mut Lane>; LANES],
     profiles: Vec<&'s mut Profile>,
-    records: Vec<(usize, usize, &'s Admitted<'c, 'a>)>,
+    records: Vec<(usize, &'s Admitted<'c, 'a>, &'s mut Read)>,
 }
 
 impl Share<'_, '_, '_> {
-    fn read(self, shared: Shared<'_>) -> Vec<(usize, Read)> {
+    fn read(self, shared: Shared<'_>) {
         let Self { mut lanes, mut profiles, records } = self;
-        let read = |(at, place, record): (usize, usize, &Admitted<'_, '_>)| {
+        for (place, record, read) in records {
             let p = &mut *profiles[place];
-            let lane = lanes[lane_of(p.key)].as_mut()?;
-            Some((at, lane.read(p, record, shared)))
-        };
-        records.into_iter().filter_map(read).collect()
+            if let Some(lane) = &mut lanes[lane_of(p.key)] {
+                *read = lane.read(p, record, shared);
+            }
+        }
     }
 }
 
@@ -272,19 +274,14 @@ fn read_shared(
         went.push((hand, heaps[hand].profiles.len()));
         heaps[hand].profiles.push(p);
     }
-    for (at, (_, record)) in waiting.iter().enumerate() {
-        if let Ok(i) = touched.binary_search(&record.profile) {
-            let (hand, place) = went[i];
-            heaps[hand].records.push((at, place, record));
-        }
-    }
     let mut reads: Vec<Read> = Vec::new();
     reads.resize_with(waiting.len(), Read::default);
-    let mut done: Vec<Vec<(usize, Read)>> = (0..number).map(|_| Vec::new()).collect();
-    let work = heaps.into_iter().zip(&mut done);
-    hands.work(work.map(|(share, done)| Box::new(|| *done = share.read(shared)) as Work<'_>).collect());
-    for (at, read) in done.into_iter().flatten() {
-        reads[at] = read;
+    for ((_, record), read) in waiting.iter().zip(&mut reads) {
+        if let Ok(i) = touched.binary_search(&record.profile) {
+            let (hand, place) = went[i];
+            heaps[hand].records.push((place, record, read));
+        }
     }
+    hands.work(heaps.into_iter().map(|heap| Box::new(|| heap.read(shared)) as Work<'_>).collect());
     reads
 }
