@@ -305,15 +305,21 @@ fn kind_of(parts: &[Part], watch: MicroBits) -> Option<usize> {
         Pattern::FewerCalls if volume.level >= watch => Some(DOWN),
         _ if timing.level < watch || !follows(timing.pattern) => None,
         _ if timing.pattern == Pattern::MachineGun => Some(UP),
-        _ if timing.pattern == Pattern::OtherPace && volume.observed > volume.high => Some(UP),
+        _ if timing.pattern == Pattern::OtherPace
+            && !volume.is_of_line()
+            && volume.observed > volume.high =>
+        {
+            Some(UP)
+        }
         _ => Some(PACE),
     }
 }
 
-/// The level of what comes neither of another rate nor of another pace.
+/// The level of what comes neither of another rate nor of another pace; what a line does is not its group's either.
 fn not_shared(parts: &[Part]) -> MicroBits {
     let is_own = |p: &&Part| match p.signal {
-        Signal::Volume | Signal::LookElsewhere => false,
+        Signal::Volume => p.is_of_line(),
+        Signal::LookElsewhere => false,
         Signal::Timing => !follows(p.pattern),
         Signal::Endpoint | Signal::Context => true,
     };
@@ -322,7 +328,7 @@ fn not_shared(parts: &[Part]) -> MicroBits {
 
 /// How many times the expected number of calls came.
 fn times(parts: &[Part]) -> f32 {
-    let volume = parts.iter().find(|p| p.signal == Signal::Volume);
+    let volume = parts.iter().find(|p| p.signal == Signal::Volume && !p.is_of_line());
     volume.map_or(1.0, |p| (p.observed / p.expected.max(f64::MIN_POSITIVE)).clamp(0.0, 1e6) as f32)
 }
 

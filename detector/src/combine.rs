@@ -130,9 +130,12 @@ pub(crate) fn combine(
 
     let alone: [MicroBits; FAMILIES] =
         std::array::from_fn(|f| MicroBits::from_bits(level(f, evidence[f].now)));
-    let over = |f: usize| alone[f] >= watch;
+    // What the line of an agent does is no witness of what the agent did, and where it is the level there is no second one.
+    let is_of_line = evidence[VOLUME].story.pattern.is_of_line();
+    let over = |f: usize| alone[f] >= watch && !(f == VOLUME && is_of_line);
     let families =
         u8::from(over(VOLUME) || over(TIMING)) + u8::from(over(ENDPOINT)) + u8::from(over(CONTEXT));
+    let families = if is_of_line && now == VOLUME { families.min(1) } else { families };
     let mut parts = ArrayVec::new();
     for (f, e) in evidence.iter().enumerate() {
         let bits = share(f == now, e.now.bits);

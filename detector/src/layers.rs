@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::combine::{Score, Thresholds};
 use crate::signal::context::Caller;
-use crate::{Attestation, EffectiveAttestation, Part, Pattern, Signal};
+use crate::{Attestation, EffectiveAttestation, Part, Pattern, Signal, Verdict};
 
 /// What one layer has to say of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -70,8 +70,7 @@ impl Layers {
         ]
     }
 
-    /// Whether all that tells who calls says that it is the agent itself.
-    pub fn vouch_for_caller(self) -> bool {
+    fn vouch_for_caller(self) -> bool {
         [self.identity, self.context, self.runtime] == [Trust::Agrees; 3]
     }
 }
@@ -111,6 +110,13 @@ pub struct Actor {
     pub is: ActorKind,
     /// What about the caller is over the watch budget; empty where nothing is.
     pub because: ArrayVec<Pattern, ACTOR_REASONS_MAX>,
+}
+
+impl Verdict {
+    /// Whether all that tells who calls says that it is the agent itself, the pace of its calls too.
+    pub fn vouches_for_caller(&self) -> bool {
+        self.layers.vouch_for_caller() && self.actor.is == ActorKind::Legitimate
+    }
 }
 
 impl Pattern {

@@ -21,7 +21,7 @@ use self::line::{Context, Line, LinePrior, LineTally};
 pub(crate) use self::place::Place;
 use crate::combine::{self, CHILDREN_SHARE, LINE_SHARE, OWN_SHARE, Thresholds};
 use crate::detector::{Detector, State};
-use crate::fleet::Published;
+use crate::fleet::{Fleet, Published};
 use crate::monitor::Heard;
 use crate::profile::{Key, Profile};
 use crate::signal::Evidence;
@@ -34,6 +34,9 @@ const LINES_MAX: usize = 65_536;
 const EVICT_ONE_IN: usize = 64;
 /// A sub-agent counts once in each hour.
 const HOUR: Duration = Duration::from_hours(1);
+/// How far past event time a call may be dated to move its line's clock, which its siblings share: as much as a tick and the lateness
+/// of calls come to (`ingest`'s watermark), and no more.
+const AHEAD_MAX: Duration = Duration::from_mins(1);
 /// A line is over once nobody below its head has called for so long.
 const OVER_AFTER: Duration = Duration::from_hours(28 * 24);
 
@@ -114,10 +117,16 @@ impl Lineage {
     }
 }
 
+impl Pattern {
+    pub(crate) fn is_of_line(self) -> bool {
+        matches!(self, Self::LineMoreCalls | Self::ManyChildren)
+    }
+}
+
 impl Part {
     /// Whether it speaks of the line that an agent belongs to, and not of the agent alone.
     pub fn is_of_line(&self) -> bool {
-        matches!(self.pattern, Pattern::LineMoreCalls | Pattern::ManyChildren)
+        self.pattern.is_of_line()
     }
 }
 
@@ -151,17 +160,18 @@ impl Detector {
         call: &Call<'_>,
         own: Evidence,
     ) -> Evidence {
-        let (was, place) = (self.state.profiles[profile].place, self.place(profile, call));
+        let ts = call.ts.min(self.state.memory.now(call.ts) + AHEAD_MAX);
+        let (was, place) = (self.state.profiles[profile].place, self.place(profile, call, ts));
         if place.is_none() {
             self.state.profiles[profile].place = place;
             return own;
         }
-        self.state.count_in_line((profile, before), (was, place), call, own)
+        self.state.count_in_line((profile, before), (was, place), ts, own)
     }
 
     /// Where the agent of this call stands: by its manifest, by what the call says, or where it was. A line begins with the first
     /// call of a child.
-    fn place(&mut self, profile: usize, call: &Call<'_>) -> Place {
+    fn place(&mut self, profile: usize, call: &Call<'_>, ts: Timestamp) -> Place {
         let p = &self.state.profiles[profile];
         let (key, was) = (p.key, p.place.without_manifest(p.key));
         let is_there = |place: Place| self.state.lineage.lines.contains_key(&place.line());
@@ -186,7 +196,7 @@ impl Detector {
             // Its line had to go, or is over.
             (false, true) => Place::default(),
             (false, false) => {
-                self.state.begin_line(place, call.ts);
+                self.state.begin_line(place, ts);
                 place
             }
         }
@@ -223,7 +233,7 @@ impl State {
         &mut self,
         (profile, before): (usize, Timestamp),
         (was, place): (Place, Place),
-        call: &Call<'_>,
+        ts: Timestamp,
         own: Evidence,
     ) -> Evidence {
         let Self { profiles, lineage, fleet, memory, sources, thresholds, .. } = self;
@@ -232,25 +242,45 @@ impl State {
         let (is_head, carries) = (place.is_head(p.key), place.carries(p.key));
         let own = if carries { own.at_share(OWN_SHARE) } else { own };
         let Some((line, ctx, tally)) = lineage.open(place, widening, thresholds) else { return own };
-        if is_head && line.presence.is_silent_for(OVER_AFTER, memory.now(call.ts)) {
+        if is_head && line.presence.is_silent_for(OVER_AFTER, memory.now(ts)) {
             lineage.lines.remove(&place.line());
             p.place = Place::default();
             return own;
         }
         if !is_head {
-            memory.see(&mut line.presence, call.ts);
+            memory.see(&mut line.presence, ts);
         }
         p.place = place.told(was.is_told() && was.line() == place.line() && line.waits());
         // Who asks a person by its own calls is what there is to see, and not the line.
         if combine::level(combine::VOLUME, own.now) >= thresholds.step_up.as_bits() {
             return own;
         }
-        let is_first = !is_head && (p.presence.is_new() || before.floor_to(HOUR) < call.ts.floor_to(HOUR));
-        let [calls, children] = line.count(call.ts, is_first, sources.outages(p.source), ctx, tally);
+        let is_first = !is_head && (p.presence.is_new() || before.floor_to(HOUR) < ts.floor_to(HOUR));
+        let [calls, children] = line.count(ts, is_first, sources.outages(p.source), ctx, tally);
         if !carries {
             return own;
         }
         own.beside(Some(calls.at_share(LINE_SHARE))).beside(Some(children.at_share(CHILDREN_SHARE)))
+    }
+
+    /// A person ruled on what the line of this agent showed, if that is what the person was told: what it is now is normal, or was
+    /// nobody's. Either way its alarm was no false one.
+    pub(crate) fn rule_on_line(&mut self, profile: usize, is_meant: bool) {
+        let Self { profiles, lineage, fleet, thresholds, .. } = self;
+        let place = profiles[profile].place;
+        let Fleet { published, monitor, .. } = fleet;
+        if place.is_told()
+            && let Some((line, ctx, _)) =
+                lineage.open(place, published.widening.of(combine::VOLUME), thresholds)
+        {
+            if is_meant {
+                line.adopt(ctx);
+            } else {
+                line.disown(ctx);
+            }
+            monitor.take_back(&mut line.heard);
+            profiles[profile].place = place.told(false);
+        }
     }
 
     /// A person ruled benign what the line of this agent showed, if that is what the person was told.

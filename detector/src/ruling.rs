@@ -115,6 +115,7 @@ impl Detector {
         p.rules.accept();
         monitor.take_back(&mut p.heard);
         p.suspect = false;
+        self.state.rule_on_line(i, true);
     }
 
     fn disown(&mut self, i: usize) {
@@ -142,5 +143,6 @@ impl Detector {
         sessions.disown(p.key, &mut tally.sessions);
         monitor.take_back(&mut p.heard);
         p.suspect = false;
+        self.state.rule_on_line(i, false);
     }
 }

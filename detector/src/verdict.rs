@@ -256,7 +256,7 @@ pub struct Verdict {
     /// Shares that sum to `level`, and whose `added` sum to `added`, exactly.
     pub parts: ArrayVec<Part, PARTS_MAX>,
     /// How many independent witnesses are over the watch budget on their own: endpoint is one, context another, and volume and timing
-    /// together a third, since both read the same instants.
+    /// together a third, since both read the same instants. What the agent's line does is none, and where that is the level there is one at most.
     pub families: u8,
     /// At least how many times as many calls as may be normal came in the open minute, ten minutes or hour, with five standard
     /// deviations to spare, where volume says that the agent calls more and knows a day of it or its declared rate; else 1.

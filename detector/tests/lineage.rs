@@ -248,19 +248,25 @@ fn lines_are_bounded_and_those_that_live_stay() {
                 call(&format!("head-{round}-{n}"), None, ts);
             }
             most = most.max(call("worker", Some("planner"), ts));
+            call("planner", None, ts);
         }
         for n in 0..18 {
             most = most.max(call("forger", Some(&format!("head-{round}-{n}")), ts));
         }
     }
     assert_eq!(most, 40);
-    // The worker's line has lived through all of it: it is not begun anew.
-    let verdict = {
-        let mut call = Call::new("c", ts, "worker", "usual");
+    // The worker's line has lived through all of it and is not begun anew: it knows how much is usual.
+    let mut most = f64::NEG_INFINITY;
+    for n in 0..60 {
+        ts = ts + Duration::from_secs(10);
+        let mut call = Call::new(format!("burst-{n}"), ts, format!("worker-{}", n % 8), "usual");
         call.identity.parent_agent_id = Some("planner".into());
-        detector.observe(&call).unwrap()
-    };
-    assert!(verdict.is_exact() && detector.lines() <= 40);
+        let verdict = detector.observe(&call).unwrap();
+        detector.tick(ts);
+        let of_line = |p: &&detector::Part| p.is_of_line();
+        most = verdict.parts.iter().filter(of_line).map(|p| p.level.as_bits()).fold(most, f64::max);
+    }
+    assert!(most > step_up(), "{most}");
 }
 
 #[test]
@@ -274,4 +280,52 @@ fn one_word_of_a_person_calms_the_whole_line() {
     word.kind = Kind::Feedback;
     town.detector.observe(&word);
     assert!(!over(&town.play(HOUR * 12, |_| 2.0)));
+}
+
+#[test]
+fn one_false_date_moves_no_line() {
+    for (by, ahead) in
+        [(By::Manifests, HOUR * 3), (By::Calls, HOUR * 24 * 365), (By::Manifests, HOUR * 24 * 365 * 50)]
+    {
+        let mut town = Town::settled(by);
+        let mut call = Call::new("false", town.now + ahead, child(7), "usual");
+        call.identity.parent_agent_id = Some("planner".into());
+        town.detector.observe(&call);
+        let verdicts: Vec<_> = town.play(HOUR * 6, |_| 1.0).into_iter().filter(|(n, _)| *n != 7).collect();
+        assert!(highest(&seen(&verdicts, Pattern::LineMoreCalls)) < step_up(), "{by:?} {ahead:?}");
+        // And it is not blind either.
+        let verdicts: Vec<_> = town.play(HOUR * 12, |_| 3.0).into_iter().filter(|(n, _)| *n != 7).collect();
+        assert!(highest(&seen(&verdicts, Pattern::LineMoreCalls)) > step_up(), "{by:?} {ahead:?}");
+    }
+}
+
+#[test]
+fn what_a_line_does_is_no_witness_against_one_of_its_agents() {
+    let mut town = Town::settled(By::Manifests);
+    town.play(HOUR * 8, |_| 2.0);
+    let mut call = Call::new("foreign", town.now + STEP, child(3), "wire_money");
+    call.identity.parent_agent_id = Some("planner".into());
+    let verdict = town.detector.observe(&call).unwrap();
+    let volume = verdict.part(Signal::Volume).unwrap();
+    assert!(volume.is_of_line() && volume.level.as_bits() > step_up(), "{volume:?}");
+    let endpoint = verdict.part(Signal::Endpoint).unwrap();
+    assert!(endpoint.level >= DetectorConfig::default().budgets.watch(), "{endpoint:?}");
+    assert_eq!(verdict.families, 1);
+}
+
+#[test]
+fn whoever_rules_on_what_the_line_did_rules_for_the_line() {
+    for ruling in [detector::Ruling::Deploy, detector::Ruling::Malicious] {
+        let mut town = Town::settled(By::Manifests);
+        town.play(HOUR * 4, |_| 2.0);
+        let verdicts = town.play(STEP * 60, |_| 2.0);
+        let (told, _) = seen(&verdicts, Pattern::LineMoreCalls)[0];
+        let mut word = Call::new("word", town.now, child(told), "");
+        (word.kind, word.ruling) = (Kind::Feedback, ruling);
+        town.detector.observe(&word);
+        // What was deployed goes on; the thief has gone.
+        let goes_on = if ruling == detector::Ruling::Deploy { 2.0 } else { 1.0 };
+        let after = highest(&seen(&town.play(HOUR * 3, |_| goes_on), Pattern::LineMoreCalls));
+        assert!(after < step_up(), "{ruling:?} {after}");
+    }
 }

@@ -1,8 +1,7 @@
 //! How much evidence asks for which answer. Pure: no clock, no store, and nothing is done here.
 
 use detector::{
-    BrokenRule, Budgets, EffectiveAttestation, Kind, Layers, MicroBits, Timestamp, Verdict, VerdictId,
-    VerdictRecord,
+    BrokenRule, Budgets, EffectiveAttestation, Kind, MicroBits, Timestamp, Verdict, VerdictId, VerdictRecord,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -56,8 +55,8 @@ pub struct Evidence {
     pub attestation: EffectiveAttestation,
     /// The rule that the call broke.
     pub rule: Option<BrokenRule>,
-    /// What each layer of trust says.
-    pub layers: Layers,
+    /// Whether all that tells who calls says that it is the agent itself.
+    pub is_vouched: bool,
     /// A human approved this very call; what it adds has been answered for.
     pub admitted: bool,
 }
@@ -82,16 +81,16 @@ impl Evidence {
             jump: v.jump,
             attestation: v.attestation,
             rule: v.rule,
-            layers: v.layers,
+            is_vouched: v.vouches_for_caller(),
             admitted: false,
         }
     }
 
     /// Whether more than one signal's level speaks for a revocation: another family, or a jump so large that it needs none.
     /// What a cohort does speaks for nothing that one of its agents did. Where all that tells who calls says that it is the agent itself,
-    /// layers diverge, and families that all speak of what it does are a person's to judge.
-    pub fn is_witnessed(&self) -> bool {
-        let is_confirmed = self.families >= FAMILIES_MIN && !self.layers.vouch_for_caller();
+    /// layers diverge, and families that all speak of what it does are a person's to judge, if one can be asked.
+    pub fn is_witnessed(&self, may_ask: bool) -> bool {
+        let is_confirmed = self.families >= FAMILIES_MIN && !(self.is_vouched && may_ask);
         !self.is_shared && (is_confirmed || self.jump >= JUMP_MIN)
     }
 }
@@ -178,7 +177,8 @@ impl Policy {
 
     fn by_level(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
         let (level, own) = (evidence.level - answered, evidence.own - answered);
-        let may_revoke = evidence.is_witnessed() && evidence.attestation.allows_automatic_revocation();
+        let may_revoke =
+            evidence.is_witnessed(!self.full) && evidence.attestation.allows_automatic_revocation();
         if own >= self.budgets.revoke() && may_revoke {
             Demand::Revoke
         } else if own >= self.budgets.step_up() {
@@ -210,7 +210,7 @@ fn version(budgets: Budgets, config: PolicyConfig) -> String {
 
 #[cfg(test)]
 mod tests {
-    use detector::{Attestation, Cohort, Pattern, Trust};
+    use detector::{ActorKind, Attestation, Cohort, Layers, Pattern, Trust};
 
     use super::*;
     use crate::testing::{at, damning, looping, policy, record};
@@ -239,11 +239,12 @@ mod tests {
 
     #[test]
     fn what_the_agent_itself_does_asks_a_person_but_for_a_multitude() {
-        let demand = |layers, jump| {
-            let mut evidence = Evidence::of(&damning(1, at(0), "mailer"));
-            (evidence.layers, evidence.jump) = (layers, jump);
-            policy().demand(&evidence, MicroBits::ZERO)
+        let demand_by = |policy: Policy, layers, is, jump| {
+            let mut record = damning(1, at(0), "mailer");
+            (record.verdict.layers, record.verdict.actor.is, record.verdict.jump) = (layers, is, jump);
+            policy.demand(&Evidence::of(&record), MicroBits::ZERO)
         };
+        let demand = |layers, is, jump| demand_by(policy(), layers, is, jump);
         let itself = Layers {
             identity: Trust::Agrees,
             context: Trust::Agrees,
@@ -251,12 +252,17 @@ mod tests {
             behaviour: Trust::Doubts,
             oversight: Trust::Silent,
         };
-        assert_eq!(demand(itself, 1.0), Demand::StepUp);
-        assert_eq!(demand(itself, 100.0), Demand::Revoke);
+        assert_eq!(demand(itself, ActorKind::Legitimate, 1.0), Demand::StepUp);
+        assert_eq!(demand(itself, ActorKind::Legitimate, 100.0), Demand::Revoke);
+        // A person at the agent's own machine, by the pace of the calls.
+        assert_eq!(demand(itself, ActorKind::Unclear, 1.0), Demand::Revoke);
         for runtime in [Trust::Silent, Trust::Doubts] {
-            assert_eq!(demand(Layers { runtime, ..itself }, 1.0), Demand::Revoke);
+            assert_eq!(demand(Layers { runtime, ..itself }, ActorKind::Legitimate, 1.0), Demand::Revoke);
         }
-        assert_eq!(demand(Layers::default(), 1.0), Demand::Revoke);
+        assert_eq!(demand(Layers::default(), ActorKind::Unclear, 1.0), Demand::Revoke);
+        // Where nobody can be asked there is no question in its place.
+        let full = policy().with_full(true);
+        assert_eq!(demand_by(full, itself, ActorKind::Legitimate, 1.0), Demand::Revoke);
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Grade {
         match self {
             Self::Watch | Self::StepUpLevel | Self::RevokeLevel => false,
             Self::StepUp => is_cohorts,
-            Self::Revoke => is_cohorts || !evidence.is_witnessed(),
+            Self::Revoke => is_cohorts || !evidence.is_witnessed(true),
         }
     }
 

@@ -188,6 +188,7 @@ fn the_tree_lists_every_line_once_and_sums_its_calls() {
             claims("lost", &["ghost"]),
             claims("x", &["y"]),
             claims("y", &["x"]),
+            claims("beside", &["x"]),
         ]
     };
     let tree = |from: Option<&str>| -> Vec<String> {
@@ -215,7 +216,8 @@ fn the_tree_lists_every_line_once_and_sums_its_calls() {
             "1 pool planner 0 100 100",
             "1 writer planner 1 100 200",
             "2 reader writer 0 100 100",
-            "0 x y 1 100 200",
+            "0 x y 2 100 300",
+            "1 beside x 0 100 100",
             "1 y x 1 100 100",
         ]
     );

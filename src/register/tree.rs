@@ -39,15 +39,23 @@ impl Register<'_> {
             tree.list(from, 0);
             return tree.rows;
         }
-        // First whoever stands at a top, then what is left: circles.
+        // First whoever stands at a top, then circles, and what hangs off these under them.
         let is_top = |agent: &&AgentKey| self.parent(agent).is_none_or(|p| !self.agents.contains_key(&p));
         let (tops, others): (Vec<&AgentKey>, Vec<&AgentKey>) = self.agents.keys().partition(is_top);
+        let (circles, others): (Vec<&AgentKey>, Vec<&AgentKey>) =
+            others.into_iter().partition(|agent| self.is_on_circle(agent));
         let is_in_line = |agent: &&AgentKey| tree.below.contains_key(*agent) || self.parent(agent).is_some();
-        let all: Vec<&AgentKey> = tops.into_iter().chain(others).filter(is_in_line).collect();
+        let all: Vec<&AgentKey> = tops.into_iter().chain(circles).chain(others).filter(is_in_line).collect();
         for agent in all {
             tree.list(agent, 0);
         }
         tree.rows
+    }
+
+    /// Whether an agent is among those above itself.
+    fn is_on_circle(&self, agent: &AgentKey) -> bool {
+        let above = std::iter::successors(self.parent(agent), |above| self.parent(above));
+        above.take(DEPTH_MAX).any(|above| above == *agent)
     }
 
     /// The parent under which an agent stands; of several that its calls name the first by name. Where only a manifest speaks of that one,

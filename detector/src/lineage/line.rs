@@ -135,6 +135,20 @@ impl Line {
         self.children.accept(ctx.children(), &mut tally.children);
     }
 
+    /// What it does now is what it was made to do.
+    pub(super) fn adopt(&mut self, ctx: Context<'_>) {
+        self.calls.adopt(self.last, ctx.calls());
+        self.children.adopt(self.last, ctx.children());
+    }
+
+    /// What stands out was not its own.
+    pub(super) fn disown(&mut self, ctx: Context<'_>) {
+        for (volume, ctx) in [(&mut self.calls, ctx.calls()), (&mut self.children, ctx.children())] {
+            let began = volume.stands_since(self.last, ctx).unwrap_or(self.last);
+            volume.disown(began, ctx);
+        }
+    }
+
     /// Whether an alarm of it still waits for a person's word.
     pub(super) fn waits(&self) -> bool {
         self.calls.is_resting() || self.children.is_resting()

@@ -136,6 +136,7 @@ impl Verdict {
         let because = self.actor.because.iter().map(|pattern| match (pattern, pattern.news()) {
             (_, Some((_, met))) => met,
             (Pattern::TwoPlaces, _) => "one credential used in two places",
+            (Pattern::TwoCallers, _) => "one credential used by two clients in turn",
             (pattern, _) => timing(*pattern),
         });
         format!("{who}{}", because.collect::<Vec<_>>().join("; "))

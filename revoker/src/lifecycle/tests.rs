@@ -7,8 +7,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use detector::{
-    Attestation, BrokenRule, Budgets, EffectiveAttestation, Kind, Layers, MicroBits, RuleKind, Timestamp,
-    VerdictId,
+    Attestation, BrokenRule, Budgets, EffectiveAttestation, Kind, MicroBits, RuleKind, Timestamp, VerdictId,
 };
 use proptest::prelude::*;
 
@@ -166,7 +165,7 @@ fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
         jump: 1.0,
         attestation: EffectiveAttestation::new(attestation, Attestation::Platform),
         rule: None,
-        layers: Layers::default(),
+        is_vouched: false,
         admitted,
     })
 }

@@ -63,7 +63,8 @@ impl Circumstances {
             ..Caller::nobody()
         };
         if f64::from(self.gauges[PLACES].sum) > THRESHOLD {
-            caller.network = Trust::Silent;
+            let layer = if self.places.by_client() { &mut caller.runtime } else { &mut caller.network };
+            *layer = Trust::Silent;
         }
         if MicroBits::from_bits(level) >= ctx.watch {
             self.doubt(&mut caller, ts, ctx);
@@ -89,11 +90,12 @@ impl Circumstances {
         let of_group = |group: usize| level(group, f64::from(self.gauges[group].sum));
         let news = |topics: &[Topic]| level(NEWS, self.news.standing(topics.iter().copied()));
         let (places, nothing) = (of_group(PLACES), (0.0, level(NEWS, 0.0)));
+        let (by_client, turns) = (self.places.by_client(), (f64::from(self.gauges[PLACES].sum), places));
         let mut against = 0;
         for (layer, topics, other) in [
             (&mut caller.identity, &IDENTITY[..], nothing),
-            (&mut caller.network, &NETWORK, (f64::from(self.gauges[PLACES].sum), places)),
-            (&mut caller.runtime, &RUNTIME, nothing),
+            (&mut caller.network, &NETWORK, if by_client { nothing } else { turns }),
+            (&mut caller.runtime, &RUNTIME, if by_client { turns } else { nothing }),
         ] {
             let sum = self.news.standing(topics.iter().copied());
             against += u8::from(sum.max(other.0) > THRESHOLD);
@@ -114,7 +116,7 @@ impl Circumstances {
         }
         if places >= ctx.watch {
             caller.because.truncate(ACTOR_REASONS_MAX - 2);
-            caller.because.insert(0, Pattern::TwoPlaces);
+            caller.because.insert(0, if by_client { Pattern::TwoCallers } else { Pattern::TwoPlaces });
         }
     }
 }

@@ -216,7 +216,7 @@ fn two_clients_by_turns_are_found_from_one_network_and_a_newcomer_may_have_two()
     let mut fleet = Fleet::after(10);
     let by_turns = |fleet: &mut Fleet, turns: usize| {
         let call = |i| if i % 2 == 0 { fleet.usual(4) } else { fleet.call(4, curl).expect("a verdict") };
-        (0..turns).map(call).map(|verdict| patterns(&verdict)).collect::<Vec<_>>()
+        (0..turns).map(call).collect::<Vec<_>>()
     };
     // The client itself is known and accepted.
     fleet.call(4, curl);
@@ -226,10 +226,15 @@ fn two_clients_by_turns_are_found_from_one_network_and_a_newcomer_may_have_two()
         fleet.pass(Duration::from_mins(15));
     }
     let seen = by_turns(&mut fleet, 16);
-    assert_eq!(seen.last().expect("sixteen"), &[Pattern::TwoCallers], "{seen:?}");
+    let last = seen.last().expect("sixteen");
+    assert_eq!(patterns(last), [Pattern::TwoCallers], "{last:?}");
+    // They call from one place: it is what runs that is in doubt.
+    assert_eq!(last.actor.because[..], [Pattern::TwoCallers], "{last:?}");
+    assert_eq!((last.layers.context, last.layers.runtime), (Trust::Agrees, Trust::Doubts), "{last:?}");
+    assert!(last.who().contains("two clients in turn"), "{}", last.who());
     fleet.names[4] = "newcomer".to_owned();
     let first = by_turns(&mut fleet, 60);
-    assert!(first.iter().all(|patterns| *patterns != [Pattern::TwoCallers]), "{first:?}");
+    assert!(first.iter().all(|verdict| patterns(verdict) != [Pattern::TwoCallers]), "{first:?}");
 }
 
 #[test]
