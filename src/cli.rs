@@ -7,7 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::Result;
 use crate::{
-    agents, approver, bench, config_check, demo, engine, explain, fleet, operate, replay, serve, simulate,
+    agents, approver, bench, case, config_check, demo, engine, explain, fleet, operate, replay, serve,
+    simulate,
 };
 
 /// Watches what AI agents do and pulls their access when they stop behaving like themselves.
@@ -45,6 +46,11 @@ enum Command {
         command: agents::AgentsCommand,
     },
     Alerts(operate::AlertsArgs),
+    /// One story in order: what each enforcement point was told and whether it is so.
+    Case {
+        #[command(subcommand)]
+        command: case::CaseCommand,
+    },
     Explain(explain::ExplainArgs),
     Fleet(fleet::FleetArgs),
     Pause(operate::PauseArgs),
@@ -89,6 +95,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Approver { command } => approver::run(&command),
         Command::Agents { command } => agents::run(&command),
         Command::Alerts(args) => operate::alerts(&args),
+        Command::Case { command } => case::run(&command),
         Command::Explain(args) => explain::run(&args),
         Command::Fleet(args) => fleet::run(&args),
         Command::Pause(args) => operate::pause(&args),

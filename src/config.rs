@@ -8,6 +8,7 @@ mod templates;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use anyhow::anyhow;
 use detector::{Budgets, DetectorConfig, Manifest};
 use ingest::source::files::FilesConfig;
 use ingest::source::http::HttpConfig;
@@ -15,6 +16,9 @@ use ingest::source::http::HttpConfig;
 use ingest::source::kafka::KafkaConfig;
 use ingest::store::StoreConfig;
 use revoker::config::PolicyConfig;
+use revoker::connector::Route;
+use revoker::connector::keycloak::KeycloakConfig;
+use revoker::connector::oauth::OauthConfig;
 use revoker::connector::webhook::WebhookConfig;
 use serde::Deserialize;
 
@@ -37,6 +41,10 @@ pub(crate) struct Config {
     pub(crate) budgets: Budgets,
     pub(crate) policy: PolicyConfig,
     pub(crate) webhooks: Vec<WebhookConfig>,
+    pub(crate) keycloak: Vec<KeycloakConfig>,
+    pub(crate) oauth: Vec<OauthConfig>,
+    /// Targets by name: each but the first is told that access ended once one before it has failed.
+    escalation: Vec<String>,
     /// Once loaded, those of `manifests_dir` are among them.
     pub(crate) manifests: Vec<Manifest>,
     manifests_dir: Option<PathBuf>,
@@ -56,6 +64,9 @@ impl Default for Config {
             budgets: Budgets::default(),
             policy: PolicyConfig::default(),
             webhooks: Vec::new(),
+            keycloak: Vec::new(),
+            oauth: Vec::new(),
+            escalation: Vec::new(),
             manifests: Vec::new(),
             manifests_dir: None,
         }
@@ -75,6 +86,22 @@ impl Config {
             config.detector.providers = networks::read(file).or_exit(Code::Config)?.into();
         }
         Ok(config)
+    }
+
+    /// Who is told what, those of the escalation list first and in its order.
+    pub(crate) fn routes(&self) -> Result<Vec<Route>> {
+        let mut routes: Vec<Route> = (self.webhooks.iter().map(WebhookConfig::route))
+            .chain(self.keycloak.iter().map(KeycloakConfig::route))
+            .chain(self.oauth.iter().map(OauthConfig::route))
+            .collect();
+        for (rank, name) in self.escalation.iter().enumerate() {
+            let unranked = |route: &&mut Route| route.name == *name && route.rank.is_none();
+            let route = routes.iter_mut().find(unranked);
+            let wrong = || anyhow!("escalation: `{name}` is no target, or stands there twice");
+            route.ok_or_else(wrong).or_exit(Code::Config)?.rank = Some(rank);
+        }
+        routes.sort_by_key(|route| route.rank.unwrap_or(usize::MAX));
+        Ok(routes)
     }
 
     /// Threads that score at once. Their number changes no verdict.

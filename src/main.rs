@@ -3,6 +3,7 @@
 mod agents;
 mod approver;
 mod bench;
+mod case;
 mod cli;
 mod clock;
 mod config;

@@ -27,7 +27,8 @@ use ingest::pipeline::score::{self, Score};
 use ingest::source::credentials::Credentials;
 use ingest::source::{Intake, LogSource, Source, files};
 use ingest::store::Store;
-use revoker::connector::{Connector, Route};
+use revoker::connector::Connector;
+use revoker::connector::tokens::Tokens;
 use revoker::executor::Executor;
 use revoker::policy::Policy;
 use revoker::{Revoker, Setup};
@@ -102,11 +103,33 @@ pub(crate) fn install_tls() {
 
 /// The record of standings, approvals and effects, as `serve` opens it.
 pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
-    let routes = config.webhooks.iter().map(|w| Route { name: w.name.clone(), events: w.events.clone() });
-    let routes = routes.chain([feedback::route()]).collect();
+    let mut routes = config.routes()?;
+    routes.push(feedback::route());
     let public_url = config.http.public_url.trim_end_matches('/').to_owned();
     let policy = Policy::new(config.budgets, config.policy);
     Revoker::open(&config.data_dir, Setup { policy, public_url, routes }).or_exit(Code::CantCreate)
+}
+
+/// Every target that the configuration names.
+fn targets(config: &Config, tokens: &Tokens) -> Result<Vec<Arc<dyn Connector>>> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let mut targets: Vec<Arc<dyn Connector>> = Vec::new();
+    for webhook in &config.webhooks {
+        let built = webhook.build(environment).with_context(|| format!("webhooks: {}", webhook.name));
+        targets.push(Arc::new(built.or_exit(Code::Config)?));
+    }
+    for realm in &config.keycloak {
+        let built = realm.build(tokens.clone(), environment);
+        targets.push(Arc::new(
+            built.with_context(|| format!("keycloak: {}", realm.name)).or_exit(Code::Config)?,
+        ));
+    }
+    for server in &config.oauth {
+        let built = server.build(tokens.clone(), environment);
+        targets
+            .push(Arc::new(built.with_context(|| format!("oauth: {}", server.name)).or_exit(Code::Config)?));
+    }
+    Ok(targets)
 }
 
 /// Everything that runs, until [`Server::stop`].
@@ -151,13 +174,8 @@ impl Server {
         );
 
         let revoker = open_revoker(&config)?;
-        let mut connectors: Vec<Arc<dyn Connector>> = vec![Arc::new(feedback::Feedback::new(intake.clone()))];
-        for webhook in &config.webhooks {
-            let built = webhook.build(|name| std::env::var(name).ok());
-            connectors.push(Arc::new(
-                built.with_context(|| format!("webhooks: {}", webhook.name)).or_exit(Code::Config)?,
-            ));
-        }
+        let mut connectors = targets(&config, revoker.tokens())?;
+        connectors.push(Arc::new(feedback::Feedback::new(intake.clone())));
         let executor = Executor::new(revoker.clone(), connectors);
         let until = stop.clone();
         tasks.spawn(async move { Ok(executor.run(until).await?) });

@@ -6,7 +6,7 @@
 //! | | `GET /v1/approvals/{id}` | `gate` |
 //! | humans | `GET`, `POST /approve/{page}` | none: the address, a one-time code, for a yes the number |
 //! | operators | `GET /v1/status`, `/v1/approvers`; `POST /v1/pause`, `/v1/resume` | `operator` |
-//! | | `GET /v1/alerts` | `operator` |
+//! | | `GET /v1/alerts`, `/v1/case` | `operator` |
 //! | | `GET /v1/agents`, `/v1/agent`; `POST /v1/agents/{command}`, `/v1/agents/register`, `/v1/agents/review`, `/v1/agents/feedback` | `operator` |
 //! | | `GET /v1/effects`, `/v1/effects/receipts`; `POST /v1/effects/redeliver` | `operator` |
 //! | | `GET /v1/targets/disabled`; `POST /v1/targets/enable` | `operator` |
@@ -21,6 +21,7 @@ mod alerts;
 mod approvals;
 mod approve;
 mod caller;
+mod cases;
 mod control;
 mod effects;
 mod feedback;
@@ -103,6 +104,7 @@ pub fn console(api: Api) -> Router {
         .merge(approve::router())
         .merge(agents::router())
         .merge(alerts::router())
+        .merge(cases::router())
         .merge(effects::router())
         .merge(feedback::router())
         .merge(control::router())

@@ -158,6 +158,8 @@ pub struct PolicyConfig {
     pub watch_calls: NonZeroU32,
     /// Time after which a watched agent is trusted again, besides the calls.
     pub watch_s: Seconds,
+    /// How far clocks of logs may be from ours: a call that much after a target acknowledged a revocation disproves it.
+    pub clock_tolerance_s: Seconds,
     /// What becomes of an agent whose challenge nobody answered.
     pub on_expiry: OnExpiry,
     /// What broken rules ask for: what a manifest declares, and the same call again and again.
@@ -174,6 +176,7 @@ impl Default for PolicyConfig {
             probation_s: Seconds(3_600),
             watch_calls: FIFTY,
             watch_s: Seconds(3_600),
+            clock_tolerance_s: Seconds(5),
             on_expiry: OnExpiry::Stay,
             rules: OnRules::default(),
         }

@@ -1,6 +1,12 @@
 //! Connectors: how a message reaches an enforcement point. One file each; each knows one protocol and decides nothing.
 
+mod http;
+pub mod keycloak;
+pub mod oauth;
+mod secret;
+mod subject;
 pub mod target;
+pub mod tokens;
 pub mod webhook;
 
 use std::future::Future;
@@ -9,6 +15,7 @@ use std::time::Duration;
 
 use detector::Timestamp;
 
+use crate::agent::AgentKey;
 use crate::effect::EVENT_KINDS;
 use crate::message::Message;
 
@@ -34,10 +41,43 @@ pub enum Outcome {
         /// What it answered.
         status: u16,
     },
+    /// No repetition will help: an open item for a person.
+    Hopeless {
+        /// In words, without secrets.
+        detail: String,
+    },
+}
+
+/// What a look at the target showed of a message that it acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// Access has ended there.
+    Verified {
+        /// What was seen.
+        detail: String,
+    },
+    /// It said so, and it is not so.
+    Refuted {
+        /// What was seen.
+        detail: String,
+    },
+    /// It could not be asked: look again.
+    Unreachable {
+        /// Why.
+        detail: String,
+    },
+    /// Nothing that can be looked at would show it. The calls of the agent are left as the proof.
+    Unprovable {
+        /// Why.
+        detail: String,
+    },
 }
 
 /// An attempt under way.
 pub type Attempt<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+
+/// A look under way.
+pub type Check<'a> = Pin<Box<dyn Future<Output = Proof> + Send + 'a>>;
 
 /// A way to one target. Narrow on purpose: retries, order, receipts and giving up are the executor's.
 pub trait Connector: Send + Sync + 'static {
@@ -46,21 +86,41 @@ pub trait Connector: Send + Sync + 'static {
 
     /// Sends the message once, within a time limit of its own, at `now`.
     fn deliver<'a>(&'a self, message: &'a Message, now: Timestamp) -> Attempt<'a>;
+
+    /// Looks whether what was acknowledged is so, within a time limit of its own. None where the target cannot be asked.
+    fn verify<'a>(&'a self, _message: &'a Message) -> Option<Check<'a>> {
+        None
+    }
 }
 
 /// Which events go to which target; known to the transaction that decides, which needs no connector.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Route {
     /// The target's name.
     pub name: String,
     /// The types it wants; empty means all of [`EVENT_KINDS`].
     pub events: Vec<String>,
+    /// The one issuer whose subjects it knows; none: all of them.
+    pub issuer: Option<String>,
+    /// Whether access ends there, so that calls made after it acknowledged that disprove it.
+    pub enforces: bool,
+    /// Its place in the escalation list, from 0. All but the first stand by until one before them fails.
+    pub rank: Option<usize>,
 }
 
 impl Route {
-    /// Whether the target wants events of this type.
-    pub fn wants(&self, kind: &str) -> bool {
-        (self.events.is_empty() && EVENT_KINDS.contains(&kind))
-            || self.events.iter().any(|event| event == kind)
+    /// Whether the target wants events of this type about this agent.
+    pub fn wants(&self, kind: &str, agent: &AgentKey) -> bool {
+        let named = if self.events.is_empty() {
+            EVENT_KINDS.contains(&kind)
+        } else {
+            self.events.iter().any(|event| event == kind)
+        };
+        named && (self.issuer.is_none() || self.issuer == agent.issuer)
+    }
+
+    /// Whether it is told that access ended only once others have failed.
+    pub fn stands_by(&self) -> bool {
+        self.rank.is_some_and(|rank| rank > 0)
     }
 }

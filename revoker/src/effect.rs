@@ -173,7 +173,7 @@ impl Event {
             Self::Expired { .. } => "agent.challenge.expired",
             Self::Revoked { .. } => "agent.access.revoked",
             Self::Suspended { .. } => "agent.access.suspended",
-            Self::Reinstated => "agent.reinstated",
+            Self::Reinstated => REINSTATED,
             Self::Retired { .. } => "agent.retired",
             Self::Ruled { .. } => "agent.feedback",
             Self::Reverted { .. } => REVERTED,
@@ -181,6 +181,19 @@ impl Event {
         }
     }
 }
+
+impl Event {
+    /// Whether enforcement points are to end access.
+    pub fn ends_access(&self) -> bool {
+        matches!(self, Self::Revoked { .. } | Self::Suspended { .. } | Self::Retired { .. })
+    }
+}
+
+/// The types of the events that end access.
+pub const ENDINGS: [&str; 3] = ["agent.access.revoked", "agent.access.suspended", "agent.retired"];
+
+/// The type of the event that gives access back.
+pub const REINSTATED: &str = "agent.reinstated";
 
 /// What the detector alone is told, since it carries the baseline.
 pub const REVERTED: &str = "agent.baseline.reverted";

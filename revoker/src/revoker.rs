@@ -26,10 +26,12 @@ use tokio::sync::watch;
 pub use self::apply::{Applied, ApplyError};
 pub use self::decision::{Admission, Decision};
 pub use self::feedback::Evidence;
+pub use self::lists::Story;
 use self::memory::{Limits, Memory};
 pub use self::operate::RedeliverError;
 pub use self::write::Write;
 use crate::connector::Route;
+use crate::connector::tokens::Tokens;
 use crate::keys::Keys;
 use crate::policy::Policy;
 use crate::standing::Standing;
@@ -44,7 +46,7 @@ pub struct Setup {
     pub policy: Policy,
     /// Where people reach this installation, without a `/` at the end: the start of the address of an approval's page.
     pub public_url: String,
-    /// Who is told what.
+    /// Who is told what; those of the escalation list in its order.
     pub routes: Vec<Route>,
 }
 
@@ -62,6 +64,7 @@ struct Inner {
     public_url: String,
     changes: watch::Sender<u64>,
     limits: Limits,
+    tokens: Tokens,
 }
 
 impl Inner {
@@ -103,6 +106,7 @@ impl Revoker {
             public_url: setup.public_url,
             changes: watch::Sender::new(0),
             limits,
+            tokens: Tokens::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -130,6 +134,11 @@ impl Revoker {
     /// The installation's keys.
     pub fn keys(&self) -> &Arc<Keys> {
         &self.inner.keys
+    }
+
+    /// Tokens of agents that gateways handed on.
+    pub fn tokens(&self) -> &Tokens {
+        &self.inner.tokens
     }
 
     /// Moves after every commit that changed something.

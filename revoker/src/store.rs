@@ -7,6 +7,8 @@ pub(crate) mod agents;
 pub(crate) mod alerts;
 pub mod approvals;
 pub mod approvers;
+pub mod cases;
+pub(crate) mod escalation;
 pub(crate) mod handled;
 pub(crate) mod open;
 pub(crate) mod outbox;

@@ -27,7 +27,10 @@ pub(crate) fn policy() -> Policy {
 }
 
 pub(crate) fn setup(targets: &[&str]) -> Setup {
-    let routes = targets.iter().map(|name| Route { name: (*name).to_owned(), events: Vec::new() }).collect();
+    let routes = targets
+        .iter()
+        .map(|name| Route { name: (*name).to_owned(), enforces: true, ..Route::default() })
+        .collect();
     Setup { policy: policy(), public_url: "https://tocsin.example".to_owned(), routes }
 }
 

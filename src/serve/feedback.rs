@@ -16,7 +16,11 @@ const REVOKED: &str = "agent.access.revoked";
 const RULED: &str = "agent.feedback";
 
 pub(super) fn route() -> Route {
-    Route { name: NAME.to_owned(), events: [APPROVED, REVOKED, RULED, REVERTED].map(str::to_owned).into() }
+    Route {
+        name: NAME.to_owned(),
+        events: [APPROVED, REVOKED, RULED, REVERTED].map(str::to_owned).into(),
+        ..Route::default()
+    }
 }
 
 /// A target like any other: durable, retried, with a receipt.

@@ -17,6 +17,7 @@ mod feedback;
 mod fleet;
 mod hostile_receiver;
 mod kafka_incidents;
+mod keycloak;
 mod kills;
 mod latency;
 mod parts;

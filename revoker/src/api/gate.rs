@@ -17,6 +17,9 @@
 //! An agent that was approved sends the same act again with `Tocsin-Grant` (from `GET /v1/approvals/{id}`) and
 //! `Tocsin-Resume-Id` (its own choice). The first resume id that comes with a grant owns it: the same id is admitted again
 //! until the grant expires (`resumed.repeated` says so, for whoever must not carry the act out twice), any other is refused.
+//!
+//! A gateway may hand on the token that the agent called with (`Tocsin-Subject-Token`): it is held in memory, so that it can be
+//! ended, and seen to have ended, should the agent be revoked.
 
 mod answer;
 mod scorer;
@@ -41,6 +44,7 @@ use super::caller::{AsGate, text_header};
 use super::problem::Problem;
 use crate::agent::AgentKey;
 use crate::approval::{Action, Admittance, Grant, GrantRefused, ResumeId, Status, admit};
+use crate::connector::tokens::Token;
 use crate::revoker::Admission;
 use crate::store::{StoreError, approvals};
 
@@ -52,6 +56,7 @@ const SCORE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 const GRANT: HeaderName = HeaderName::from_static("tocsin-grant");
 const RESUME_ID: HeaderName = HeaderName::from_static("tocsin-resume-id");
+const SUBJECT_TOKEN: HeaderName = HeaderName::from_static("tocsin-subject-token");
 
 /// What the gate needs besides the rest.
 pub struct Gate<S> {
@@ -113,6 +118,9 @@ async fn decide<S: Scorer>(
     let resume = resumption(&headers)?;
     let asked = asked(&gate.scorer.decode(&body, &caller)?)?;
     let agent = AgentKey::new(asked.action.issuer.as_deref(), &asked.action.agent_id);
+    if let Some(token) = text_header(&headers, &SUBJECT_TOKEN).and_then(Token::new) {
+        gate.api.revoker.tokens().hold(&agent, token);
+    }
     // An agent that may not act at all consumes no grant by trying.
     let stands = gate.api.revoker.admission(agent.issuer.as_deref(), &agent.agent_id);
     let admitted = match resume {

@@ -10,26 +10,21 @@ use std::time::Duration;
 
 use detector::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, redirect};
-use rustls::{ClientConfig, RootCertStore};
+use reqwest::{Client, Response, StatusCode};
 
+pub(super) use self::config::is_name;
 pub use self::config::{SecretText, WebhookConfig, WebhookError};
 pub use self::signature::{Secrets, SecretsError};
-use super::target::{PublicOnly, Target};
+use super::http::{client, detail};
+use super::target::Target;
 use super::{Attempt, Connector, Outcome, Route};
-use crate::message::{Message, clip};
+use crate::message::Message;
 
 /// From the first byte sent to the last byte read (Standard Webhooks: 15 to 30 s).
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A target that cannot be reached is known sooner.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// What is read of an answer, so that the connection can be used again; the content means nothing to us.
 const BODY_BYTES_MAX: usize = 4 * 1024;
-
-/// No detail in a receipt is longer.
-const DETAIL_BYTES_MAX: usize = 300;
 
 /// One webhook target.
 pub struct Webhook {
@@ -74,25 +69,6 @@ impl Connector for Webhook {
     }
 }
 
-fn client(target: &Target) -> Result<Client, String> {
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect::<RootCertStore>();
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let builder = Client::builder()
-        .tls_backend_preconfigured(tls)
-        .redirect(redirect::Policy::none())
-        .no_proxy()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .user_agent(concat!("tocsin/", env!("CARGO_PKG_VERSION")));
-    let builder =
-        if target.is_insecure() { builder } else { builder.dns_resolver(PublicOnly).https_only(true) };
-    builder.build().map_err(|e| e.to_string())
-}
-
 fn headers(id: &str, seconds: i64, signature: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -134,19 +110,6 @@ async fn drain(mut response: Response) {
             return;
         }
     }
-}
-
-/// The error and what is behind it, without the address: a path may hold a secret.
-fn detail(error: reqwest::Error) -> String {
-    let kind = if error.is_timeout() { "timed out: " } else { "" };
-    let error = error.without_url();
-    let mut text = format!("{kind}{error}");
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    clip(&text, DETAIL_BYTES_MAX)
 }
 
 #[cfg(test)]

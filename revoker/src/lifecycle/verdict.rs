@@ -12,9 +12,9 @@ use crate::standing::{
     Acting, Answered, Calm, Challenge, Phase, Probation, Retirement, Revocation, Standing, Suspension, Watch,
 };
 
-/// An agent that goes on acting is told of once and then once in this time, not once a call: an alert a call would
-/// bury the first one.
-const STILL_ACTING_EVERY: Duration = Duration::from_mins(1);
+/// An agent that goes on acting is told of again after a quarter of the time since its access ended, within these: an alert
+/// a call would bury the first one, and each telling has the next target of the escalation list tried.
+const STILL_ACTING_EVERY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(1));
 
 /// One verdict on its way through a standing.
 pub(super) struct Judge<'a> {
@@ -160,9 +160,11 @@ impl Judge<'_> {
             return acting;
         }
         acting.calls = acting.calls.saturating_add(1);
-        if acting.told.is_none_or(|told| self.now.since(told) >= STILL_ACTING_EVERY) {
+        let exposure = self.evidence.ts.since(ended);
+        let every = (exposure / 4).clamp(STILL_ACTING_EVERY.0, STILL_ACTING_EVERY.1);
+        if acting.told.is_none_or(|told| self.now.since(told) >= every) {
             acting.told = Some(self.now);
-            let exposure_s = self.evidence.ts.since(ended).as_secs();
+            let exposure_s = exposure.as_secs();
             self.effects.push(Effect::Publish(Event::StillActing { exposure_s, calls: acting.calls }));
             self.alert(AlertAction::StillActing, None);
         }

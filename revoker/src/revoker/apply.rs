@@ -179,6 +179,9 @@ impl Write<'_> {
                 Effect::Unlist => agents::unrevoke(&self.tx, case.agent, case.now + TOKEN_LIFE_MAX)?,
                 Effect::Publish(event) => {
                     self.publish(case, to.name(), event, approval_url.as_deref(), txn)?;
+                    if let (Event::StillActing { .. }, Some(record)) = (event, case.record) {
+                        self.disprove((case.agent, txn), record.verdict.ts, case.now)?;
+                    }
                 }
                 Effect::Alert { action, .. } => {
                     metrics::counter!("tocsin_alerts_total", "action" => action.as_str()).increment(1);

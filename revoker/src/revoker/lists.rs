@@ -9,11 +9,49 @@ use crate::agent::AgentKey;
 use crate::audit::{self, AuditError};
 use crate::store::agents::{RevokedRow, StandingRow};
 use crate::store::alerts::AlertRow;
+use crate::store::cases::Exposure;
 use crate::store::outbox::{DeliveryRow, DeliveryState, Which};
 use crate::store::receipts::{DisabledTarget, Receipt};
-use crate::store::{Page, StoreError, agents, alerts, outbox, receipts};
+use crate::store::{Page, StoreError, agents, alerts, cases, outbox, receipts};
+
+/// Entries and messages shown with one story.
+const STORY_MAX: u32 = 1_000;
+
+/// One story, from its first evidence to its last receipt.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// Its id.
+    pub txn: String,
+    /// Whom it is about.
+    pub agent: Option<AgentKey>,
+    /// What the agent did after its access had ended.
+    pub exposure: Option<Exposure>,
+    /// What each target was told, oldest first, with every attempt and look.
+    pub points: Vec<(DeliveryRow, Vec<Receipt>)>,
+    /// The audit's entries, oldest first.
+    pub entries: Vec<audit::Entry>,
+}
 
 impl Revoker {
+    /// The story that an id names: its own, an alert's or an approval's.
+    pub async fn story(&self, id: String) -> Result<Option<Story>, StoreError> {
+        self.read(move |db| {
+            let Some(txn) = cases::txn_of(db, &id)? else { return Ok(None) };
+            let page = Page::new(STORY_MAX, None);
+            let mut entries = audit::of_txn(db, &txn, page)?;
+            entries.reverse();
+            let mut points = Vec::new();
+            for row in outbox::list(db, Which::Txn(&txn), page)?.into_iter().rev() {
+                let receipts = receipts::of_delivery(db, row.cursor)?;
+                points.push((row, receipts));
+            }
+            let agent = entries.iter().find_map(|entry| entry.agent.clone());
+            let exposure = cases::exposure(db, &txn)?;
+            Ok(Some(Story { txn, agent, exposure, points, entries }))
+        })
+        .await
+    }
+
     /// Agents that are not plainly trusted, last changed first.
     pub async fn standings(&self, page: Page) -> Result<Vec<StandingRow>, StoreError> {
         self.read(move |db| agents::list(db, page)).await

@@ -14,7 +14,7 @@ use crate::audit::{self, NewEntry};
 use crate::policy::Policy;
 use crate::standing::Standing;
 use crate::store::settings::{self, Pause};
-use crate::store::{StoreError, to_json};
+use crate::store::{StoreError, escalation, to_json};
 
 /// A transaction under way. What is done with it happens whole or not at all.
 pub struct Write<'c> {
@@ -117,6 +117,57 @@ impl Write<'_> {
     ) -> Result<i64, StoreError> {
         let body = to_json(body)?;
         audit::append(&self.tx, &self.inner.keys, &NewEntry { at: now, txn, agent, kind, body: &body })
+    }
+
+    /// Whether the target is in the escalation list.
+    pub(crate) fn is_ranked(&self, target: &str) -> bool {
+        self.inner.routes.iter().any(|route| route.name == target && route.rank.is_some())
+    }
+
+    /// Lets the next target of the escalation list take its turn, and says so.
+    pub(crate) fn escalate(
+        &mut self,
+        event_seq: i64,
+        (agent, txn): (&AgentKey, &Txn),
+        failed: &[String],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if let Some(next) = escalation::escalate(&self.tx, event_seq, now)? {
+            self.tell_escalation((agent, txn), failed, &next, now)?;
+        }
+        Ok(())
+    }
+
+    /// What calls that were accepted after access had ended say of the targets that had acknowledged it.
+    pub(super) fn disprove(
+        &mut self,
+        (agent, txn): (&AgentKey, &Txn),
+        call: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let tolerance = self.policy.config().clock_tolerance_s.duration();
+        let (refuted, next) =
+            escalation::disprove(&self.tx, &self.inner.routes, agent, (call, tolerance), now)?;
+        if !refuted.is_empty() {
+            let body = serde_json::json!({ "targets": refuted, "call": call });
+            self.audit_in(txn, Some(agent), "delivery.refuted", &body, now)?;
+        }
+        match next {
+            Some(next) => self.tell_escalation((agent, txn), &refuted, &next, now),
+            None => Ok(()),
+        }
+    }
+
+    fn tell_escalation(
+        &mut self,
+        (agent, txn): (&AgentKey, &Txn),
+        failed: &[String],
+        next: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        metrics::counter!("tocsin_escalations_total", "target" => next.to_owned()).increment(1);
+        let body = serde_json::json!({ "failed": failed, "next": next });
+        self.audit_in(txn, Some(agent), "revocation.escalated", &body, now).map(drop)
     }
 
     pub(super) fn set_automation(&mut self, automation: Automation) -> Result<(), StoreError> {

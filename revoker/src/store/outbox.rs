@@ -4,35 +4,49 @@ use detector::Timestamp;
 use rusqlite::{Connection, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use super::{Page, StoreError, agent_of, issuer_column};
+use super::{Page, StoreError, agent_of, escalation, issuer_column};
 use crate::agent::{AgentKey, Txn};
 use crate::connector::Route;
+use crate::effect::REINSTATED;
 use crate::message::{Facts, Message};
 
 /// How far a delivery has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
+    /// To be sent once a target before it in the escalation list has failed.
+    Standby,
     /// To be sent, or sent without an answer that counts.
     Pending,
-    /// The target answered 2xx.
+    /// The target says that it has it.
     Acknowledged,
+    /// And it was seen to be so.
+    Verified,
+    /// And it was seen not to be so: an open item.
+    Refuted,
     /// Every retry was used up: an open item for a person.
     Dead,
+    /// It stood by, and was not needed.
+    Withdrawn,
 }
 
 impl DeliveryState {
     /// The name in lists.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Standby => "standby",
             Self::Pending => "pending",
             Self::Acknowledged => "acknowledged",
+            Self::Verified => "verified",
+            Self::Refuted => "refuted",
             Self::Dead => "dead",
+            Self::Withdrawn => "withdrawn",
         }
     }
 
     pub(crate) fn from_stored(text: &str) -> Result<Self, StoreError> {
-        [Self::Pending, Self::Acknowledged, Self::Dead]
+        use DeliveryState::{Acknowledged, Dead, Pending, Refuted, Standby, Verified, Withdrawn};
+        [Standby, Pending, Acknowledged, Verified, Refuted, Dead, Withdrawn]
             .into_iter()
             .find(|state| state.as_str() == text)
             .ok_or_else(|| StoreError::damaged(format!("`{text}` is no state of a delivery")))
@@ -42,13 +56,23 @@ impl DeliveryState {
 /// `next_at` of a delivery that waits behind an older one of its subject.
 pub(crate) const WAITS: i64 = i64::MAX;
 
+/// What is to be done about a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Send,
+    /// Look whether it is so.
+    Check,
+}
+
 /// A delivery whose turn it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Due {
+    pub(crate) turn: Turn,
     pub(crate) delivery: i64,
+    pub(crate) event_seq: i64,
     pub(crate) agent: AgentKey,
     pub(crate) txn: Txn,
-    /// Attempts made so far.
+    /// Attempts made, or looks taken, so far.
     pub(crate) attempts: u32,
     pub(crate) message: Message,
 }
@@ -74,13 +98,26 @@ pub(crate) fn publish(
     let seq = tx.last_insert_rowid();
     tx.prepare_cached("UPDATE events SET body = ?2 WHERE seq = ?1")?
         .execute(params![seq, facts.body(seq)?])?;
-    for route in routes.iter().filter(|route| route.wants(kind)) {
+    for route in routes.iter().filter(|route| route.wants(kind, agent)) {
+        let stands_by = route.stands_by() && facts.event.ends_access();
+        if route.stands_by() && kind == REINSTATED && !escalation::was_told(tx, &route.name, agent, at)? {
+            continue;
+        }
+        let state = if stands_by { DeliveryState::Standby } else { DeliveryState::Pending };
         tx.prepare_cached(
-            "INSERT INTO deliveries (event_seq, target, issuer, agent_id, next_at) VALUES (?1, ?2, ?3, ?4,
+            "INSERT INTO deliveries (event_seq, target, issuer, agent_id, state, next_at) VALUES (?1, ?2, ?3, ?4, ?7,
                  CASE WHEN EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_head WHERE target = ?2
                      AND issuer = ?3 AND agent_id = ?4 AND state = 'pending') THEN ?6 ELSE ?5 END)",
         )?
-        .execute(params![seq, route.name, issuer_column(agent), agent.agent_id, at, WAITS])?;
+        .execute(params![
+            seq,
+            route.name,
+            issuer_column(agent),
+            agent.agent_id,
+            at,
+            WAITS,
+            state.as_str()
+        ])?;
     }
     Ok(())
 }
@@ -97,27 +134,51 @@ pub(crate) fn advance(tx: &Transaction<'_>, delivery: i64, now: Timestamp) -> Re
     Ok(())
 }
 
-/// Deliveries to `target` whose turn it is, earliest first. Those behind an older one of their subject wait without a
-/// time, so that the events of a subject arrive in order and a long queue costs nothing to look at.
+/// Deliveries to `target` whose turn it is: those to be sent first, earliest first. Those behind an older one of their
+/// subject wait without a time, so that the events of a subject arrive in order and a long queue costs nothing to look at.
 pub(crate) fn due(db: &Connection, target: &str, now: Timestamp, limit: u32) -> Result<Vec<Due>, StoreError> {
-    let mut statement = db.prepare_cached(
-        "SELECT d.id, d.issuer, d.agent_id, d.attempts, e.txn, e.event_id, e.kind, e.body
+    let mut due = turns(
+        db,
+        Turn::Send,
+        "SELECT d.id, d.event_seq, d.issuer, d.agent_id, d.attempts, e.txn, e.event_id, e.kind, e.body
          FROM deliveries d INDEXED BY deliveries_due JOIN events e ON e.seq = d.event_seq
          WHERE d.target = ?1 AND d.state = 'pending' AND d.next_at <= ?2 ORDER BY d.next_at, d.id LIMIT ?3",
+        (target, now, limit),
     )?;
+    // What was said later about the same subject decides what is to be seen there.
+    due.extend(turns(
+        db,
+        Turn::Check,
+        "SELECT d.id, d.event_seq, d.issuer, d.agent_id, d.checks, e.txn, e.event_id, e.kind, e.body
+         FROM deliveries d INDEXED BY deliveries_check JOIN events e ON e.seq = d.event_seq
+         WHERE d.target = ?1 AND d.check_at <= ?2 ORDER BY d.check_at, d.id LIMIT ?3",
+        (target, now, limit),
+    )?);
+    Ok(due)
+}
+
+fn turns(
+    db: &Connection,
+    turn: Turn,
+    sql: &str,
+    (target, now, limit): (&str, Timestamp, u32),
+) -> Result<Vec<Due>, StoreError> {
+    let mut statement = db.prepare_cached(sql)?;
     let rows = statement.query_map(params![target, now.as_micros(), limit], |row| {
         Ok(Due {
+            turn,
             delivery: row.get(0)?,
-            agent: agent_of(&row.get::<_, String>(1)?, &row.get::<_, String>(2)?),
-            attempts: row.get(3)?,
-            txn: Txn::from_stored(row.get(4)?),
-            message: Message { id: row.get(5)?, kind: row.get(6)?, body: row.get(7)? },
+            event_seq: row.get(1)?,
+            agent: agent_of(&row.get::<_, String>(2)?, &row.get::<_, String>(3)?),
+            attempts: row.get(4)?,
+            txn: Txn::from_stored(row.get(5)?),
+            message: Message { id: row.get(6)?, kind: row.get(7)?, body: row.get(8)? },
         })
     })?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-/// When the next delivery to `target` after `now` is due.
+/// When the next delivery to `target` after `now` is due, to be sent or looked at.
 pub(crate) fn next_due(
     db: &Connection,
     target: &str,
@@ -125,8 +186,11 @@ pub(crate) fn next_due(
 ) -> Result<Option<Timestamp>, StoreError> {
     let next: Option<i64> = db
         .prepare_cached(
-            "SELECT min(next_at) FROM deliveries INDEXED BY deliveries_due
-             WHERE target = ?1 AND state = 'pending' AND next_at > ?2 AND next_at < ?3",
+            "SELECT min(at) FROM (
+                 SELECT min(next_at) AS at FROM deliveries INDEXED BY deliveries_due
+                 WHERE target = ?1 AND state = 'pending' AND next_at > ?2 AND next_at < ?3
+                 UNION ALL SELECT min(check_at) FROM deliveries INDEXED BY deliveries_check
+                 WHERE target = ?1 AND check_at > ?2)",
         )?
         .query_row(params![target, now.as_micros(), WAITS], |row| row.get(0))?;
     Ok(next.map(Timestamp::from_micros))

@@ -7,30 +7,40 @@ use serde::{Deserialize, Serialize};
 use super::StoreError;
 use super::outbox::{self, DeliveryState, WAITS};
 
-/// One attempt and what came of it.
+/// One attempt, or one look at what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// From 1.
+    /// From 1; looks are counted apart.
     pub attempt: u32,
-    /// When it was sent.
+    /// When it began.
     pub at: Timestamp,
-    /// `acknowledged`, `failed` or `gone`.
+    /// Of an attempt `acknowledged`, `failed`, `gone` or `hopeless`; of a look `verified`, `refuted`, `unreachable` or
+    /// `unprovable`.
     pub outcome: String,
     /// The HTTP status, where there was an answer.
     pub status: Option<u16>,
-    /// What went wrong, or nothing.
+    /// What went wrong or was seen, or nothing.
     pub detail: String,
 }
 
 /// What becomes of a delivery after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// It arrived.
-    Done,
+    /// It arrived, and is to be looked at from this time on, if ever.
+    Done(Option<Timestamp>),
     /// Again at this time.
     Again(Timestamp),
     /// No more.
     Dead,
+}
+
+/// What becomes of a delivery after a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// It stays so.
+    Settled(DeliveryState),
+    /// Look again at this time.
+    Again(Timestamp),
 }
 
 /// Writes the receipt, and what becomes of the delivery.
@@ -41,6 +51,60 @@ pub(crate) fn record(
     next: Next,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    note(tx, delivery, receipt)?;
+    let (state, next_at, settled_at, check_at) = match next {
+        Next::Done(check) => (DeliveryState::Acknowledged, None, Some(now), check),
+        Next::Again(at) => (DeliveryState::Pending, Some(at.as_micros()), None, None),
+        Next::Dead => (DeliveryState::Dead, None, Some(now), None),
+    };
+    // What is said now of a subject is what is to be seen there from now on.
+    tx.prepare_cached(
+        "UPDATE deliveries SET check_at = NULL WHERE check_at IS NOT NULL AND (target, issuer, agent_id) =
+             (SELECT target, issuer, agent_id FROM deliveries WHERE id = ?1)",
+    )?
+    .execute([delivery])?;
+    tx.prepare_cached(
+        "UPDATE deliveries SET state = ?2, attempts = ?3, next_at = coalesce(?4, next_at),
+             sent_at = coalesce(sent_at, ?5), settled_at = ?6, check_at = ?7, checks = 0 WHERE id = ?1",
+    )?
+    .execute(params![
+        delivery,
+        state.as_str(),
+        receipt.attempt,
+        next_at,
+        receipt.at.as_micros(),
+        settled_at.map(Timestamp::as_micros),
+        check_at.map(Timestamp::as_micros)
+    ])?;
+    if settled_at.is_some() {
+        outbox::advance(tx, delivery, now)?;
+    }
+    Ok(())
+}
+
+/// Writes down what a look showed. False where something else has been said of the delivery meanwhile.
+pub(crate) fn seen(
+    tx: &Transaction<'_>,
+    delivery: i64,
+    receipt: &Receipt,
+    seen: Seen,
+) -> Result<bool, StoreError> {
+    let (state, check_at) = match seen {
+        Seen::Settled(state) => (state, None),
+        Seen::Again(at) => (DeliveryState::Acknowledged, Some(at.as_micros())),
+    };
+    let changed = tx
+        .prepare_cached(
+            "UPDATE deliveries SET state = ?2, check_at = ?3, checks = ?4 WHERE id = ?1 AND check_at IS NOT NULL",
+        )?
+        .execute(params![delivery, state.as_str(), check_at, receipt.attempt])?;
+    if changed == 1 {
+        note(tx, delivery, receipt)?;
+    }
+    Ok(changed == 1)
+}
+
+pub(super) fn note(tx: &Transaction<'_>, delivery: i64, receipt: &Receipt) -> Result<(), StoreError> {
     tx.prepare_cached(
         "INSERT INTO receipts (delivery, attempt, at, outcome, status, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
@@ -52,26 +116,6 @@ pub(crate) fn record(
         receipt.status,
         receipt.detail
     ])?;
-    let (state, next_at, settled_at) = match next {
-        Next::Done => (DeliveryState::Acknowledged, None, Some(now.as_micros())),
-        Next::Again(at) => (DeliveryState::Pending, Some(at.as_micros()), None),
-        Next::Dead => (DeliveryState::Dead, None, Some(now.as_micros())),
-    };
-    tx.prepare_cached(
-        "UPDATE deliveries SET state = ?2, attempts = ?3, next_at = coalesce(?4, next_at),
-             sent_at = coalesce(sent_at, ?5), settled_at = ?6 WHERE id = ?1",
-    )?
-    .execute(params![
-        delivery,
-        state.as_str(),
-        receipt.attempt,
-        next_at,
-        receipt.at.as_micros(),
-        settled_at
-    ])?;
-    if settled_at.is_some() {
-        outbox::advance(tx, delivery, now)?;
-    }
     Ok(())
 }
 
@@ -95,7 +139,8 @@ pub(crate) fn of_delivery(db: &Connection, delivery: i64) -> Result<Vec<Receipt>
 /// Puts a settled delivery on the way again, from the first retry on. False if there is none of this name.
 pub(crate) fn redeliver(tx: &Transaction<'_>, delivery: i64, now: Timestamp) -> Result<bool, StoreError> {
     let changed = tx.execute(
-        "UPDATE deliveries SET state = 'pending', attempts = 0, next_at = ?2, settled_at = NULL WHERE id = ?1",
+        "UPDATE deliveries SET state = 'pending', attempts = 0, next_at = ?2, settled_at = NULL, check_at = NULL
+         WHERE id = ?1",
         params![delivery, now.as_micros()],
     )?;
     Ok(changed == 1)

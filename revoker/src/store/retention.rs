@@ -53,17 +53,17 @@ pub(crate) fn sweep(tx: &Transaction<'_>, keys: &Keys, now: Timestamp) -> Result
     // Only what waits for a target that is disabled or no longer configured gets this old.
     let given_up = remove(
         "UPDATE deliveries SET state = 'dead', settled_at = ?1 WHERE id IN (SELECT d.id FROM deliveries d
-             JOIN events e ON e.seq = d.event_seq WHERE d.state = 'pending' AND e.at < ?1 ORDER BY d.id LIMIT ?2)",
+             JOIN events e ON e.seq = d.event_seq WHERE d.state IN ('pending', 'standby') AND e.at < ?1 ORDER BY d.id LIMIT ?2)",
         now - DELIVERIES,
     )?;
     remove(
         "DELETE FROM receipts WHERE delivery IN (SELECT d.id FROM deliveries d JOIN events e ON e.seq = d.event_seq
-             WHERE d.state <> 'pending' AND e.at < ?1 ORDER BY d.id LIMIT ?2)",
+             WHERE d.state NOT IN ('pending', 'standby') AND e.at < ?1 ORDER BY d.id LIMIT ?2)",
         now - DELIVERIES,
     )?;
     remove(
         "DELETE FROM deliveries WHERE id IN (SELECT d.id FROM deliveries d JOIN events e ON e.seq = d.event_seq
-             WHERE d.state <> 'pending' AND e.at < ?1 ORDER BY d.id LIMIT ?2)",
+             WHERE d.state NOT IN ('pending', 'standby') AND e.at < ?1 ORDER BY d.id LIMIT ?2)",
         now - DELIVERIES,
     )?;
     remove(

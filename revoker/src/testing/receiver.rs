@@ -112,7 +112,7 @@ impl Receiver {
     }
 
     pub(crate) fn webhook(&self, name: &str) -> Webhook {
-        let route = Route { name: name.to_owned(), events: Vec::new() };
+        let route = Route { name: name.to_owned(), ..Route::default() };
         Webhook::new(route, Target::new(&self.url(), true).unwrap(), Secrets::parse(SECRET).unwrap()).unwrap()
     }
 

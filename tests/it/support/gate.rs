@@ -34,6 +34,18 @@ pub(crate) struct Agent {
 impl Agent {
     /// Gives `tocsin` three weeks of its ordinary calls.
     pub(crate) fn with_history(tocsin: &Tocsin, name: &'static str) -> Self {
+        let (agent, lines) = Self::and_history(name);
+        let lines = lines.join("\n") + "\n";
+        // Where many agents have a history, more lines come at once than a source may send in a second.
+        let answer = wait::until(Duration::from_mins(1), || {
+            Some(tocsin.append(&lines).expect("an answer")).filter(|answer| answer.status != 429)
+        });
+        answer.expect("room for a history").expect(200);
+        agent
+    }
+
+    /// An agent, and three weeks of its ordinary calls.
+    pub(crate) fn and_history(name: &'static str) -> (Self, Vec<String>) {
         let now = now() - BEHIND;
         let mut at = now;
         let lines: Vec<String> = ordinary_gaps()
@@ -46,14 +58,7 @@ impl Agent {
                 .to_string()
             })
             .collect();
-        let lines: Vec<String> = lines.into_iter().rev().collect();
-        let lines = lines.join("\n") + "\n";
-        // Where many agents have a history, more lines come at once than a source may send in a second.
-        let answer = wait::until(Duration::from_mins(1), || {
-            Some(tocsin.append(&lines).expect("an answer")).filter(|answer| answer.status != 429)
-        });
-        answer.expect("room for a history").expect(200);
-        Self { name, now, acts: 0 }
+        (Self { name, now, acts: 0 }, lines.into_iter().rev().collect())
     }
 
     /// The record of an act that it never did before.

@@ -159,7 +159,7 @@ impl World {
     }
 
     async fn start(&mut self) {
-        let routes = vec![Route { name: "idp".to_owned(), events: Vec::new() }];
+        let routes = vec![Route { name: "idp".to_owned(), ..Route::default() }];
         let policy = Policy::new(Budgets::default(), PolicyConfig::default());
         let setup = Setup { policy, public_url: "http://tocsin.test".to_owned(), routes };
         let revoker = Revoker::open(self.folder.path(), setup).unwrap();

@@ -18,6 +18,13 @@ const NAME_CHARS_MAX: usize = 64;
 #[serde(transparent)]
 pub struct SecretText(String);
 
+impl SecretText {
+    /// For the one who uses it.
+    pub(in crate::connector) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Debug for SecretText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SecretText(…)")
@@ -83,11 +90,16 @@ pub enum WebhookError {
     Client(String),
 }
 
+/// Whether a target may be called so.
+pub(in crate::connector) fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    (1..=NAME_CHARS_MAX).contains(&name.len()) && name.chars().all(fits)
+}
+
 impl WebhookConfig {
     /// The webhook it describes. `environment` looks a variable up.
     pub fn build(&self, environment: impl Fn(&str) -> Option<String>) -> Result<Webhook, WebhookError> {
-        let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if !(1..=NAME_CHARS_MAX).contains(&self.name.len()) || !self.name.chars().all(fits) {
+        if !is_name(&self.name) {
             return Err(WebhookError::Name);
         }
         if let Some(unknown) = self.events.iter().find(|event| !EVENT_KINDS.contains(&event.as_str())) {
@@ -95,7 +107,13 @@ impl WebhookConfig {
         }
         let target = Target::new(&self.url, self.allow_insecure_target)?;
         let secrets = Secrets::parse(&self.secrets(environment)?)?;
-        Webhook::new(Route { name: self.name.clone(), events: self.events.clone() }, target, secrets)
+        Webhook::new(self.route(), target, secrets)
+    }
+
+    /// What it is told.
+    pub fn route(&self) -> Route {
+        let (name, events) = (self.name.clone(), self.events.clone());
+        Route { name, events, enforces: true, ..Route::default() }
     }
 
     fn secrets(&self, environment: impl Fn(&str) -> Option<String>) -> Result<String, WebhookError> {

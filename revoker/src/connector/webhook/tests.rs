@@ -13,7 +13,7 @@ async fn while_rotating_either_secret_verifies() {
     let secrets = Secrets::parse(&format!("{SECRET} {old}")).unwrap();
     let target = Target::new(&receiver.url(), true).unwrap();
     let webhook =
-        Webhook::new(Route { name: "idp".to_owned(), events: Vec::new() }, target, secrets).unwrap();
+        Webhook::new(Route { name: "idp".to_owned(), ..Route::default() }, target, secrets).unwrap();
     let now = Timestamp::default() + std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
     assert_eq!(webhook.deliver(&message(), now).await, Outcome::Acknowledged { status: 200 });
     let seen = receiver.seen();
@@ -102,7 +102,7 @@ async fn an_endless_answer_is_not_read() {
         sent
     });
     let target = Target::new(&format!("http://{address}/"), true).unwrap();
-    let route = Route { name: "idp".to_owned(), events: Vec::new() };
+    let route = Route { name: "idp".to_owned(), ..Route::default() };
     let webhook = Webhook::new(route, target, Secrets::parse(SECRET).unwrap()).unwrap();
     assert_eq!(webhook.deliver(&message(), at(0)).await, Outcome::Acknowledged { status: 200 });
     // What the sockets between us buffered, and nothing near what was promised.
@@ -112,7 +112,7 @@ async fn an_endless_answer_is_not_read() {
 #[tokio::test]
 async fn a_name_that_leads_to_this_host_is_refused_and_the_address_is_not_told() {
     let target = Target::new("https://localhost:9/s3cr3t-path", false).unwrap();
-    let route = Route { name: "idp".to_owned(), events: Vec::new() };
+    let route = Route { name: "idp".to_owned(), ..Route::default() };
     let webhook = Webhook::new(route, target, Secrets::parse(SECRET).unwrap()).unwrap();
     let Outcome::Failed { status: None, detail, .. } = webhook.deliver(&message(), at(0)).await else {
         panic!()
@@ -125,7 +125,7 @@ async fn a_name_that_leads_to_this_host_is_refused_and_the_address_is_not_told()
 async fn nothing_is_said_to_a_target_that_does_not_prove_itself() {
     let receiver = Receiver::start(&[]).await;
     let target = Target::new(&receiver.url().replace("http:", "https:"), true).unwrap();
-    let route = Route { name: "idp".to_owned(), events: Vec::new() };
+    let route = Route { name: "idp".to_owned(), ..Route::default() };
     let webhook = Webhook::new(route, target, Secrets::parse(SECRET).unwrap()).unwrap();
     assert!(matches!(webhook.deliver(&message(), at(0)).await, Outcome::Failed { status: None, .. }));
     assert!(receiver.seen().is_empty());

@@ -216,7 +216,7 @@ fn nobody_answers() {
 }
 
 #[test]
-fn a_revoked_agent_that_still_acts_is_told_of_once_a_minute() {
+fn a_revoked_agent_that_still_acts_is_told_of_again_after_a_quarter_of_the_time() {
     let burst = What::Verdict {
         bits: 40.0,
         added: 9.0,
@@ -233,7 +233,7 @@ fn a_revoked_agent_that_still_acts_is_told_of_once_a_minute() {
     revoked list agent.access.revoked alert:revoke
     revoked
     revoked agent.still_acting alert:still_acting
-    revoked
+    revoked agent.still_acting alert:still_acting
     revoked agent.still_acting alert:still_acting
     revoked
     probation unlist agent.reinstated

@@ -1,0 +1,8 @@
+-- A delivery is `standby` while its target waits for those before it in the escalation list to fail; `acknowledged` is what
+-- a target says, `verified` what was seen to be so, `refuted` what was seen not to be. `withdrawn` was never sent.
+-- When to look next, and how often was looked.
+ALTER TABLE deliveries ADD COLUMN check_at INTEGER;
+ALTER TABLE deliveries ADD COLUMN checks INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX deliveries_check ON deliveries (target, check_at) WHERE check_at IS NOT NULL;
+-- The newest of a subject.
+CREATE INDEX deliveries_subject ON deliveries (agent_id, issuer, event_seq);

@@ -1,0 +1,179 @@
+//! OAuth 2.0: ends tokens that are held (RFC 7009), and asks the issuer whether they have ended (RFC 7662).
+//!
+//! A token that was never seen to be active proves nothing by being inactive: some issuers answer `active: false` to
+//! whoever is not in a token's audience. So tokens are asked about before they are ended, too.
+
+mod config;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use detector::Timestamp;
+use reqwest::{Client, Response, StatusCode, Url};
+use serde::Deserialize;
+
+pub use self::config::{OauthConfig, OauthError};
+use super::http::detail;
+use super::subject::Subject;
+use super::tokens::{Token, Tokens};
+use super::{Attempt, Check, Connector, Outcome, Proof, Route};
+use crate::agent::AgentKey;
+use crate::message::Message;
+
+/// From the first byte sent to the last byte read.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Messages whose tokens are remembered from before they were sent.
+const BEFORE_MAX: usize = 1_000;
+
+/// One client of an authorization server, by name and secret (RFC 6749, section 2.3.1).
+pub(super) struct Credentials {
+    pub(super) id: String,
+    pub(super) secret: String,
+}
+
+impl Credentials {
+    /// Puts both into a form: every server of ours takes them there, and a header would have them encoded twice.
+    pub(super) fn fields(&self) -> [(&'static str, &str); 2] {
+        [("client_id", &self.id), ("client_secret", &self.secret)]
+    }
+}
+
+/// Asks an issuer about tokens, before and after they are to end.
+pub(super) struct Witness {
+    pub(super) client: Client,
+    pub(super) introspection: Option<Url>,
+    pub(super) credentials: Credentials,
+    pub(super) tokens: Tokens,
+    /// By message: those that were active before it was sent.
+    before: Mutex<HashMap<String, Vec<Token>>>,
+}
+
+#[derive(Deserialize)]
+struct Introspection {
+    active: bool,
+}
+
+impl Witness {
+    pub(super) fn new(
+        client: Client,
+        introspection: Option<Url>,
+        credentials: Credentials,
+        tokens: Tokens,
+    ) -> Self {
+        Self { client, introspection, credentials, tokens, before: Mutex::default() }
+    }
+
+    /// RFC 7662, section 2.
+    async fn is_active(&self, url: &Url, token: &Token) -> Result<bool, String> {
+        let [id, secret] = self.credentials.fields();
+        let form = [("token", token.reveal()), ("token_type_hint", "access_token"), id, secret];
+        let request = self.client.post(url.clone()).form(&form).timeout(TIMEOUT);
+        let answer = request.send().await.map_err(detail)?;
+        if !answer.status().is_success() {
+            return Err(format!("introspection answered {}", answer.status().as_u16()));
+        }
+        answer.json::<Introspection>().await.map(|answer| answer.active).map_err(detail)
+    }
+
+    /// Remembers which tokens of the agent are active; where the issuer cannot be asked, none.
+    pub(super) async fn look_before(&self, message: &Message, agent: &AgentKey) {
+        let Some(url) = &self.introspection else { return };
+        let mut active = Vec::new();
+        for token in self.tokens.of(agent) {
+            if self.is_active(url, &token).await == Ok(true) {
+                active.push(token);
+            }
+        }
+        let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of an attempt that is made again, the first look counts.
+        if !active.is_empty() && before.len() < BEFORE_MAX {
+            before.entry(message.id.clone()).or_insert(active);
+        }
+    }
+
+    /// What has become of those tokens.
+    pub(super) async fn look_after(&self, message: &Message) -> Proof {
+        let before = {
+            let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+            before.get(&message.id).cloned()
+        };
+        let (Some(url), Some(tokens)) = (&self.introspection, before) else {
+            return Proof::Unprovable { detail: "no token is held that was seen to be active".to_owned() };
+        };
+        let (all, mut alive) = (tokens.len(), 0);
+        for token in &tokens {
+            match self.is_active(url, token).await {
+                Ok(active) => alive += usize::from(active),
+                Err(detail) => return Proof::Unreachable { detail },
+            }
+        }
+        if alive > 0 {
+            return Proof::Refuted { detail: format!("{alive} of {all} tokens still active") };
+        }
+        self.before.lock().unwrap_or_else(PoisonError::into_inner).remove(&message.id);
+        Proof::Verified { detail: format!("{all} of {all} tokens no longer active") }
+    }
+}
+
+/// One authorization server whose tokens are ended one by one.
+pub struct Oauth {
+    route: Route,
+    revocation: Url,
+    witness: Witness,
+}
+
+impl Oauth {
+    /// Which events it wants, of which issuer.
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    async fn send(&self, message: &Message) -> Outcome {
+        let agent = match Subject::of(message) {
+            Ok(subject) => subject.agent(),
+            Err(detail) => return Outcome::Hopeless { detail },
+        };
+        let tokens = self.witness.tokens.of(&agent);
+        if tokens.is_empty() {
+            return Outcome::Hopeless { detail: "no token of the agent is held".to_owned() };
+        }
+        self.witness.look_before(message, &agent).await;
+        for token in &tokens {
+            match self.revoke(token).await {
+                Ok(answer) if answer.status().is_success() => {}
+                Ok(answer) => return refused(answer.status()),
+                Err(e) => return Outcome::Failed { status: None, detail: detail(e), wait: None },
+            }
+        }
+        Outcome::Acknowledged { status: StatusCode::OK.as_u16() }
+    }
+
+    /// RFC 7009, section 2.1.
+    async fn revoke(&self, token: &Token) -> reqwest::Result<Response> {
+        let [id, secret] = self.witness.credentials.fields();
+        let form = [("token", token.reveal()), ("token_type_hint", "access_token"), id, secret];
+        self.witness.client.post(self.revocation.clone()).form(&form).timeout(TIMEOUT).send().await
+    }
+}
+
+/// An answer that is no success.
+pub(super) fn refused(status: StatusCode) -> Outcome {
+    Outcome::Failed { status: Some(status.as_u16()), detail: "refused".to_owned(), wait: None }
+}
+
+impl Connector for Oauth {
+    fn name(&self) -> &str {
+        &self.route.name
+    }
+
+    fn deliver<'a>(&'a self, message: &'a Message, _now: Timestamp) -> Attempt<'a> {
+        Box::pin(self.send(message))
+    }
+
+    fn verify<'a>(&'a self, message: &'a Message) -> Option<Check<'a>> {
+        self.witness.introspection.as_ref()?;
+        Some(Box::pin(self.witness.look_after(message)))
+    }
+}

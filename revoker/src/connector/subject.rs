@@ -1,0 +1,34 @@
+//! Whom a message speaks of, read back from its bytes: what is sent is what was decided, however long it waited.
+
+use detector::Timestamp;
+use serde::Deserialize;
+
+use crate::agent::AgentKey;
+use crate::message::Message;
+
+/// What connectors that act, rather than tell, need of a message.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Subject {
+    pub(super) issuer: Option<String>,
+    pub(super) subject: String,
+    pub(super) txn: String,
+    /// Tokens issued before are void; only of a message that ends access.
+    #[serde(default)]
+    pub(super) not_before: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    data: Subject,
+}
+
+impl Subject {
+    pub(super) fn of(message: &Message) -> Result<Self, String> {
+        let read = serde_json::from_slice::<Envelope>(&message.body);
+        read.map(|envelope| envelope.data).map_err(|e| format!("the message does not read back: {e}"))
+    }
+
+    pub(super) fn agent(&self) -> AgentKey {
+        AgentKey::new(self.issuer.as_deref(), &self.subject)
+    }
+}

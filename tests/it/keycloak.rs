@@ -1,0 +1,177 @@
+//! A real identity provider: access ends there, is seen to have ended, and is given back.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::gate::Agent;
+use crate::support::http;
+use crate::support::kafka::Kafka;
+use crate::support::keycloak::Keycloak;
+use crate::support::stage::Stage;
+use crate::support::tocsin::{GATEWAY, OPERATOR, Tocsin};
+use crate::support::wait;
+
+const AGENT: &str = "billing-agent";
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// Tocsin's story of the agent, once `told` says that it is complete.
+fn case(tocsin: &Tocsin, keycloak: &Keycloak, mut told: impl FnMut(&Value) -> bool) -> Value {
+    let agent = format!("/v1/agent?agent_id={AGENT}&issuer={}", keycloak.issuer());
+    let look = || {
+        let agent = tocsin.look(&agent);
+        let txn = agent["history"].as_array()?.first()?["txn"].as_str()?.to_owned();
+        let case = tocsin.look(&format!("/v1/case?id={txn}"));
+        told(&case).then_some(case)
+    };
+    wait::until(LIMIT, look).unwrap_or_else(|| panic!("{:#}", tocsin.look(&agent)))
+}
+
+/// How far each target has come with the end of access.
+fn progress(case: &Value, target: &str) -> String {
+    let points = case["points"].as_array().expect("points");
+    let ends = |point: &&Value| point["target"] == target && point["event"] == "agent.access.revoked";
+    let found = points.iter().rev().find(ends).map(|point| point["progress"].as_str().expect("a word"));
+    found.unwrap_or("nothing").to_owned()
+}
+
+fn command(tocsin: &Tocsin, keycloak: &Keycloak, verb: &str) {
+    let body = json!({ "agent_id": AGENT, "issuer": keycloak.issuer(), "person": "Olga", "reason": "asked its owner" });
+    let request = tocsin.request(Method::POST, &format!("/v1/agents/{verb}"), OPERATOR).json(&body);
+    let answer = http::send(request).expect("it answers");
+    assert_eq!(answer.status / 100, 2, "{verb}: {answer:?}");
+}
+
+/// The agent asks the gate, which is handed the token it came with.
+fn ask(tocsin: &Tocsin, keycloak: &Keycloak, n: u32, token: &str) {
+    let act = json!({ "event_id": format!("ask-{n}"), "kind": "request", "ts": crate::support::gate::now(),
+        "agent_id": AGENT, "issuer": keycloak.issuer(), "endpoint": "send_invoice", "attestation": "token" });
+    let request =
+        tocsin.request(Method::POST, "/v1/gate", GATEWAY).header("Tocsin-Subject-Token", token).json(&act);
+    http::send(request).expect("it answers");
+}
+
+/// A call that some service accepted.
+fn acts(tocsin: &Tocsin, keycloak: &Keycloak, n: u32) {
+    let call = json!({ "event_id": format!("act-{n}"), "ts": crate::support::gate::now(), "agent_id": AGENT,
+        "issuer": keycloak.issuer(), "endpoint": "send_invoice", "attestation": "token" });
+    tocsin.append(&format!("{call}\n")).expect("an answer").expect(200);
+}
+
+#[test]
+fn an_agent_that_runs_away_over_kafka_is_dead_at_keycloak_and_lives_again_once_reinstated() {
+    let stage = Stage::new();
+    let (keycloak, kafka) = (Keycloak::start(stage.path()), Kafka::start(stage.path()));
+    kafka.create_topic("calls", 1, &[]);
+    let source = format!(
+        "[kafka]\nbrokers = \"{}\"\ntopic = \"calls\"\nattestation_max = \"token\"\nissuer = \"{}\"\n",
+        kafka.brokers(),
+        keycloak.issuer()
+    );
+    let tocsin =
+        Tocsin::start(stage.path(), &stage.settings(&(source + &keycloak.target("realm", "disable"))));
+    let token = keycloak.token(AGENT).expect("the agent's token");
+    assert!(keycloak.is_active(&token));
+
+    let (mut agent, history) = Agent::and_history(AGENT);
+    let lines: Vec<String> = history.into_iter().chain(agent.burst(400)).collect();
+    kafka.produce("calls", lines.iter().map(|line| (AGENT, line.as_bytes())));
+    let story = case(&tocsin, &keycloak, |case| progress(case, "realm") == "verified");
+
+    assert!(!keycloak.is_active(&token), "the agent's token lives");
+    assert_eq!(keycloak.token(AGENT), None, "it is given a new one");
+    assert_eq!(story["standing"]["standing"], "revoked", "{story:#}");
+    let told: Vec<&str> =
+        story["story"].as_array().expect("entries").iter().filter_map(|e| e["kind"].as_str()).collect();
+    assert!(told.starts_with(&["standing.changed"]) && told.contains(&"delivery.verified"), "{told:?}");
+    let text = tocsin.command(&["case", "show", story["txn"].as_str().expect("an id")]);
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    assert!(text.contains("verified      realm"), "{text}");
+
+    command(&tocsin, &keycloak, "reinstate");
+    let fresh = wait::until(LIMIT, || keycloak.token(AGENT)).expect("a token once it is reinstated");
+    assert!(
+        wait::until(LIMIT, || keycloak.is_active(&fresh).then_some(())).is_some(),
+        "the new token is dead"
+    );
+    assert!(!keycloak.is_active(&token), "the old token lives again");
+}
+
+#[test]
+fn a_logout_that_answers_204_and_leaves_a_token_alive_is_found_out_and_escalated() {
+    let stage = Stage::new();
+    let keycloak = Keycloak::start(stage.path());
+    let targets = [keycloak.target("mild", "logout"), keycloak.target("hard", "disable")].concat();
+    let settings = format!("escalation = [\"mild\", \"hard\"]\n{}", stage.settings(&targets));
+    let tocsin = Tocsin::start(stage.path(), &settings);
+
+    // By introspection: a token of the very second of the logout stays alive. The logout may come a second later.
+    let lied = (0..10).any(|n| {
+        wait::until(LIMIT, || {
+            let second = crate::support::gate::now().as_micros().rem_euclid(1_000_000);
+            (second < 100_000).then_some(())
+        });
+        let token = keycloak.token(AGENT).expect("the agent's token");
+        ask(&tocsin, &keycloak, n, &token);
+        command(&tocsin, &keycloak, "revoke");
+        let case = case(&tocsin, &keycloak, |case| {
+            ["verified", "failed"].contains(&progress(case, "mild").as_str())
+                && ["verified", "standby"].contains(&progress(case, "hard").as_str())
+        });
+        let lied = progress(&case, "mild") == "failed";
+        assert_eq!(progress(&case, "hard"), if lied { "verified" } else { "standby" }, "{case:#}");
+        assert!(!keycloak.is_active(&token), "in the end it is dead, one way or the other");
+        command(&tocsin, &keycloak, "reinstate");
+        let fresh = wait::until(LIMIT, || keycloak.token(AGENT)).expect("a token once it is reinstated");
+        wait::until(LIMIT, || keycloak.is_active(&fresh).then_some(())).expect("a live token");
+        lied
+    });
+    assert!(lied, "the logout never came within the second of the token");
+
+    // By the log: logged out, the agent fetches a new token, and services accept its calls.
+    tocsin.configure(&format!("{settings}\n[policy]\nclock_tolerance_s = 1\n"));
+    let mut tocsin = tocsin;
+    tocsin.restart();
+    command(&tocsin, &keycloak, "revoke");
+    case(&tocsin, &keycloak, |case| progress(case, "mild") == "acknowledged");
+    let token = keycloak.token(AGENT).expect("whoever is logged out gets a new token");
+    let mut n = 0;
+    let story = case(&tocsin, &keycloak, |case| {
+        n += 1;
+        acts(&tocsin, &keycloak, n);
+        std::thread::sleep(Duration::from_millis(300));
+        progress(case, "hard") == "verified"
+    });
+    assert_eq!(progress(&story, "mild"), "failed", "{story:#}");
+    assert!(story["exposure"]["calls"].as_u64() > Some(0), "{story:#}");
+    assert!(!keycloak.is_active(&token), "the new token lives");
+}
+
+#[test]
+fn what_an_administrator_disabled_stays_disabled_and_names_are_not_mistaken() {
+    let stage = Stage::new();
+    let keycloak = Keycloak::start(stage.path());
+    let tocsin = Tocsin::start(stage.path(), &stage.settings(&keycloak.target("realm", "disable")));
+    keycloak.set_enabled(AGENT, false);
+    command(&tocsin, &keycloak, "revoke");
+    case(&tocsin, &keycloak, |case| progress(case, "realm") == "verified");
+    command(&tocsin, &keycloak, "reinstate");
+    case(&tocsin, &keycloak, |case| {
+        let told =
+            |point: &Value| point["event"] == "agent.reinstated" && point["progress"] == "acknowledged";
+        case["points"]
+            .as_array()
+            .is_some_and(|points| points.iter().any(|p| p["target"] == "realm" && told(p)))
+    });
+    assert_eq!(keycloak.client(AGENT)["enabled"], false, "not ours to enable");
+
+    // An agent of another issuer that has a client's name is none of the realm's.
+    keycloak.set_enabled(AGENT, true);
+    crate::support::gate::operate(&tocsin, "revoke", AGENT);
+    stage.check_effects(&tocsin, &[]);
+    assert!(keycloak.token(AGENT).is_some(), "a namesake's revocation reached it");
+    let rows = tocsin.look("/v1/effects?limit=1000")["rows"].clone();
+    let of_realm = rows.as_array().expect("rows").iter().filter(|row| row["target"] == "realm").count();
+    assert_eq!(of_realm, 2, "{rows:#}");
+}
