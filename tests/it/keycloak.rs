@@ -5,10 +5,11 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::gate::Agent;
+use crate::support::gate::{Agent, now};
 use crate::support::http;
 use crate::support::kafka::Kafka;
 use crate::support::keycloak::Keycloak;
+use crate::support::prove;
 use crate::support::stage::Stage;
 use crate::support::tocsin::{GATEWAY, OPERATOR, Tocsin};
 use crate::support::wait;
@@ -45,7 +46,7 @@ fn command(tocsin: &Tocsin, keycloak: &Keycloak, verb: &str) {
 
 /// The agent asks the gate, which is handed the token it came with.
 fn ask(tocsin: &Tocsin, keycloak: &Keycloak, n: u32, token: &str) {
-    let act = json!({ "event_id": format!("ask-{n}"), "kind": "request", "ts": crate::support::gate::now(),
+    let act = json!({ "event_id": format!("ask-{n}"), "kind": "request", "ts": now(),
         "agent_id": AGENT, "issuer": keycloak.issuer(), "endpoint": "send_invoice", "attestation": "token" });
     let request =
         tocsin.request(Method::POST, "/v1/gate", GATEWAY).header("Tocsin-Subject-Token", token).json(&act);
@@ -54,7 +55,7 @@ fn ask(tocsin: &Tocsin, keycloak: &Keycloak, n: u32, token: &str) {
 
 /// A call that some service accepted.
 fn acts(tocsin: &Tocsin, keycloak: &Keycloak, n: u32) {
-    let call = json!({ "event_id": format!("act-{n}"), "ts": crate::support::gate::now(), "agent_id": AGENT,
+    let call = json!({ "event_id": format!("act-{n}"), "ts": now(), "agent_id": AGENT,
         "issuer": keycloak.issuer(), "endpoint": "send_invoice", "attestation": "token" });
     tocsin.append(&format!("{call}\n")).expect("an answer").expect(200);
 }
@@ -109,7 +110,7 @@ fn a_logout_that_answers_204_and_leaves_a_token_alive_is_found_out_and_escalated
     // By introspection: a token of the very second of the logout stays alive. The logout may come a second later.
     let lied = (0..10).any(|n| {
         wait::until(LIMIT, || {
-            let second = crate::support::gate::now().as_micros().rem_euclid(1_000_000);
+            let second = now().as_micros().rem_euclid(1_000_000);
             (second < 100_000).then_some(())
         });
         let token = keycloak.token(AGENT).expect("the agent's token");
@@ -174,4 +175,53 @@ fn what_an_administrator_disabled_stays_disabled_and_names_are_not_mistaken() {
     let rows = tocsin.look("/v1/effects?limit=1000")["rows"].clone();
     let of_realm = rows.as_array().expect("rows").iter().filter(|row| row["target"] == "realm").count();
     assert_eq!(of_realm, 2, "{rows:#}");
+}
+
+/// From a call that policy revokes for to its token's end, beside what Keycloak alone takes for the same.
+#[test]
+fn how_soon_a_forbidden_call_ends_the_token() {
+    let stage = Stage::new();
+    let keycloak = Keycloak::start(stage.path());
+    let agents: Vec<String> = (0..prove::scaled(3, 100)).map(|n| format!("agent-{n}")).collect();
+    let manifests: String = agents
+        .iter()
+        .map(|agent| {
+            let issuer = keycloak.issuer();
+            format!("[[manifests]]\nagent_id = \"{agent}\"\nissuer = \"{issuer}\"\nforbidden_endpoints = [\"drop_all\"]\n")
+        })
+        .collect();
+    let policy = "[policy]\nrules = \"revoke\"\n";
+    let settings = [policy, &keycloak.target("realm", "disable"), &manifests].concat();
+    let tocsin = Tocsin::start(stage.path(), &stage.settings(&settings));
+
+    let (mut whole, mut alone) = (Vec::new(), Vec::new());
+    for agent in &agents {
+        keycloak.add_agent(agent);
+        let dead = |token: &str| wait::until(LIMIT, || (!keycloak.is_active(token)).then_some(()));
+        let timed = |cause: &dyn Fn(), token: &str| {
+            let began = std::time::Instant::now();
+            cause();
+            dead(token).expect("the token ends");
+            began.elapsed().as_secs_f64() * 1e3
+        };
+        let token = keycloak.token(agent).expect("a token");
+        alone.push(timed(&|| keycloak.set_enabled(agent, false), &token));
+        keycloak.set_enabled(agent, true);
+        let token = keycloak.token(agent).expect("a token");
+        let call = json!({ "event_id": format!("{agent}-1"), "ts": now(), "agent_id": agent,
+            "issuer": keycloak.issuer(), "endpoint": "drop_all", "attestation": "token" });
+        whole.push(timed(
+            &|| drop(tocsin.append(&format!("{call}\n")).expect("an answer").expect(200)),
+            &token,
+        ));
+    }
+    for (name, mut waits) in
+        [("call in to token dead at Keycloak", whole), ("the same change by hand", alone)]
+    {
+        waits.sort_by(f64::total_cmp);
+        let at = |share: f64| waits[((waits.len() - 1) as f64 * share).round() as usize];
+        for (which, share) in [("p50", 0.5), ("p99", 0.99)] {
+            prove::row(&format!("{name}, {which}, ms"), at(share), [at(0.0), at(1.0)], "", true, "how_soon");
+        }
+    }
 }

@@ -44,7 +44,7 @@ impl Keycloak {
         }
         // Tokens are looked at while the client is looked up, so that it costs no time.
         let (found, ()) =
-            tokio::join!(self.admin.find(&subject.subject), self.witness.look_before(message, &agent));
+            tokio::join!(self.admin.find(&subject.agent_id), self.witness.look_before(message, &agent));
         let client = found?;
         match self.action {
             Action::Logout => self.admin.log_out(&client).await?,
@@ -62,7 +62,7 @@ impl Keycloak {
     }
 
     async fn reinstate(&self, subject: &Subject) -> Result<Outcome, AdminError> {
-        let client = self.admin.find(&subject.subject).await?;
+        let client = self.admin.find(&subject.agent_id).await?;
         if !client.enabled && client.mark().is_some() {
             let change = Change { not_before: None, enabled: true, mark: Some("") };
             self.admin.change(&client, &change).await?;
@@ -79,7 +79,7 @@ impl Keycloak {
         };
         let read = match self.action {
             Action::Logout => None,
-            Action::Disable => match self.admin.find(&subject.subject).await {
+            Action::Disable => match self.admin.find(&subject.agent_id).await {
                 Ok(client) => Some(client),
                 Err(e) => return Proof::Unreachable { detail: e.to_string() },
             },

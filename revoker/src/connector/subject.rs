@@ -10,7 +10,8 @@ use crate::message::Message;
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Subject {
     pub(super) issuer: Option<String>,
-    pub(super) subject: String,
+    #[serde(rename = "subject")]
+    pub(super) agent_id: String,
     pub(super) txn: String,
     /// Tokens issued before are void; only of a message that ends access.
     #[serde(default)]
@@ -29,6 +30,6 @@ impl Subject {
     }
 
     pub(super) fn agent(&self) -> AgentKey {
-        AgentKey::new(self.issuer.as_deref(), &self.subject)
+        AgentKey::new(self.issuer.as_deref(), &self.agent_id)
     }
 }
