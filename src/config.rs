@@ -19,6 +19,7 @@ use revoker::config::PolicyConfig;
 use revoker::connector::Route;
 use revoker::connector::keycloak::KeycloakConfig;
 use revoker::connector::oauth::OauthConfig;
+use revoker::connector::ssf::SsfConfig;
 use revoker::connector::webhook::WebhookConfig;
 use serde::Deserialize;
 
@@ -43,6 +44,7 @@ pub(crate) struct Config {
     pub(crate) webhooks: Vec<WebhookConfig>,
     pub(crate) keycloak: Vec<KeycloakConfig>,
     pub(crate) oauth: Vec<OauthConfig>,
+    pub(crate) ssf: Option<SsfConfig>,
     /// Targets by name: each but the first is told that access ended once one before it has failed.
     escalation: Vec<String>,
     /// Once loaded, those of `manifests_dir` are among them.
@@ -66,6 +68,7 @@ impl Default for Config {
             webhooks: Vec::new(),
             keycloak: Vec::new(),
             oauth: Vec::new(),
+            ssf: None,
             escalation: Vec::new(),
             manifests: Vec::new(),
             manifests_dir: None,

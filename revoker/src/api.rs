@@ -29,6 +29,7 @@ mod gate;
 mod input;
 mod person;
 mod problem;
+pub mod ssf;
 mod waiters;
 
 use std::sync::Arc;

@@ -4,6 +4,7 @@ mod http;
 pub mod keycloak;
 pub mod oauth;
 mod secret;
+pub mod ssf;
 mod subject;
 pub mod target;
 pub mod tokens;

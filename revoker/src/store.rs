@@ -16,6 +16,7 @@ pub(crate) mod receipts;
 pub mod register;
 pub(crate) mod retention;
 pub(crate) mod settings;
+pub(crate) mod ssf;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
