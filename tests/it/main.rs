@@ -26,5 +26,6 @@ mod replay;
 mod routes;
 mod rules;
 mod silence;
+mod ssf;
 mod support;
 mod throughput;
