@@ -7,10 +7,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::gate::operate;
+use crate::support::keycloak::Keycloak;
 use crate::support::ssf::{AUDIENCE, Hand, SetReceiver, event, key, verified};
 use crate::support::stage::Stage;
 use crate::support::tocsin::{ISSUER, Tocsin};
-use crate::support::{port, wait};
+use crate::support::{http, port, wait};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -192,5 +193,90 @@ fn a_weak_or_missing_key_is_told_at_start() {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(78), "{text}");
         assert!(text.contains(key) && text.contains(said) && text.contains("openssl genpkey"), "{text}");
+    }
+}
+
+/// The names of an object's members and the kinds of their values, all the way down.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), shape(value))).collect(),
+        Value::Array(all) => all.first().map_or(json!([]), |first| json!([shape(first)])),
+        Value::String(_) => "text".into(),
+        Value::Number(_) => "number".into(),
+        Value::Bool(_) => "yes or no".into(),
+        Value::Null => Value::Null,
+    }
+}
+
+/// What a transmitter says at each step of the same conversation, by shape: its metadata, a poll stream, its status, and a
+/// verification.
+fn conversation(issuer: &str, token: &str) -> Vec<Value> {
+    let ask = |method: Method, url: &str, body: Option<Value>| {
+        let request = http::request(method, url).bearer_auth(token);
+        http::send(body.iter().fold(request, |request, body| request.json(body))).expect("it answers")
+    };
+    let (origin, path) = match issuer.find("/realms") {
+        Some(at) => issuer.split_at(at),
+        None => (issuer, ""),
+    };
+    let found = http::get(&format!("{origin}/.well-known/ssf-configuration{path}")).expect("it answers");
+    let found = match found.status {
+        200 => found.json(),
+        // Keycloak also has it in the place of an earlier draft.
+        _ => http::get(&format!("{issuer}/.well-known/ssf-configuration"))
+            .expect("it answers")
+            .expect(200)
+            .json(),
+    };
+    assert_eq!(found["issuer"], issuer);
+    let endpoint = |name: &str| found[name].as_str().expect("an address").to_owned();
+    let events = json!(["https://schemas.openid.net/secevent/caep/event-type/session-revoked"]);
+    let wanted = json!({ "events_requested": events, "delivery": { "method": "urn:ietf:rfc:8936" } });
+    let stream = ask(Method::POST, &endpoint("configuration_endpoint"), Some(wanted)).expect(201).json();
+    let id = stream["stream_id"].as_str().expect("an id");
+    let status = ask(Method::GET, &format!("{}?stream_id={id}", endpoint("status_endpoint")), None);
+    let verify = json!({ "stream_id": id, "state": "abc" });
+    let verified = ask(Method::POST, &endpoint("verification_endpoint"), Some(verify)).expect(204);
+    assert_eq!(verified.body, "");
+    let url = stream["delivery"]["endpoint_url"].as_str().expect("an address").to_owned();
+    let polled = wait::until(LIMIT, || {
+        let polled = ask(Method::POST, &url, Some(json!({ "returnImmediately": true }))).expect(200).json();
+        polled["sets"].as_object().is_some_and(|sets| sets.len() == 1).then_some(polled)
+    });
+    let polled = polled.expect("the verification");
+    let (jti, token) = polled["sets"].as_object().and_then(|sets| sets.iter().next()).expect("one");
+    let parts: Vec<Value> = token.as_str().expect("a token").split('.').take(2).map(decoded).collect();
+    assert_eq!((&parts[1]["jti"], &parts[1]["sub_id"]["id"]), (&json!(jti), &json!(id)));
+    let acknowledged = json!({ "returnImmediately": true, "ack": [jti] });
+    let rest = ask(Method::POST, &url, Some(acknowledged)).expect(200).json();
+    assert_eq!(rest, json!({ "sets": {}, "moreAvailable": false }));
+    let deleted =
+        ask(Method::DELETE, &format!("{}?stream_id={id}", endpoint("configuration_endpoint")), None);
+    assert_eq!(deleted.status, 204);
+    [found.clone(), stream.clone(), status.expect(200).json()].iter().chain(&parts).map(shape).collect()
+}
+
+fn decoded(part: &str) -> Value {
+    use base64::Engine as _;
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).expect("base64url");
+    serde_json::from_slice(&bytes).expect("JSON")
+}
+
+/// Keycloak is a transmitter too: what it says at each step has the shape of what Tocsin says.
+#[test]
+fn keycloak_as_a_transmitter_says_the_same() {
+    let stage = Stage::new();
+    let keycloak = Keycloak::start(stage.path());
+    let tocsin = Tocsin::start(stage.path(), &stage.settings(&section(&key(stage.path(), "ssf.pem"), "")));
+    let ours = conversation(&tocsin.url(""), IDP);
+    let mut theirs = conversation(&keycloak.issuer(), &keycloak.transmits_to("receiver"));
+    // Theirs has these beside what both say; and an audience of theirs is always a list.
+    let only_theirs = theirs[0].as_object_mut().and_then(|found| found.remove("critical_subject_members"));
+    assert_eq!(only_theirs, Some(json!(["text"])));
+    theirs[1]["aud"] = "text".into();
+    for (what, (ours, theirs)) in
+        ["metadata", "stream", "status", "header", "claims"].iter().zip(ours.iter().zip(&theirs))
+    {
+        assert_eq!(ours, theirs, "{what}");
     }
 }

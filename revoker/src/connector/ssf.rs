@@ -27,7 +27,7 @@ pub use self::keys::KeyError;
 use self::keys::Signer;
 pub use self::manage::silence;
 pub(crate) use self::poll::{Ask, Polled};
-use self::push::Push;
+pub(crate) use self::push::Push;
 use self::set::Reader;
 pub(crate) use self::stream::{Change, Sent};
 pub use self::subject::SubjectFormat;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::Executor;
 use super::worker::Worker;
 use crate::connector::Connector;
-use crate::connector::ssf::Transmitter;
+use crate::connector::ssf::{Push, Transmitter};
 
 /// After a list that could not be read, or a worker that broke.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
@@ -22,33 +22,11 @@ pub(super) async fn follow(
     shutdown: CancellationToken,
 ) {
     let mut changes = transmitter.changes();
-    let mut running: HashMap<String, CancellationToken> = HashMap::new();
-    let mut workers: JoinSet<String> = JoinSet::new();
+    let mut staff = Staff { executor, running: HashMap::new(), workers: JoinSet::new() };
     loop {
         changes.mark_unchanged();
         match transmitter.connectors().await {
-            Ok(connectors) => {
-                running.retain(|name, end| {
-                    let stays = connectors.iter().any(|connector| connector.name() == name);
-                    if !stays {
-                        end.cancel();
-                    }
-                    stays
-                });
-                for connector in connectors {
-                    let name = connector.name().to_owned();
-                    if running.contains_key(&name) {
-                        continue;
-                    }
-                    let end = shutdown.child_token();
-                    let worker = Worker::new(&executor, Arc::new(connector));
-                    running.insert(name.clone(), end.clone());
-                    workers.spawn(async move {
-                        worker.run(end).await;
-                        name
-                    });
-                }
-            }
+            Ok(streams) => staff.attend(streams, &shutdown),
             Err(e) => {
                 tracing::error!(error = %e, "the streams cannot be read");
                 changes.mark_changed();
@@ -58,18 +36,48 @@ pub(super) async fn follow(
         tokio::select! {
             () = shutdown.cancelled() => break,
             seen = changes.changed() => if seen.is_err() { break },
-            Some(ended) = workers.join_next() => {
-                if let Err(e) = ended {
-                    // Which one it was is gone with it, so all begin anew: what was under way is sent again under its id.
-                    tracing::error!(error = %e, "a stream's worker broke");
-                    for (_, end) in running.drain() {
-                        end.cancel();
-                    }
-                    while workers.join_next().await.is_some() {}
-                    tokio::time::sleep(AFTER_ERROR).await;
-                }
+            Some(ended) = staff.workers.join_next() => if let Err(e) = ended {
+                // Which one it was is gone with it, so all begin anew: what was under way is sent again under its id.
+                tracing::error!(error = %e, "a stream's worker broke");
+                staff.dismiss().await;
+                tokio::time::sleep(AFTER_ERROR).await;
+            },
+        }
+    }
+    staff.dismiss().await;
+}
+
+struct Staff {
+    executor: Arc<Executor>,
+    /// How to end the worker of each stream, by the stream's target.
+    running: HashMap<String, CancellationToken>,
+    workers: JoinSet<()>,
+}
+
+impl Staff {
+    /// Ends the workers of streams that are gone, and starts those of streams that have none.
+    fn attend(&mut self, streams: Vec<Push>, shutdown: &CancellationToken) {
+        self.running.retain(|name, end| {
+            let stays = streams.iter().any(|stream| stream.name() == name);
+            if !stays {
+                end.cancel();
+            }
+            stays
+        });
+        for stream in streams {
+            if !self.running.contains_key(stream.name()) {
+                let end = shutdown.child_token();
+                self.running.insert(stream.name().to_owned(), end.clone());
+                self.workers.spawn(Worker::new(&self.executor, Arc::new(stream)).run(end));
             }
         }
     }
-    while workers.join_next().await.is_some() {}
+
+    /// Ends them all, and waits until they have.
+    async fn dismiss(&mut self) {
+        for (_, end) in self.running.drain() {
+            end.cancel();
+        }
+        while self.workers.join_next().await.is_some() {}
+    }
 }

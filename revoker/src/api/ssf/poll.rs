@@ -28,9 +28,6 @@ pub(super) async fn poll(
 ) -> Result<Response, Problem> {
     ssf.transmitter.poll_stream(&who, stream_id.clone()).await?;
     ssf.transmitter.take_answers(&who, &stream_id, &ask, ssf.now()).await?;
-    if !ask.wants_any() {
-        return Ok(answer(&Polled::default()));
-    }
     let place = Arc::clone(&ssf.places).try_acquire_owned();
     let end = Instant::now() + WAIT;
     let mut changes = ssf.revoker.changes();
@@ -38,8 +35,7 @@ pub(super) async fn poll(
         // Marked as seen before the outbox is read: what is committed after the read wakes us again.
         changes.mark_unchanged();
         let polled = ssf.transmitter.poll(&who, &stream_id, &ask, ssf.now()).await?;
-        let over =
-            ask.return_immediately || place.is_err() || Instant::now() >= end || ssf.stop.is_cancelled();
+        let over = !ask.waits() || place.is_err() || Instant::now() >= end || ssf.stop.is_cancelled();
         if over || !polled.sets.is_empty() {
             return Ok(answer(&polled));
         }

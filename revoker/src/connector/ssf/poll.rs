@@ -29,7 +29,7 @@ const ERR_BYTES_MAX: usize = 200;
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Ask {
     max_events: Option<u32>,
-    pub(crate) return_immediately: bool,
+    return_immediately: bool,
     ack: Vec<String>,
     set_errs: BTreeMap<String, SetErr>,
 }
@@ -42,9 +42,9 @@ struct SetErr {
 }
 
 impl Ask {
-    /// Whether it asks for tokens at all, and not only says which it has.
-    pub(crate) fn wants_any(&self) -> bool {
-        self.max_events != Some(0)
+    /// Whether it waits for tokens. Who wants none says which it has, and no more.
+    pub(crate) fn waits(&self) -> bool {
+        !self.return_immediately && self.max_events != Some(0)
     }
 }
 
