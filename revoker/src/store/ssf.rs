@@ -245,13 +245,24 @@ pub(crate) fn hold(db: &Connection, target: &str) -> Result<Hold, StoreError> {
     if !target.starts_with(PREFIX) {
         return Ok(Hold::Nothing);
     }
-    Ok(match streams(db, "target = ?1", target)?.pop() {
-        Some(stream) if stream.method == Method::Push && stream.status == StreamStatus::Enabled => {
-            Hold::Nothing
+    match streams(db, "target = ?1", target)?.pop() {
+        Some(stream) if stream.method == Method::Push => {
+            Ok(if is_held(db, &stream)? { Hold::ButNotices } else { Hold::Nothing })
         }
-        Some(stream) if stream.method == Method::Push => Hold::ButNotices,
-        _ => Hold::All,
-    })
+        _ => Ok(Hold::All),
+    }
+}
+
+/// Whether a stream may be told of itself alone: it is not enabled, or has not heard yet that it is again.
+pub(crate) fn is_held(db: &Connection, stream: &Stream) -> Result<bool, StoreError> {
+    if stream.status != StreamStatus::Enabled {
+        return Ok(true);
+    }
+    let mut statement = db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_head
+             WHERE target = ?1 AND issuer = '' AND agent_id = ?1 AND state = 'pending')",
+    )?;
+    Ok(statement.query_row([stream.target()], |row| row.get(0))?)
 }
 
 /// What was said of single tokens of a target.

@@ -1,6 +1,7 @@
 //! What receivers do with their streams, and operators of ours with anybody's. Each is one transaction with its audit entry.
 
 use detector::Timestamp;
+use reqwest::Url;
 use serde_json::{Map, Value, json};
 
 use super::config::Receiver;
@@ -176,7 +177,7 @@ impl Transmitter {
                 "method": stream.method,
                 "status": stream.status,
                 "reason": stream.reason,
-                "endpoint_url": stream.wanted.endpoint_url,
+                "endpoint": origin(stream),
                 "kinds": stream.kinds,
             })
         };
@@ -268,6 +269,12 @@ pub(super) fn own(found: Option<Stream>, receiver: &str) -> Result<Stream, Refus
     found.filter(|stream| stream.receiver == receiver).ok_or(Refusal::NotFound)
 }
 
+/// Where a stream is pushed to, without the path: that may hold a secret.
+fn origin(stream: &Stream) -> Option<String> {
+    let url = Url::parse(stream.wanted.endpoint_url.as_deref()?).ok()?;
+    Some(url.origin().ascii_serialization())
+}
+
 fn short(field: &str, text: Option<String>) -> Result<Option<String>, Refusal> {
     if text.as_ref().is_some_and(|text| text.len() > TEXT_BYTES_MAX) {
         return Err(Refusal::bad(format!("`{field}` has more than {TEXT_BYTES_MAX} bytes")));
@@ -327,7 +334,7 @@ fn record(w: &mut Write<'_>, stream: &Stream, kind: &str, now: Timestamp) -> Res
     let body = json!({
         "stream": stream.target(),
         "method": stream.method,
-        "endpoint_url": stream.wanted.endpoint_url,
+        "endpoint": origin(stream),
         "kinds": stream.kinds,
         "status": stream.status,
         "reason": stream.reason,

@@ -136,10 +136,12 @@ impl Transmitter {
                 return Ok(None);
             };
             let target = stream.target();
-            let only = (stream.status != StreamStatus::Enabled).then_some(target.as_str());
+            let only = ssf::is_held(db, &stream)?.then_some(target.as_str());
             let due: Vec<Due> = outbox::due(db, &target, now, most, only)?;
             let due: Vec<Due> = due.into_iter().filter(|due| due.turn == Turn::Send).collect();
-            let more = ssf::more_than(db, &target, due.len(), only)?;
+            // What is held until a stream has heard that it is enabled again comes next.
+            let open = only.filter(|_| stream.status != StreamStatus::Enabled);
+            let more = ssf::more_than(db, &target, due.len(), open)?;
             let answered = ssf::answers(db, &target)?;
             Ok(Some((stream, due, more, answered)))
         });

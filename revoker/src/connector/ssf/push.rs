@@ -75,6 +75,10 @@ impl Push {
             Ok(made) => made,
             Err(detail) => return Ok(Outcome::Hopeless { detail }),
         };
+        if all.is_empty() {
+            // Asked for when it was decided, and no longer.
+            return Ok(Outcome::Acknowledged { status: StatusCode::NO_CONTENT.as_u16() });
+        }
         let mut refused: Vec<String> =
             answered.into_iter().filter(|(jti, _)| all.contains(jti)).filter_map(|(_, err)| err).collect();
         let endpoint = match self.endpoint(&stream) {

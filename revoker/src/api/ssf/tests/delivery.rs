@@ -22,10 +22,11 @@ fn names(all: &[Value]) -> Vec<String> {
 
 #[tokio::test]
 async fn a_revocation_is_pushed_and_what_fails_is_pushed_again() {
-    // The first of two tokens arrives at once; the second fails twice, and is not to have the first sent again.
+    // The first of two tokens arrives at once; the second fails three times, and is not to have the first sent again.
     let receiver = Receiver::start(&[
         Answer::Status(202),
-        Answer::Status(503),
+        Answer::RetryAfter(503, "0"),
+        Answer::Redirect,
         Answer::Status(200),
         Answer::Status(202),
     ])
@@ -34,13 +35,11 @@ async fn a_revocation_is_pushed_and_what_fails_is_pushed_again() {
     world.stream(&["session-revoked", "credential-change"], Some(&receiver.url())).await;
     world.revoke(1, "mailer");
     let rows = world.until(|rows| rows.iter().any(|row| row.state == DeliveryState::Acknowledged)).await;
-    assert_eq!((rows.len(), rows[0].attempts), (1, 3));
-    let all = claims(&world, &receiver, 4).await;
-    assert_eq!(
-        names(&all),
-        ["session-revoked", "credential-change", "credential-change", "credential-change"]
-    );
-    assert_eq!(all[1], all[3], "the same at every attempt");
+    assert_eq!((rows.len(), rows[0].attempts), (1, 4));
+    let all = claims(&world, &receiver, 5).await;
+    assert_eq!(names(&all), [&["session-revoked"][..], &["credential-change"; 4]].concat());
+    assert!(receiver.seen().iter().all(|seen| seen.path == "/hook"), "no redirect is followed");
+    assert_eq!(all[1], all[4], "the same at every attempt");
     assert!(all.iter().all(|claims| claims["txn"] == rows[0].txn.as_str()), "{all:?}");
     assert_eq!(
         all[0]["sub_id"],
@@ -217,7 +216,7 @@ async fn what_is_polled_comes_again_until_it_is_acknowledged() {
 }
 
 #[tokio::test]
-async fn the_events_of_a_subject_are_polled_in_order() {
+async fn polls_are_in_order_and_hold_what_is_paused() {
     let world = World::new().await;
     let events = json!([
         format!("{CAEP}session-revoked"),
@@ -236,6 +235,23 @@ async fn the_events_of_a_subject_are_polled_in_order() {
         told.extend(names(&sets));
     }
     assert_eq!(told, ["session-revoked", "account-enabled"]);
+
+    // Paused, it gives nothing out and still hears what is acknowledged.
+    world.revoke(2, "other");
+    let (sets, _) = world.poll(id, json!({})).await;
+    world.post(IDP, "/ssf/status", json!({ "stream_id": id, "status": "paused" })).await.expect(200);
+    world.revoke(3, "third");
+    assert_eq!(world.poll(id, json!({ "ack": [sets[0]["jti"]] })).await, (Vec::new(), false));
+    let rows = world.until(|_| true).await;
+    assert_eq!((rows[2].state, rows[3].state), (DeliveryState::Acknowledged, DeliveryState::Pending));
+    world.post(IDP, "/ssf/status", json!({ "stream_id": id, "status": "enabled" })).await.expect(200);
+    assert_eq!(world.poll(id, json!({})).await.0[0]["sub_id"]["sub"], "third");
+
+    // What it no longer asks for, it does not get, and nobody waits behind that.
+    let none = json!({ "stream_id": id, "events_requested": [] });
+    world.ask(IDP, Method::PATCH, "/ssf/streams", Some(none)).await.expect(200);
+    assert_eq!(world.poll(id, json!({})).await.0, Vec::<Value>::new());
+    assert_eq!(world.poll(id, json!({})).await, (Vec::new(), false));
 }
 
 #[tokio::test]
