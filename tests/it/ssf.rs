@@ -1,5 +1,5 @@
 //! Shared Signals to receivers that verify with libraries that are not ours: by push and poll, through a pause, a
-//! verification, a change of keys, and beside a receiver that is dead.
+//! verification, a power cut, a change of keys, and beside a receiver that is dead.
 
 use std::time::{Duration, Instant};
 
@@ -145,6 +145,9 @@ fn what_is_pushed_and_polled_verifies_and_a_dead_stream_delays_nobody() {
     operate(&tocsin, "revoke", "lucky");
     wait::until(LIMIT, || receiver.pushed().iter().any(|push| push["answered"] == 503).then_some(()))
         .expect("a push");
+    // A power cut on our side changes nothing of that.
+    tocsin.kill();
+    tocsin.restart();
     receiver.behave(&json!({}));
     wait::until(LIMIT, || (receiver.taken().len() == 9).then_some(())).expect("it is pushed again");
     assert_eq!(receiver.taken()[7..], ["session-revoked lucky", "credential-change lucky"]);
