@@ -348,3 +348,49 @@ pub(crate) fn more_than(
     let found: u32 = statement.query_row(params![target, most, only], |row| row.get(0))?;
     Ok(found >= most)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Page;
+    use crate::store::outbox::DeliveryState;
+    use crate::store::receipts::{self, Next, Receipt};
+    use crate::testing::{at, damning, open};
+
+    #[tokio::test]
+    async fn what_is_taken_back_while_it_is_under_way_does_not_come_back_when_it_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let revoker = open(folder.path());
+        let stream = Stream {
+            id: "5f".to_owned(),
+            receiver: "soc".to_owned(),
+            method: Method::Push,
+            status: StreamStatus::Enabled,
+            reason: None,
+            ours: false,
+            wanted: Wanted::default(),
+            kinds: vec!["agent.access.revoked".to_owned()],
+            authorization: None,
+            verified_at: None,
+        };
+        let kept = stream.clone();
+        revoker.write(move |w| put(w.tx(), &kept, at(0))).await.unwrap();
+        revoker.handle(&damning(1, at(1), "mailer"), at(1)).unwrap();
+        let of_stream = async || {
+            let rows = revoker.deliveries(Page::new(10, None), None).await.unwrap();
+            rows.into_iter().find(|row| row.target == "ssf/soc/5f").unwrap()
+        };
+        let id = of_stream().await.cursor;
+        revoker
+            .write(move |w| {
+                delete(w.tx(), &stream, at(2))?;
+                let (outcome, detail) = ("failed".to_owned(), String::new());
+                let receipt = Receipt { attempt: 1, at: at(1), outcome, status: None, detail };
+                receipts::record(w.tx(), id, &receipt, Next::Again(at(3)), at(3))
+            })
+            .await
+            .unwrap();
+        let row = of_stream().await;
+        assert_eq!((row.state, row.attempts), (DeliveryState::Withdrawn, 1));
+    }
+}

@@ -298,8 +298,7 @@ fn turn(
     now: Timestamp,
 ) -> Result<Stream, Refusal> {
     let after = Stream { status, reason, ours, ..stream.clone() };
-    // A disabled stream holds nothing, and what was under way then and failed is not for later either.
-    if status == StreamStatus::Disabled || stream.status == StreamStatus::Disabled {
+    if status == StreamStatus::Disabled {
         ssf::withdraw(w.tx(), stream, ours, now)?;
     }
     ssf::put(w.tx(), &after, now)?;
