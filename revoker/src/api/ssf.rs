@@ -16,6 +16,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, State};
@@ -24,11 +25,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use detector::Timestamp;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::{Clock, SMALL_BODY_BYTES_MAX, no_such_method};
-use crate::connector::ssf::Transmitter;
+use crate::connector::ssf::{Receiver, Transmitter};
 use crate::revoker::Revoker;
 
 /// How long receivers may go on with what they found: a new key is seen within minutes, and an unknown `kid` makes them look.
@@ -37,8 +38,8 @@ const MAX_AGE: &str = "max-age=300";
 /// Bytes of a poll: it may acknowledge many tokens.
 const POLL_BODY_BYTES_MAX: usize = 256 * 1_024;
 
-/// Receivers that wait at once. Whoever comes after is answered at once and asks again.
-const WAITERS_MAX: usize = 256;
+/// Polls of one receiver that wait at once. What comes after is answered at once; other receivers have places of their own.
+const WAITERS_MAX: usize = 32;
 
 /// What the routes need. Cheap to clone.
 #[derive(Clone)]
@@ -46,7 +47,7 @@ pub struct Ssf {
     transmitter: Arc<Transmitter>,
     revoker: Revoker,
     clock: Clock,
-    places: Arc<Semaphore>,
+    places: Arc<HashMap<String, Arc<Semaphore>>>,
     stop: CancellationToken,
 }
 
@@ -58,7 +59,14 @@ impl Ssf {
         clock: Clock,
         stop: CancellationToken,
     ) -> Self {
-        Self { transmitter, revoker, clock, places: Arc::new(Semaphore::new(WAITERS_MAX)), stop }
+        let places = transmitter.names().map(|name| (name.to_owned(), Arc::new(Semaphore::new(WAITERS_MAX))));
+        let places = Arc::new(places.collect());
+        Self { transmitter, revoker, clock, places, stop }
+    }
+
+    /// A place to wait in, while this receiver has one.
+    fn place(&self, receiver: &Receiver) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(self.places.get(receiver.name())?).try_acquire_owned().ok()
     }
 
     fn now(&self) -> Timestamp {

@@ -132,6 +132,11 @@ impl Transmitter {
         self.receivers.iter().fold(None, |found, known| if same(&known) { Some(known) } else { found })
     }
 
+    /// The names of all receivers.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.receivers.iter().map(Receiver::name)
+    }
+
     fn named(&self, name: &str) -> Option<&Receiver> {
         self.receivers.iter().find(|receiver| receiver.name == name)
     }

@@ -1,6 +1,5 @@
 //! Polls, the long ones too: a receiver waits until there is something, not until its timer says so.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -28,14 +27,14 @@ pub(super) async fn poll(
 ) -> Result<Response, Problem> {
     ssf.transmitter.poll_stream(&who, stream_id.clone()).await?;
     ssf.transmitter.take_answers(&who, &stream_id, &ask, ssf.now()).await?;
-    let place = Arc::clone(&ssf.places).try_acquire_owned();
+    let place = if ask.waits() { ssf.place(&who) } else { None };
     let end = Instant::now() + WAIT;
     let mut changes = ssf.revoker.changes();
     loop {
         // Marked as seen before the outbox is read: what is committed after the read wakes us again.
         changes.mark_unchanged();
         let polled = ssf.transmitter.poll(&who, &stream_id, &ask, ssf.now()).await?;
-        let over = !ask.waits() || place.is_err() || Instant::now() >= end || ssf.stop.is_cancelled();
+        let over = place.is_none() || Instant::now() >= end || ssf.stop.is_cancelled();
         if over || !polled.sets.is_empty() {
             return Ok(answer(&polled));
         }

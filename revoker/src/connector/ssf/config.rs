@@ -121,6 +121,13 @@ pub(crate) struct Receiver {
     pub(super) insecure: bool,
 }
 
+impl Receiver {
+    /// What it is called in the configuration.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 /// The section, checked.
 pub(super) struct Checked {
     pub(super) issuer: String,

@@ -270,6 +270,18 @@ async fn a_long_poll_is_answered_as_soon_as_there_is_something() {
     let took = began.elapsed();
     assert!((300..5_000).contains(&took.as_millis()), "{took:?}");
 
+    // Each receiver has so many places to wait in.
+    let made = world.post(SOC, "/ssf/streams", json!({})).await.expect(201);
+    let of_soc = format!("/ssf/poll/{}", made["stream_id"].as_str().unwrap());
+    let mut polls = tokio::task::JoinSet::new();
+    for _ in 0..33 {
+        let request = world.client.post(format!("http://{}{of_soc}", world.address)).bearer_auth(SOC);
+        let request = request.json(&json!({})).timeout(Duration::from_secs(3));
+        polls.spawn(async move { request.send().await.is_ok() });
+    }
+    let answered = polls.join_all().await.into_iter().filter(|answered| *answered).count();
+    assert_eq!(answered, 1, "32 wait, and give up");
+
     // And at once where the server ends.
     let sets = world.poll(&id, json!({})).await.0;
     let ack = json!({ "ack": [sets[0]["jti"]] });
