@@ -284,10 +284,12 @@ pub(crate) fn answer(
     Ok(())
 }
 
-/// Forgets what was said of tokens whose delivery is settled.
-pub(crate) fn forget(tx: &Transaction<'_>, jtis: &[String]) -> Result<(), StoreError> {
-    let mut statement = tx.prepare_cached("DELETE FROM ssf_answers WHERE jti = ?1")?;
-    jtis.iter().try_for_each(|jti| statement.execute([jti]).map(drop))?;
+/// Forgets what was said of the tokens of an event, once its delivery is settled.
+pub(crate) fn forget(tx: &Transaction<'_>, target: &str, event_id: &str) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "DELETE FROM ssf_answers WHERE target = ?1 AND substr(jti, 1, length(?2) + 1) = ?2 || '.'",
+    )?
+    .execute([target, event_id])?;
     Ok(())
 }
 

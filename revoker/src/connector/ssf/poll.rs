@@ -219,7 +219,7 @@ fn settle(
     if said.len() < all.len() {
         return Ok(());
     }
-    ssf::forget(w.tx(), all)?;
+    ssf::forget(w.tx(), target, &open.message.id)?;
     let refused: Vec<String> = said.into_iter().filter_map(|(_, err)| err).collect();
     let (outcome, kind, next) = if refused.is_empty() {
         ("acknowledged", "delivery.acknowledged", Next::Done(None))

@@ -100,7 +100,8 @@ impl Push {
             }
         }
         if all.len() > 1 {
-            revoker.write(move |w| ssf::forget(w.tx(), &all)).await?;
+            let (target, event) = (self.target.clone(), message.id.clone());
+            revoker.write(move |w| ssf::forget(w.tx(), &target, &event)).await?;
         }
         Ok(if refused.is_empty() {
             Outcome::Acknowledged { status: StatusCode::ACCEPTED.as_u16() }
