@@ -183,13 +183,13 @@ fn how_soon_a_forbidden_call_ends_the_token() {
     let stage = Stage::new();
     let keycloak = Keycloak::start(stage.path());
     let agents: Vec<String> = (0..prove::scaled(3, 100)).map(|n| format!("agent-{n}")).collect();
-    let manifests: String = agents
-        .iter()
-        .map(|agent| {
-            let issuer = keycloak.issuer();
-            format!("[[manifests]]\nagent_id = \"{agent}\"\nissuer = \"{issuer}\"\nforbidden_endpoints = [\"drop_all\"]\n")
-        })
-        .collect();
+    let issuer = keycloak.issuer();
+    let forbidden = |agent: &String| {
+        format!(
+            "[[manifests]]\nagent_id = \"{agent}\"\nissuer = \"{issuer}\"\nforbidden_endpoints = [\"drop_all\"]\n"
+        )
+    };
+    let manifests = agents.iter().map(forbidden).collect::<Vec<_>>().concat();
     let policy = "[policy]\nrules = \"revoke\"\n";
     let settings = [policy, &keycloak.target("realm", "disable"), &manifests].concat();
     let tocsin = Tocsin::start(stage.path(), &stage.settings(&settings));

@@ -1,5 +1,7 @@
 //! Real deliveries to a real receiver that fails in every way it can.
 
+mod proof;
+
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
