@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | agents and their gateways | `POST /v1/gate` | `gate` |
 //! | | `GET /v1/approvals/{id}` | `gate` |
+//! | | `GET /v1/revocations`, `/v1/revocations/stream` | `gate` |
 //! | humans | `GET`, `POST /approve/{page}` | none: the address, a one-time code, for a yes the number |
 //! | operators | `GET /v1/status`, `/v1/approvers`; `POST /v1/pause`, `/v1/resume` | `operator` |
 //! | | `GET /v1/alerts`, `/v1/case` | `operator` |
@@ -29,6 +30,7 @@ mod gate;
 mod input;
 mod person;
 mod problem;
+mod revocations;
 mod waiters;
 
 use std::sync::Arc;
@@ -37,6 +39,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use detector::Timestamp;
+use tokio::sync::Semaphore;
 
 pub use agents::refused;
 pub use caller::{AsOperator, Caller, Role};
@@ -54,6 +57,9 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// Bytes of a form or of an operator's command, at most.
 const SMALL_BODY_BYTES_MAX: usize = 16 * 1024;
 
+/// Gateways that follow the revocation list at once.
+const FOLLOWERS_MAX: usize = 1_024;
+
 /// What every route needs. Cheap to clone.
 #[derive(Clone)]
 pub struct Api {
@@ -61,6 +67,7 @@ pub struct Api {
     clock: Clock,
     public_url: Arc<str>,
     waiters: Waiters,
+    followers: Arc<Semaphore>,
 }
 
 impl Api {
@@ -72,6 +79,7 @@ impl Api {
             clock,
             public_url: public_url.trim_end_matches('/').into(),
             waiters: Waiters::default(),
+            followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
         }
     }
 
@@ -108,6 +116,7 @@ pub fn console(api: Api) -> Router {
         .merge(effects::router())
         .merge(feedback::router())
         .merge(control::router())
+        .merge(revocations::router())
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
         .with_state(api)

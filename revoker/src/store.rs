@@ -15,6 +15,7 @@ pub(crate) mod outbox;
 pub(crate) mod receipts;
 pub mod register;
 pub(crate) mod retention;
+pub mod revocations;
 pub(crate) mod settings;
 
 use std::path::PathBuf;

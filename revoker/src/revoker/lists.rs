@@ -7,12 +7,13 @@ use detector::Timestamp;
 use super::Revoker;
 use crate::agent::AgentKey;
 use crate::audit::{self, AuditError};
-use crate::store::agents::{RevokedRow, StandingRow};
+use crate::store::agents::StandingRow;
 use crate::store::alerts::AlertRow;
 use crate::store::cases::Exposure;
 use crate::store::outbox::{DeliveryRow, DeliveryState, Which};
 use crate::store::receipts::{DisabledTarget, Receipt};
-use crate::store::{Page, StoreError, agents, alerts, cases, outbox, receipts};
+use crate::store::revocations::RevokedRow;
+use crate::store::{Page, StoreError, agents, alerts, cases, outbox, receipts, revocations};
 
 /// Entries and messages shown with one story.
 const STORY_MAX: u32 = 1_000;
@@ -59,7 +60,17 @@ impl Revoker {
 
     /// What the list of revoked subjects says of one; none if it was never revoked, or is long reinstated.
     pub async fn revocation(&self, agent: AgentKey) -> Result<Option<RevokedRow>, StoreError> {
-        self.read(move |db| agents::revoked(db, &agent)).await
+        self.read(move |db| revocations::of(db, &agent)).await
+    }
+
+    /// The version of the list of revoked subjects, and its entries that are newer than `after`, at most `limit`.
+    pub async fn revocations(&self, after: i64, limit: u32) -> Result<(i64, Vec<RevokedRow>), StoreError> {
+        self.read(move |db| {
+            // In one transaction, so that no entry is newer than the version that stands with it.
+            let db = db.unchecked_transaction()?;
+            Ok((revocations::version(&db)?, revocations::after(&db, after, limit)?))
+        })
+        .await
     }
 
     /// Alerts, newest first.

@@ -221,6 +221,11 @@ impl World {
         request.send(self.server.as_ref().unwrap().addr).await
     }
 
+    /// The same with the answer still to come.
+    pub(super) async fn begin(&self, request: Ask) -> tokio::net::TcpStream {
+        request.begin(self.server.as_ref().unwrap().addr).await
+    }
+
     /// Asks the gate about an act that the detector finds `level` bits of evidence in.
     pub(super) async fn gate(&self, event_id: &str, agent: &str, level: f64) -> Reply {
         self.send(Ask::gate(&line(event_id, agent, level))).await
