@@ -23,6 +23,8 @@ use revoker::connector::webhook::WebhookConfig;
 use serde::Deserialize;
 
 use crate::exit::{Code, OrExit, Result};
+#[cfg(feature = "kafka")]
+use crate::serve::topic::TopicConfig;
 
 /// Everything an operator can set. Each section belongs to the crate that reads it and has defaults of its own.
 #[derive(Clone, Deserialize)]
@@ -43,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) webhooks: Vec<WebhookConfig>,
     pub(crate) keycloak: Vec<KeycloakConfig>,
     pub(crate) oauth: Vec<OauthConfig>,
+    #[cfg(feature = "kafka")]
+    pub(crate) revocation_topic: Option<TopicConfig>,
     /// Targets by name: each but the first is told that access ended once one before it has failed.
     escalation: Vec<String>,
     /// Once loaded, those of `manifests_dir` are among them.
@@ -66,6 +70,8 @@ impl Default for Config {
             webhooks: Vec::new(),
             keycloak: Vec::new(),
             oauth: Vec::new(),
+            #[cfg(feature = "kafka")]
+            revocation_topic: None,
             escalation: Vec::new(),
             manifests: Vec::new(),
             manifests_dir: None,
@@ -94,6 +100,8 @@ impl Config {
             .chain(self.keycloak.iter().map(KeycloakConfig::route))
             .chain(self.oauth.iter().map(OauthConfig::route))
             .collect();
+        #[cfg(feature = "kafka")]
+        routes.extend(self.revocation_topic.as_ref().map(TopicConfig::route));
         for (rank, name) in self.escalation.iter().enumerate() {
             let unranked = |route: &&mut Route| route.name == *name && route.rank.is_none();
             let route = routes.iter_mut().find(unranked);

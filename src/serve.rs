@@ -10,6 +10,8 @@ mod http;
 mod outlet;
 mod register;
 mod stored;
+#[cfg(feature = "kafka")]
+pub(crate) mod topic;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,7 +30,6 @@ use ingest::source::credentials::Credentials;
 use ingest::source::{Intake, LogSource, Source, files};
 use ingest::store::Store;
 use revoker::connector::Connector;
-use revoker::connector::tokens::Tokens;
 use revoker::executor::Executor;
 use revoker::policy::Policy;
 use revoker::{Revoker, Setup};
@@ -111,7 +112,8 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
 }
 
 /// Every target that the configuration names.
-fn targets(config: &Config, tokens: &Tokens) -> Result<Vec<Arc<dyn Connector>>> {
+fn targets(config: &Config, revoker: &Revoker) -> Result<Vec<Arc<dyn Connector>>> {
+    let tokens = revoker.tokens();
     let environment = |name: &str| std::env::var(name).ok();
     let mut targets: Vec<Arc<dyn Connector>> = Vec::new();
     for webhook in &config.webhooks {
@@ -128,6 +130,11 @@ fn targets(config: &Config, tokens: &Tokens) -> Result<Vec<Arc<dyn Connector>>> 
         let built = server.build(tokens.clone(), environment);
         targets
             .push(Arc::new(built.with_context(|| format!("oauth: {}", server.name)).or_exit(Code::Config)?));
+    }
+    #[cfg(feature = "kafka")]
+    if let Some(topic) = &config.revocation_topic {
+        let built = topic::Topic::new(topic, revoker.clone()).context("revocation_topic");
+        targets.push(Arc::new(built.or_exit(Code::Config)?));
     }
     Ok(targets)
 }
@@ -174,7 +181,7 @@ impl Server {
         );
 
         let revoker = open_revoker(&config)?;
-        let mut connectors = targets(&config, revoker.tokens())?;
+        let mut connectors = targets(&config, &revoker)?;
         connectors.push(Arc::new(feedback::Feedback::new(intake.clone())));
         let executor = Executor::new(revoker.clone(), connectors);
         let until = stop.clone();

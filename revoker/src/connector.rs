@@ -4,7 +4,7 @@ mod http;
 pub mod keycloak;
 pub mod oauth;
 mod secret;
-mod subject;
+pub mod subject;
 pub mod target;
 pub mod tokens;
 pub mod webhook;

@@ -23,6 +23,7 @@ mod latency;
 mod parts;
 mod purpose;
 mod replay;
+mod revocation_topic;
 mod routes;
 mod rules;
 mod silence;

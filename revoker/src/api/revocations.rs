@@ -13,7 +13,6 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use detector::Timestamp;
 use futures_util::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -22,9 +21,8 @@ use super::Api;
 use super::caller::{AsGate, text_header};
 use super::input::Asked;
 use super::problem::Problem;
-use crate::agent::Txn;
 use crate::revoker::Revoker;
-use crate::store::revocations::RevokedRow;
+use crate::store::revocations::{Listed, RevokedRow};
 
 /// Entries in one answer.
 const ENTRIES_MAX: u32 = 10_000;
@@ -48,39 +46,11 @@ struct After {
     after: i64,
 }
 
-/// One subject whose older tokens are void.
-#[derive(Serialize)]
-struct Entry {
-    issuer: Option<String>,
-    subject: String,
-    not_before: Timestamp,
-    /// Whether newer tokens are void too.
-    blocked: bool,
-    /// When the entry may be forgotten; none while it is blocked.
-    until: Option<Timestamp>,
-    txn: Txn,
-    version: i64,
-}
-
-impl From<RevokedRow> for Entry {
-    fn from(row: RevokedRow) -> Self {
-        Self {
-            issuer: row.agent.issuer,
-            subject: row.agent.agent_id,
-            not_before: row.not_before,
-            blocked: row.until.is_none(),
-            until: row.until,
-            txn: row.txn,
-            version: row.version,
-        }
-    }
-}
-
 #[derive(Serialize)]
 struct List {
     /// Of the whole list; `after` it nothing is new.
     version: i64,
-    revocations: Vec<Entry>,
+    revocations: Vec<Listed>,
     /// To go on `after`, where there are more.
     next: Option<i64>,
 }
@@ -101,7 +71,7 @@ async fn list(
     }
     let last = rows.last().map(|row| row.version);
     let next = last.filter(|_| rows.len() >= ENTRIES_MAX as usize);
-    let list = List { version, revocations: rows.into_iter().map(Entry::from).collect(), next };
+    let list = List { version, revocations: rows.into_iter().map(Listed::from).collect(), next };
     Ok((caching, Json(list)).into_response())
 }
 
@@ -121,7 +91,7 @@ impl Follower {
             if let Some(row) = self.read.next() {
                 self.after = row.version;
                 let event = Event::default().event("revocation").id(row.version.to_string());
-                return Some((Ok(event.json_data(Entry::from(row)).ok()?), self));
+                return Some((Ok(event.json_data(Listed::from(row)).ok()?), self));
             }
             // Before the look, so that a change after it wakes us.
             self.changes.mark_unchanged();

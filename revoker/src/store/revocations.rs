@@ -27,6 +27,39 @@ pub struct RevokedRow {
     pub version: i64,
 }
 
+/// The same as gateways are told it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// Under which issuer `subject` is a name.
+    pub issuer: Option<String>,
+    /// Which agent.
+    pub subject: String,
+    /// Tokens issued before are void.
+    pub not_before: Timestamp,
+    /// Whether newer tokens are void too.
+    pub blocked: bool,
+    /// When the entry may be forgotten; none while it is blocked.
+    pub until: Option<Timestamp>,
+    /// The story it is in.
+    pub txn: Txn,
+    /// The version of the list that this entry came with.
+    pub version: i64,
+}
+
+impl From<RevokedRow> for Listed {
+    fn from(row: RevokedRow) -> Self {
+        Self {
+            issuer: row.agent.issuer,
+            subject: row.agent.agent_id,
+            not_before: row.not_before,
+            blocked: row.until.is_none(),
+            until: row.until,
+            txn: row.txn,
+            version: row.version,
+        }
+    }
+}
+
 const COLUMNS: &str = "issuer, agent_id, not_before, until, txn, version";
 
 fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<RevokedRow> {
