@@ -20,6 +20,7 @@ mod kafka_incidents;
 mod keycloak;
 mod kills;
 mod latency;
+mod oauth;
 mod parts;
 mod purpose;
 mod replay;

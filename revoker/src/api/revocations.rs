@@ -71,8 +71,8 @@ async fn list(
     }
     let last = rows.last().map(|row| row.version);
     let next = last.filter(|_| rows.len() >= ENTRIES_MAX as usize);
-    let list = List { version, revocations: rows.into_iter().map(Listed::from).collect(), next };
-    Ok((caching, Json(list)).into_response())
+    let answer = List { version, revocations: rows.into_iter().map(Listed::from).collect(), next };
+    Ok((caching, Json(answer)).into_response())
 }
 
 /// Where a stream has come to.
