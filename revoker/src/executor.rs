@@ -4,6 +4,7 @@
 //! acknowledged is sent again under the same id. Each target has its own worker, so that a slow one delays no other.
 
 mod ladder;
+mod note;
 mod worker;
 
 use std::sync::Arc;

@@ -21,6 +21,7 @@ mod keycloak;
 mod kills;
 mod latency;
 mod oauth;
+mod outbox;
 mod parts;
 mod purpose;
 mod replay;
