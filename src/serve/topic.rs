@@ -47,7 +47,7 @@ impl TopicConfig {
 /// One topic.
 pub(super) struct Topic {
     name: String,
-    topic: String,
+    records_to: String,
     producer: FutureProducer,
     revoker: Revoker,
 }
@@ -61,7 +61,12 @@ impl Topic {
         // Acknowledged is on every replica; a record that is tried again is there once.
         client.set("bootstrap.servers", &config.brokers).set("enable.idempotence", "true");
         client.set("message.timeout.ms", TIMEOUT.as_millis().to_string());
-        Ok(Self { name: config.name(), topic: config.topic.clone(), producer: client.create()?, revoker })
+        Ok(Self {
+            name: config.name(),
+            records_to: config.topic.clone(),
+            producer: client.create()?,
+            revoker,
+        })
     }
 
     /// Writes what the list says now, whatever the message said: behind newer news older ones are none.
@@ -71,7 +76,7 @@ impl Topic {
         let row = self.revoker.revocation(agent).await.map_err(|e| e.to_string())?;
         let value = row.map(|row| serde_json::to_string(&Listed::from(row))).transpose();
         let value = value.map_err(|e| e.to_string())?;
-        let record = FutureRecord { payload: value.as_ref(), ..FutureRecord::to(&self.topic).key(&key) };
+        let record = FutureRecord { payload: value.as_ref(), ..FutureRecord::to(&self.records_to).key(&key) };
         match self.producer.send(record, TIMEOUT).await {
             Ok(_) => Ok(Outcome::Acknowledged { status: 200 }),
             Err((e, _)) => Err(e.to_string()),

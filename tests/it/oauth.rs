@@ -34,14 +34,14 @@ fn a_held_token_is_ended_and_seen_to_have_ended_and_no_secret_of_it_is_written()
     }
 
     command("revoke", AGENT);
-    let state = |agent: &str| {
+    let ended = |agent: &str| {
         let rows = tocsin.look("/v1/effects?limit=100");
         let rows = rows["rows"].as_array().expect("rows").clone();
         let row =
             rows.into_iter().find(|row| row["target"] == "tokens" && row["agent"]["agent_id"] == agent)?;
         (row["state"] != "pending" && row["state"] != "acknowledged").then_some(row)
     };
-    let row = stage.wait("a look at the tokens", || state(AGENT));
+    let row = stage.wait("a look at the tokens", || ended(AGENT));
     assert_eq!(
         (&row["state"], row["last"].as_str()),
         (&json!("verified"), Some("verified: 2 of 2 tokens no longer active"))
@@ -50,7 +50,7 @@ fn a_held_token_is_ended_and_seen_to_have_ended_and_no_secret_of_it_is_written()
 
     // Of whom no token is held there is nothing to end: an open item, and no claim.
     command("revoke", "stranger");
-    assert_eq!(stage.wait("an end", || state("stranger"))["state"], "dead");
+    assert_eq!(stage.wait("an end", || ended("stranger"))["state"], "dead");
 
     assert_nowhere(&tocsin, &stage, &tokens);
 }
