@@ -23,6 +23,7 @@ use revoker::connector::webhook::WebhookConfig;
 use serde::Deserialize;
 
 use crate::exit::{Code, OrExit, Result};
+use crate::serve::issuers::IssuerConfig;
 #[cfg(feature = "kafka")]
 use crate::serve::topic::TopicConfig;
 
@@ -35,6 +36,7 @@ pub(crate) struct Config {
     /// Threads that score at once; without it one a processor.
     workers: Option<NonZeroUsize>,
     pub(crate) http: HttpConfig,
+    pub(crate) issuers: Vec<IssuerConfig>,
     pub(crate) files: Vec<FilesConfig>,
     #[cfg(feature = "kafka")]
     pub(crate) kafka: Option<KafkaConfig>,
@@ -60,6 +62,7 @@ impl Default for Config {
             data_dir: ".tocsin".into(),
             workers: None,
             http: HttpConfig::default(),
+            issuers: Vec::new(),
             files: Vec::new(),
             #[cfg(feature = "kafka")]
             kafka: None,

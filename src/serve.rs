@@ -7,6 +7,7 @@ mod findings;
 mod fleet;
 mod gate;
 mod http;
+pub(crate) mod issuers;
 mod outlet;
 mod register;
 mod stored;
@@ -175,10 +176,10 @@ impl Server {
         let findings =
             Findings::new(Arc::new(findings::ToAlerts::new(logs.alerts.clone(), Handle::current())));
         let intake = Intake::new(logs.calls.clone(), findings.clone());
-        let credentials = Arc::new(
-            Credentials::resolve(&config.http.credentials, |name| std::env::var(name).ok())
-                .or_exit(Code::Config)?,
-        );
+        let credentials = Credentials::resolve(&config.http.credentials, |name| std::env::var(name).ok());
+        let issuers = issuers::Issuers::new(&config.issuers).or_exit(Code::Config)?;
+        issuers.greet().await;
+        let who = Arc::new(http::Who { credentials: Arc::new(credentials.or_exit(Code::Config)?), issuers });
 
         let revoker = open_revoker(&config)?;
         let mut connectors = targets(&config, &revoker)?;
@@ -218,11 +219,11 @@ impl Server {
             );
         }
 
-        let scorer = gate::ToLog::new(intake.clone(), waiting, &credentials);
+        let scorer = gate::ToLog::new(intake.clone(), waiting, &who);
         let router = http::router(
             &config,
             http::Parts {
-                credentials,
+                who,
                 intake: intake.clone(),
                 revoker: revoker.clone(),
                 scorer,

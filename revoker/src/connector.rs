@@ -1,6 +1,6 @@
 //! Connectors: how a message reaches an enforcement point. One file each; each knows one protocol and decides nothing.
 
-mod http;
+pub mod http;
 pub mod keycloak;
 pub mod oauth;
 mod secret;

@@ -16,6 +16,7 @@ mod explain;
 mod feedback;
 mod fleet;
 mod hostile_receiver;
+mod issuers;
 mod kafka_incidents;
 mod keycloak;
 mod kills;

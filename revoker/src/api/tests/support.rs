@@ -264,6 +264,7 @@ async fn credentials(mut request: Request, next: Next) -> axum::response::Respon
     let header = request.headers().get("authorization").and_then(|value| value.to_str().ok());
     let caller = header.and_then(|value| value.strip_prefix("Bearer ")).map(|name| Caller {
         name: name.to_owned(),
+        source: name.to_owned(),
         roles: if name == "soc" { vec![Role::Operator] } else { vec![Role::Gate] },
     });
     if let Some(caller) = caller {
