@@ -142,10 +142,11 @@ impl Detector {
         Ok(())
     }
 
-    /// Whether a call is the first of a day of its agent.
+    /// Whether a call is the first of a day of its agent: of event time as it stands, since one that is dated in 2099 would be the
+    /// last one asked about.
     pub(crate) fn is_baseline_due(&self, admitted: &Admitted<'_, '_>) -> bool {
         admitted.call.kind.is_call()
-            && day_of(admitted.call.ts) > self.state.profiles[admitted.profile].told.day
+            && day_of(admitted.presence.seen()) > self.state.profiles[admitted.profile].told.day
     }
 
     /// Before a call: on a new day it is asked whether the agent's baseline has moved.
@@ -156,7 +157,7 @@ impl Detector {
         let i = admitted.profile;
         let Fleet { published, .. } = &self.state.fleet;
         let p = &mut self.state.profiles[i];
-        p.told.day = day_of(admitted.call.ts);
+        p.told.day = day_of(admitted.presence.seen());
         if !p.presence.is_established() {
             return;
         }
