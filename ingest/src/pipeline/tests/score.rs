@@ -160,8 +160,12 @@ fn feedback_is_read_where_it_stands_in_the_log() {
         ruled("approval-1", Ruling::Benign).await.unwrap();
         ruled("approval-1", Ruling::Benign).await.unwrap();
         ruled("attack-2", Ruling::Malicious).await.unwrap();
+        let refused = ruled("attack-2", Ruling::Deploy).await.unwrap_err().to_string();
+        assert!(refused.contains("`attack-2` was told before with other content"), "{refused}");
+        let refused = ruled("", Ruling::Benign).await.unwrap_err().to_string();
+        assert!(refused.starts_with("the record is refused: "), "{refused}");
     });
-    let entries = opened.calls.reader().unwrap().read(21, 10, usize::MAX).unwrap();
+    let entries = opened.calls.reader().unwrap().read(21, 2, usize::MAX).unwrap();
     let texts: Vec<_> = entries.iter().map(|e| String::from_utf8_lossy(&e.payload).into_owned()).collect();
     insta::assert_debug_snapshot!(texts, @r#"
     [
