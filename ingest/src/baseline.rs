@@ -41,7 +41,6 @@ CREATE TABLE IF NOT EXISTS versions (
   packed BLOB NOT NULL,
   UNIQUE (issuer, agent_id, event_id)
 );
-CREATE INDEX IF NOT EXISTS versions_by_time ON versions (issuer, agent_id, ts);
 ";
 
 const INSERT: &str = "
@@ -54,12 +53,11 @@ DELETE FROM versions WHERE seq IN (
   SELECT seq FROM versions WHERE issuer = ?1 AND agent_id = ?2
   ORDER BY cause = 'moved', ts DESC, seq DESC LIMIT -1 OFFSET ?3)";
 
-/// Of all.
+/// Of all: by the order in which they were told, since a forged date would keep its agent's for ever.
 const MAKE_ROOM: &str = "
 DELETE FROM versions WHERE seq IN (
-  SELECT seq FROM (
-    SELECT seq, ts, issuer, agent_id, max(ts) OVER (PARTITION BY issuer, agent_id) AS told FROM versions)
-  ORDER BY told, issuer, agent_id, ts, seq LIMIT ?1)";
+  SELECT seq FROM (SELECT seq, max(seq) OVER (PARTITION BY issuer, agent_id) AS told FROM versions)
+  ORDER BY told, seq LIMIT ?1)";
 
 /// Why baselines cannot be kept or read.
 #[derive(Debug, thiserror::Error)]
@@ -300,8 +298,9 @@ mod tests {
             let ts = example.ts + Duration::from_hours(24 * day);
             // One that goes on, and one that was there on three days and is gone.
             let gone = format!("gone-{}", day / 3);
+            let forged = Duration::from_hours(if day == 0 { 24 * 365 * 100 } else { 0 });
             let told = (0..10).map(|n| Baseline {
-                ts: ts + Duration::from_mins(n),
+                ts: ts + Duration::from_mins(n) + forged,
                 event_id: format!("{day}-{n}"),
                 agent_id: if n < 2 { "goes on".to_owned() } else { gone.clone() },
                 ..example.clone()
