@@ -24,7 +24,7 @@ pub const KEPT: u32 = 32;
 pub const KEPT_IN_ALL: u32 = 262_144;
 /// So much of that goes at once, so that the search is rare.
 const ROOM_ONE_IN: u32 = 64;
-/// The longest wait for whoever else has the file open: verdicts come first, and what is not kept now is kept later.
+/// The longest wait for whoever else has the file open: who asks for versions waits too, and what is not kept now is kept later.
 const BUSY: Duration = Duration::from_millis(100);
 
 const SCHEMA: &str = "

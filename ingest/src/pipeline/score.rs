@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::health::FleetStatus;
 use self::health::Health;
-use self::keep::Keeper;
+use self::keep::Keeping;
 use self::publish::Publisher;
 use self::state::State;
 pub(crate) use self::state::example_state;
@@ -99,15 +99,16 @@ pub fn start(
         &findings,
     )?;
     let health = Health::new(state.scorer.detector(), score.health);
-    let (patience, publisher, keeper) =
-        (Patience { runtime, stop }, Publisher::new(verdicts), Keeper::new(baselines));
+    let io = |source| SnapshotError::Io { path: score.snapshots.clone(), source };
+    let keeping = Keeping::start(baselines, findings.clone()).map_err(io)?;
+    let (patience, publisher) = (Patience { runtime, stop }, Publisher::new(verdicts));
     let pipeline =
-        Pipeline { sources, turn: 0, state, health, outlet, keeper, publisher, findings, patience };
+        Pipeline { sources, turn: 0, state, health, outlet, keeping, publisher, findings, patience };
     let spawned = std::thread::Builder::new().name("score".to_owned()).spawn(move || {
         let Stopped = pipeline.run();
         tracing::info!("pipeline `score` stopped");
     });
-    spawned.map_err(|source| SnapshotError::Io { path: score.snapshots, source })
+    spawned.map_err(io)
 }
 
 struct Pipeline {
@@ -116,7 +117,7 @@ struct Pipeline {
     state: State,
     health: Health,
     outlet: Box<dyn VerdictOutlet>,
-    keeper: Keeper,
+    keeping: Keeping,
     publisher: Publisher,
     findings: Findings,
     patience: Patience,
@@ -129,7 +130,7 @@ impl Pipeline {
             Ok(never) => match never {},
         };
         let landed = self.publisher.land(&self.patience).is_ok();
-        self.keeper.end(&self.findings);
+        self.keeping.end();
         match self.outlet.settle() {
             Ok(()) if landed => self.state.save_last(),
             _ => tracing::warn!("verdicts are not settled, so the state is not saved; they will come again"),
@@ -219,7 +220,7 @@ impl Pipeline {
 
     fn publish(&mut self, records: &[VerdictRecord]) -> Result<(), Stopped> {
         self.publisher.publish(records, &self.patience)?;
-        self.keeper.keep(self.state.scorer.baselines(), Instant::now(), &self.findings);
+        self.keeping.keep(self.state.scorer.baselines());
         Ok(())
     }
 

@@ -1,6 +1,9 @@
-//! Versions of baselines on their way to their file. Nobody waits for them, and everybody for verdicts: what cannot be written
-//! now is held and tried again.
+//! Versions of baselines on their way to their file. Nobody waits for them, and everybody for verdicts: a thread of its own writes
+//! them, and what cannot be written now is held and tried again.
 
+use std::io;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use detector::Baseline;
@@ -12,8 +15,54 @@ use crate::finding::{Finding, Findings};
 const HELD_MAX: usize = 1_024;
 /// After a failure the file is left alone for so long.
 const AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// What was told within so many batches of records may wait for the thread.
+const BATCHES_MAX: usize = 8;
 
-pub(super) struct Keeper {
+/// The thread.
+pub(super) struct Keeping {
+    send: SyncSender<Vec<Baseline>>,
+    thread: JoinHandle<()>,
+    findings: Findings,
+}
+
+impl Keeping {
+    pub(super) fn start(baselines: Baselines, findings: Findings) -> io::Result<Self> {
+        let (send, receive) = sync_channel(BATCHES_MAX);
+        let mut keeper = Keeper::new(baselines);
+        let its = findings.clone();
+        let thread = std::thread::Builder::new().name("baselines".to_owned()).spawn(move || {
+            loop {
+                let versions = match receive.recv_timeout(AGAIN_AFTER) {
+                    Ok(versions) => versions,
+                    Err(RecvTimeoutError::Timeout) => Vec::new(),
+                    Err(RecvTimeoutError::Disconnected) => break,
+                };
+                keeper.keep(versions, Instant::now(), &its);
+            }
+            keeper.end(&its);
+        })?;
+        Ok(Self { send, thread, findings })
+    }
+
+    /// Hands versions on; where there is no room they are lost, and that is told.
+    pub(super) fn keep(&self, versions: Vec<Baseline>) {
+        let lost = versions.len() as u64;
+        if lost > 0 && self.send.try_send(versions).is_err() {
+            let reason = "they come faster than they are written".to_owned();
+            self.findings.raise(Finding::BaselinesUnwritten { reason, held: 0, lost });
+        }
+    }
+
+    /// Waits for the last attempt.
+    pub(super) fn end(self) {
+        drop(self.send);
+        if self.thread.join().is_err() {
+            tracing::error!("writing versions of baselines panicked");
+        }
+    }
+}
+
+struct Keeper {
     baselines: Baselines,
     held: Vec<Baseline>,
     lost: u64,
@@ -21,12 +70,12 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(baselines: Baselines) -> Self {
+    fn new(baselines: Baselines) -> Self {
         Self { baselines, held: Vec::new(), lost: 0, again_at: None }
     }
 
     /// Keeps these, and what is held from before, as soon as that can be done.
-    pub(super) fn keep(&mut self, versions: Vec<Baseline>, now: Instant, findings: &Findings) {
+    fn keep(&mut self, versions: Vec<Baseline>, now: Instant, findings: &Findings) {
         self.held.extend(versions);
         if self.again_at.is_none_or(|at| now >= at) {
             self.write(now, findings);
@@ -37,7 +86,7 @@ impl Keeper {
     }
 
     /// The last attempt.
-    pub(super) fn end(&mut self, findings: &Findings) {
+    fn end(&mut self, findings: &Findings) {
         self.write(Instant::now(), findings);
         if !self.held.is_empty() {
             tracing::error!(versions = self.held.len(), "versions of baselines are lost");
