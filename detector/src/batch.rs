@@ -56,6 +56,8 @@ pub struct Observed {
     pub verdict: Option<Verdict>,
     /// What the call calls, for people: [`Detector::route`].
     pub route: Option<String>,
+    /// Whether it is a ruling on an agent that is not known, which changed nothing.
+    pub is_moot: bool,
 }
 
 /// Records that wait to be read, each with its place in what becomes of them.
@@ -83,7 +85,8 @@ impl Detector {
                 self.read(&mut batch);
             }
             let at = batch.observed.len();
-            batch.observed.push(Observed::default());
+            let is_moot = call.kind == Kind::Feedback && self.find(Key::of(call)).is_none();
+            batch.observed.push(Observed { is_moot, ..Observed::default() });
             let Some(admitted) = self.admit(call) else { continue };
             let its = |(_, other): &(usize, Admitted<'_, '_>)| other.profile == admitted.profile;
             if self.state.fleet.published.routes.has_news()
