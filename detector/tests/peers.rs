@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use detector::{
-    Attestation, Call, Detector, DetectorConfig, EffectiveAttestation, Kind, Manifest, Pattern, Signal,
-    Timestamp,
+    Attestation, Call, Detector, DetectorConfig, EffectiveAttestation, Kind, Manifest, Oddness, OneHand,
+    Pattern, Signal, Timestamp,
 };
 
 const START: Timestamp = Timestamp::from_millis(1_740_355_200_000);
@@ -19,6 +19,8 @@ struct Stream {
     detector: Detector,
     ts: Timestamp,
     n: u64,
+    /// How odd the last session is, where that is asked.
+    odd: Option<Oddness>,
 }
 
 fn config() -> DetectorConfig {
@@ -27,7 +29,7 @@ fn config() -> DetectorConfig {
 
 impl Stream {
     fn new(manifests: &[Manifest]) -> Self {
-        Self { detector: Detector::new(config(), manifests), ts: START, n: 0 }
+        Self { detector: Detector::new(config(), manifests), ts: START, n: 0, odd: None }
     }
 
     /// Ten minutes later a session; the highest level that its content reaches.
@@ -41,7 +43,9 @@ impl Stream {
             let mut call = Call::new(format!("{}-{i}", self.n), ts, agent, endpoint);
             call.identity.session_id = Some(format!("s{}", self.n).into());
             call.attestation = EffectiveAttestation::new(Attestation::Token, Attestation::Token);
-            if let Some(verdict) = self.detector.observe(&call)
+            let observed = self.detector.observe_all([&call], &OneHand).pop().unwrap_or_default();
+            self.odd = observed.odd;
+            if let Some(verdict) = observed.verdict
                 && let Some(part) = verdict.part(Signal::Endpoint)
                 && part.pattern == Pattern::Unfitting
             {
@@ -73,7 +77,7 @@ impl Stream {
     }
 
     fn fork(&self) -> Self {
-        Self { detector: self.detector.clone(), ts: self.ts, n: self.n }
+        Self { detector: self.detector.clone(), ts: self.ts, n: self.n, odd: None }
     }
 
     fn benign(&mut self, agent: &str) {
@@ -151,6 +155,25 @@ fn whoever_drifts_moves_nowhere_and_whom_a_person_approves_moves_after_a_week() 
     let moves = approved.detector.take_group_moves();
     let own: Vec<_> = moves.iter().filter(|m| m.agent_id == "a0" && m.from.is_some()).collect();
     assert!(own.len() == 1 && own[0].chance > 0.9, "{own:?}");
+}
+
+#[test]
+fn a_session_that_a_group_reads_is_ranked_as_the_fleets_are() {
+    let trades = two_trades();
+    let odd = |calls: &[&str]| {
+        let of = |compare_with_found_groups: bool| {
+            let config = DetectorConfig { compare_with_found_groups, ranks_sessions: true, ..config() };
+            let mut stream = trades.fork();
+            stream.detector.reconfigure(config, &[]);
+            stream.session("a1", calls);
+            stream.odd.expect("it has peers").bits
+        };
+        let [group, fleet] = [of(true), of(false)];
+        assert_eq!(group, fleet, "{calls:?}");
+        group.as_bits()
+    };
+    let [usual, mixed, other] = [odd(CLERK[0]), odd(&["read", "pay", "file"]), odd(TELLER[1])];
+    assert!(usual < other && other < mixed, "{usual} {other} {mixed}");
 }
 
 #[test]

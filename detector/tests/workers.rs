@@ -78,7 +78,7 @@ fn alone(log: &[(Vec<Call<'_>>, Timestamp)], mut detector: Detector) -> (Vec<Obs
             let verdict = detector.observe(call);
             let amended = detector.said().pop().map(Box::new);
             let route = if call.kind.is_call() { detector.route(call) } else { None };
-            observed.push(Observed { amended, verdict, route });
+            observed.push(Observed { amended, verdict, route, ..Observed::default() });
         }
         detector.tick(*tick);
         detector.said();

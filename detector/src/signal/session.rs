@@ -24,7 +24,8 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
-pub use self::close::Closing;
+pub(crate) use self::close::Closing;
+pub use self::close::Oddness;
 pub(crate) use self::drift::Drift;
 pub(crate) use self::group::GroupModel;
 use self::model::Pair;

@@ -3,7 +3,8 @@
 use std::num::NonZeroUsize;
 
 use detector::{
-    Baseline, Call, Detector, GroupMove, Hands, Kind, SourceLate, Timestamp, Verdict, VerdictRecord, Work,
+    Baseline, Call, Detector, GroupMove, Hands, Kind, Oddness, SourceLate, Timestamp, Verdict, VerdictRecord,
+    Work,
 };
 
 use super::watermark::{Ticks, Watermark};
@@ -54,6 +55,8 @@ pub struct Step {
     pub verdict: Option<Verdict>,
     /// What the call calls, for people ([`Detector::route`]).
     pub route: Option<String>,
+    /// How odd its session is, were it over with it, where the detector's configuration asks.
+    pub odd: Option<Oddness>,
     /// Whether the record's `ts` is too far past its receipt to be true.
     pub future: bool,
 }
@@ -113,7 +116,7 @@ impl Scorer {
         let observed = self.detector.observe_all(stretch.drain(..), &self.hands);
         for (step, observed) in steps[begin..].iter_mut().zip(observed) {
             step.said.extend(observed.amended.map(|record| *record));
-            (step.verdict, step.route) = (observed.verdict, observed.route);
+            (step.verdict, step.route, step.odd) = (observed.verdict, observed.route, observed.odd);
         }
     }
 
