@@ -120,7 +120,10 @@ fn sample(profiles: &[Profile], peers: &Peers) -> Vec<Sampled> {
     chosen.sort_unstable();
     let of = |(_, i): (u64, usize)| {
         let (sessions, called) = profiles[i].endpoints.counted_sessions();
-        Sampled { group: profiles[i].group(peers), sessions, called: called.collect() }
+        let called: Vec<(u64, u8)> = called.collect();
+        // Of a group that is new not all have had a session with which to join.
+        let joins = || Some(peers.posterior(sessions, called.iter().copied()).joins()?.0);
+        Sampled { group: profiles[i].group(peers).or_else(joins), sessions, called }
     };
     chosen.into_iter().map(of).collect()
 }
