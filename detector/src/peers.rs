@@ -130,6 +130,7 @@ impl Peers {
             group.model.rename(news, routes);
             group.centre.rename(routes);
         }
+        self.count_vocabulary();
     }
 
     /// The groups that manifests name: these are kept, and those that no manifest names any more go. Of names beyond 16 the last are

@@ -153,6 +153,7 @@ impl Detector {
     /// Event time has reached `watermark`: groups are searched for, if it is time.
     pub(crate) fn look_for_groups(&mut self, watermark: Timestamp) {
         let fleet = &mut self.state.fleet;
-        fleet.grouping.tick(watermark, &self.state.profiles, &fleet.published.sessions);
+        let published = &fleet.published;
+        fleet.grouping.tick(watermark, &self.state.profiles, (&published.sessions, &published.routes));
     }
 }
