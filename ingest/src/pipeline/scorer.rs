@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use detector::{
-    Baseline, Call, Detector, GroupMove, Hands, Kind, RevertError, SourceLate, Timestamp, Verdict,
+    Baseline, Call, Detector, GroupMove, Hands, Kind, Oddness, RevertError, SourceLate, Timestamp, Verdict,
     VerdictRecord, Work,
 };
 
@@ -55,6 +55,8 @@ pub struct Step {
     pub verdict: Option<Verdict>,
     /// What the call calls, for people ([`Detector::route`]).
     pub route: Option<String>,
+    /// How odd its session is, were it over with it, where the detector's configuration asks.
+    pub odd: Option<Oddness>,
     /// Whether the record's `ts` is too far past its receipt to be true.
     pub future: bool,
     /// Why what a person ruled or ordered by the record was not carried out.
@@ -116,7 +118,7 @@ impl Scorer {
         let observed = self.detector.observe_all(stretch.drain(..), &self.hands);
         for (step, observed) in steps[begin..].iter_mut().zip(observed) {
             step.said.extend(observed.amended.map(|record| *record));
-            (step.verdict, step.route) = (observed.verdict, observed.route);
+            (step.verdict, step.route, step.odd) = (observed.verdict, observed.route, observed.odd);
             if observed.is_moot {
                 step.undone = Some(RevertError::Unknown.to_string());
             }
