@@ -7,7 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::Result;
 use crate::{
-    agents, approver, bench, config_check, demo, engine, explain, fleet, operate, replay, serve, simulate,
+    agents, approver, audit, bench, config_check, demo, engine, explain, fleet, operate, replay, serve,
+    simulate,
 };
 
 /// Watches what AI agents do and pulls their access when they stop behaving like themselves.
@@ -45,6 +46,11 @@ enum Command {
         command: agents::AgentsCommand,
     },
     Alerts(operate::AlertsArgs),
+    /// What was decided and done: verify that nothing of it was changed, export it, tell a story.
+    Audit {
+        #[command(subcommand)]
+        command: audit::AuditCommand,
+    },
     Explain(explain::ExplainArgs),
     Fleet(fleet::FleetArgs),
     Pause(operate::PauseArgs),
@@ -89,6 +95,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Approver { command } => approver::run(&command),
         Command::Agents { command } => agents::run(&command),
         Command::Alerts(args) => operate::alerts(&args),
+        Command::Audit { command } => audit::run(&command),
         Command::Explain(args) => explain::run(&args),
         Command::Fleet(args) => fleet::run(&args),
         Command::Pause(args) => operate::pause(&args),

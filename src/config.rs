@@ -14,6 +14,7 @@ use ingest::source::http::HttpConfig;
 #[cfg(feature = "kafka")]
 use ingest::source::kafka::KafkaConfig;
 use ingest::store::StoreConfig;
+use revoker::audit::AuditConfig;
 use revoker::config::PolicyConfig;
 use revoker::connector::webhook::WebhookConfig;
 use serde::Deserialize;
@@ -36,6 +37,7 @@ pub(crate) struct Config {
     detector: DetectorConfig,
     pub(crate) budgets: Budgets,
     pub(crate) policy: PolicyConfig,
+    pub(crate) audit: AuditConfig,
     pub(crate) webhooks: Vec<WebhookConfig>,
     /// Once loaded, those of `manifests_dir` are among them.
     pub(crate) manifests: Vec<Manifest>,
@@ -55,6 +57,7 @@ impl Default for Config {
             detector: DetectorConfig::default(),
             budgets: Budgets::default(),
             policy: PolicyConfig::default(),
+            audit: AuditConfig::default(),
             webhooks: Vec::new(),
             manifests: Vec::new(),
             manifests_dir: None,

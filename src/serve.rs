@@ -1,5 +1,6 @@
 //! `tocsin serve`: puts the crates together and runs them until told to stop.
 
+mod audited;
 mod baselines;
 mod explain;
 mod feedback;
@@ -161,6 +162,7 @@ impl Server {
         let executor = Executor::new(revoker.clone(), connectors);
         let until = stop.clone();
         tasks.spawn(async move { Ok(executor.run(until).await?) });
+        audited::start(&config, &revoker, &logs.audit, &stop, &mut tasks)?;
 
         let baselines = Baselines::open(&config.data_dir.join("baselines.db")).or_exit(Code::CantCreate)?;
         let waiting = gate::Waiting::default();
@@ -261,6 +263,7 @@ pub(crate) struct Logs {
     calls: Log,
     verdicts: Log,
     alerts: Log,
+    audit: Log,
 }
 
 impl Logs {
@@ -272,6 +275,7 @@ impl Logs {
             calls: open("calls.log.db", LogConfig::read_by(&["score", "store"]))?,
             verdicts: open("verdicts.log.db", LogConfig::drained_by(&[drain::READER]))?,
             alerts: open("alerts.log.db", LogConfig::drained_by(&[drain::READER]))?,
+            audit: open("audit.log.db", LogConfig::drained_by(&[drain::READER]))?,
         })
     }
 }

@@ -7,6 +7,8 @@
 //! | humans | `GET`, `POST /approve/{page}` | none: the address, a one-time code, for a yes the number |
 //! | operators | `GET /v1/status`, `/v1/approvers`; `POST /v1/pause`, `/v1/resume` | `operator` |
 //! | | `GET /v1/alerts` | `operator` |
+//! | | `GET /v1/audit/head` | `operator` |
+//! | auditors | `GET /v1/audit/key` | none: it is public |
 //! | | `GET /v1/agents`, `/v1/agent`; `POST /v1/agents/{command}`, `/v1/agents/register`, `/v1/agents/review`, `/v1/agents/feedback` | `operator` |
 //! | | `GET /v1/effects`, `/v1/effects/receipts`; `POST /v1/effects/redeliver` | `operator` |
 //! | | `GET /v1/targets/disabled`; `POST /v1/targets/enable` | `operator` |
@@ -20,6 +22,7 @@ mod agents;
 mod alerts;
 mod approvals;
 mod approve;
+mod audit;
 mod caller;
 mod control;
 mod effects;
@@ -103,6 +106,7 @@ pub fn console(api: Api) -> Router {
         .merge(approve::router())
         .merge(agents::router())
         .merge(alerts::router())
+        .merge(audit::router())
         .merge(effects::router())
         .merge(feedback::router())
         .merge(control::router())

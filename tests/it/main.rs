@@ -7,6 +7,7 @@
 )]
 
 mod approval;
+mod audit;
 mod borders;
 mod cohort;
 mod demo;

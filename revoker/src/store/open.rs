@@ -9,8 +9,11 @@ use rusqlite::{Connection, OpenFlags};
 use super::{Store, StoreError, approvals};
 
 /// In order, each once. `user_version` counts how many have run.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("../../migrations/0001_record.sql"), include_str!("../../migrations/0002_register.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../../migrations/0001_record.sql"),
+    include_str!("../../migrations/0002_register.sql"),
+    include_str!("../../migrations/0003_audit_heads.sql"),
+];
 
 /// A command beside the server (enrolling an approver) holds the file for milliseconds; longer than this is a fault.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,7 +72,7 @@ impl Store {
     }
 }
 
-pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
+pub(crate) fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let reader = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     reader.busy_timeout(BUSY_TIMEOUT)?;
     Ok(reader)
