@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::exit::Result;
 use crate::{
     agents, approver, audit, bench, config_check, demo, engine, explain, fleet, operate, replay, serve,
-    simulate,
+    simulate, webhooks,
 };
 
 /// Watches what AI agents do and pulls their access when they stop behaving like themselves.
@@ -55,6 +55,11 @@ enum Command {
     Fleet(fleet::FleetArgs),
     Pause(operate::PauseArgs),
     Resume(operate::ResumeArgs),
+    /// What receivers of webhooks need: the schema of events, keys.
+    Webhooks {
+        #[command(subcommand)]
+        command: webhooks::WebhooksCommand,
+    },
     Engine(engine::EngineArgs),
 }
 
@@ -100,6 +105,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Fleet(args) => fleet::run(&args),
         Command::Pause(args) => operate::pause(&args),
         Command::Resume(args) => operate::resume(&args),
+        Command::Webhooks { command } => webhooks::run(&command),
         Command::Engine(args) => engine::run(&args),
     }
 }

@@ -19,6 +19,7 @@ mod replay;
 mod serve;
 mod simulate;
 mod telemetry;
+mod webhooks;
 
 fn main() -> std::process::ExitCode {
     cli::run()

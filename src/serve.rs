@@ -154,7 +154,7 @@ impl Server {
         let revoker = open_revoker(&config)?;
         let mut connectors: Vec<Arc<dyn Connector>> = vec![Arc::new(feedback::Feedback::new(intake.clone()))];
         for webhook in &config.webhooks {
-            let built = webhook.build(|name| std::env::var(name).ok());
+            let built = webhook.build(&config.http.public_url, |name| std::env::var(name).ok());
             connectors.push(Arc::new(
                 built.with_context(|| format!("webhooks: {}", webhook.name)).or_exit(Code::Config)?,
             ));

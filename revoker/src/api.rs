@@ -9,6 +9,7 @@
 //! | | `GET /v1/alerts` | `operator` |
 //! | | `GET /v1/audit/head` | `operator` |
 //! | auditors | `GET /v1/audit/key` | none: it is public |
+//! | receivers | `GET /v1/webhooks/schema` | none: it is public |
 //! | | `GET /v1/agents`, `/v1/agent`; `POST /v1/agents/{command}`, `/v1/agents/register`, `/v1/agents/review`, `/v1/agents/feedback` | `operator` |
 //! | | `GET /v1/effects`, `/v1/effects/receipts`; `POST /v1/effects/redeliver` | `operator` |
 //! | | `GET /v1/targets/disabled`; `POST /v1/targets/enable` | `operator` |
@@ -32,6 +33,7 @@ mod input;
 mod person;
 mod problem;
 mod waiters;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -110,6 +112,7 @@ pub fn console(api: Api) -> Router {
         .merge(effects::router())
         .merge(feedback::router())
         .merge(control::router())
+        .merge(webhooks::router())
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
         .with_state(api)

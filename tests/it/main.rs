@@ -28,3 +28,4 @@ mod rules;
 mod silence;
 mod support;
 mod throughput;
+mod webhooks;
