@@ -129,6 +129,8 @@ fn verify(kept: &[PathBuf], config: &ConfigArg) -> Result<()> {
 #[tokio::main(flavor = "current_thread")]
 async fn head(config: &ConfigArg) -> Result<()> {
     let config = Config::load(config.config.as_deref())?;
+    // So that a wrong folder is told and not filled.
+    open(&config)?;
     let revoker = crate::serve::open_revoker(&config)?;
     let head = revoker.sign_audit_head(&heads_file(&config), clock::now()).await.map_err(failed)?;
     println!("{}", serde_json::to_string(&head)?);

@@ -162,7 +162,7 @@ impl Server {
         let executor = Executor::new(revoker.clone(), connectors);
         let until = stop.clone();
         tasks.spawn(async move { Ok(executor.run(until).await?) });
-        audited::start(&config, &revoker, &logs.audit, &stop, &mut tasks)?;
+        audited::start(&config, &revoker, &logs, &stop, &mut tasks)?;
 
         let baselines = Baselines::open(&config.data_dir.join("baselines.db")).or_exit(Code::CantCreate)?;
         let waiting = gate::Waiting::default();

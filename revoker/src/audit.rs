@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 pub use self::config::AuditConfig;
 pub use self::head::{Head, PublicKey};
 pub use self::heads::HeadsFile;
-pub use self::keeper::Keeper;
+pub use self::keeper::{Alarm, Keeper};
 pub use self::record::{ExportError, Record, RecordError, Which};
 use self::tree::{Hash, Range};
 pub(crate) use self::verify::verify;

@@ -7,14 +7,18 @@ use anyhow::Context;
 use ingest::log::{Log, NewEntry};
 use ingest::pipeline::AuditRecord;
 use revoker::Revoker;
-use revoker::audit::{Keeper, Written};
+use revoker::audit::{AuditError, Keeper, Written};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::{Logs, findings};
 use crate::config::Config;
 use crate::exit::{Code, OrExit, Result};
 use crate::{audit, clock};
 
+/// What an alert about an audit that does not verify is called.
+const BROKEN: &str = "audit_broken";
 /// Entries passed on at once.
 const BATCH: u32 = 500;
 /// What is written meanwhile goes together: the mirror is for search, and the original is durable.
@@ -24,7 +28,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) fn start(
     config: &Config,
     revoker: &Revoker,
-    log: &Log,
+    logs: &Logs,
     stop: &CancellationToken,
     tasks: &mut JoinSet<Result<()>>,
 ) -> Result<()> {
@@ -32,8 +36,10 @@ pub(super) fn start(
     let what = || format!("audit.heads_file = {}", heads.path().display());
     heads.prepare().with_context(what).or_exit(Code::CantCreate)?;
     let every = config.audit.head_every_s.duration();
-    let keeper = Keeper::new(revoker.clone(), heads, every, Arc::new(clock::now)).run(stop.clone());
-    let mirror = mirror(revoker.clone(), log.clone(), stop.clone());
+    let (alerts, runtime) = (logs.alerts.clone(), Handle::current());
+    let alarm = Box::new(move |e: &AuditError| findings::raise(&alerts, &runtime, BROKEN, e.to_string()));
+    let keeper = Keeper::new(revoker.clone(), heads, every, Arc::new(clock::now), alarm).run(stop.clone());
+    let mirror = mirror(revoker.clone(), logs.audit.clone(), stop.clone());
     tasks.spawn(async {
         keeper.await;
         Ok(())
@@ -51,9 +57,10 @@ async fn mirror(revoker: Revoker, log: Log, stop: CancellationToken) {
     loop {
         changes.mark_unchanged();
         match pass_on(&revoker, &log).await {
+            Ok(BATCH) => continue,
             // Its own note moved the record too.
-            Ok(true) => {}
-            Ok(false) => {
+            Ok(1..) => {}
+            Ok(0) => {
                 if !matches!(stop.run_until_cancelled(changes.changed()).await, Some(Ok(()))) {
                     return;
                 }
@@ -68,14 +75,15 @@ async fn mirror(revoker: Revoker, log: Log, stop: CancellationToken) {
     }
 }
 
-/// Passes on what is not mirrored yet, one batch; whether there was any.
-async fn pass_on(revoker: &Revoker, log: &Log) -> anyhow::Result<bool> {
+/// Passes on what is not mirrored yet, one batch; how many there were.
+async fn pass_on(revoker: &Revoker, log: &Log) -> anyhow::Result<u32> {
     let entries = revoker.audit_after(revoker.audit_mirrored().await?, BATCH).await?;
-    let Some(last) = entries.last().map(|entry| entry.seq) else { return Ok(false) };
+    let Some(last) = entries.last().map(|entry| entry.seq) else { return Ok(0) };
+    let count = entries.len() as u32;
     let entries = entries.into_iter().map(entry).collect::<anyhow::Result<Vec<_>>>()?;
     log.append_when_room(entries).await?;
     revoker.set_audit_mirrored(last).await?;
-    Ok(true)
+    Ok(count)
 }
 
 fn entry(entry: Written) -> anyhow::Result<NewEntry> {

@@ -97,6 +97,31 @@ fn a_story_is_told_proved_and_mirrored_without_a_secret() {
     }
 }
 
+#[test]
+fn an_older_copy_put_back_is_told_at_start() {
+    let stage = Stage::new();
+    let mut tocsin = Tocsin::start(stage.path(), &stage.settings(""));
+    let (record, older) = (stage.path().join("data/revoker.db"), stage.path().join("older.db"));
+    operate(&tocsin, "revoke", "first");
+    stage.check_effects(&tocsin, &[]);
+    copy(&record, &older);
+    operate(&tocsin, "revoke", "second");
+    stage.check_effects(&tocsin, &[]);
+    assert!(tocsin.stop().success());
+    for name in ["revoker.db-wal", "revoker.db-shm"] {
+        fs::remove_file(record.with_file_name(name)).ok();
+    }
+    fs::copy(&older, &record).expect("a copy");
+    tocsin.restart();
+    let is_told = |n| n == 1;
+    stage.count_when(Duration::from_mins(1), "alerts_once WHERE action = 'audit_broken'", is_told);
+    let sql = "SELECT reasons[1] AS why FROM tocsin.alerts_once WHERE action = 'audit_broken'";
+    let why = stage.engine.rows(sql)[0]["why"].to_string();
+    assert!(why.contains("and a head was signed over"), "{why}");
+    let verify = tocsin.command(&["audit", "verify"]);
+    assert_eq!(verify.status.code(), Some(65), "{verify:?}");
+}
+
 /// A record with some history, at rest, and what was kept of it elsewhere.
 struct Rest {
     folder: tempfile::TempDir,

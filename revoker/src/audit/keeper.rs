@@ -12,20 +12,24 @@ use crate::revoker::Revoker;
 /// Between two readings of the whole audit.
 const VERIFY_EVERY: Duration = Duration::from_hours(24);
 
+/// Tells the people who watch that the audit is not what was written.
+pub type Alarm = Box<dyn Fn(&AuditError) + Send + Sync>;
+
 /// Does it until told to stop.
 pub struct Keeper {
     revoker: Revoker,
     file: HeadsFile,
     every: Duration,
     clock: Clock,
+    alarm: Alarm,
     /// Entries under the newest head that went into the file since the start.
     signed: i64,
 }
 
 impl Keeper {
     /// Signs every so often where there is something new.
-    pub fn new(revoker: Revoker, file: HeadsFile, every: Duration, clock: Clock) -> Self {
-        Self { revoker, file, every, clock, signed: 0 }
+    pub fn new(revoker: Revoker, file: HeadsFile, every: Duration, clock: Clock, alarm: Alarm) -> Self {
+        Self { revoker, file, every, clock, alarm, signed: 0 }
     }
 
     /// Runs until `shutdown`; what was written until then is under a last head.
@@ -36,7 +40,7 @@ impl Keeper {
         while shutdown.run_until_cancelled(every.tick()).await.is_some() {
             if verify_at <= Instant::now() {
                 verify_at += VERIFY_EVERY;
-                tell(&self.verify().await);
+                self.tell(&self.verify().await);
             }
             self.sign().await;
         }
@@ -47,6 +51,19 @@ impl Keeper {
         let heads = self.file.read();
         let heads = heads.map_err(|source| AuditError::File { path: self.file.path().to_owned(), source })?;
         self.revoker.verify_audit(heads).await
+    }
+
+    fn tell(&self, verified: &Result<Verified, AuditError>) {
+        metrics::gauge!("tocsin_audit_verified").set(if verified.is_ok() { 1.0 } else { 0.0 });
+        match verified {
+            Ok(v) => {
+                tracing::info!(entries = v.entries, last = v.last, heads = v.heads, "the audit is verified");
+            }
+            Err(e) => {
+                tracing::error!(error = %e, "the audit does not verify");
+                (self.alarm)(e);
+            }
+        }
     }
 
     async fn sign(&mut self) {
@@ -62,14 +79,6 @@ impl Keeper {
             metrics::counter!("tocsin_audit_head_failures_total").increment(1);
             tracing::error!(error = %e, "no head of the audit could be signed and kept");
         }
-    }
-}
-
-fn tell(verified: &Result<Verified, AuditError>) {
-    metrics::gauge!("tocsin_audit_verified").set(if verified.is_ok() { 1.0 } else { 0.0 });
-    match verified {
-        Ok(v) => tracing::info!(entries = v.entries, last = v.last, heads = v.heads, "the audit is verified"),
-        Err(e) => tracing::error!(error = %e, "THE AUDIT DOES NOT VERIFY; `tocsin audit verify` says more"),
     }
 }
 
@@ -94,7 +103,13 @@ mod tests {
         // What a crash cut off.
         std::fs::write(file.path(), "{\"tree_size\":").unwrap();
         pause(&revoker, at(1)).await;
-        let keeper = Keeper::new(revoker.clone(), file.clone(), Duration::from_millis(5), Arc::new(|| at(2)));
+        let keeper = Keeper::new(
+            revoker.clone(),
+            file.clone(),
+            Duration::from_millis(5),
+            Arc::new(|| at(2)),
+            Box::new(|e| panic!("{e}")),
+        );
         let stop = CancellationToken::new();
         let running = tokio::spawn(keeper.run(stop.clone()));
         let sizes = || file.read().unwrap().iter().map(|head| head.tree_size).collect::<Vec<_>>();
