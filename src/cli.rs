@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::Result;
 use crate::{
-    agents, approver, audit, bench, config_check, demo, engine, explain, fleet, operate, replay, serve,
-    simulate, webhooks,
+    agents, approver, audit, bench, config_check, demo, effects, engine, explain, fleet, operate, replay,
+    serve, simulate, webhooks,
 };
 
 /// Watches what AI agents do and pulls their access when they stop behaving like themselves.
@@ -50,6 +50,11 @@ enum Command {
     Audit {
         #[command(subcommand)]
         command: audit::AuditCommand,
+    },
+    /// What was sent to enforcement points, and what must be sent again by hand.
+    Effects {
+        #[command(subcommand)]
+        command: effects::EffectsCommand,
     },
     Explain(explain::ExplainArgs),
     Fleet(fleet::FleetArgs),
@@ -101,6 +106,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Agents { command } => agents::run(&command),
         Command::Alerts(args) => operate::alerts(&args),
         Command::Audit { command } => audit::run(&command),
+        Command::Effects { command } => effects::run(&command),
         Command::Explain(args) => explain::run(&args),
         Command::Fleet(args) => fleet::run(&args),
         Command::Pause(args) => operate::pause(&args),

@@ -9,6 +9,7 @@ mod clock;
 mod config;
 mod config_check;
 mod demo;
+mod effects;
 mod engine;
 mod exit;
 mod explain;
