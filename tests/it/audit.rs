@@ -14,6 +14,7 @@ use rusqlite::types::Value as Column;
 use serde_json::Value;
 
 use crate::support::gate::{Agent, Human, ask, operate, page_of, status};
+use crate::support::http;
 use crate::support::page::Page;
 use crate::support::parts::house;
 use crate::support::prove;
@@ -60,7 +61,10 @@ fn a_story_is_told_proved_and_mirrored_without_a_secret() {
     assert!(verified.starts_with("the audit is what was written"), "{verified}");
 
     let export = printed(&tocsin.command(&["audit", "export"]));
-    let key = tocsin.look("/v1/audit/key")["public_key"].as_str().expect("a key").to_owned();
+    let published = http::get(&tocsin.url("/v1/audit/key")).expect("it answers").expect(200).json();
+    let key = published["public_key"].as_str().expect("a key").to_owned();
+    http::get(&tocsin.url("/v1/audit/head")).expect("it answers").expect(401);
+    assert_eq!(tocsin.look("/v1/audit/head")["key"], published["id"]);
     let judged: Value = serde_json::from_str(&printed(&auditor(&key, &export))).expect("JSON");
     assert!(judged["entries"] == judged["tree_size"] && judged["entries"].as_u64() > Some(6), "{judged}");
     assert!(!auditor(&key, &export.replacen("mail-agent", "mail_agent", 1)).status.success());

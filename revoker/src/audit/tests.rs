@@ -28,7 +28,7 @@ fn store(n: i64) -> (tempfile::TempDir, Store) {
 }
 
 fn tamper(store: &Store, sql: &str) {
-    store.writer().execute_batch(&format!("DROP TRIGGER audit_is_append_only; {sql}")).unwrap();
+    store.writer().execute_batch(&format!("DROP TRIGGER IF EXISTS audit_is_append_only; {sql}")).unwrap();
 }
 
 #[test]
