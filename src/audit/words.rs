@@ -36,7 +36,7 @@ fn change(body: &Value) -> Option<Vec<String>> {
     Some(lines)
 }
 
-/// An input with who gave it and why, or what the evidence was.
+/// An input with who gave it and why, or how strong the evidence was; `tocsin explain` says what it is.
 fn told(name: &str, input: &Value) -> String {
     let mut text = name.replace('_', " ");
     if let Some(by) = input["by"].as_str() {
@@ -45,8 +45,12 @@ fn told(name: &str, input: &Value) -> String {
     if let Some(reason) = input["reason"].as_str() {
         write!(text, ", {reason}").ok();
     }
-    if let Some(evidence) = input["evidence"].as_object() {
-        write!(text, " ({})", pairs(evidence)).ok();
+    let evidence = &input["evidence"];
+    if let (Some(verdict), Some(level)) = (evidence["verdict"].as_str(), evidence["level"].as_f64()) {
+        write!(text, " {verdict} at {level:.1} bits").ok();
+    }
+    if let Some(rule) = evidence["rule"]["kind"].as_str() {
+        write!(text, ", which broke the rule {rule}").ok();
     }
     text
 }
@@ -95,11 +99,17 @@ mod tests {
         let effects = json!([{"effect": "list"}, {"effect": "publish", "event": "revoked"}]);
         let changed =
             json!({"from": "trusted", "to": {"standing": "revoked"}, "input": input, "effects": effects});
+        let evidence =
+            json!({"verdict": "7e3f", "level": 12.34, "added": 1.0, "rule": {"kind": "rate_ceiling"}});
+        let input = json!({"input": "verdict", "evidence": evidence});
+        let judged =
+            json!({"from": "trusted", "to": {"standing": "challenged"}, "input": input, "effects": []});
         let receipt = json!({"outcome": "acknowledged", "attempt": 2, "status": 204});
         let sent =
             json!({"type": "agent.access.revoked", "id": "evt_1", "target": "idp", "receipt": receipt});
         insta::assert_snapshot!(
             [
+                told("standing.changed", &judged),
                 told("standing.changed", &changed),
                 told("delivery.acknowledged", &sent),
                 // Of another version of the program.
@@ -108,6 +118,8 @@ mod tests {
             ]
             .join("\n"),
             @"
+        2026-03-02T09:00:00Z  standing.changed       mailer
+            trusted -> challenged: verdict 7e3f at 12.3 bits, which broke the rule rate_ceiling
         2026-03-02T09:00:00Z  standing.changed       mailer
             trusted -> revoked: revoke by Dana, leaked key
             what follows: list, revoked
