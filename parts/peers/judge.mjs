@@ -12,7 +12,7 @@ import { fetched } from './fetched.mjs';
 
 const { Webhook } = fetched('standardwebhooks');
 const { verify } = fetched('@stablelib/ed25519');
-const { HTTP, Mode } = fetched('cloudevents');
+const { HTTP } = fetched('cloudevents');
 const Ajv = fetched('ajv/dist/2020').default;
 const formats = fetched('ajv-formats').default;
 
