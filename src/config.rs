@@ -15,6 +15,7 @@ use ingest::source::http::HttpConfig;
 #[cfg(feature = "kafka")]
 use ingest::source::kafka::KafkaConfig;
 use ingest::store::StoreConfig;
+use revoker::audit::AuditConfig;
 use revoker::config::PolicyConfig;
 use revoker::connector::Route;
 use revoker::connector::keycloak::KeycloakConfig;
@@ -44,6 +45,7 @@ pub(crate) struct Config {
     detector: DetectorConfig,
     pub(crate) budgets: Budgets,
     pub(crate) policy: PolicyConfig,
+    pub(crate) audit: AuditConfig,
     pub(crate) webhooks: Vec<WebhookConfig>,
     pub(crate) keycloak: Vec<KeycloakConfig>,
     pub(crate) oauth: Vec<OauthConfig>,
@@ -70,6 +72,7 @@ impl Default for Config {
             detector: DetectorConfig::default(),
             budgets: Budgets::default(),
             policy: PolicyConfig::default(),
+            audit: AuditConfig::default(),
             webhooks: Vec::new(),
             keycloak: Vec::new(),
             oauth: Vec::new(),

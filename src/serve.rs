@@ -1,5 +1,6 @@
 //! `tocsin serve`: puts the crates together and runs them until told to stop.
 
+mod audited;
 mod baselines;
 mod explain;
 mod feedback;
@@ -118,7 +119,9 @@ fn targets(config: &Config, revoker: &Revoker) -> Result<Vec<Arc<dyn Connector>>
     let environment = |name: &str| std::env::var(name).ok();
     let mut targets: Vec<Arc<dyn Connector>> = Vec::new();
     for webhook in &config.webhooks {
-        let built = webhook.build(environment).with_context(|| format!("webhooks: {}", webhook.name));
+        let built = webhook
+            .build(&config.http.public_url, environment)
+            .with_context(|| format!("webhooks: {}", webhook.name));
         targets.push(Arc::new(built.or_exit(Code::Config)?));
     }
     for realm in &config.keycloak {
@@ -187,6 +190,7 @@ impl Server {
         let executor = Executor::new(revoker.clone(), connectors);
         let until = stop.clone();
         tasks.spawn(async move { Ok(executor.run(until).await?) });
+        audited::start(&config, &revoker, &logs, &stop, &mut tasks)?;
 
         let baselines = Baselines::open(&config.data_dir.join("baselines.db")).or_exit(Code::CantCreate)?;
         let waiting = gate::Waiting::default();
@@ -287,6 +291,7 @@ pub(crate) struct Logs {
     calls: Log,
     verdicts: Log,
     alerts: Log,
+    audit: Log,
 }
 
 impl Logs {
@@ -298,6 +303,7 @@ impl Logs {
             calls: open("calls.log.db", LogConfig::read_by(&["score", "store"]))?,
             verdicts: open("verdicts.log.db", LogConfig::drained_by(&[drain::READER]))?,
             alerts: open("alerts.log.db", LogConfig::drained_by(&[drain::READER]))?,
+            audit: open("audit.log.db", LogConfig::drained_by(&[drain::READER]))?,
         })
     }
 }

@@ -8,6 +8,9 @@
 //! | humans | `GET`, `POST /approve/{page}` | none: the address, a one-time code, for a yes the number |
 //! | operators | `GET /v1/status`, `/v1/approvers`; `POST /v1/pause`, `/v1/resume` | `operator` |
 //! | | `GET /v1/alerts`, `/v1/case` | `operator` |
+//! | | `GET /v1/audit/head` | `operator` |
+//! | auditors | `GET /v1/audit/key` | none: it is public |
+//! | receivers | `GET /v1/webhooks/schema` | none: it is public |
 //! | | `GET /v1/agents`, `/v1/agent`; `POST /v1/agents/{command}`, `/v1/agents/register`, `/v1/agents/review`, `/v1/agents/feedback` | `operator` |
 //! | | `GET /v1/effects`, `/v1/effects/receipts`; `POST /v1/effects/redeliver` | `operator` |
 //! | | `GET /v1/targets/disabled`; `POST /v1/targets/enable` | `operator` |
@@ -21,6 +24,7 @@ mod agents;
 mod alerts;
 mod approvals;
 mod approve;
+mod audit;
 mod caller;
 mod cases;
 mod control;
@@ -32,6 +36,7 @@ mod person;
 mod problem;
 mod revocations;
 mod waiters;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -112,11 +117,13 @@ pub fn console(api: Api) -> Router {
         .merge(approve::router())
         .merge(agents::router())
         .merge(alerts::router())
+        .merge(audit::router())
         .merge(cases::router())
         .merge(effects::router())
         .merge(feedback::router())
         .merge(control::router())
         .merge(revocations::router())
+        .merge(webhooks::router())
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
         .with_state(api)

@@ -43,6 +43,14 @@ pub enum StoreError {
         /// Where and how.
         what: String,
     },
+    /// The file of the audit's heads cannot be written; the record itself can.
+    #[error("the file of audit heads {path}: {source}")]
+    Heads {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The worker that does the writing was stopped.
     #[error("the revoker is shutting down")]
     Stopped,

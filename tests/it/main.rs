@@ -7,6 +7,7 @@
 )]
 
 mod approval;
+mod audit;
 mod borders;
 mod cohort;
 mod demo;
@@ -32,3 +33,4 @@ mod rules;
 mod silence;
 mod support;
 mod throughput;
+mod webhooks;

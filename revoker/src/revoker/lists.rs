@@ -1,12 +1,10 @@
 //! What operators look at.
 
-use std::sync::Arc;
-
 use detector::Timestamp;
 
 use super::Revoker;
 use crate::agent::AgentKey;
-use crate::audit::{self, AuditError};
+use crate::audit;
 use crate::store::agents::StandingRow;
 use crate::store::alerts::AlertRow;
 use crate::store::cases::Exposure;
@@ -110,13 +108,6 @@ impl Revoker {
     /// The audit of one story, newest first.
     pub async fn audit_of_txn(&self, txn: String, page: Page) -> Result<Vec<audit::Entry>, StoreError> {
         self.read(move |db| audit::of_txn(db, &txn, page)).await
-    }
-
-    /// Reads the whole audit and checks every seal.
-    pub async fn verify_audit(&self) -> Result<audit::Verified, AuditError> {
-        let inner = Arc::clone(&self.inner);
-        let verify = move || audit::verify(&inner.store.long_reader()?, &inner.keys);
-        tokio::task::spawn_blocking(verify).await.unwrap_or_else(|_| Err(StoreError::Stopped.into()))
     }
 
     /// Whether the record can be read and written: an empty transaction and a look-up.

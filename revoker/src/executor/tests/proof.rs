@@ -102,7 +102,7 @@ async fn a_target_that_lies_is_found_out_and_the_next_takes_its_turn() {
     for kind in ["delivery.refuted", "revocation.escalated", "delivery.verified"] {
         assert!(audit.iter().any(|entry| entry == kind), "{kind}: {audit:?}");
     }
-    running.stop().await.verify_audit().await.unwrap();
+    running.stop().await.verify_audit(Vec::new()).await.unwrap();
 }
 
 #[tokio::test]
