@@ -4,7 +4,6 @@
 //! keys but their name is not looked at. Why a token is refused is for the log; the caller is told that it is.
 
 mod keys;
-mod signatures;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -125,7 +124,7 @@ struct Claimed {
 
 impl Issuers {
     pub(super) fn new(configs: &[IssuerConfig]) -> Result<Self, IssuerError> {
-        signatures::install();
+        revoker::signatures::install();
         configs.iter().cloned().map(Issuer::new).collect::<Result<_, _>>().map(Self)
     }
 

@@ -19,7 +19,7 @@ static PROVIDER: CryptoProvider = CryptoProvider {
 };
 
 /// Makes it the one of the process; who comes second finds it there.
-pub(super) fn install() {
+pub fn install() {
     PROVIDER.install_default().ok();
 }
 
