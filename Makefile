@@ -72,4 +72,4 @@ demo-tools:
 	@parts/tools.sh cargo cc node npm
 
 test-tools:
-	@parts/tools.sh cargo cc node npm java mvn python3 git
+	@parts/tools.sh cargo cc node npm java mvn python3 git openssl

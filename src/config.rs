@@ -20,6 +20,7 @@ use revoker::config::PolicyConfig;
 use revoker::connector::Route;
 use revoker::connector::keycloak::KeycloakConfig;
 use revoker::connector::oauth::OauthConfig;
+use revoker::connector::ssf::SsfConfig;
 use revoker::connector::webhook::WebhookConfig;
 use serde::Deserialize;
 
@@ -51,6 +52,7 @@ pub(crate) struct Config {
     pub(crate) oauth: Vec<OauthConfig>,
     #[cfg(feature = "kafka")]
     pub(crate) revocation_topic: Option<TopicConfig>,
+    pub(crate) ssf: Option<SsfConfig>,
     /// Targets by name: each but the first is told that access ended once one before it has failed.
     escalation: Vec<String>,
     /// Once loaded, those of `manifests_dir` are among them.
@@ -78,6 +80,7 @@ impl Default for Config {
             oauth: Vec::new(),
             #[cfg(feature = "kafka")]
             revocation_topic: None,
+            ssf: None,
             escalation: Vec::new(),
             manifests: Vec::new(),
             manifests_dir: None,

@@ -32,6 +32,7 @@ use ingest::source::credentials::Credentials;
 use ingest::source::{Intake, LogSource, Source, files};
 use ingest::store::Store;
 use revoker::connector::Connector;
+use revoker::connector::ssf::{self, Transmitter};
 use revoker::executor::Executor;
 use revoker::policy::Policy;
 use revoker::{Revoker, Setup};
@@ -41,6 +42,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ConfigArg;
+use crate::clock;
 use crate::config::Config;
 use crate::exit::{Code, OrExit, Result};
 use crate::telemetry;
@@ -143,6 +145,19 @@ fn targets(config: &Config, revoker: &Revoker) -> Result<Vec<Arc<dyn Connector>>
     Ok(targets)
 }
 
+/// The transmitter of the section `[ssf]`; without it no stream that was made before gets anything.
+async fn transmitter(config: &Config, revoker: &Revoker) -> Result<Option<Arc<Transmitter>>> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let Some(section) = &config.ssf else {
+        ssf::silence(revoker, clock::now()).await?;
+        return Ok(None);
+    };
+    let transmitter = Transmitter::new(section, &config.http.public_url, revoker.clone(), environment);
+    let transmitter = transmitter.context("ssf").or_exit(Code::Config)?;
+    transmitter.refresh(clock::now()).await?;
+    Ok(Some(Arc::new(transmitter)))
+}
+
 /// Everything that runs, until [`Server::stop`].
 pub(crate) struct Server {
     address: SocketAddr,
@@ -187,7 +202,11 @@ impl Server {
         let revoker = open_revoker(&config)?;
         let mut connectors = targets(&config, &revoker)?;
         connectors.push(Arc::new(feedback::Feedback::new(intake.clone())));
-        let executor = Executor::new(revoker.clone(), connectors);
+        let transmitter = transmitter(&config, &revoker).await?;
+        let mut executor = Executor::new(revoker.clone(), connectors);
+        if let Some(transmitter) = &transmitter {
+            executor = executor.streaming(Arc::clone(transmitter));
+        }
         let until = stop.clone();
         tasks.spawn(async move { Ok(executor.run(until).await?) });
         audited::start(&config, &revoker, &logs, &stop, &mut tasks)?;
@@ -230,6 +249,7 @@ impl Server {
                 who,
                 intake: intake.clone(),
                 revoker: revoker.clone(),
+                transmitter,
                 scorer,
                 metrics,
                 health,

@@ -35,6 +35,7 @@ mod input;
 mod person;
 mod problem;
 mod revocations;
+pub mod ssf;
 mod waiters;
 mod webhooks;
 

@@ -4,6 +4,7 @@ pub mod http;
 pub mod keycloak;
 pub mod oauth;
 mod secret;
+pub mod ssf;
 pub mod subject;
 pub mod target;
 pub mod tokens;

@@ -1,10 +1,11 @@
 //! The executor: takes what the outbox holds to its targets, and does what time alone asks for. It decides nothing.
 //!
 //! What is to be sent is durable before it leaves, so it may be killed at any point: what was not recorded as
-//! acknowledged is sent again under the same id. Each target has its own worker, so that a slow one delays no other.
+//! acknowledged is sent again under the same id. Each target has its own worker, so that a slow one delays no other; streams come and go at run time, and their workers with them.
 
 mod ladder;
 mod note;
+mod streams;
 mod worker;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::ladder::Ladder;
 use self::worker::Worker;
 use crate::connector::Connector;
+use crate::connector::ssf::Transmitter;
 use crate::revoker::Revoker;
 
 /// Reads the time.
@@ -41,6 +43,7 @@ pub struct Stopped(String);
 pub struct Executor {
     revoker: Revoker,
     connectors: Vec<Arc<dyn Connector>>,
+    transmitter: Option<Arc<Transmitter>>,
     clock: Clock,
     jitter: Jitter,
     ladder: Ladder,
@@ -50,7 +53,14 @@ impl Executor {
     /// An executor with the system's clock and randomness and the usual ladder.
     pub fn new(revoker: Revoker, connectors: Vec<Arc<dyn Connector>>) -> Self {
         let (clock, jitter) = (Arc::new(system_time), Arc::new(rand::random::<f64>));
-        Self { revoker, connectors, clock, jitter, ladder: Ladder::default() }
+        Self { revoker, connectors, transmitter: None, clock, jitter, ladder: Ladder::default() }
+    }
+
+    /// The same, to the streams of a transmitter too.
+    #[must_use]
+    pub fn streaming(mut self, transmitter: Arc<Transmitter>) -> Self {
+        self.transmitter = Some(transmitter);
+        self
     }
 
     /// The same with another clock, other randomness and another ladder.
@@ -68,7 +78,11 @@ impl Executor {
             let worker = Worker::new(&self, Arc::clone(connector));
             tasks.spawn(worker.run(shutdown.clone()));
         }
-        tasks.spawn(housekeep(self.revoker.clone(), Arc::clone(&self.clock), shutdown.clone()));
+        let this = Arc::new(self);
+        if let Some(transmitter) = this.transmitter.clone() {
+            tasks.spawn(streams::follow(Arc::clone(&this), transmitter, shutdown.clone()));
+        }
+        tasks.spawn(housekeep(this.revoker.clone(), Arc::clone(&this.clock), shutdown.clone()));
         let mut stopped = Ok(());
         while let Some(ended) = tasks.join_next().await {
             if let Err(e) = ended {

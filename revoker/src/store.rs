@@ -17,6 +17,7 @@ pub mod register;
 pub(crate) mod retention;
 pub mod revocations;
 pub(crate) mod settings;
+pub(crate) mod ssf;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -16,7 +16,9 @@ use ingest::source::credentials::{Credential, Credentials, Denied, Role as Has, 
 use ingest::source::http::{self, HttpState};
 use metrics_exporter_prometheus::PrometheusHandle;
 use revoker::Revoker;
+use revoker::api::ssf::{self, Ssf};
 use revoker::api::{Api, Caller, Role};
+use revoker::connector::ssf::Transmitter;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +42,7 @@ pub(super) struct Parts {
     pub(super) who: Arc<Who>,
     pub(super) intake: Intake,
     pub(super) revoker: Revoker,
+    pub(super) transmitter: Option<Arc<Transmitter>>,
     pub(super) scorer: ToLog,
     pub(super) metrics: PrometheusHandle,
     pub(super) health: watch::Receiver<FleetStatus>,
@@ -50,9 +53,12 @@ pub(super) struct Parts {
 
 /// All routes.
 pub(super) fn router(config: &Config, parts: Parts) -> Router {
-    let Parts { who, intake, revoker, scorer, metrics, health, stored, baselines, stop } = parts;
+    let Parts { who, intake, revoker, transmitter, scorer, metrics, health, stored, baselines, stop } = parts;
     let calls = HttpState::new(&config.http, Arc::clone(&who.credentials), intake, stop.clone());
     let api = Api::new(revoker.clone(), &config.http.public_url, Arc::new(clock::now));
+    let streams = transmitter.map_or_else(Router::new, |transmitter| {
+        ssf::router(Ssf::new(transmitter, revoker.clone(), Arc::new(clock::now), stop.clone()))
+    });
     let explanations = explain::router(config.budgets, stored.clone());
     let register = register::router(Records {
         manifests: config.manifests.clone().into(),
@@ -71,6 +77,7 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         .merge(register)
         .merge(baselines)
         .merge(fleet::router(health))
+        .merge(streams)
         .merge(http::router(calls))
         .layer(middleware::from_fn_with_state(who, identify))
         .merge(probes)

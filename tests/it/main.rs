@@ -31,6 +31,7 @@ mod revocation_topic;
 mod routes;
 mod rules;
 mod silence;
+mod ssf;
 mod support;
 mod throughput;
 mod webhooks;

@@ -16,6 +16,7 @@ pub(crate) mod port;
 pub(crate) mod process;
 pub(crate) mod prove;
 pub(crate) mod receiver;
+pub(crate) mod ssf;
 pub(crate) mod stage;
 pub(crate) mod tocsin;
 pub(crate) mod totp;

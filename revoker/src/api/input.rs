@@ -40,7 +40,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     }
 }
 
-fn bad(status: StatusCode, error: &dyn std::error::Error) -> Problem {
+pub(super) fn bad(status: StatusCode, error: &dyn std::error::Error) -> Problem {
     // The innermost error is the one that names the field.
     let mut innermost = error;
     while let Some(source) = innermost.source() {

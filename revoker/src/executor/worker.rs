@@ -14,9 +14,9 @@ use crate::agent::AgentKey;
 use crate::connector::{Connector, Outcome, Proof};
 use crate::effect::ENDINGS;
 use crate::revoker::Revoker;
-use crate::store::StoreError;
 use crate::store::outbox::{self, DeliveryState, Due, Turn};
 use crate::store::receipts::{self, Next, Receipt, Seen};
+use crate::store::{StoreError, ssf};
 
 /// Messages under way to one target at once, each of another subject.
 const IN_FLIGHT_MAX: u32 = 16;
@@ -150,10 +150,12 @@ impl Worker {
         // Those under way are due too and may come first, so the limit lets as many more through as there is room for.
         let (name, limit) = (self.connector.name().to_owned(), IN_FLIGHT_MAX);
         let found = self.revoker.read_outbox(move |db| {
-            if receipts::is_disabled(db, &name)? {
+            let hold = ssf::hold(db, &name)?;
+            if hold == ssf::Hold::All || receipts::is_disabled(db, &name)? {
                 return Ok((Vec::new(), None));
             }
-            Ok((outbox::due(db, &name, now, limit)?, outbox::next_due(db, &name, now)?))
+            let only = (hold == ssf::Hold::ButNotices).then_some(name.as_str());
+            Ok((outbox::due(db, &name, now, limit, only)?, outbox::next_due(db, &name, now)?))
         });
         let (due, next) = found.await?;
         for due in due {

@@ -228,7 +228,7 @@ impl Write<'_> {
             policy: case.policy.version(),
             at: case.now,
         };
-        outbox::publish(&self.tx, &self.inner.routes, &outbox::fresh_id(), &facts)
+        outbox::publish(&self.tx, &self.routes(case.agent)?, &outbox::fresh_id(), &facts)
     }
 }
 

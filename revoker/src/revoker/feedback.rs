@@ -94,6 +94,6 @@ impl Write<'_> {
             policy: self.policy.version(),
             at: now,
         };
-        outbox::publish(&self.tx, &self.inner.routes, &outbox::fresh_id(), &facts)
+        outbox::publish(&self.tx, &self.routes(agent)?, &outbox::fresh_id(), &facts)
     }
 }

@@ -11,10 +11,11 @@ use super::Inner;
 use super::memory::Held;
 use crate::agent::{AgentKey, Txn};
 use crate::audit::{self, NewEntry};
+use crate::connector::Route;
 use crate::policy::Policy;
 use crate::standing::Standing;
 use crate::store::settings::{self, Pause};
-use crate::store::{StoreError, escalation, to_json};
+use crate::store::{StoreError, escalation, ssf, to_json};
 
 /// A transaction under way. What is done with it happens whole or not at all.
 pub struct Write<'c> {
@@ -119,6 +120,13 @@ impl Write<'_> {
         audit::append(&self.tx, &self.inner.keys, &NewEntry { at: now, txn, agent, kind, body: &body })
     }
 
+    /// Who is told about this agent: the targets of the configuration, and the streams that receivers have made by now.
+    pub(super) fn routes(&self, agent: &AgentKey) -> Result<Vec<Route>, StoreError> {
+        let mut routes = self.inner.routes.clone();
+        routes.extend(ssf::routes(&self.tx, agent)?);
+        Ok(routes)
+    }
+
     /// Whether the target is in the escalation list.
     pub(crate) fn is_ranked(&self, target: &str) -> bool {
         self.inner.routes.iter().any(|route| route.name == target && route.rank.is_some())
@@ -147,7 +155,7 @@ impl Write<'_> {
     ) -> Result<(), StoreError> {
         let tolerance = self.policy.config().clock_tolerance_s.duration();
         let (refuted, next) =
-            escalation::disprove(&self.tx, &self.inner.routes, agent, (call, tolerance), now)?;
+            escalation::disprove(&self.tx, &self.routes(agent)?, agent, (call, tolerance), now)?;
         if !refuted.is_empty() {
             let body = serde_json::json!({ "targets": refuted, "call": call });
             self.audit_in(txn, Some(agent), "delivery.refuted", &body, now)?;

@@ -90,12 +90,8 @@ pub(crate) fn publish(
     facts: &Facts<'_>,
 ) -> Result<(), StoreError> {
     let (agent, kind, at) = (facts.agent, facts.event.kind(), facts.at.as_micros());
-    tx.prepare_cached(
-        "INSERT INTO events (event_id, kind, issuer, agent_id, txn, at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, x'')",
-    )?
-    .execute(params![event_id, kind, issuer_column(agent), agent.agent_id, facts.txn.as_str(), at])?;
+    let seq = event(tx, (event_id, kind), agent, facts.txn, facts.at)?;
     // The body names the event's own number, which exists only now.
-    let seq = tx.last_insert_rowid();
     tx.prepare_cached("UPDATE events SET body = ?2 WHERE seq = ?1")?
         .execute(params![seq, facts.body(seq)?])?;
     for route in routes.iter().filter(|route| route.wants(kind, agent)) {
@@ -105,24 +101,56 @@ pub(crate) fn publish(
         }
         let stands_by = route.stands_by() && facts.event.ends_access();
         let state = if stands_by { DeliveryState::Standby } else { DeliveryState::Pending };
-        // What stands by is older news and would come too late behind newer.
-        tx.prepare_cached(
-            "INSERT INTO deliveries (event_seq, target, issuer, agent_id, state, next_at) VALUES (?1, ?2, ?3, ?4, ?7,
-                 CASE WHEN EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_head WHERE target = ?2
-                     AND issuer = ?3 AND agent_id = ?4 AND state = 'pending')
-                 OR EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_standby WHERE target = ?2
-                     AND issuer = ?3 AND agent_id = ?4 AND state = 'standby') THEN ?6 ELSE ?5 END)",
-        )?
-        .execute(params![
-            seq,
-            route.name,
-            issuer_column(agent),
-            agent.agent_id,
-            at,
-            WAITS,
-            state.as_str()
-        ])?;
+        deliver(tx, seq, &route.name, agent, state, at)?;
     }
+    Ok(())
+}
+
+/// Tells one target what concerns no agent but the target itself, under a subject of its own.
+pub(crate) fn notify(
+    tx: &Transaction<'_>,
+    target: &str,
+    kind: &str,
+    subject: &AgentKey,
+    (txn, body): (&Txn, &[u8]),
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let seq = event(tx, (&fresh_id(), kind), subject, txn, now)?;
+    tx.prepare_cached("UPDATE events SET body = ?2 WHERE seq = ?1")?.execute(params![seq, body])?;
+    deliver(tx, seq, target, subject, DeliveryState::Pending, now.as_micros())
+}
+
+fn event(
+    tx: &Transaction<'_>,
+    (event_id, kind): (&str, &str),
+    agent: &AgentKey,
+    txn: &Txn,
+    at: Timestamp,
+) -> Result<i64, StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO events (event_id, kind, issuer, agent_id, txn, at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, x'')",
+    )?
+    .execute(params![event_id, kind, issuer_column(agent), agent.agent_id, txn.as_str(), at.as_micros()])?;
+    Ok(tx.last_insert_rowid())
+}
+
+fn deliver(
+    tx: &Transaction<'_>,
+    seq: i64,
+    target: &str,
+    agent: &AgentKey,
+    state: DeliveryState,
+    at: i64,
+) -> Result<(), StoreError> {
+    // What stands by is older news and would come too late behind newer.
+    tx.prepare_cached(
+        "INSERT INTO deliveries (event_seq, target, issuer, agent_id, state, next_at) VALUES (?1, ?2, ?3, ?4, ?7,
+             CASE WHEN EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_head WHERE target = ?2
+                 AND issuer = ?3 AND agent_id = ?4 AND state = 'pending')
+             OR EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_standby WHERE target = ?2
+                 AND issuer = ?3 AND agent_id = ?4 AND state = 'standby') THEN ?6 ELSE ?5 END)",
+    )?
+    .execute(params![seq, target, issuer_column(agent), agent.agent_id, at, WAITS, state.as_str()])?;
     Ok(())
 }
 
@@ -140,14 +168,22 @@ pub(crate) fn advance(tx: &Transaction<'_>, delivery: i64, now: Timestamp) -> Re
 
 /// Deliveries to `target` whose turn it is: those to be sent first, earliest first. Those behind an older one of their
 /// subject wait without a time, so that the events of a subject arrive in order and a long queue costs nothing to look at.
-pub(crate) fn due(db: &Connection, target: &str, now: Timestamp, limit: u32) -> Result<Vec<Due>, StoreError> {
+/// `only` is the one subject that may be spoken of while a stream holds back all others.
+pub(crate) fn due(
+    db: &Connection,
+    target: &str,
+    now: Timestamp,
+    limit: u32,
+    only: Option<&str>,
+) -> Result<Vec<Due>, StoreError> {
     let mut due = turns(
         db,
         Turn::Send,
         "SELECT d.id, d.event_seq, d.issuer, d.agent_id, d.attempts, e.txn, e.event_id, e.kind, e.body
          FROM deliveries d INDEXED BY deliveries_due JOIN events e ON e.seq = d.event_seq
-         WHERE d.target = ?1 AND d.state = 'pending' AND d.next_at <= ?2 ORDER BY d.next_at, d.id LIMIT ?3",
-        (target, now, limit),
+         WHERE d.target = ?1 AND d.state = 'pending' AND d.next_at <= ?2
+             AND (?4 IS NULL OR d.agent_id = ?4) ORDER BY d.next_at, d.id LIMIT ?3",
+        (target, now, limit, only),
     )?;
     // What was said later about the same subject decides what is to be seen there.
     due.extend(turns(
@@ -155,8 +191,9 @@ pub(crate) fn due(db: &Connection, target: &str, now: Timestamp, limit: u32) -> 
         Turn::Check,
         "SELECT d.id, d.event_seq, d.issuer, d.agent_id, d.checks, e.txn, e.event_id, e.kind, e.body
          FROM deliveries d INDEXED BY deliveries_check JOIN events e ON e.seq = d.event_seq
-         WHERE d.target = ?1 AND d.check_at <= ?2 ORDER BY d.check_at, d.id LIMIT ?3",
-        (target, now, limit),
+         WHERE d.target = ?1 AND d.check_at <= ?2
+             AND (?4 IS NULL OR d.agent_id = ?4) ORDER BY d.check_at, d.id LIMIT ?3",
+        (target, now, limit, only),
     )?);
     Ok(due)
 }
@@ -165,10 +202,10 @@ fn turns(
     db: &Connection,
     turn: Turn,
     sql: &str,
-    (target, now, limit): (&str, Timestamp, u32),
+    (target, now, limit, only): (&str, Timestamp, u32, Option<&str>),
 ) -> Result<Vec<Due>, StoreError> {
     let mut statement = db.prepare_cached(sql)?;
-    let rows = statement.query_map(params![target, now.as_micros(), limit], |row| {
+    let rows = statement.query_map(params![target, now.as_micros(), limit, only], |row| {
         Ok(Due {
             turn,
             delivery: row.get(0)?,

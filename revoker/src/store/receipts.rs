@@ -65,9 +65,10 @@ pub(crate) fn record(
                   ('agent.access.revoked', 'agent.access.suspended', 'agent.retired', 'agent.reinstated'))",
     )?
     .execute([delivery])?;
+    // What was taken back while it was under way, and failed, is not tried again.
     tx.prepare_cached(
-        "UPDATE deliveries SET state = ?2, attempts = ?3, next_at = coalesce(?4, next_at),
-             sent_at = coalesce(sent_at, ?5), settled_at = ?6, check_at = ?7, checks = 0 WHERE id = ?1",
+        "UPDATE deliveries SET state = iif(state = 'withdrawn' AND ?2 = 'pending', state, ?2), attempts = ?3,
+             next_at = coalesce(?4, next_at), sent_at = coalesce(sent_at, ?5), settled_at = ?6, check_at = ?7, checks = 0 WHERE id = ?1",
     )?
     .execute(params![
         delivery,

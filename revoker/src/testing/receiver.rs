@@ -24,6 +24,8 @@ pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 pub(crate) enum Reply {
     Status(u16),
     RetryAfter(u16, &'static str),
+    /// With a JSON body.
+    Json(u16, &'static str),
     Redirect,
     /// Takes the request and never answers.
     Hang,
@@ -133,6 +135,9 @@ async fn receive(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap,
     match reply {
         Reply::Status(code) => status(code).into_response(),
         Reply::RetryAfter(code, after) => (status(code), [("retry-after", after)]).into_response(),
+        Reply::Json(code, body) => {
+            (status(code), [("content-type", "application/json")], body).into_response()
+        }
         Reply::Redirect => (StatusCode::TEMPORARY_REDIRECT, [("location", "/elsewhere")]).into_response(),
         Reply::Hang => std::future::pending().await,
     }

@@ -109,6 +109,24 @@ impl Keycloak {
         http::send(self.admin(Method::POST, &url).json(&row)).expect("Keycloak answers").expect(201);
     }
 
+    /// Adds a client that may have streams of Shared Signals, and gives a token of it.
+    pub(crate) fn transmits_to(&self, client: &str) -> String {
+        let clients = format!("{}/admin/realms/agents/clients", self.url());
+        let row = json!({ "clientId": client, "secret": format!("{client}-secret"), "serviceAccountsEnabled": true,
+            "standardFlowEnabled": false, "attributes": { "ssf.enabled": "true" } });
+        http::send(self.admin(Method::POST, &clients).json(&row)).expect("Keycloak answers").expect(201);
+        let id = self.client(client)["id"].as_str().expect("an id").to_owned();
+        let scopes = format!("{}/admin/realms/agents/client-scopes", self.url());
+        let all = http::send(self.admin(Method::GET, &scopes)).expect("Keycloak answers").expect(200).json();
+        let ssf = |scope: &&Value| scope["name"].as_str().is_some_and(|name| name.starts_with("ssf."));
+        for scope in all.as_array().expect("scopes").iter().filter(ssf) {
+            let url =
+                format!("{clients}/{id}/default-client-scopes/{}", scope["id"].as_str().expect("an id"));
+            http::send(self.admin(Method::PUT, &url)).expect("Keycloak answers").expect(204);
+        }
+        self.token(client).expect("a token")
+    }
+
     /// A client as the admin interface shows it.
     pub(crate) fn client(&self, client: &str) -> Value {
         let url = format!("{}/admin/realms/agents/clients?clientId={client}", self.url());
