@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Peers that share no code with Tocsin: the Standard Webhooks verifier, a TOTP generator and a JOSE library, from npm. `.parts/peers/`
+# Peers that share no code with Tocsin, from npm: verifiers of webhooks, events, schemas and JOSE, and a TOTP generator. `.parts/peers/`
 . "$(dirname "$0")/lib.sh"
 
 from=$house/parts/peers

@@ -40,34 +40,35 @@ pub(crate) fn run(command: &CaseCommand) -> Result<()> {
 }
 
 fn told(case: &Value) -> Option<String> {
-    let mut text = format!("case {}", case["txn"].as_str()?);
-    if let Some(agent) = case["agent"]["agent_id"].as_str() {
-        let issuer = case["agent"]["issuer"].as_str().map(|issuer| format!(" at {issuer}"));
-        text +=
-            &format!(": {agent}{}, {}", issuer.unwrap_or_default(), case["standing"]["standing"].as_str()?);
-    }
+    let mut lines = vec![format!("case {}{}", case["txn"].as_str()?, whose(case).unwrap_or_default())];
     if let Some(calls) = case["exposure"]["calls"].as_u64() {
         let seconds = case["exposure"]["exposure_s"].as_u64()?;
-        text +=
-            &format!("\nstill acting: {calls} calls accepted, the last {seconds} s after access had ended");
+        lines.push(format!(
+            "still acting: {calls} calls accepted, the last {seconds} s after access had ended"
+        ));
     }
-    text += "\n\nenforcement points\n";
+    lines.push("\nenforcement points".to_owned());
     for point in case["points"].as_array()? {
-        let line = [&point["progress"], &point["target"], &point["event"]].map(Value::as_str);
-        let [progress, target, event] = [line[0]?, line[1]?, line[2]?];
-        text += &format!("  {progress:<12}  {target:<20}  {event}\n");
+        let word = |key: &str| point[key].as_str();
+        lines.push(format!("  {:<12}  {:<20}  {}", word("progress")?, word("target")?, word("event")?));
         for receipt in point["receipts"].as_array()? {
             let status = receipt["status"].as_u64().map(|status| format!(" {status}")).unwrap_or_default();
-            let (at, outcome) = (receipt["at"].as_str()?, receipt["outcome"].as_str()?);
-            text += &format!("      {at}  {outcome}{status}  {}\n", receipt["detail"].as_str()?);
+            let word = |key: &str| receipt[key].as_str();
+            lines.push(format!("      {}  {}{status}  {}", word("at")?, word("outcome")?, word("detail")?));
         }
     }
-    text += "\nstory\n";
+    lines.push("\nstory".to_owned());
     for entry in case["story"].as_array()? {
-        text +=
-            &format!("  {}  {}  {}\n", entry["at"].as_str()?, entry["kind"].as_str()?, gist(&entry["body"]));
+        let (at, kind) = (entry["at"].as_str()?, entry["kind"].as_str()?);
+        lines.push(format!("  {at}  {kind}  {}", gist(&entry["body"])));
     }
-    Some(text)
+    Some(lines.join("\n") + "\n")
+}
+
+fn whose(case: &Value) -> Option<String> {
+    let (agent, standing) = (case["agent"]["agent_id"].as_str()?, case["standing"]["standing"].as_str()?);
+    let issuer = case["agent"]["issuer"].as_str().map(|issuer| format!(" at {issuer}")).unwrap_or_default();
+    Some(format!(": {agent}{issuer}, {standing}"))
 }
 
 /// The words of an entry that a reader looks for first; `--json` shows all of it.

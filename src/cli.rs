@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::Result;
 use crate::{
-    agents, approver, bench, case, config_check, demo, engine, explain, fleet, operate, replay, serve,
-    simulate,
+    agents, approver, audit, bench, case, config_check, demo, effects, engine, explain, fleet, operate,
+    replay, serve, simulate, webhooks,
 };
 
 /// Watches what AI agents do and pulls their access when they stop behaving like themselves.
@@ -51,10 +51,25 @@ enum Command {
         #[command(subcommand)]
         command: case::CaseCommand,
     },
+    /// What was decided and done: verify that nothing of it was changed, export it, tell a story.
+    Audit {
+        #[command(subcommand)]
+        command: audit::AuditCommand,
+    },
+    /// What was sent to enforcement points, and what must be sent again by hand.
+    Effects {
+        #[command(subcommand)]
+        command: effects::EffectsCommand,
+    },
     Explain(explain::ExplainArgs),
     Fleet(fleet::FleetArgs),
     Pause(operate::PauseArgs),
     Resume(operate::ResumeArgs),
+    /// What receivers of webhooks need: the schema of events, keys.
+    Webhooks {
+        #[command(subcommand)]
+        command: webhooks::WebhooksCommand,
+    },
     Engine(engine::EngineArgs),
 }
 
@@ -96,10 +111,13 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Agents { command } => agents::run(&command),
         Command::Alerts(args) => operate::alerts(&args),
         Command::Case { command } => case::run(&command),
+        Command::Audit { command } => audit::run(&command),
+        Command::Effects { command } => effects::run(&command),
         Command::Explain(args) => explain::run(&args),
         Command::Fleet(args) => fleet::run(&args),
         Command::Pause(args) => operate::pause(&args),
         Command::Resume(args) => operate::resume(&args),
+        Command::Webhooks { command } => webhooks::run(&command),
         Command::Engine(args) => engine::run(&args),
     }
 }

@@ -15,6 +15,7 @@ use ingest::source::http::HttpConfig;
 #[cfg(feature = "kafka")]
 use ingest::source::kafka::KafkaConfig;
 use ingest::store::StoreConfig;
+use revoker::audit::AuditConfig;
 use revoker::config::PolicyConfig;
 use revoker::connector::Route;
 use revoker::connector::keycloak::KeycloakConfig;
@@ -24,6 +25,9 @@ use revoker::connector::webhook::WebhookConfig;
 use serde::Deserialize;
 
 use crate::exit::{Code, OrExit, Result};
+use crate::serve::issuers::IssuerConfig;
+#[cfg(feature = "kafka")]
+use crate::serve::topic::TopicConfig;
 
 /// Everything an operator can set. Each section belongs to the crate that reads it and has defaults of its own.
 #[derive(Clone, Deserialize)]
@@ -34,6 +38,7 @@ pub(crate) struct Config {
     /// Threads that score at once; without it one a processor.
     workers: Option<NonZeroUsize>,
     pub(crate) http: HttpConfig,
+    pub(crate) issuers: Vec<IssuerConfig>,
     pub(crate) files: Vec<FilesConfig>,
     #[cfg(feature = "kafka")]
     pub(crate) kafka: Option<KafkaConfig>,
@@ -41,9 +46,12 @@ pub(crate) struct Config {
     detector: DetectorConfig,
     pub(crate) budgets: Budgets,
     pub(crate) policy: PolicyConfig,
+    pub(crate) audit: AuditConfig,
     pub(crate) webhooks: Vec<WebhookConfig>,
     pub(crate) keycloak: Vec<KeycloakConfig>,
     pub(crate) oauth: Vec<OauthConfig>,
+    #[cfg(feature = "kafka")]
+    pub(crate) revocation_topic: Option<TopicConfig>,
     pub(crate) ssf: Option<SsfConfig>,
     /// Targets by name: each but the first is told that access ended once one before it has failed.
     escalation: Vec<String>,
@@ -58,6 +66,7 @@ impl Default for Config {
             data_dir: ".tocsin".into(),
             workers: None,
             http: HttpConfig::default(),
+            issuers: Vec::new(),
             files: Vec::new(),
             #[cfg(feature = "kafka")]
             kafka: None,
@@ -65,9 +74,12 @@ impl Default for Config {
             detector: DetectorConfig::default(),
             budgets: Budgets::default(),
             policy: PolicyConfig::default(),
+            audit: AuditConfig::default(),
             webhooks: Vec::new(),
             keycloak: Vec::new(),
             oauth: Vec::new(),
+            #[cfg(feature = "kafka")]
+            revocation_topic: None,
             ssf: None,
             escalation: Vec::new(),
             manifests: Vec::new(),
@@ -97,6 +109,8 @@ impl Config {
             .chain(self.keycloak.iter().map(KeycloakConfig::route))
             .chain(self.oauth.iter().map(OauthConfig::route))
             .collect();
+        #[cfg(feature = "kafka")]
+        routes.extend(self.revocation_topic.as_ref().map(TopicConfig::route));
         for (rank, name) in self.escalation.iter().enumerate() {
             let unranked = |route: &&mut Route| route.name == *name && route.rank.is_none();
             let route = routes.iter_mut().find(unranked);

@@ -2,6 +2,7 @@
 
 mod agents;
 mod approver;
+mod audit;
 mod bench;
 mod case;
 mod cli;
@@ -9,6 +10,7 @@ mod clock;
 mod config;
 mod config_check;
 mod demo;
+mod effects;
 mod engine;
 mod exit;
 mod explain;
@@ -19,6 +21,7 @@ mod replay;
 mod serve;
 mod simulate;
 mod telemetry;
+mod webhooks;
 
 fn main() -> std::process::ExitCode {
     cli::run()

@@ -44,7 +44,8 @@ pub(crate) struct ReplayArgs {
     issuer: Option<String>,
     #[command(flatten)]
     config: ConfigArg,
-    /// Threads that score; the results are the same, however many. As many as there are processors by default.
+    /// Threads that score where 256 records or more lie within 10 s of event time; the results are the same, however many. As many as
+    /// there are processors by default.
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
     /// Folder for the results; made if it is not there.

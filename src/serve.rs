@@ -1,5 +1,6 @@
 //! `tocsin serve`: puts the crates together and runs them until told to stop.
 
+mod audited;
 mod baselines;
 mod explain;
 mod feedback;
@@ -7,9 +8,12 @@ mod findings;
 mod fleet;
 mod gate;
 mod http;
+pub(crate) mod issuers;
 mod outlet;
 mod register;
 mod stored;
+#[cfg(feature = "kafka")]
+pub(crate) mod topic;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,7 +33,6 @@ use ingest::source::{Intake, LogSource, Source, files};
 use ingest::store::Store;
 use revoker::connector::Connector;
 use revoker::connector::ssf::{self, Transmitter};
-use revoker::connector::tokens::Tokens;
 use revoker::executor::Executor;
 use revoker::policy::Policy;
 use revoker::{Revoker, Setup};
@@ -113,11 +116,14 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
 }
 
 /// Every target that the configuration names.
-fn targets(config: &Config, tokens: &Tokens) -> Result<Vec<Arc<dyn Connector>>> {
+fn targets(config: &Config, revoker: &Revoker) -> Result<Vec<Arc<dyn Connector>>> {
+    let tokens = revoker.tokens();
     let environment = |name: &str| std::env::var(name).ok();
     let mut targets: Vec<Arc<dyn Connector>> = Vec::new();
     for webhook in &config.webhooks {
-        let built = webhook.build(environment).with_context(|| format!("webhooks: {}", webhook.name));
+        let built = webhook
+            .build(&config.http.public_url, environment)
+            .with_context(|| format!("webhooks: {}", webhook.name));
         targets.push(Arc::new(built.or_exit(Code::Config)?));
     }
     for realm in &config.keycloak {
@@ -130,6 +136,11 @@ fn targets(config: &Config, tokens: &Tokens) -> Result<Vec<Arc<dyn Connector>>> 
         let built = server.build(tokens.clone(), environment);
         targets
             .push(Arc::new(built.with_context(|| format!("oauth: {}", server.name)).or_exit(Code::Config)?));
+    }
+    #[cfg(feature = "kafka")]
+    if let Some(topic) = &config.revocation_topic {
+        let built = topic::Topic::new(topic, revoker.clone()).context("revocation_topic");
+        targets.push(Arc::new(built.or_exit(Code::Config)?));
     }
     Ok(targets)
 }
@@ -183,13 +194,13 @@ impl Server {
         let findings =
             Findings::new(Arc::new(findings::ToAlerts::new(logs.alerts.clone(), Handle::current())));
         let intake = Intake::new(logs.calls.clone(), findings.clone());
-        let credentials = Arc::new(
-            Credentials::resolve(&config.http.credentials, |name| std::env::var(name).ok())
-                .or_exit(Code::Config)?,
-        );
+        let credentials = Credentials::resolve(&config.http.credentials, |name| std::env::var(name).ok());
+        let issuers = issuers::Issuers::new(&config.issuers).or_exit(Code::Config)?;
+        issuers.greet().await;
+        let who = Arc::new(http::Who { credentials: Arc::new(credentials.or_exit(Code::Config)?), issuers });
 
         let revoker = open_revoker(&config)?;
-        let mut connectors = targets(&config, revoker.tokens())?;
+        let mut connectors = targets(&config, &revoker)?;
         connectors.push(Arc::new(feedback::Feedback::new(intake.clone())));
         let transmitter = transmitter(&config, &revoker).await?;
         let mut executor = Executor::new(revoker.clone(), connectors);
@@ -198,6 +209,7 @@ impl Server {
         }
         let until = stop.clone();
         tasks.spawn(async move { Ok(executor.run(until).await?) });
+        audited::start(&config, &revoker, &logs, &stop, &mut tasks)?;
 
         let baselines = Baselines::open(&config.data_dir.join("baselines.db")).or_exit(Code::CantCreate)?;
         let waiting = gate::Waiting::default();
@@ -230,11 +242,11 @@ impl Server {
             );
         }
 
-        let scorer = gate::ToLog::new(intake.clone(), waiting, &credentials);
+        let scorer = gate::ToLog::new(intake.clone(), waiting, &who);
         let router = http::router(
             &config,
             http::Parts {
-                credentials,
+                who,
                 intake: intake.clone(),
                 revoker: revoker.clone(),
                 transmitter,
@@ -299,6 +311,7 @@ pub(crate) struct Logs {
     calls: Log,
     verdicts: Log,
     alerts: Log,
+    audit: Log,
 }
 
 impl Logs {
@@ -310,6 +323,7 @@ impl Logs {
             calls: open("calls.log.db", LogConfig::read_by(&["score", "store"]))?,
             verdicts: open("verdicts.log.db", LogConfig::drained_by(&[drain::READER]))?,
             alerts: open("alerts.log.db", LogConfig::drained_by(&[drain::READER]))?,
+            audit: open("audit.log.db", LogConfig::drained_by(&[drain::READER]))?,
         })
     }
 }

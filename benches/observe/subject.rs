@@ -15,7 +15,7 @@ pub(crate) struct Subject {
     hands: Threads,
 }
 
-/// So many threads, begun for every piece of work as the pipeline begins them.
+/// So many threads, begun for every piece of work but one, which this thread does, as in the pipeline.
 struct Threads(NonZeroUsize);
 
 impl Hands for Threads {
@@ -23,10 +23,14 @@ impl Hands for Threads {
         self.0
     }
 
-    fn work(&self, all: Vec<Work<'_>>) {
+    fn work(&self, mut all: Vec<Work<'_>>) {
+        let mine = all.pop();
         std::thread::scope(|scope| {
             for work in all {
                 scope.spawn(work);
+            }
+            if let Some(work) = mine {
+                work();
             }
         });
     }

@@ -50,7 +50,7 @@ impl VersionCause {
 }
 
 /// A version of an agent's baseline.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Baseline {
     /// Under which issuer the agent is named.
     pub issuer: Option<String>,
@@ -58,8 +58,10 @@ pub struct Baseline {
     pub agent_id: String,
     /// The agent's last call before it, event time.
     pub ts: Timestamp,
-    /// Why it was told.
+    /// Why it was told,
     pub cause: VersionCause,
+    /// and because of which record.
+    pub event_id: String,
     /// What it says, for people.
     pub summary: Summary,
     /// The baseline itself.
@@ -128,7 +130,7 @@ impl Detector {
         if self.state.profiles[i].key != state.key {
             return Err(RevertError::AnotherAgents);
         }
-        self.keep_version(i, VersionCause::Revert);
+        self.keep_version(i, VersionCause::Revert, call);
         let State { profiles, lanes, thresholds, fleet: Fleet { published, .. }, .. } = &mut self.state;
         let p = &mut profiles[i];
         let tally = &mut lanes[lane_of(p.key)].tally;
@@ -142,10 +144,11 @@ impl Detector {
         Ok(())
     }
 
-    /// Whether a call is the first of a day of its agent.
+    /// Whether a call is the first of a day of its agent: of event time as it stands, since one that is dated in 2099 would be the
+    /// last one asked about.
     pub(crate) fn is_baseline_due(&self, admitted: &Admitted<'_, '_>) -> bool {
         admitted.call.kind.is_call()
-            && day_of(admitted.call.ts) > self.state.profiles[admitted.profile].told.day
+            && day_of(admitted.presence.seen()) > self.state.profiles[admitted.profile].told.day
     }
 
     /// Before a call: on a new day it is asked whether the agent's baseline has moved.
@@ -156,7 +159,7 @@ impl Detector {
         let i = admitted.profile;
         let Fleet { published, .. } = &self.state.fleet;
         let p = &mut self.state.profiles[i];
-        p.told.day = day_of(admitted.call.ts);
+        p.told.day = day_of(admitted.presence.seen());
         if !p.presence.is_established() {
             return;
         }
@@ -164,12 +167,12 @@ impl Detector {
         let rate = libm::round(STEPS_AN_OCTAVE * libm::log2(p.volume.per_hour(ctx).max(1e-6))) as i16;
         let habits = habits(p);
         if p.told.habits != habits || (rate - p.told.rate).abs() >= MOVED_STEPS {
-            self.keep_version(i, VersionCause::Moved);
+            self.keep_version(i, VersionCause::Moved, admitted.call);
         }
     }
 
-    /// Tells the baseline as it is now, where the settings ask for that.
-    pub(crate) fn keep_version(&mut self, i: usize, cause: VersionCause) {
+    /// Tells the baseline as it is now, because of `record`, where the settings ask for that.
+    pub(crate) fn keep_version(&mut self, i: usize, cause: VersionCause, record: &Call<'_>) {
         let Fleet { published, .. } = &self.state.fleet;
         let p = &mut self.state.profiles[i];
         let ctx = p.declared.volume(published, &self.state.thresholds);
@@ -183,6 +186,7 @@ impl Detector {
             agent_id: p.agent_id.to_string(),
             ts: p.last,
             cause,
+            event_id: record.event_id.to_string(),
             summary: Summary::of(p, published, &self.state.thresholds),
             state: (&*p).into(),
         };

@@ -10,7 +10,7 @@ use crate::combine;
 use crate::detector::{Detector, State};
 use crate::lane::{Admitted, LANES, Lane, Read, Shared, Told, lane_of};
 use crate::profile::{Key, Profile};
-use crate::{Call, Kind, Verdict, VerdictRecord, source};
+use crate::{Call, Kind, Oddness, Verdict, VerdictRecord, source};
 
 /// Records that one hand takes up before it reads them: so many profiles fit the nearer caches, and while they are on their way from
 /// memory none is waited for.
@@ -56,6 +56,10 @@ pub struct Observed {
     pub verdict: Option<Verdict>,
     /// What the call calls, for people: [`Detector::route`].
     pub route: Option<String>,
+    /// Whether it is a ruling on an agent that is not known, which changed nothing.
+    pub is_moot: bool,
+    /// How odd its session is, were it over with it, where the configuration asks.
+    pub odd: Option<Oddness>,
 }
 
 /// Records that wait to be read, each with its place in what becomes of them.
@@ -83,7 +87,8 @@ impl Detector {
                 self.read(&mut batch);
             }
             let at = batch.observed.len();
-            batch.observed.push(Observed::default());
+            let is_moot = call.kind == Kind::Feedback && self.find(Key::of(call)).is_none();
+            batch.observed.push(Observed { is_moot, ..Observed::default() });
             let Some(admitted) = self.admit(call) else { continue };
             let its = |(_, other): &(usize, Admitted<'_, '_>)| other.profile == admitted.profile;
             if self.state.fleet.published.routes.has_news()
@@ -96,9 +101,10 @@ impl Detector {
                 batch.observed[at].route = self.route(call);
             }
             if is_in_line {
-                let Read { amended, told } = self.read_in_line(&admitted);
-                batch.observed[at].amended = amended;
-                batch.observed[at].verdict = self.tell(&admitted, told);
+                let Read { amended, told, odd } = self.read_in_line(&admitted);
+                let verdict = self.tell(&admitted, told);
+                let of_it = &mut batch.observed[at];
+                (of_it.amended, of_it.verdict, of_it.odd) = (amended, verdict, odd);
             } else {
                 batch.waiting.push((at, admitted));
             }
@@ -138,12 +144,13 @@ impl Detector {
         let lane = &mut lanes[lane_of(p.key)];
         let amended = lane.amend_silence(p, call, shared);
         let mut weighed = lane.weigh(p, admitted, shared);
+        let odd = weighed.odd;
         let of_volume = &mut weighed.evidence[combine::VOLUME];
         *of_volume = self.follow_line((profile, weighed.from), call, *of_volume);
         let (shared, profiles, lanes, _) = self.state.split();
         let p = &mut profiles[profile];
         let told = lanes[lane_of(p.key)].conclude(p, admitted, weighed, shared);
-        Read { amended, told: Some(told) }
+        Read { amended, told: Some(told), odd }
     }
 
     /// Whether the record changes what those before it are read against, or what becomes of it depends on them.
@@ -202,6 +209,7 @@ impl Detector {
         let State { fleet, lanes, .. } = &mut self.state;
         if fleet.published.routes.has_news() {
             fleet.rename(lanes);
+            self.refresh_closing();
         }
     }
 
@@ -210,7 +218,7 @@ impl Detector {
         let Batch { waiting, observed, hands } = batch;
         let (shared, profiles, lanes, mut told) = self.state.split();
         let mut take = |at: usize, p: &mut Profile, admitted: &Admitted<'_, '_>, read: Read| {
-            observed[at].amended = read.amended;
+            (observed[at].amended, observed[at].odd) = (read.amended, read.odd);
             observed[at].verdict = read.told.map(|of_call| told.tell(p, admitted, of_call));
         };
         if hands.number().get() > 1 && waiting.len() >= SHARED_FROM {

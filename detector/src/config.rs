@@ -37,6 +37,9 @@ pub struct DetectorConfig {
     /// Whether versions of baselines are told, see [`crate::Detector::baselines`]; for whoever takes them.
     #[serde(skip)]
     pub keeps_baselines: bool,
+    /// Whether every call says how odd its session is, were it over, see [`crate::Oddness`]; for who ranks sessions of a recorded log.
+    #[serde(skip)]
+    pub ranks_sessions: bool,
     /// How much is asked for each rule that a call breaks.
     #[serde(skip)]
     pub rule_ranks: RuleRanks,
@@ -56,6 +59,7 @@ impl Default for DetectorConfig {
             providers: Arc::default(),
             compare_with_found_groups: false,
             keeps_baselines: false,
+            ranks_sessions: false,
             rule_ranks: [0; RuleKind::ALL.len()],
         }
     }

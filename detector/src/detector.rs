@@ -17,6 +17,7 @@ use crate::memory::Memory;
 use crate::monitor::{FleetHealth, Monitor, PeerGroup};
 use crate::profile::{Key, Profile};
 use crate::rules::Manifests;
+use crate::signal::session::Closing;
 use crate::signal::timing::Timing;
 use crate::signal::volume::Volume;
 use crate::silence::Vigil;
@@ -56,15 +57,26 @@ pub(crate) struct State {
     pub(crate) memory: Memory,
     pub(crate) lanes: [Lane; LANES],
     pub(crate) lineage: Lineage,
+    /// Where sessions that are over end, if somebody asks.
+    #[serde(skip)]
+    closing: Closing,
 }
 
 impl State {
     /// What lanes read, what they change, and who hears of it.
     pub(crate) fn split(&mut self) -> (Shared<'_>, &mut [Profile], &mut [Lane; LANES], Ears<'_>) {
-        let Self { config, thresholds, manifests, profiles, fleet, sources, lanes, lineage, .. } = self;
+        let Self { config, thresholds, manifests, profiles, fleet, sources, lanes, lineage, closing, .. } =
+            self;
         let Fleet { published, monitor, cohorts, .. } = fleet;
-        let shared = Shared { config, thresholds, manifests, published, sources };
+        let shared = Shared { config, thresholds, manifests, published, sources, closing };
         (shared, profiles, lanes, Ears { monitor, cohorts, lineage, shared })
+    }
+
+    /// What lanes read.
+    pub(crate) fn shared(&self) -> Shared<'_> {
+        let Self { config, thresholds, manifests, fleet: Fleet { published, .. }, sources, closing, .. } =
+            self;
+        Shared { config, thresholds, manifests, published, sources, closing }
     }
 }
 
@@ -160,6 +172,7 @@ impl Detector {
             p.declared = Arc::clone(self.state.manifests.of(p.issuer.as_deref(), &p.agent_id));
             p.redeclare();
         }
+        self.refresh_closing();
         self.make_room(0);
     }
 
@@ -173,9 +186,18 @@ impl Detector {
         self.learn_ended_sessions();
         let State { fleet, lanes, thresholds, .. } = &mut self.state;
         fleet.tick(watermark, thresholds, lanes);
+        self.refresh_closing();
         self.state.lineage.publish(self.state.fleet.published.version);
         self.look_for_groups(watermark);
         self.look_at_silences(watermark);
+    }
+
+    /// A version was published, or paths have other names.
+    pub(crate) fn refresh_closing(&mut self) {
+        let State { config, fleet, closing, .. } = &mut self.state;
+        if config.ranks_sessions {
+            closing.refresh(&fleet.published, &fleet.tally.sessions);
+        }
     }
 
     /// Sources of heartbeats that have become late by `watermark`, each told once.

@@ -153,7 +153,7 @@ impl Fleet {
         published.timing = tally.timing;
         published.widening = monitor.close(watermark, thresholds);
         tally.sessions.publish(&mut published.sessions, &published.routes);
-        grouping.publish(watermark, &mut published.sessions);
+        grouping.publish(watermark, &mut published.sessions, &published.routes);
         published.session_tail = tally.sessions.tail;
         published.endpoint_tail = tally.endpoint_tail;
         tally.context.publish(&mut published.context);

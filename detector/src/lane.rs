@@ -10,14 +10,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::combine::{self, FAMILIES, Score, Thresholds};
-use crate::detector::State;
-use crate::fleet::{Fleet, Published, Tally};
+use crate::fleet::{Published, Tally};
 use crate::memory::Presence;
 use crate::peers::GroupMove;
 use crate::profile::{Declared, Key, Profile};
 use crate::rules::Manifests;
 use crate::signal::context::{Caller, Reading};
-use crate::signal::session::{Ended, Sessions};
+use crate::signal::session::{Closing, Ended, Oddness, Sessions};
 use crate::signal::{Evidence, volume};
 use crate::source::Sources;
 use crate::{BrokenRule, Call, DetectorConfig, Kind, Timestamp, VerdictRecord};
@@ -51,13 +50,7 @@ pub(crate) struct Shared<'a> {
     pub(crate) manifests: &'a Manifests,
     pub(crate) published: &'a Published,
     pub(crate) sources: &'a Sources,
-}
-
-impl State {
-    pub(crate) fn shared(&self) -> Shared<'_> {
-        let Self { config, thresholds, manifests, fleet: Fleet { published, .. }, sources, .. } = self;
-        Shared { config, thresholds, manifests, published, sources }
-    }
+    pub(crate) closing: &'a Closing,
 }
 
 /// A record of an agent that is known, with what was found out about it in the order of records.
@@ -78,6 +71,8 @@ pub(crate) struct Read {
     pub(crate) amended: Option<Box<VerdictRecord>>,
     /// What it says of its agent, if it is a call.
     pub(crate) told: Option<Told>,
+    /// How odd its session is with it, where that is asked.
+    pub(crate) odd: Option<Oddness>,
 }
 
 /// What the families have to say of a call, each for itself.
@@ -87,6 +82,7 @@ pub(crate) struct Weighed {
     ts: Timestamp,
     pub(crate) evidence: [Evidence; FAMILIES],
     context: Reading,
+    pub(crate) odd: Option<Oddness>,
     /// Where volume found its evidence.
     at: Option<volume::Place>,
 }
@@ -112,8 +108,9 @@ impl Lane {
             _ => {
                 let amended = self.amend_silence(p, record.call, shared);
                 let weighed = self.weigh(p, record, shared);
+                let odd = weighed.odd;
                 let told = Some(self.conclude(p, record, weighed, shared));
-                return Read { amended, told };
+                return Read { amended, told, odd };
             }
         }
         Read::default()
@@ -152,11 +149,11 @@ impl Lane {
         p.endpoints.follow(&published.routes);
         let endpoint_ctx = p.declared.endpoint(published, thresholds, &p.timing);
         let endpoint = p.endpoints.score(ts, name, endpoint_ctx, &mut tally.endpoint_tail);
-        let session = sessions.call(
-            (p.key, session),
-            (call, name),
-            p.session_ctx(published, thresholds, is_established, endpoint.story.expected),
-        );
+        let session_ctx = p.session_ctx(published, thresholds, is_established, endpoint.story.expected);
+        let of_session = sessions.call((p.key, session), (call, name), session_ctx);
+        let fleets = &published.sessions.fleet;
+        let ranks = shared.config.ranks_sessions;
+        let odd = ranks.then(|| shared.closing.odd(sessions, session, fleets, session_ctx)).flatten();
         let context_ctx = p.context_ctx(published, thresholds, is_established);
         let context = p.circumstances.call(ts, call, context_ctx, &mut tally.context);
         let evidence = [
@@ -166,10 +163,10 @@ impl Lane {
                 story: p.volume.story(volume.at, ts, volume_ctx),
             },
             Evidence { before: timing.before, now: timing.now, story: p.timing.story(&timing, timing_ctx) },
-            Evidence::of_endpoint(endpoint, session, p.endpoints.drift(ts)),
+            Evidence::of_endpoint(endpoint, of_session, p.endpoints.drift(ts)),
             context.evidence,
         ];
-        Weighed { from, ts, evidence, context, at: volume.at }
+        Weighed { from, ts, evidence, context, odd, at: volume.at }
     }
 
     /// One level of it all, and what the agent learns with that.
@@ -181,7 +178,7 @@ impl Lane {
         shared: Shared<'_>,
     ) -> Told {
         let &Admitted { call, endpoint: name, .. } = record;
-        let Weighed { from, ts, evidence, context, at } = weighed;
+        let Weighed { from, ts, evidence, context, at, .. } = weighed;
         let Shared { thresholds, published, .. } = shared;
         let watch = thresholds.watch;
         let mut score = combine::combine(&evidence, &context.stories, call.ts, watch);

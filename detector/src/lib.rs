@@ -54,7 +54,7 @@ pub use providers::{PROVIDERS_MAX, Providers};
 pub use route::{TEMPLATES_MAX, endpoint_keys, is_path};
 pub use rules::{BrokenRule, RuleKind, RuleRanks};
 pub use ruling::Ruling;
-pub use signal::session::Closing;
+pub use signal::session::Oddness;
 pub use silence::Silence;
 pub use source::SourceLate;
 pub use time::{Timestamp, TimestampError};

@@ -9,9 +9,11 @@ mod features;
 mod grouping;
 mod membership;
 mod posterior;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
-use std::num::NonZeroU8;
+use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,21 +31,10 @@ const GROUPS_MAX: usize = 16;
 /// among them (ARCHITECTURE.md).
 const AGENTS_MIN: usize = 8;
 
-/// A peer group's number, from 1 to 16. Groups keep theirs from one clustering to the next.
+/// A peer group's number, from 1 to 65,535, after which no group is new. Groups keep theirs from one clustering to the next, and none has that of one that is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct GroupId(NonZeroU8);
-
-impl GroupId {
-    /// By its place, from 0.
-    fn at(place: usize) -> Option<Self> {
-        NonZeroU8::new(u8::try_from(place).ok()?.checked_add(1)?).map(Self)
-    }
-
-    fn place(self) -> usize {
-        usize::from(self.0.get()) - 1
-    }
-}
+pub struct GroupId(NonZeroU16);
 
 impl fmt::Display for GroupId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,8 +58,9 @@ pub struct PeerGroupStatus {
 }
 
 /// One group.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Group {
+    id: GroupId,
     /// By which manifests name it; none where it was found.
     name: Option<Box<str>>,
     agents: u32,
@@ -80,8 +72,9 @@ struct Group {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Peers {
     pub(crate) fleet: SessionModel,
-    /// By place; a place may be free.
-    groups: Vec<Option<Group>>,
+    /// In order of their numbers, and the last number that was given.
+    groups: Vec<Group>,
+    last: u16,
     /// How often groups were found.
     groupings: u32,
     /// Endpoints that are in a group's centre.
@@ -93,11 +86,28 @@ pub(crate) struct Peers {
 
 impl Peers {
     fn group(&self, id: GroupId) -> Option<&Group> {
-        self.groups.get(id.place())?.as_ref()
+        self.groups.iter().find(|group| group.id == id)
     }
 
-    fn ids(&self) -> impl Iterator<Item = (GroupId, &Group)> {
-        self.groups.iter().enumerate().filter_map(|(place, group)| GroupId::at(place).zip(group.as_ref()))
+    fn found(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().filter(|group| group.name.is_none())
+    }
+
+    /// One more group, which is the last; not where there are enough.
+    fn add(&mut self, name: Option<Box<str>>) -> Option<&mut Group> {
+        if self.groups.len() >= GROUPS_MAX {
+            return None;
+        }
+        self.last = self.last.checked_add(1)?;
+        let id = GroupId(NonZeroU16::new(self.last)?);
+        self.groups.push(Group {
+            id,
+            name,
+            agents: 0,
+            centre: Centre::default(),
+            model: GroupModel::default(),
+        });
+        self.groups.last_mut()
     }
 
     /// What an agent of `group` is compared with, and whose that is: none for the fleet's.
@@ -110,17 +120,17 @@ impl Peers {
 
     /// All groups' models, to learn.
     pub(crate) fn models_mut(&mut self) -> impl Iterator<Item = (GroupId, &mut GroupModel)> {
-        let groups = self.groups.iter_mut().enumerate();
-        groups.filter_map(|(place, group)| GroupId::at(place).zip(group.as_mut().map(|g| &mut g.model)))
+        self.groups.iter_mut().map(|group| (group.id, &mut group.model))
     }
 
     /// Endpoints that are one now.
     pub(crate) fn rename(&mut self, news: &[Renamed], routes: &Routes) {
         self.fleet.rename(news, routes);
-        for group in self.groups.iter_mut().flatten() {
+        for group in &mut self.groups {
             group.model.rename(news, routes);
             group.centre.rename(routes);
         }
+        self.count_vocabulary();
     }
 
     /// The groups that manifests name: these are kept, and those that no manifest names any more go. Of names beyond 16 the last are
@@ -131,38 +141,27 @@ impl Peers {
         names.sort_unstable();
         names.dedup();
         names.truncate(GROUPS_MAX);
-        for group in &mut self.groups {
-            let is_gone = |g: &Group| g.name.as_deref().is_some_and(|name| !names.contains(&name));
-            if group.as_ref().is_some_and(is_gone) {
-                *group = None;
-            }
-        }
+        let is_named = |name: &str| names.binary_search(&name).is_ok();
+        self.groups.retain(|group| group.name.as_deref().is_none_or(is_named));
         for name in names {
             if self.named(name).is_none() {
-                let place = self.free_place();
-                self.groups[place] = Some(Group { name: Some(name.into()), ..Group::default() });
+                self.make_room();
+                self.add(Some(name.into()));
             }
         }
     }
 
-    /// A place that nothing stands in, or else the found group of fewest agents does.
-    fn free_place(&mut self) -> usize {
-        if let Some(free) = self.groups.iter().position(Option::is_none) {
-            return free;
+    /// Where there are as many groups as may be, the found one of fewest agents goes.
+    fn make_room(&mut self) {
+        let least = self.found().map(|group| (group.agents, group.id)).min();
+        if let Some((_, id)) = least.filter(|_| self.groups.len() >= GROUPS_MAX) {
+            self.groups.retain(|group| group.id != id);
         }
-        if self.groups.len() < GROUPS_MAX {
-            self.groups.push(None);
-            return self.groups.len() - 1;
-        }
-        let found = self.groups.iter().enumerate().filter_map(|(place, group)| {
-            group.as_ref().filter(|g| g.name.is_none()).map(|g| (g.agents, place))
-        });
-        found.min().map_or(0, |(_, place)| place)
     }
 
     /// The group of this name.
     pub(crate) fn named(&self, name: &str) -> Option<GroupId> {
-        self.ids().find(|(_, group)| group.name.as_deref() == Some(name)).map(|(id, _)| id)
+        self.groups.iter().find(|group| group.name.as_deref() == Some(name)).map(|group| group.id)
     }
 
     /// Whether an agent may be in it by what it does: a declared one is for those who are declared.
@@ -170,83 +169,74 @@ impl Peers {
         self.group(id).is_some_and(|group| group.name.is_none())
     }
 
-    /// Takes up the groups that were found among `sample`: labels by agent, none for those that are in no group. A group that most
-    /// of its agents were in before keeps its number and what it has learned.
+    /// Takes up the groups that were found among `sample`: labels by agent, none for those that are in no group. A group keeps its
+    /// number and what it has learned where most of its agents still are.
     fn regroup(&mut self, sample: &[Sampled], labels: &[Option<u8>]) {
         self.groupings = self.groupings.wrapping_add(1);
-        let kept = self.kept_places(sample, labels);
-        let mut old = std::mem::take(&mut self.groups);
-        old.resize(GROUPS_MAX, None);
-        let is_kept = |place: &usize| kept.contains(&Some(*place));
-        let mut free: Vec<usize> = (0..GROUPS_MAX)
-            .rev()
-            .filter(|place| !is_kept(place) && old[*place].as_ref().is_none_or(|g| g.name.is_none()))
-            .collect();
-        let mut new: Vec<Option<Group>> =
-            old.iter().map(|group| group.clone().filter(|g| g.name.is_some())).collect();
-        for (label, place) in kept.into_iter().enumerate() {
+        let kept = self.kept(sample, labels);
+        self.groups.retain(|group| group.name.is_some() || kept.contains(&Some(group.id)));
+        for (label, id) in kept.into_iter().enumerate() {
             let its =
                 || sample.iter().zip(labels).filter(|(_, l)| l.is_some_and(|l| usize::from(l) == label));
             let agents = its().count() as u32;
-            if agents == 0 {
-                continue;
+            let group = match id {
+                Some(id) => self.groups.iter_mut().find(|group| group.id == id),
+                None if agents > 0 => self.add(None),
+                None => None,
+            };
+            if let Some(group) = group {
+                (group.agents, group.centre) = (agents, Centre::of(its().map(|(s, _)| s)));
             }
-            let model =
-                place.and_then(|place| old[place].take()).map(|group| group.model).unwrap_or_default();
-            let Some(place) = place.or_else(|| free.pop()) else { continue };
-            new[place] = Some(Group { name: None, agents, centre: Centre::of(its().map(|(s, _)| s)), model });
         }
-        while new.last().is_some_and(Option::is_none) {
-            new.pop();
-        }
-        self.groups = new;
-        let mut known: Vec<u64> = self.groups.iter().flatten().flat_map(|g| g.centre.endpoints()).collect();
+        self.count_vocabulary();
+    }
+
+    fn count_vocabulary(&mut self) {
+        let mut known: Vec<u64> = self.groups.iter().flat_map(|group| group.centre.endpoints()).collect();
         known.sort_unstable();
         known.dedup();
         self.vocabulary = known.len() as u32;
     }
 
-    /// For each new label the place of the found group with which it has most agents in common, where it has any.
-    fn kept_places(&self, sample: &[Sampled], labels: &[Option<u8>]) -> Vec<Option<usize>> {
+    /// For each new label the found group most of whose agents it has; of several that of which it has most.
+    fn kept(&self, sample: &[Sampled], labels: &[Option<u8>]) -> Vec<Option<GroupId>> {
         let count = labels.iter().flatten().max().map_or(0, |most| usize::from(*most) + 1);
-        let mut common = vec![[0_u32; GROUPS_MAX]; count];
-        for (agent, label) in sample.iter().zip(labels) {
-            if let (Some(label), Some(group)) = (label, agent.group.filter(|id| self.is_found(*id))) {
-                common[usize::from(*label)][group.place()] += 1;
+        let mut kept: Vec<Option<(u32, GroupId)>> = vec![None; count];
+        for &Group { id, .. } in self.found() {
+            let (mut common, mut all) = (vec![0; count], 0);
+            for (_, label) in sample.iter().zip(labels).filter(|(agent, _)| agent.group == Some(id)) {
+                all += 1;
+                if let Some(label) = label {
+                    common[usize::from(*label)] += 1;
+                }
+            }
+            for (kept, n) in kept.iter_mut().zip(common) {
+                if 2 * n > all && kept.is_none_or(|(most, _)| n > most) {
+                    *kept = Some((n, id));
+                }
             }
         }
-        let mut kept = vec![None; count];
-        let pairs = |(label, row): (usize, &[u32; GROUPS_MAX])| {
-            row.iter().enumerate().map(|(place, n)| (*n, label, place)).collect::<Vec<_>>()
-        };
-        let mut pairs: Vec<_> = common.iter().enumerate().flat_map(pairs).filter(|(n, ..)| *n > 0).collect();
-        pairs.sort_unstable_by_key(|&(n, label, place)| (std::cmp::Reverse(n), label, place));
-        for (_, label, place) in pairs {
-            if kept[label].is_none() && !kept.contains(&Some(place)) {
-                kept[label] = Some(place);
-            }
-        }
-        kept
+        kept.into_iter().map(|kept| kept.map(|(_, id)| id)).collect()
     }
 
     /// Whether there are groups that were found.
     fn has_found_some(&self) -> bool {
-        self.ids().any(|(_, group)| group.name.is_none())
+        self.found().next().is_some()
     }
 
     /// Groups that may be found beside those that are declared.
     fn found_max(&self) -> usize {
-        GROUPS_MAX - self.groups.iter().flatten().filter(|group| group.name.is_some()).count()
+        GROUPS_MAX - (self.groups.len() - self.found().count())
     }
 
     pub(crate) fn status(&self) -> Vec<PeerGroupStatus> {
-        let of = |(id, group): (GroupId, &Group)| PeerGroupStatus {
-            id,
+        let of = |group: &Group| PeerGroupStatus {
+            id: group.id,
             name: group.name.as_deref().map(Into::into),
             agents: group.agents,
             sessions: group.model.calibrated_by(),
-            speaks: self.model_of(Some(id)).0.is_some(),
+            speaks: self.model_of(Some(group.id)).0.is_some(),
         };
-        self.ids().map(of).collect()
+        self.groups.iter().map(of).collect()
     }
 }

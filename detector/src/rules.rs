@@ -119,7 +119,8 @@ pub struct BrokenRule {
     /// What was seen. Of a rule that counts, the calls within the window, this one among them: over `limit`, and there may
     /// have been more. Else the seconds since the agent should have ended or that the token lives, the scopes too many, what
     /// the identity is worth as [`Attestation`] orders it (0 to 4), the minute of the week by the manifest's clock (0 is
-    /// Monday 00:00), the argument's value as a whole number, or 1: this call.
+    /// Monday 00:00), the argument's value as a whole number (0 where it or its
+    /// end is negative), or 1: this call.
     pub observed: u64,
     /// What is allowed, in the unit of `observed`; 0 where it is in nothing that can be counted.
     pub limit: u64,

@@ -75,7 +75,7 @@ impl Detector {
     /// A person has ruled. Does nothing for an agent never seen.
     pub(crate) fn rule(&mut self, call: &Call<'_>) {
         let Some(i) = self.find(Key::of(call)) else { return };
-        self.keep_version(i, VersionCause::Ruling);
+        self.keep_version(i, VersionCause::Ruling, call);
         match call.ruling {
             Ruling::Benign => self.accept(i),
             Ruling::Deploy => self.adopt(i),
@@ -85,7 +85,7 @@ impl Detector {
                 let others: Vec<usize> =
                     (0..self.state.profiles.len()).filter(|other| *other != i).filter(shares).collect();
                 for other in others {
-                    self.keep_version(other, VersionCause::Ruling);
+                    self.keep_version(other, VersionCause::Ruling, call);
                     self.adopt(other);
                 }
                 self.adopt(i);

@@ -94,6 +94,22 @@ fn an_agent_that_stays_as_it_is_tells_little_and_one_that_moves_tells_it_the_nex
 }
 
 #[test]
+fn a_forged_date_ends_no_telling_and_brings_none_about() {
+    let mut life = Life::new();
+    life.live(3 * DAY_MINUTES, 1, |_| {});
+    let told = life.of("a").len();
+    for day in 1..40 {
+        life.record("a", 0, |call| {
+            call.ts = call.ts + Duration::from_hours(24 * 365 * 10 + 24 * day);
+            call.endpoint = format!("forged-{day}").into();
+        });
+    }
+    assert_eq!(life.of("a").len(), told, "one day of event time tells once");
+    life.live(3 * DAY_MINUTES, 4, |_| {});
+    assert!(life.of("a").len() > told, "it has moved since");
+}
+
+#[test]
 fn going_back_undoes_a_wrong_word_and_misses_no_call() {
     let (mut life, step_up) = (Life::new(), Budgets::default().step_up());
     life.live(20 * DAY_MINUTES, 1, |_| {});

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use detector::{
-    Attestation, Call, Detector, DetectorConfig, EffectiveAttestation, Kind, Manifest, Pattern, Signal,
-    Timestamp,
+    Attestation, Call, Detector, DetectorConfig, EffectiveAttestation, Kind, Manifest, Oddness, OneHand,
+    Pattern, Signal, Timestamp,
 };
 
 const START: Timestamp = Timestamp::from_millis(1_740_355_200_000);
@@ -19,15 +19,18 @@ struct Stream {
     detector: Detector,
     ts: Timestamp,
     n: u64,
+    /// How odd the last session is, where that is asked.
+    odd: Option<Oddness>,
 }
 
-fn config() -> DetectorConfig {
-    DetectorConfig { compare_with_found_groups: true, ..DetectorConfig::default() }
+/// Found groups are compared with, or not, as they are not unless an operator wants it.
+fn config(compare_with_found_groups: bool) -> DetectorConfig {
+    DetectorConfig { compare_with_found_groups, ..DetectorConfig::default() }
 }
 
 impl Stream {
-    fn new(manifests: &[Manifest]) -> Self {
-        Self { detector: Detector::new(config(), manifests), ts: START, n: 0 }
+    fn new(found_speak: bool, manifests: &[Manifest]) -> Self {
+        Self { detector: Detector::new(config(found_speak), manifests), ts: START, n: 0, odd: None }
     }
 
     /// Ten minutes later a session; the highest level that its content reaches.
@@ -41,7 +44,9 @@ impl Stream {
             let mut call = Call::new(format!("{}-{i}", self.n), ts, agent, endpoint);
             call.identity.session_id = Some(format!("s{}", self.n).into());
             call.attestation = EffectiveAttestation::new(Attestation::Token, Attestation::Token);
-            if let Some(verdict) = self.detector.observe(&call)
+            let observed = self.detector.observe_all([&call], &OneHand).pop().unwrap_or_default();
+            self.odd = observed.odd;
+            if let Some(verdict) = observed.verdict
                 && let Some(part) = verdict.part(Signal::Endpoint)
                 && part.pattern == Pattern::Unfitting
             {
@@ -73,7 +78,7 @@ impl Stream {
     }
 
     fn fork(&self) -> Self {
-        Self { detector: self.detector.clone(), ts: self.ts, n: self.n }
+        Self { detector: self.detector.clone(), ts: self.ts, n: self.n, odd: None }
     }
 
     fn benign(&mut self, agent: &str) {
@@ -84,8 +89,8 @@ impl Stream {
     }
 }
 
-fn two_trades() -> Stream {
-    let mut stream = Stream::new(&[]);
+fn two_trades(found_speak: bool) -> Stream {
+    let mut stream = Stream::new(found_speak, &[]);
     // Seven rounds are a day.
     stream.rounds(7 * 10);
     stream
@@ -93,34 +98,41 @@ fn two_trades() -> Stream {
 
 #[test]
 fn agents_of_two_trades_are_told_apart_and_each_is_compared_with_its_own() {
-    let mut stream = two_trades();
-    let (clerks, tellers) = (stream.group("a0").unwrap(), stream.group("a10").unwrap());
-    assert_ne!(clerks, tellers);
-    for agent in 0..AGENTS {
-        assert_eq!(
-            stream.group(&format!("a{agent}")).as_ref(),
-            Some(if agent < AGENTS / 2 { &clerks } else { &tellers })
+    // Each is compared with its own where found groups speak, else with all.
+    for found_speak in [true, false] {
+        let mut stream = two_trades(found_speak);
+        let (clerks, tellers) = (stream.group("a0").unwrap(), stream.group("a10").unwrap());
+        assert_ne!(clerks, tellers);
+        for agent in 0..AGENTS {
+            assert_eq!(
+                stream.group(&format!("a{agent}")).as_ref(),
+                Some(if agent < AGENTS / 2 { &clerks } else { &tellers })
+            );
+        }
+        let groups = stream.detector.groups();
+        assert!(
+            groups.len() == 2 && groups.iter().all(|g| g.agents == 10 && g.speaks == found_speak),
+            "{groups:?}"
         );
+        // Half of the fleet pays what it reads, but no clerk does.
+        let (clerk, teller) =
+            (stream.session("a1", &["read", "pay"]), stream.session("a11", &["read", "pay"]));
+        assert!((clerk >= WATCH) == found_speak && teller < WATCH, "{clerk} {teller}");
+        assert_eq!(stream.detector.take_group_moves().len(), AGENTS);
+        // A newcomer is one of them after a few sessions, and one that does what nobody does is none.
+        for round in 0..4 {
+            stream.session("new", TELLER[round % 3]);
+            stream.session("other", [&["weld", "grind"][..], &["weld", "paint"]][round % 2]);
+        }
+        assert_eq!((stream.group("new"), stream.group("other")), (Some(tellers), None));
+        let found = stream.detector.group_of(None, "other").unwrap();
+        assert_eq!((found.likeliest, stream.detector.group_of(None, "nobody")), (None, None));
     }
-    let groups = stream.detector.groups();
-    assert!(groups.len() == 2 && groups.iter().all(|g| g.agents == 10 && g.speaks), "{groups:?}");
-    // Half of the fleet pays what it reads, but no clerk does.
-    let (clerk, teller) = (stream.session("a1", &["read", "pay"]), stream.session("a11", &["read", "pay"]));
-    assert!(clerk >= WATCH && teller < WATCH, "{clerk} {teller}");
-    assert_eq!(stream.detector.take_group_moves().len(), AGENTS);
-    // A newcomer is one of them after a few sessions, and one that does what nobody does is none.
-    for round in 0..4 {
-        stream.session("new", TELLER[round % 3]);
-        stream.session("other", [&["weld", "grind"][..], &["weld", "paint"]][round % 2]);
-    }
-    assert_eq!((stream.group("new"), stream.group("other")), (Some(tellers), None));
-    let found = stream.detector.group_of(None, "other").unwrap();
-    assert_eq!((found.likeliest, stream.detector.group_of(None, "nobody")), (None, None));
 }
 
 #[test]
 fn whoever_drifts_moves_nowhere_and_whom_a_person_approves_moves_after_a_week() {
-    let mut stream = two_trades();
+    let mut stream = two_trades(true);
     let clerks = stream.group("a0");
     let mut approved = stream.fork();
     for day in 0..16 {
@@ -154,24 +166,45 @@ fn whoever_drifts_moves_nowhere_and_whom_a_person_approves_moves_after_a_week() 
 }
 
 #[test]
+fn a_session_that_a_group_reads_is_ranked_as_the_fleets_are() {
+    let trades = two_trades(true);
+    let odd = |calls: &[&str]| {
+        let of = |found_speak: bool| {
+            let config = DetectorConfig { ranks_sessions: true, ..config(found_speak) };
+            let mut stream = trades.fork();
+            stream.detector.reconfigure(config, &[]);
+            stream.session("a1", calls);
+            stream.odd.expect("it has peers").bits
+        };
+        let [group, fleet] = [of(true), of(false)];
+        assert_eq!(group, fleet, "{calls:?}");
+        group.as_bits()
+    };
+    let [usual, mixed, other] = [odd(CLERK[0]), odd(&["read", "pay", "file"]), odd(TELLER[1])];
+    assert!(usual < other && other < mixed, "{usual} {other} {mixed}");
+}
+
+#[test]
 fn a_restore_in_the_middle_of_a_search_changes_nothing() {
-    let mut whole = Stream::new(&[]);
-    whole.rounds(18);
-    let mut restored = whole.fork();
-    let mut searched = 0;
-    for round in 0..18 {
-        for agent in 0..AGENTS {
-            let bytes = postcard::to_stdvec(&restored.detector).unwrap();
-            searched += usize::from(format!("{:?}", restored.detector).contains("search: Some"));
-            restored.detector = postcard::from_bytes(&bytes).unwrap();
-            restored.detector.reconfigure(config(), &[]);
-            let (a, b) = (whole.usual(agent, round), restored.usual(agent, round));
-            assert_eq!(a.to_bits(), b.to_bits(), "round {round}");
+    for found_speak in [true, false] {
+        let mut whole = Stream::new(found_speak, &[]);
+        whole.rounds(18);
+        let mut restored = whole.fork();
+        let mut searched = 0;
+        for round in 0..18 {
+            for agent in 0..AGENTS {
+                let bytes = postcard::to_stdvec(&restored.detector).unwrap();
+                searched += usize::from(format!("{:?}", restored.detector).contains("search: Some"));
+                restored.detector = postcard::from_bytes(&bytes).unwrap();
+                restored.detector.reconfigure(config(found_speak), &[]);
+                let (a, b) = (whole.usual(agent, round), restored.usual(agent, round));
+                assert_eq!(a.to_bits(), b.to_bits(), "round {round}");
+            }
         }
+        assert!(searched > 3, "{searched} restores fell into a search");
+        let state = |stream: &Stream| serde_json::to_string(&stream.detector).unwrap();
+        assert!(state(&whole) == state(&restored) && whole.group("a0").is_some());
     }
-    assert!(searched > 3, "{searched} restores fell into a search");
-    let state = |stream: &Stream| serde_json::to_string(&stream.detector).unwrap();
-    assert!(state(&whole) == state(&restored) && whole.group("a0").is_some());
 }
 
 #[test]
@@ -182,7 +215,7 @@ fn what_a_manifest_says_wins_and_whoever_is_not_named_does_not_join() {
         ..Manifest::default()
     };
     let manifests = ["a0", "a19"].map(|agent| manifest(agent, "desk 3"));
-    let mut stream = Stream::new(&manifests);
+    let mut stream = Stream::new(false, &manifests);
     assert_eq!(stream.detector.groups()[0].name.as_deref(), Some("desk 3"));
     stream.rounds(7 * 5);
     let desk = stream.group("a0");
@@ -192,7 +225,7 @@ fn what_a_manifest_says_wins_and_whoever_is_not_named_does_not_join() {
     );
     assert_eq!(stream.detector.group_of(None, "a0").unwrap().declared.as_deref(), Some("desk 3"));
     // Named no more, its agents are found where they belong.
-    stream.detector.reconfigure(config(), &[]);
+    stream.detector.reconfigure(config(false), &[]);
     assert!(stream.group("a0").is_none() && stream.detector.groups().iter().all(|g| g.name.is_none()));
     stream.rounds(7 * 3);
     assert!(stream.group("a0") == stream.group("a2") && stream.group("a19") == stream.group("a10"));

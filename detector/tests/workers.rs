@@ -4,7 +4,10 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use detector::{Call, Detector, DetectorConfig, Hands, Kind, Manifest, Observed, Timestamp, Work};
+use detector::{
+    Baseline, Call, Detector, DetectorConfig, Hands, Kind, Manifest, Observed, Ruling, Timestamp,
+    VersionCause, Work,
+};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
@@ -28,13 +31,14 @@ fn record(dice: &mut Xoshiro256PlusPlus, n: usize, ts: Timestamp, has_lines: boo
     };
     let mut call = Call::new(format!("e{n}"), ts, format!("agent-{agent}"), endpoint);
     call.kind = match dice.random_range(0..1_000) {
-        0 => Kind::Feedback,
-        1..40 => Kind::TaskEnd,
+        0..3 => Kind::Feedback,
+        3..40 => Kind::TaskEnd,
         40..200 => Kind::Outcome,
         200..220 => Kind::Heartbeat,
         220..600 => Kind::Request,
         _ => Kind::Call,
     };
+    call.ruling = Ruling::ALL[dice.random_range(0..Ruling::ALL.len())];
     call.source = Some(if agent.is_multiple_of(3) { "proxy" } else { "gateway" }.into());
     call.identity.session_id = dice.random_bool(0.7).then(|| format!("s{}", n / 90).into());
     call.identity.parent_agent_id = (has_lines && agent.is_multiple_of(5)).then(|| "agent-1".into());
@@ -67,23 +71,40 @@ fn log(seed: u64, has_lines: bool) -> Vec<(Vec<Call<'static>>, Timestamp)> {
 fn detector(agents_max: usize) -> Detector {
     let manifest =
         Manifest { agent_id: "agent-1".into(), endpoints: vec!["tool-1".into()], ..Manifest::default() };
-    Detector::new(DetectorConfig { agents_max, ..DetectorConfig::default() }, &[manifest])
+    let config = DetectorConfig { agents_max, keeps_baselines: true, ..DetectorConfig::default() };
+    Detector::new(config, &[manifest])
+}
+
+/// What a log led to.
+struct Outcome {
+    observed: Vec<Observed>,
+    versions: Vec<Baseline>,
+    detector: Detector,
+}
+
+impl Outcome {
+    fn new(observed: Vec<Observed>, mut detector: Detector) -> Self {
+        let versions = detector.baselines();
+        Self { observed, versions, detector }
+    }
 }
 
 /// One record after the other.
-fn alone(log: &[(Vec<Call<'_>>, Timestamp)], mut detector: Detector) -> (Vec<Observed>, Detector) {
+fn alone(log: &[(Vec<Call<'_>>, Timestamp)], mut detector: Detector) -> Outcome {
     let mut observed = Vec::new();
     for (calls, tick) in log {
         for call in calls {
+            let is_unknown = || detector.agent_state(None, &call.identity.agent_id).is_none();
+            let is_moot = call.kind == Kind::Feedback && is_unknown();
             let verdict = detector.observe(call);
             let amended = detector.said().pop().map(Box::new);
             let route = if call.kind.is_call() { detector.route(call) } else { None };
-            observed.push(Observed { amended, verdict, route });
+            observed.push(Observed { amended, verdict, route, is_moot, ..Observed::default() });
         }
         detector.tick(*tick);
         detector.said();
     }
-    (observed, detector)
+    Outcome::new(observed, detector)
 }
 
 /// So many threads, and how often they were called.
@@ -105,11 +126,7 @@ impl Hands for Threads {
 }
 
 /// The same, dealt out by chance.
-fn together(
-    log: &[(Vec<Call<'_>>, Timestamp)],
-    mut detector: Detector,
-    hands: &Threads,
-) -> (Vec<Observed>, Detector) {
+fn together(log: &[(Vec<Call<'_>>, Timestamp)], mut detector: Detector, hands: &Threads) -> Outcome {
     let mut dice = Xoshiro256PlusPlus::seed_from_u64(hands.number().get() as u64);
     let mut observed = Vec::new();
     for (calls, tick) in log {
@@ -122,30 +139,36 @@ fn together(
         detector.tick(*tick);
         detector.said();
     }
-    (observed, detector)
+    Outcome::new(observed, detector)
 }
 
 #[test]
 fn verdicts_do_not_depend_on_how_many_score() {
     for (seed, agents_max, has_lines) in [(1, 1_000, false), (2, 1_000, true), (3, 40, false)] {
         let log = log(seed, has_lines);
-        let (expected, detector_alone) = alone(&log, detector(agents_max));
-        let state = postcard::to_stdvec(&detector_alone).unwrap();
-        let templates = expected.iter().filter(|o| o.route.as_ref().is_some_and(|r| r.contains("{var}")));
+        let expected = alone(&log, detector(agents_max));
+        let expected_state = postcard::to_stdvec(&expected.detector).unwrap();
+        let templates =
+            expected.observed.iter().filter(|o| o.route.as_ref().is_some_and(|r| r.contains("{var}")));
         assert!(templates.count() > 50, "paths that vary were learned");
-        let highest = expected.iter().filter_map(|o| o.verdict.as_ref()).map(|v| v.level).max();
+        let highest = expected.observed.iter().filter_map(|o| o.verdict.as_ref()).map(|v| v.level).max();
         assert!(highest.is_some_and(|level| level.as_bits() > 5.0), "{highest:?}");
+        for cause in [VersionCause::Moved, VersionCause::Ruling] {
+            assert!(
+                expected.versions.iter().filter(|v| v.cause == cause).count() > 5,
+                "seed {seed}, {cause:?}"
+            );
+        }
         for workers in [1, 2, 8] {
             let hands = Threads(NonZeroUsize::new(workers).unwrap(), AtomicUsize::new(0));
-            let (got, detector_of_all) = together(&log, detector(agents_max), &hands);
-            assert_eq!(got.len(), expected.len());
-            for (at, (got, expected)) in got.iter().zip(&expected).enumerate() {
+            let got = together(&log, detector(agents_max), &hands);
+            assert_eq!(got.observed.len(), expected.observed.len());
+            for (at, (got, expected)) in got.observed.iter().zip(&expected.observed).enumerate() {
                 assert_eq!(got, expected, "record {at}, seed {seed}, {workers} workers");
             }
-            assert!(
-                postcard::to_stdvec(&detector_of_all).unwrap() == state,
-                "seed {seed}, {workers} workers"
-            );
+            assert!(got.versions == expected.versions, "versions, seed {seed}, {workers} workers");
+            let state = postcard::to_stdvec(&got.detector).unwrap();
+            assert!(state == expected_state, "seed {seed}, {workers} workers");
             // Agents in lines are read one by one, and where memory is full so is each that must come in.
             assert!(workers == 1 || has_lines || agents_max < 1_000 || hands.1.into_inner() > 5);
         }

@@ -76,6 +76,28 @@ pub enum Finding {
         /// What was used instead.
         instead: String,
     },
+    /// Versions of agents' baselines cannot be written; they are held, and tried again.
+    BaselinesUnwritten {
+        /// What is wrong with the file.
+        reason: String,
+        /// Versions that wait,
+        held: usize,
+        /// and those that there was no room for since the start.
+        lost: u64,
+    },
+    /// What a person said of an agent, or ordered for it, was not carried out.
+    NotCarriedOut {
+        /// What it was: a ruling or a revert.
+        order: &'static str,
+        /// Its record in the log.
+        event_id: String,
+        /// The agent it is about.
+        agent_id: String,
+        /// Under which issuer.
+        issuer: Option<String>,
+        /// Why not.
+        why: String,
+    },
     /// A peer group raises more alarms than the operator accepts, and chance does not explain it.
     BudgetExceeded {
         /// The group and the grade of its alarms.
@@ -127,6 +149,8 @@ impl Finding {
             Self::MisKeyed { .. } => "mis_keyed",
             Self::SourceLate { .. } => "source_late",
             Self::SnapshotLost { .. } => "snapshot_lost",
+            Self::BaselinesUnwritten { .. } => "baselines_unwritten",
+            Self::NotCarriedOut { .. } => "not_carried_out",
             Self::BudgetExceeded { .. } => "budget_exceeded",
             Self::BudgetKept { .. } => "budget_kept",
             Self::Cohort { .. } => "cohort_incident",
@@ -146,7 +170,9 @@ impl Finding {
             | Self::FutureTimestamp { source, .. }
             | Self::SourceLate { source, .. } => source,
             Self::OffsetsLost { partition, .. } | Self::MisKeyed { partition, .. } => partition,
-            Self::SnapshotLost { reason, .. } => reason,
+            Self::SnapshotLost { reason, .. } | Self::BaselinesUnwritten { reason, .. } => reason,
+            // A person asked for each of them.
+            Self::NotCarriedOut { event_id, .. } => event_id,
             Self::BudgetExceeded { budget, .. } | Self::BudgetKept { budget, .. } => budget,
             Self::Cohort { incident, .. } => incident,
         }
@@ -185,6 +211,14 @@ impl fmt::Display for Finding {
                 )
             }
             Self::SnapshotLost { reason, instead } => write!(f, "{reason}; went on from {instead}"),
+            Self::BaselinesUnwritten { reason, held, lost } => write!(
+                f,
+                "versions of baselines cannot be kept, {held} wait in memory and {lost} are lost: {reason}"
+            ),
+            Self::NotCarriedOut { order, event_id, agent_id, issuer, why } => {
+                let issuer = issuer.as_deref().map(|issuer| format!(" of `{issuer}`")).unwrap_or_default();
+                write!(f, "the {order} `{event_id}` on agent `{agent_id}`{issuer} was not carried out: {why}")
+            }
             Self::BudgetExceeded { health, .. } => {
                 write!(
                     f,

@@ -2,6 +2,7 @@
 //! came of it into ClickHouse as well. Each reads at its own pace, so a database that is slow or down delays no
 //! verdict.
 
+mod audit;
 mod decode;
 pub mod drain;
 pub mod score;
@@ -14,5 +15,6 @@ mod watermark;
 #[cfg(test)]
 mod tests;
 
+pub use self::audit::AuditRecord;
 pub use self::sink::Sink;
 pub use self::verdict::{AlertRecord, EncodeError};

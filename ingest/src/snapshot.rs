@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 /// What every snapshot begins with.
 const MAGIC: &[u8; 8] = b"TOCSNAP\n";
 /// Raise it when the header or the meaning of the state changes. A changed layout is noticed without.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 8 + 4 + 8 + 8 + 32;
 /// Snapshots kept: the newest, and the one before in case that is damaged.
 const KEPT: usize = 2;

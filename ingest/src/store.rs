@@ -2,7 +2,7 @@
 //!
 //! Writing is safe to repeat. A batch carries a token made of its rows, so the very same batch is stored once; and where
 //! a crash cuts the stream into other batches, a row that was written twice is folded by its key and shown once by the
-//! views `calls_once`, `verdicts_once`, `alerts_once` and `rejects_once`, and counted once by `calls_per_minute`.
+//! views `calls_once`, `verdicts_once`, `alerts_once`, `audit_once` and `rejects_once`, and counted once by `calls_per_minute`.
 //! Success means on disk, in the table and in what is derived from it.
 
 mod agents;
@@ -25,7 +25,7 @@ use tokio::time::timeout;
 pub use self::agents::{AgentSeen, CallsOf, EndpointUse, Usage};
 pub use self::config::{BatchLimits, DatabaseName, KeepConfig, StoreConfig, StoreConfigError};
 pub use self::error::StoreError;
-pub use self::row::{AlertRow, CallRow, Place, RejectRow, VerdictRow};
+pub use self::row::{AlertRow, AuditRow, CallRow, Place, RejectRow, VerdictRow};
 
 use self::config::Target;
 use crate::engine::Engine;
@@ -114,6 +114,11 @@ impl Store {
     /// Stores alerts, as [`Self::insert_calls`] does records.
     pub async fn insert_alerts(&self, rows: &[AlertRow<'_>]) -> Result<(), StoreError> {
         self.insert::<AlertRow<'_>>("alerts", rows, row::token(rows, AlertRow::identify)).await
+    }
+
+    /// Stores entries of the audit, as [`Self::insert_calls`] does records.
+    pub async fn insert_audit(&self, rows: &[AuditRow<'_>]) -> Result<(), StoreError> {
+        self.insert::<AuditRow<'_>>("audit", rows, row::token(rows, AuditRow::identify)).await
     }
 
     /// Stores rejects, as [`Self::insert_calls`] does records.

@@ -1,11 +1,13 @@
 // A webhook receiver that shares no code with the sender: it verifies with the `standardwebhooks` library of npm.
 //
-//   RECEIVER_SECRET=whsec_… node parts/peers/receiver.mjs [--port N] [--log FILE]
+//   RECEIVER_SECRET=whsec_… node parts/peers/receiver.mjs [--port N] [--log FILE] [--whole]
 //
 // It listens on loopback and says so in its first line on standard output: {"listening":PORT}. After that, one JSON line a
 // delivery, on standard output and, synced to disk before the answer, at the end of FILE:
 //   {"webhook_id","webhook_timestamp","received_ms","type","timestamp","data","answered"}   verified
 //   {"refused":"why","webhook_id"}                                           not verified, answered 401
+// With `--whole` and no secret nothing is verified here and each request is kept whole for `judge.mjs`:
+//   {"webhook_id","headers","body","answered"}
 // `received_ms` is the receiver's clock when the request was whole, milliseconds since 1970; `answered` is the status it
 // gave, or "hang" or "close" where it gave none.
 //
@@ -26,13 +28,13 @@ const BODY_BYTES_MAX = 1 << 20;
 const GOOD = { status: 204 };
 
 const { values: options } = parseArgs({
-  options: { port: { type: 'string', default: '0' }, log: { type: 'string' } },
+  options: { port: { type: 'string', default: '0' }, log: { type: 'string' }, whole: { type: 'boolean', default: false } },
 });
-if (!process.env.RECEIVER_SECRET) {
+if (!options.whole && !process.env.RECEIVER_SECRET) {
   console.error('RECEIVER_SECRET is not set: the secret that the sender signs with, whsec_…');
   process.exit(64);
 }
-const verifier = new Webhook(process.env.RECEIVER_SECRET);
+const verifier = options.whole ? undefined : new Webhook(process.env.RECEIVER_SECRET);
 const log = options.log === undefined ? undefined : openSync(options.log, 'a');
 let behaviour = GOOD;
 
@@ -69,6 +71,12 @@ function behave(body, response) {
 
 function receive(headers, body, response) {
   const receivedMs = performance.timeOrigin + performance.now();
+  if (verifier === undefined) {
+    const how = nextBehaviour();
+    record({ webhook_id: headers['webhook-id'], headers, body: body.toString(), answered: how.status });
+    response.writeHead(how.status).end();
+    return;
+  }
   let event;
   try {
     event = verifier.verify(body, headers);

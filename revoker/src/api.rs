@@ -4,9 +4,13 @@
 //! | --- | --- | --- |
 //! | agents and their gateways | `POST /v1/gate` | `gate` |
 //! | | `GET /v1/approvals/{id}` | `gate` |
+//! | | `GET /v1/revocations`, `/v1/revocations/stream` | `gate` |
 //! | humans | `GET`, `POST /approve/{page}` | none: the address, a one-time code, for a yes the number |
 //! | operators | `GET /v1/status`, `/v1/approvers`; `POST /v1/pause`, `/v1/resume` | `operator` |
 //! | | `GET /v1/alerts`, `/v1/case` | `operator` |
+//! | | `GET /v1/audit/head` | `operator` |
+//! | auditors | `GET /v1/audit/key` | none: it is public |
+//! | receivers | `GET /v1/webhooks/schema` | none: it is public |
 //! | | `GET /v1/agents`, `/v1/agent`; `POST /v1/agents/{command}`, `/v1/agents/register`, `/v1/agents/review`, `/v1/agents/feedback` | `operator` |
 //! | | `GET /v1/effects`, `/v1/effects/receipts`; `POST /v1/effects/redeliver` | `operator` |
 //! | | `GET /v1/targets/disabled`; `POST /v1/targets/enable` | `operator` |
@@ -20,6 +24,7 @@ mod agents;
 mod alerts;
 mod approvals;
 mod approve;
+mod audit;
 mod caller;
 mod cases;
 mod control;
@@ -29,8 +34,10 @@ mod gate;
 mod input;
 mod person;
 mod problem;
+mod revocations;
 pub mod ssf;
 mod waiters;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -38,6 +45,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use detector::Timestamp;
+use tokio::sync::Semaphore;
 
 pub use agents::refused;
 pub use caller::{AsOperator, Caller, Role};
@@ -55,6 +63,9 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// Bytes of a form or of an operator's command, at most.
 const SMALL_BODY_BYTES_MAX: usize = 16 * 1024;
 
+/// Gateways that follow the revocation list at once.
+const FOLLOWERS_MAX: usize = 1_024;
+
 /// What every route needs. Cheap to clone.
 #[derive(Clone)]
 pub struct Api {
@@ -62,6 +73,7 @@ pub struct Api {
     clock: Clock,
     public_url: Arc<str>,
     waiters: Waiters,
+    followers: Arc<Semaphore>,
 }
 
 impl Api {
@@ -73,6 +85,7 @@ impl Api {
             clock,
             public_url: public_url.trim_end_matches('/').into(),
             waiters: Waiters::default(),
+            followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
         }
     }
 
@@ -105,10 +118,13 @@ pub fn console(api: Api) -> Router {
         .merge(approve::router())
         .merge(agents::router())
         .merge(alerts::router())
+        .merge(audit::router())
         .merge(cases::router())
         .merge(effects::router())
         .merge(feedback::router())
         .merge(control::router())
+        .merge(revocations::router())
+        .merge(webhooks::router())
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
         .with_state(api)

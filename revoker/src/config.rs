@@ -22,6 +22,9 @@ const SECONDS_MAX: u32 = 366 * 86_400;
 pub struct SecondsError(pub u64);
 
 impl Seconds {
+    /// One minute.
+    pub(crate) const MINUTE: Self = Self(60);
+
     /// This many seconds as a duration.
     pub const fn duration(self) -> Duration {
         Duration::from_secs(self.0 as u64)

@@ -1,11 +1,11 @@
 //! Connectors: how a message reaches an enforcement point. One file each; each knows one protocol and decides nothing.
 
-mod http;
+pub mod http;
 pub mod keycloak;
 pub mod oauth;
 mod secret;
 pub mod ssf;
-mod subject;
+pub mod subject;
 pub mod target;
 pub mod tokens;
 pub mod webhook;

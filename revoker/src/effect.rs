@@ -151,8 +151,8 @@ pub enum Event {
     },
     /// A person took the agent back to an earlier baseline; for the detector alone.
     Reverted {
-        /// The agent's last call before that baseline, event time.
-        version: Timestamp,
+        /// Which, by its number.
+        version: i64,
     },
     /// An accepted call after access ended.
     StillActing {

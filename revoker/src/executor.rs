@@ -4,6 +4,7 @@
 //! acknowledged is sent again under the same id. Each target has its own worker, so that a slow one delays no other; streams come and go at run time, and their workers with them.
 
 mod ladder;
+mod note;
 mod streams;
 mod worker;
 

@@ -26,6 +26,7 @@ pub mod lifecycle;
 pub mod message;
 pub mod policy;
 pub mod revoker;
+pub mod signatures;
 pub mod standing;
 pub mod store;
 #[cfg(test)]

@@ -8,6 +8,9 @@ use crate::agent::{AgentKey, Txn};
 use crate::effect::Event;
 use crate::store::StoreError;
 
+/// The JSON Schema of every body, as receivers are given it.
+pub const EVENTS_SCHEMA: &str = include_str!("../schemas/events.schema.json");
+
 /// A message stays under 20 kB (Standard Webhooks 1.0, "Payload size") as long as issuer and agent name take no more
 /// than 6 kB of it: those are never cut, since a cut name is another agent's. Everything else is.
 const REASONS_MAX: usize = 8;
@@ -159,6 +162,15 @@ mod tests {
             prop_assert!(clipped == text || json(&text) > bytes || text.contains(|c| c < ' '), "{clipped:?}");
             prop_assert!(clipped == text || text.starts_with(clipped.strip_suffix('…').unwrap()));
         }
+    }
+
+    #[test]
+    fn every_type_has_a_schema_of_its_own() {
+        let schema: serde_json::Value = serde_json::from_str(EVENTS_SCHEMA).unwrap();
+        let of =
+            |event: &serde_json::Value| event["properties"]["type"]["const"].as_str().unwrap().to_owned();
+        let types: Vec<_> = schema["oneOf"].as_array().unwrap().iter().map(of).collect();
+        assert_eq!(types, crate::effect::EVENT_KINDS);
     }
 
     #[test]

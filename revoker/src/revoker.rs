@@ -9,6 +9,7 @@ mod apply;
 mod decision;
 mod feedback;
 mod handle;
+mod heads;
 mod lists;
 mod memory;
 mod operate;

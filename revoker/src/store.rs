@@ -15,6 +15,7 @@ pub(crate) mod outbox;
 pub(crate) mod receipts;
 pub mod register;
 pub(crate) mod retention;
+pub mod revocations;
 pub(crate) mod settings;
 pub(crate) mod ssf;
 
@@ -42,6 +43,14 @@ pub enum StoreError {
     Damaged {
         /// Where and how.
         what: String,
+    },
+    /// The file of the audit's heads cannot be written; the record itself can.
+    #[error("the file of audit heads {path}: {source}")]
+    Heads {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// The worker that does the writing was stopped.
     #[error("the revoker is shutting down")]

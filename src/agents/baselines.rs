@@ -22,11 +22,11 @@ pub(crate) struct HistoryArgs {
 pub(crate) struct DiffArgs {
     #[command(flatten)]
     agent: Agent,
-    /// The earlier version: a time, RFC 3339, and the version that was the last one then; without it, the last but one.
+    /// The earlier version, by its number in the history; without it, the last but one.
     #[arg(requires = "to")]
-    from: Option<String>,
+    from: Option<i64>,
     /// The later one; without it, the last.
-    to: Option<String>,
+    to: Option<i64>,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -38,8 +38,9 @@ pub(crate) struct DiffArgs {
 pub(crate) struct RevertArgs {
     #[command(flatten)]
     agent: Agent,
-    /// A time, RFC 3339: back to the version that was the last one then.
-    to: String,
+    /// The version to go back to, by its number in the history.
+    #[arg(value_name = "VERSION")]
+    to: i64,
     /// Why, for the audit.
     #[arg(long)]
     reason: String,
@@ -60,7 +61,8 @@ fn line(row: &Value) -> Option<String> {
     };
     let usable = if row["is_usable"] == true { "" } else { "  (packed by another version of this program)" };
     Some(format!(
-        "{}  {:<7} {:>8.1} calls an hour, a gap of {:.1} s, {} endpoints, {} networks, {} clients{usable}",
+        "{:>5}  {}  {:<7} {:>8.1} calls an hour, a gap of {:.1} s, {} endpoints, {} networks, {} clients{usable}",
+        row["version"].as_i64()?,
         row["ts"].as_str()?,
         row["cause"].as_str()?,
         summary["per_hour"].as_f64()?,
@@ -72,6 +74,7 @@ fn line(row: &Value) -> Option<String> {
 }
 
 pub(super) fn diff(DiffArgs { agent, from, to, json, target }: &DiffArgs) -> Result<()> {
+    let (from, to) = (from.map(|version| version.to_string()), to.map(|version| version.to_string()));
     let mut query = agent.query();
     query.extend(from.as_deref().map(|from| ("from", from)));
     query.extend(to.as_deref().map(|to| ("to", to)));
@@ -79,7 +82,7 @@ pub(super) fn diff(DiffArgs { agent, from, to, json, target }: &DiffArgs) -> Res
     if *json {
         return print_json(&answer);
     }
-    println!("{} to {}", answer["from"].as_str().unwrap_or("?"), answer["to"].as_str().unwrap_or("?"));
+    println!("{} to {}", answer["from"], answer["to"]);
     let changes = answer["changes"].as_array().map_or(&[][..], Vec::as_slice);
     for change in changes {
         println!("    {}", change.as_str().unwrap_or("?"));

@@ -7,7 +7,9 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
-use detector::{Actor, BrokenRule, Call, Closing, Detector, Kind, Layers, MicroBits, Signal, VerdictRecord};
+use detector::{
+    Actor, BrokenRule, Call, Detector, DetectorConfig, Kind, Layers, MicroBits, Signal, VerdictRecord,
+};
 use ingest::decode::{Reject, Tally};
 use ingest::pipeline::score::{Scorer, Step};
 use revoker::agent::CaseId;
@@ -76,7 +78,6 @@ pub(super) struct Output<'a> {
     calls: Out,
     windows: Windows<Out>,
     sessions: Sessions<Out>,
-    closing: Closing,
     alerts: Out,
     rejects: Out,
     report: Report,
@@ -92,9 +93,10 @@ impl<'a> Output<'a> {
             policy: policy.version().to_owned(),
             ..Report::default()
         };
+        let detector = DetectorConfig { ranks_sessions: true, ..config.detector() };
         Ok(Self {
             dir,
-            scorer: Scorer::new(Detector::new(config.detector(), &config.manifests), workers),
+            scorer: Scorer::new(Detector::new(detector, &config.manifests), workers),
             policy,
             standings: Vec::new(),
             agents: HashMap::new(),
@@ -102,7 +104,6 @@ impl<'a> Output<'a> {
             calls: create("calls.ndjson")?,
             windows: Windows::new(create("windows.csv")?)?,
             sessions: Sessions::new(create("sessions.ndjson")?, config.budgets.step_up()),
-            closing: Closing::default(),
             alerts: create("alerts.ndjson")?,
             rejects: create("rejects.ndjson")?,
             report,
@@ -117,16 +118,13 @@ impl<'a> Output<'a> {
                 fresh.push(&record.call);
             }
         }
-        // What an agent's silence is worth in a window is read before the calls after it are, and how odd a session is before it ends.
+        // What an agent's silence is worth in a window is read before the calls after it are.
         let mut rest = &fresh[..];
         while let Some((first, others)) = rest.split_first() {
             if first.kind.is_call() {
                 self.windows.advance(first.ts, self.scorer.detector())?;
             }
-            let ends_stretch = |call: &&Call<'_>| match call.kind {
-                Kind::TaskEnd => true,
-                kind => kind.is_call() && self.windows.is_past(call.ts),
-            };
+            let ends_stretch = |call: &&Call<'_>| call.kind.is_call() && self.windows.is_past(call.ts);
             let same = others.iter().position(ends_stretch).unwrap_or(others.len());
             let (now, later) = rest.split_at(1 + same);
             let steps = self.scorer.steps(now.iter().copied());
@@ -179,8 +177,7 @@ impl<'a> Output<'a> {
         let agent = self.agent(name);
         self.windows.call(agent, name, call.ts, verdict.level);
         self.sessions.advance(call.ts)?;
-        let odd = self.closing.odd(self.scorer.detector(), call);
-        self.sessions.call(agent, call, (verdict.level, odd))?;
+        self.sessions.call(agent, call, (verdict.level, step.odd))?;
         self.call_row(call, &verdict)?;
         self.judge(agent, &VerdictRecord { route: step.route, ..VerdictRecord::new(call, verdict) })
     }

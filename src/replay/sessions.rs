@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use detector::{Call, Kind, MicroBits, Timestamp};
+use detector::{Call, Kind, MicroBits, Oddness, Timestamp};
 use serde::Serialize;
 
 /// A session without an id ends when its agent pauses longer than this (endpoint study §8, "session idle gap").
@@ -51,13 +51,13 @@ impl<W: Write> Sessions<W> {
         Self { out, step_up, open: HashMap::new(), begun: 0, swept: None }
     }
 
-    /// Counts a call of the agent with this number, with its level and since when and how odd its session is were it over now. One that
+    /// Counts a call of the agent with this number, with its level and how odd its session is were it over now. One that
     /// pauses is several to the detector; the oddest of them counts.
     pub(super) fn call(
         &mut self,
         agent: usize,
         call: &Call<'_>,
-        (level, odd): (MicroBits, Option<(Timestamp, MicroBits)>),
+        (level, odd): (MicroBits, Option<Oddness>),
     ) -> io::Result<()> {
         let id = call.identity.session_id.as_deref();
         let key = (agent, id.map(str::to_owned));
@@ -87,11 +87,11 @@ impl<W: Write> Sessions<W> {
         session.calls += 1;
         session.last = session.last.max(call.ts);
         session.score = session.score.max(level);
-        if let Some((began, odd)) = odd {
+        if let Some(Oddness { began, bits }) = odd {
             if began != session.began {
                 (session.began, session.ended) = (began, session.close_score);
             }
-            session.close_score = session.ended.max(odd);
+            session.close_score = session.ended.max(bits);
         }
         if level >= self.step_up && session.first_over.is_none() {
             session.first_over = Some(call.event_id.to_string());

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use detector::{Timestamp, endpoint_keys};
+use detector::endpoint_keys;
 use ingest::baseline::{BaselineError, Baselines, Version};
 use revoker::Revoker;
 use revoker::agent::AgentKey;
@@ -38,9 +38,9 @@ pub(super) fn router(kept: Kept) -> Router {
 struct Question {
     agent_id: String,
     issuer: Option<String>,
-    /// RFC 3339; the versions that were the last ones then.
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
+    /// Versions, by their numbers.
+    from: Option<i64>,
+    to: Option<i64>,
 }
 
 impl Question {
@@ -65,44 +65,44 @@ async fn history(
 
 #[derive(Serialize)]
 struct Diff {
-    from: Timestamp,
-    to: Timestamp,
+    from: i64,
+    to: i64,
     /// A sentence each; none where nothing that people can read has changed.
     changes: Vec<String>,
 }
 
-/// `GET /v1/agents/diff?agent_id=&issuer=&from=&to=`: role `operator`. What has changed from the version of one time to that of
-/// another; without times, from the last but one to the last.
+/// `GET /v1/agents/diff?agent_id=&issuer=&from=&to=`: role `operator`. What has changed from one version to
+/// another; without numbers, from the last but one to the last.
 async fn diff(
     State(kept): State<Kept>,
     AsOperator(_caller): AsOperator,
     Asked(asked): Asked<Question>,
 ) -> Result<Json<Diff>, Problem> {
     let versions = kept.versions(asked.agent()).await?;
-    let at = |at: Option<Timestamp>, without: usize| match at {
-        Some(at) => versions.iter().find(|version| version.ts <= at),
+    let of = |number: Option<i64>, without: usize| match number {
+        Some(number) => versions.iter().find(|version| version.version == number),
         None => versions.get(without),
     };
-    let (from, to) = (at(asked.from, 1), at(asked.to, 0));
+    let (from, to) = (of(asked.from, 1), of(asked.to, 0));
     let (from, to) = from.zip(to).ok_or_else(|| unknown(&asked.agent()))?;
     let names = kept.names(&asked.agent()).await;
     let changes = from.summary.changes(&to.summary, |key| names.get(key).cloned());
-    Ok(Json(Diff { from: from.ts, to: to.ts, changes }))
+    Ok(Json(Diff { from: from.version, to: to.version, changes }))
 }
 
 #[derive(Deserialize)]
 struct Order {
     agent_id: String,
     issuer: Option<String>,
-    /// RFC 3339: back to the version that was the last one then.
-    to: Timestamp,
+    /// The version, by its number.
+    to: i64,
     #[serde(flatten)]
     signed: Signed,
 }
 
 #[derive(Serialize)]
 struct Reverted {
-    version: Timestamp,
+    version: i64,
     #[serde(flatten)]
     standing: Standing,
 }
@@ -117,7 +117,7 @@ async fn revert(
     let (by, reason) = order.signed.checked(&caller)?;
     let agent = AgentKey::new(order.issuer.as_deref(), &order.agent_id);
     let versions = kept.versions(agent.clone()).await?;
-    let found = versions.into_iter().find(|version| version.ts <= order.to);
+    let found = versions.into_iter().find(|version| version.version == order.to);
     let version = found.ok_or_else(|| unknown(&agent))?;
     if !version.is_usable {
         let layout = &version.layout;
@@ -129,8 +129,8 @@ async fn revert(
         .detail(format!("Another version of this program packed it (layout {layout}); it can be compared."))
         .fact("layout", layout));
     }
-    let reverted = kept.revoker.revert(agent, version.ts, version.text(), by, reason, clock::now()).await;
-    Ok(Json(Reverted { version: version.ts, standing: reverted.map_err(refused)? }))
+    let reverted = kept.revoker.revert(agent, order.to, version.text(), by, reason, clock::now()).await;
+    Ok(Json(Reverted { version: order.to, standing: reverted.map_err(refused)? }))
 }
 
 impl Kept {
@@ -160,8 +160,8 @@ impl Kept {
 fn unknown(agent: &AgentKey) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "version_unknown", "There is no such version")
         .detail(format!(
-            "No baseline of agent `{agent}` is kept from then or before. An agent is looked up under exactly the issuer it is \
-             known by, and of each the newest {} versions are kept.",
+            "No such baseline of agent `{agent}` is kept. An agent is looked up under exactly the issuer it is known by, and of \
+             each {} versions are kept.",
             ingest::baseline::KEPT
         ))
         .fact("agent_id", &agent.agent_id)

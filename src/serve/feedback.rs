@@ -5,6 +5,7 @@ use ingest::source::Intake;
 use revoker::connector::{Attempt, Connector, Outcome, Route};
 use revoker::effect::REVERTED;
 use revoker::message::Message;
+use serde::Deserialize;
 use serde_json::Value;
 
 /// The name that the outbox knows this target by.
@@ -23,6 +24,14 @@ pub(super) fn route() -> Route {
     }
 }
 
+/// What is read of a message's body.
+#[derive(Deserialize)]
+struct Envelope {
+    /// When it was decided, and not when it is delivered: a second attempt then says the same.
+    timestamp: Timestamp,
+    data: Value,
+}
+
 /// A target like any other: durable, retried, with a receipt.
 pub(super) struct Feedback {
     intake: Intake,
@@ -33,20 +42,20 @@ impl Feedback {
         Self { intake }
     }
 
-    async fn learn(&self, message: &Message, now: Timestamp) -> Outcome {
+    async fn learn(&self, message: &Message) -> Outcome {
         let failed = |detail: String| Outcome::Failed { status: None, detail, wait: None };
-        let data = match serde_json::from_slice::<Value>(&message.body) {
-            Ok(mut body) => body["data"].take(),
+        let Envelope { timestamp, data } = match serde_json::from_slice(&message.body) {
+            Ok(envelope) => envelope,
             Err(e) => return failed(e.to_string()),
         };
         let Some(agent_id) = data["subject"].as_str() else { return failed("no subject".to_owned()) };
         let (id, issuer) = (&message.id, data["issuer"].as_str());
         let written = if message.kind == REVERTED {
             let Some(baseline) = data["baseline"].as_str() else { return failed("no baseline".to_owned()) };
-            self.intake.revert(id, baseline, issuer, agent_id, now).await
+            self.intake.revert(id, baseline, issuer, agent_id, timestamp).await
         } else {
             match ruling(&message.kind, &data) {
-                Ok(Some(ruling)) => self.intake.feedback(id, ruling, issuer, agent_id, now).await,
+                Ok(Some(ruling)) => self.intake.feedback(id, ruling, issuer, agent_id, timestamp).await,
                 Ok(None) => return Outcome::Acknowledged { status: 200 },
                 Err(e) => return failed(e.to_string()),
             }
@@ -72,7 +81,45 @@ impl Connector for Feedback {
         NAME
     }
 
-    fn deliver<'a>(&'a self, message: &'a Message, now: Timestamp) -> Attempt<'a> {
-        Box::pin(self.learn(message, now))
+    fn deliver<'a>(&'a self, message: &'a Message, _now: Timestamp) -> Attempt<'a> {
+        Box::pin(self.learn(message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ingest::finding::{FindingSink, Findings, Raised};
+    use ingest::log::{Log, LogConfig};
+    use serde_json::json;
+
+    use super::*;
+
+    struct Nobody;
+
+    impl FindingSink for Nobody {
+        fn raise(&self, _raised: Raised) {}
+    }
+
+    #[tokio::test]
+    async fn a_second_attempt_is_the_same_record_and_what_is_refused_is_not_acknowledged() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::open(&folder.path().join("calls.db"), LogConfig::read_by(&["score"])).unwrap();
+        let feedback = Feedback::new(Intake::new(log.clone(), Findings::new(Arc::new(Nobody))));
+        let message = |ruling: &str| {
+            let data = json!({ "subject": "a", "ruling": ruling });
+            let body = json!({ "type": RULED, "timestamp": "2026-03-01T00:00:00Z", "data": data });
+            Message { id: "evt_1".to_owned(), kind: RULED.to_owned(), body: body.to_string().into_bytes() }
+        };
+        for second in 0..2 {
+            let outcome = feedback.deliver(&message("deploy"), Timestamp::from_millis(second * 1_000)).await;
+            assert_eq!(outcome, Outcome::Acknowledged { status: 200 });
+        }
+        let another = feedback.deliver(&message("benign"), Timestamp::default()).await;
+        assert!(matches!(another, Outcome::Failed { detail, .. } if detail.contains("told before")));
+        let entries = log.reader().unwrap().read(1, 10, usize::MAX).unwrap();
+        let text = String::from_utf8_lossy(&entries[0].payload).into_owned();
+        assert!(text.contains(r#""ts":"2026-03-01T00:00:00Z""#), "{text}");
     }
 }

@@ -8,10 +8,11 @@ use axum::body::Bytes;
 use detector::{Call, EffectiveAttestation, MicroBits, VerdictId};
 use ingest::decode::{Invalid, Reject, SourceContext, Tally, native};
 use ingest::log::LogError;
-use ingest::source::credentials::Credentials;
 use ingest::source::{Intake, One};
 use revoker::api::{Caller, GateError, Scored, Scorer};
 use tokio::sync::oneshot;
+
+use super::http::Who;
 
 /// How long a verdict is waited for before the answer is the last standing.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -88,17 +89,18 @@ pub(super) struct ToLog {
 }
 
 impl ToLog {
-    pub(super) fn new(intake: Intake, waiting: Waiting, credentials: &Credentials) -> Self {
-        let sources = credentials.iter().map(|c| (c.name.clone(), Arc::clone(&c.source))).collect();
+    pub(super) fn new(intake: Intake, waiting: Waiting, who: &Who) -> Self {
+        let known = who.credentials.iter().map(|c| (c.name.clone(), Arc::clone(&c.source)));
+        let sources = known.chain(who.issuers.sources()).collect();
         Self { intake, waiting, sources }
     }
 
     fn source(&self, caller: &Caller) -> Result<&Arc<SourceContext>, GateError> {
         let gone = || GateError::Unavailable {
-            reason: format!("`{}` is no source", caller.name),
+            reason: format!("`{}` is no source", caller.source),
             retry_after_s: 60,
         };
-        self.sources.get(&caller.name).ok_or_else(gone)
+        self.sources.get(&caller.source).ok_or_else(gone)
     }
 }
 

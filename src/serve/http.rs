@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -12,7 +12,7 @@ use axum::{Json, Router};
 use ingest::baseline::Baselines;
 use ingest::pipeline::score::FleetStatus;
 use ingest::source::Intake;
-use ingest::source::credentials::{Credentials, Role as Has};
+use ingest::source::credentials::{Credential, Credentials, Denied, Role as Has, bearer};
 use ingest::source::http::{self, HttpState};
 use metrics_exporter_prometheus::PrometheusHandle;
 use revoker::Revoker;
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fleet;
 use super::gate::ToLog;
+use super::issuers::Issuers;
 use super::register::{self, Records};
 use super::stored::Stored;
 use super::{baselines, explain};
@@ -38,7 +39,7 @@ const PING_MAX: Duration = Duration::from_secs(2);
 
 /// What the routes need.
 pub(super) struct Parts {
-    pub(super) credentials: Arc<Credentials>,
+    pub(super) who: Arc<Who>,
     pub(super) intake: Intake,
     pub(super) revoker: Revoker,
     pub(super) transmitter: Option<Arc<Transmitter>>,
@@ -52,9 +53,8 @@ pub(super) struct Parts {
 
 /// All routes.
 pub(super) fn router(config: &Config, parts: Parts) -> Router {
-    let Parts { credentials, intake, revoker, transmitter, scorer, metrics, health, stored, baselines, stop } =
-        parts;
-    let calls = HttpState::new(&config.http, Arc::clone(&credentials), intake, stop.clone());
+    let Parts { who, intake, revoker, transmitter, scorer, metrics, health, stored, baselines, stop } = parts;
+    let calls = HttpState::new(&config.http, Arc::clone(&who.credentials), intake, stop.clone());
     let api = Api::new(revoker.clone(), &config.http.public_url, Arc::new(clock::now));
     let streams = transmitter.map_or_else(Router::new, |transmitter| {
         ssf::router(Ssf::new(transmitter, revoker.clone(), Arc::new(clock::now), stop.clone()))
@@ -78,21 +78,51 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         .merge(baselines)
         .merge(fleet::router(health))
         .merge(streams)
-        .layer(middleware::from_fn_with_state(credentials, identify))
         .merge(http::router(calls))
+        .layer(middleware::from_fn_with_state(who, identify))
         .merge(probes)
 }
 
+/// Everybody who may call.
+pub(super) struct Who {
+    pub(super) credentials: Arc<Credentials>,
+    pub(super) issuers: Issuers,
+}
+
+impl Who {
+    /// Who sends these headers, and what their records are known under. Why nobody is known is logged.
+    async fn calls(&self, headers: &HeaderMap) -> Option<(Arc<Credential>, String)> {
+        match self.credentials.known(headers) {
+            Ok(credential) => {
+                let name = credential.name.clone();
+                Some((credential, name))
+            }
+            Err(Denied::UnknownToken) if !self.issuers.is_empty() => {
+                let token = std::str::from_utf8(bearer(headers)?).ok()?;
+                match self.issuers.check(token).await {
+                    Ok((credential, source)) => Some((Arc::new(credential), source)),
+                    Err(reason) => {
+                        tracing::warn!(%reason, "a token was refused");
+                        None
+                    }
+                }
+            }
+            Err(reason) => {
+                tracing::debug!(%reason, "a caller is not known");
+                None
+            }
+        }
+    }
+}
+
 /// Says who calls; the routes say whether that is enough.
-async fn identify(State(credentials): State<Arc<Credentials>>, mut request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    let known =
-        [Has::Ingest, Has::Gate, Has::Operator].into_iter().find_map(|r| credentials.check(headers, r).ok());
-    if let Some(credential) = known {
+async fn identify(State(who): State<Arc<Who>>, mut request: Request, next: Next) -> Response {
+    if let Some((credential, source)) = who.calls(request.headers()).await {
         let may = |has: Has, role: Role| credential.roles.contains(&has).then_some(role);
         let roles =
             [may(Has::Gate, Role::Gate), may(Has::Operator, Role::Operator)].into_iter().flatten().collect();
-        request.extensions_mut().insert(Caller { name: credential.name.clone(), roles });
+        request.extensions_mut().insert(Caller { name: credential.name.clone(), source, roles });
+        request.extensions_mut().insert(credential);
     }
     next.run(request).await
 }

@@ -37,6 +37,7 @@ impl Stored {
             sources,
             verdicts: logs.verdicts.clone(),
             alerts: logs.alerts.clone(),
+            audit: logs.audit.clone(),
             config: config.store.clone(),
             stop: stop.clone(),
         };
@@ -94,6 +95,7 @@ struct Feed {
     sources: Vec<Box<dyn Source>>,
     verdicts: ingest::log::Log,
     alerts: ingest::log::Log,
+    audit: ingest::log::Log,
     config: StoreConfig,
     stop: CancellationToken,
 }
@@ -113,7 +115,8 @@ impl Feed {
             runtime.clone(),
             self.stop.clone(),
         )?);
-        threads.push(drain::alerts(&self.alerts, store, limits, runtime, self.stop)?);
+        threads.push(drain::alerts(&self.alerts, store.clone(), limits, runtime.clone(), self.stop.clone())?);
+        threads.push(drain::audit(&self.audit, store, limits, runtime, self.stop)?);
         let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|t| t.join().is_ok())).await;
         if joined.unwrap_or(false) {
             return Ok(());

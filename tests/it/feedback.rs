@@ -137,6 +137,21 @@ fn agents(tocsin: &Tocsin, verb: &str, agent: &str, more: &[&str]) -> (bool, Str
     (output.status.success(), text.concat())
 }
 
+/// The history of the agent that moved, once it has so many versions with this cause.
+fn history_with(tocsin: &Tocsin, cause: &str, number: usize) -> String {
+    let history = wait::until(Duration::from_mins(1), || {
+        let (_, history) = agents(tocsin, "history", "moved", &[]);
+        (history.matches(&format!("  {cause} ")).count() == number).then_some(history)
+    });
+    history.expect("the versions are kept")
+}
+
+/// The number of the newest version with this cause.
+fn newest(history: &str, cause: &str) -> String {
+    let line = history.lines().find(|line| line.contains(&format!("  {cause} ")));
+    line.and_then(|line| line.split_whitespace().next()).expect("a version").to_owned()
+}
+
 #[test]
 fn an_agent_is_taken_back_to_what_it_was_before_a_wrong_word() {
     let stage = Stage::new();
@@ -151,15 +166,23 @@ fn an_agent_is_taken_back_to_what_it_was_before_a_wrong_word() {
     append(&tocsin, &strange(1, "second", at(40)));
     assert!(!is_news(&verdict(&stage, "tocsin", "moved-second")));
 
-    let (done, versions) = agents(&tocsin, "history", "moved", &[]);
-    assert!(done && versions.lines().next().is_some_and(|newest| newest.contains("ruling")), "{versions}");
+    let versions = history_with(&tocsin, "ruling", 1);
     assert!(versions.contains("moved ") && versions.contains("1 networks"), "{versions}");
-    let (first, last) = (at(0).to_string(), at(50).to_string());
-    let (done, changes) = agents(&tocsin, "diff", "moved", &[&first, &last]);
+    let [ruled, usual] = ["ruling", "moved"].map(|cause| newest(&versions, cause));
+    let (done, changes) = agents(&tocsin, "diff", "moved", &[&usual, &ruled]);
     assert!(done && changes.contains("networks: 1 new, 0 gone, 1 as before"), "{changes}");
-    let (done, why) = agents(&tocsin, "revert", "moved", &["2001-01-01T00:00:00Z", "--reason", "r"]);
+    let (done, why) = agents(&tocsin, "revert", "moved", &["999999", "--reason", "r"]);
     assert!(!done && why.contains("There is no such version"), "{why}");
-    let (done, answer) = agents(&tocsin, "revert", "moved", &[&first, "--reason", "that was no release"]);
+    // Before the ruling the network was news that stood; and to go back there once more is no way out of it again.
+    for _ in 0..2 {
+        let (done, answer) = agents(&tocsin, "revert", "moved", &[&ruled, "--reason", "that was no release"]);
+        assert!(done && answer.contains("\"standing\""), "{answer}");
+        await_told(&tocsin);
+    }
+    history_with(&tocsin, "revert", 2);
+    append(&tocsin, &strange(1, "again", at(45)));
+    assert!(is_news(&verdict(&stage, "tocsin", "moved-again")));
+    let (done, answer) = agents(&tocsin, "revert", "moved", &[&usual, "--reason", "that was no release"]);
     assert!(done && answer.contains("\"standing\""), "{answer}");
     tocsin.kill();
     tocsin.restart();

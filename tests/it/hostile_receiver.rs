@@ -52,4 +52,49 @@ fn a_receiver_that_says_gone_is_left_alone_and_an_operator_sees_it() {
     let told: Vec<_> =
         stage.receiver.recorded().iter().map(|entry| entry["data"]["subject"].clone()).collect();
     assert_eq!(told, ["first"]);
+
+    stage.receiver.behave(&json!({ "status": 204 }));
+    assert!(command(&tocsin, &["effects", "disabled"]).contains("\"target\": \"idp\""));
+    command(&tocsin, &["effects", "enable", "idp"]);
+    let revoked: &[&str] = &["agent.access.revoked"];
+    stage.check_effects(&tocsin, &[("first", revoked), ("second", revoked)]);
+}
+
+#[test]
+fn what_was_given_up_goes_again_by_hand_under_the_same_id() {
+    let mut stage = Stage::new();
+    let mut tocsin = Tocsin::start(stage.path(), &stage.settings(""));
+    stage.receiver.kill();
+    for agent in ["first", "second"] {
+        operate(&tocsin, "revoke", agent);
+    }
+    tocsin.kill();
+    // Three days go by: the last attempt fails.
+    let record = rusqlite::Connection::open(stage.path().join("data/revoker.db")).expect("it opens");
+    let died = "UPDATE deliveries SET state = 'dead', next_at = 0 WHERE target = 'idp'";
+    assert_eq!(record.execute(died, []).expect("it is done"), 2);
+    drop(record);
+    stage.receiver.restart();
+    tocsin.restart();
+    let dead = command(&tocsin, &["effects", "list", "--state", "dead"]);
+    assert!(dead.lines().filter(|line| line.contains("agent.access.revoked")).count() == 2, "{dead}");
+    assert_eq!(
+        command(&tocsin, &["effects", "redeliver", "--dead", "--to", "other"]),
+        "0 deliveries are sent again\n"
+    );
+    assert!(stage.receiver.recorded().is_empty(), "nothing goes by itself");
+    assert_eq!(
+        command(&tocsin, &["effects", "redeliver", "--dead", "--to", "idp"]),
+        "2 deliveries are sent again\n"
+    );
+    let revoked: &[&str] = &["agent.access.revoked"];
+    stage.check_effects(&tocsin, &[("first", revoked), ("second", revoked)]);
+    assert_eq!(command(&tocsin, &["effects", "list", "--state", "dead"]), "none\n");
+}
+
+/// What a command prints.
+fn command(tocsin: &Tocsin, arguments: &[&str]) -> String {
+    let output = tocsin.command(arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -177,19 +177,46 @@ fn what_an_administrator_disabled_stays_disabled_and_names_are_not_mistaken() {
     assert_eq!(of_realm, 2, "{rows:#}");
 }
 
+#[test]
+fn what_the_readme_says_connects_keycloak() {
+    let readme = include_str!("../../README.md");
+    let chapter = readme.split("## Connect your identity platform").nth(1).expect("its chapter");
+    let example =
+        chapter.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let stage = Stage::new();
+    let keycloak = Keycloak::start(stage.path());
+    let local = [
+        ("https://sso.example".to_owned(), keycloak.url()),
+        (
+            "client_secret_env = \"KEYCLOAK_SECRET\"".to_owned(),
+            "client_secret = \"tocsin-secret\"\nallow_insecure_target = true".to_owned(),
+        ),
+    ];
+    let example = local.iter().fold(example.to_owned(), |text, (ours, theirs)| text.replace(ours, theirs));
+    let (escalation, targets) = example.split_once("\n\n").expect("a list and its targets");
+    let settings = format!("{escalation}\n{}", stage.settings(targets));
+    let tocsin = Tocsin::start(stage.path(), &settings);
+    let token = keycloak.token(AGENT).expect("the agent's token");
+    std::thread::sleep(Duration::from_millis(1_100));
+    command(&tocsin, &keycloak, "revoke");
+    let story = case(&tocsin, &keycloak, |case| progress(case, "sign-out") == "acknowledged");
+    assert_eq!(progress(&story, "disable"), "standby", "{story:#}");
+    assert!(!keycloak.is_active(&token), "a token of an earlier second lives");
+}
+
 /// From a call that policy revokes for to its token's end, beside what Keycloak alone takes for the same.
 #[test]
 fn how_soon_a_forbidden_call_ends_the_token() {
     let stage = Stage::new();
     let keycloak = Keycloak::start(stage.path());
     let agents: Vec<String> = (0..prove::scaled(3, 100)).map(|n| format!("agent-{n}")).collect();
-    let manifests: String = agents
-        .iter()
-        .map(|agent| {
-            let issuer = keycloak.issuer();
-            format!("[[manifests]]\nagent_id = \"{agent}\"\nissuer = \"{issuer}\"\nforbidden_endpoints = [\"drop_all\"]\n")
-        })
-        .collect();
+    let issuer = keycloak.issuer();
+    let forbidden = |agent: &String| {
+        format!(
+            "[[manifests]]\nagent_id = \"{agent}\"\nissuer = \"{issuer}\"\nforbidden_endpoints = [\"drop_all\"]\n"
+        )
+    };
+    let manifests = agents.iter().map(forbidden).collect::<Vec<_>>().concat();
     let policy = "[policy]\nrules = \"revoke\"\n";
     let settings = [policy, &keycloak.target("realm", "disable"), &manifests].concat();
     let tocsin = Tocsin::start(stage.path(), &stage.settings(&settings));

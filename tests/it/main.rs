@@ -7,6 +7,7 @@
 )]
 
 mod approval;
+mod audit;
 mod borders;
 mod cohort;
 mod demo;
@@ -16,16 +17,21 @@ mod explain;
 mod feedback;
 mod fleet;
 mod hostile_receiver;
+mod issuers;
 mod kafka_incidents;
 mod keycloak;
 mod kills;
 mod latency;
+mod oauth;
+mod outbox;
 mod parts;
 mod purpose;
 mod replay;
+mod revocation_topic;
 mod routes;
 mod rules;
 mod silence;
 mod ssf;
 mod support;
 mod throughput;
+mod webhooks;

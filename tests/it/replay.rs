@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -137,6 +138,58 @@ fn found_and_missed(out: &Path) {
         test,
     );
     assert!(hijacked > 2.0 * benign, "hijacked sessions stand out: {hijacked} against {benign}");
+}
+
+/// A fleet that calls so fast that several hands are woken: bursts of 300 calls within 10 s, minutes apart. Half of its agents name
+/// their sessions, of those without a name two begin in one burst.
+fn bursts() -> Vec<String> {
+    const AGENTS: usize = 12;
+    let begin = detector::Timestamp::from_millis(1_772_438_400_000);
+    let record = |n: usize| {
+        let (burst, agent, turn) = (n / 300, n % AGENTS, n % 300 / AGENTS);
+        let ts = begin + Duration::from_mins(7) * burst as u32 + Duration::from_millis(33) * (n % 300) as u32;
+        let task = (burst * 5 + agent * 3 + turn / 5) % 4 + 4 * (agent % 2);
+        let chance = (n as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) as usize >> 40;
+        let turns = if chance.is_multiple_of(6) { chance } else { turn };
+        let verb = ["list", "read", "reply", "file", "pay"][turns % 5];
+        let session = format!(",\"session_id\":\"s{agent}-{burst}-{}\"", turn / 5);
+        let session = if agent.is_multiple_of(2) { session } else { String::new() };
+        format!(
+            "{{\"event_id\":\"e{n}\",\"ts\":\"{ts}\",\"agent_id\":\"a{agent}\",\"endpoint\":\"{verb}_{task}\"{session}}}\n"
+        )
+    };
+    (0..14 * 300).map(record).collect()
+}
+
+#[test]
+fn a_fleet_that_wakes_several_hands_is_scored_the_same_by_however_many_and_wherever_its_log_is_cut() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (whole, pieces) = (folder.path().join("calls.ndjson"), folder.path().join("pieces"));
+    let lines = bursts();
+    fs::write(&whole, lines.concat()).unwrap();
+    fs::create_dir(&pieces).unwrap();
+    for (i, piece) in lines.chunks(97).enumerate() {
+        fs::write(pieces.join(format!("{i:03}.ndjson")), piece.concat()).unwrap();
+    }
+    let by = |workers: &str, input: &Path| {
+        let out = folder.path().join(format!("{workers}-{}", input.ends_with("pieces")));
+        (replay(&["--workers", workers, input.to_str().unwrap()], &out), out)
+    };
+    let (report, first) = by("1", &whole);
+    for (workers, input) in [("2", &whole), ("8", &whole), ("1", &pieces)] {
+        let (again, other) = by(workers, input);
+        assert_eq!(report, again, "{workers} workers, {}", input.display());
+        for file in FILES {
+            assert!(
+                fs::read(first.join(file)).unwrap() == fs::read(other.join(file)).unwrap(),
+                "{file} differs with {workers} workers, {}",
+                input.display()
+            );
+        }
+    }
+    let sessions = rows(&first.join("sessions.ndjson"));
+    let odd: Vec<i64> = sessions.iter().map(|s| micros(&s["close_score"])).filter(|odd| *odd > 0).collect();
+    assert!(odd.len() > 50 && odd.iter().any(|odd| *odd > 5_000_000), "{} of {}", odd.len(), sessions.len());
 }
 
 #[test]

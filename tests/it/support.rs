@@ -9,6 +9,7 @@ pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod kafka;
 pub(crate) mod keycloak;
+pub(crate) mod oidc;
 pub(crate) mod page;
 pub(crate) mod parts;
 pub(crate) mod port;

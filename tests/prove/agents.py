@@ -4,7 +4,7 @@
 
 Runs the released program on `fixtures/agent-traces` and appends one row a figure. The replay writes no chance of a session, so
 nothing here can be put at a chance of 1 % without labels: the shares of benign sessions over the budgets stand in for it, without
-a goal. A replay has no count of workers to vary.
+a goal. These logs are too sparse to wake several threads: `tests/it/replay.rs` plays one that does.
 """
 
 import gzip

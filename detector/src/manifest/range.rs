@@ -22,13 +22,15 @@ impl ArgRange {
         are_finite && in_order && (self.min.is_some() || self.max.is_some())
     }
 
-    /// Where `value` lies outside: the value and the end that it is beyond, as whole numbers ≥ 0, rounded apart.
+    /// Where `value` lies outside: the value and the end that it is beyond, as whole numbers, rounded apart; twice 0 where one
+    /// of them is negative, as a verdict's numbers are not.
     pub(crate) fn beyond(&self, value: f64) -> Option<(u64, u64)> {
         let above = self.max.filter(|max| value > *max);
         let below = self.min.filter(|min| value < *min);
-        above
-            .map(|max| (libm::ceil(value) as u64, libm::floor(max) as u64))
-            .or_else(|| below.map(|min| (libm::floor(value) as u64, libm::ceil(min) as u64)))
+        let (seen, end) = above
+            .map(|max| (libm::ceil(value), libm::floor(max)))
+            .or_else(|| below.map(|min| (libm::floor(value), libm::ceil(min))))?;
+        Some(if seen < 0.0 || end < 0.0 { (0, 0) } else { (seen as u64, end as u64) })
     }
 }
 
@@ -42,6 +44,8 @@ mod tests {
         assert!([-2.0, 0.0, 1_000.0].iter().all(|value| range.beyond(*value).is_none()));
         assert_eq!(range.beyond(1_000.01), Some((1_001, 1_000)));
         assert_eq!(range.beyond(-2.5), Some((0, 0)));
+        assert_eq!(ArgRange { min: None, max: Some(-5.0) }.beyond(3.0), Some((0, 0)));
+        assert_eq!(ArgRange { min: Some(5.0), max: None }.beyond(-3.0), Some((0, 0)));
         assert_eq!(ArgRange { min: Some(5.0), max: None }.beyond(4.9), Some((4, 5)));
         assert_eq!(range.beyond(1e300), Some((u64::MAX, 1_000)));
     }

@@ -3,6 +3,7 @@
 //! What it finds follows from the agents as they were when it began. The work is done in steps, one a tick of event time and what is
 //! left at the end, so that no tick is long and how often time is told changes nothing.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use super::cluster::{Point, k_means, silhouette};
 use super::{AGENTS_MIN, GroupId, Peers, features};
 use crate::Timestamp;
 use crate::profile::Profile;
+use crate::route::Routes;
 
 /// The most agents that are looked at: by hash of their names, so that each is as likely.
 const SAMPLE_MAX: usize = 1_024;
@@ -29,6 +31,18 @@ pub(super) struct Sampled {
     /// Sessions that were counted, and of these those with each endpoint.
     pub(super) sessions: u8,
     pub(super) called: Vec<(u64, u8)>,
+}
+
+impl Sampled {
+    /// By the names that paths have now.
+    fn rename(&mut self, routes: &Routes) {
+        let mut now = BTreeMap::<u64, u8>::new();
+        for &(endpoint, sessions) in &self.called {
+            let known = now.entry(routes.now(endpoint)).or_default();
+            *known = sessions.max(*known);
+        }
+        self.called = now.into_iter().collect();
+    }
 }
 
 /// A search under way.
@@ -67,19 +81,24 @@ pub(crate) struct Grouping {
 
 impl Grouping {
     /// A version is published. A search that began long enough before takes effect with it.
-    pub(crate) fn publish(&mut self, watermark: Timestamp, peers: &mut Peers) {
+    pub(crate) fn publish(&mut self, watermark: Timestamp, peers: &mut Peers, routes: &Routes) {
         self.asked = true;
         if self.search.as_ref().is_some_and(|search| watermark.since(search.began) >= TAKES)
             && let Some(mut search) = self.search.take()
         {
             while search.step() {}
-            search.end(peers);
+            search.end(peers, routes);
         }
     }
 
     /// Begins a search where one is due: a day after the last, or when a tenth of the agents is new; or does a step of the one that is
     /// under way. `profiles`: all agents.
-    pub(crate) fn tick(&mut self, watermark: Timestamp, profiles: &[Profile], peers: &Peers) {
+    pub(crate) fn tick(
+        &mut self,
+        watermark: Timestamp,
+        profiles: &[Profile],
+        (peers, routes): (&Peers, &Routes),
+    ) {
         if let Some(search) = &mut self.search {
             search.step();
             return;
@@ -93,7 +112,7 @@ impl Grouping {
             return;
         }
         (self.day, self.agents) = (day, profiles.len());
-        let sample = sample(profiles, peers);
+        let sample = sample(profiles, peers, routes);
         self.search = Some(Search {
             began: watermark,
             seed: u64::from(peers.groupings),
@@ -106,7 +125,7 @@ impl Grouping {
 
 /// Established agents, and no more newcomers than these where there are any: names cost nothing. Those that a manifest puts into a
 /// group are in it.
-fn sample(profiles: &[Profile], peers: &Peers) -> Vec<Sampled> {
+fn sample(profiles: &[Profile], peers: &Peers, routes: &Routes) -> Vec<Sampled> {
     let sampled = |p: &Profile| p.declared.group().is_none() && p.endpoints.counted_sessions().0 > 0;
     let mut known: [Vec<(u64, usize)>; 2] = [Vec::new(), Vec::new()];
     for (i, p) in profiles.iter().enumerate().filter(|(_, p)| sampled(p)) {
@@ -120,7 +139,13 @@ fn sample(profiles: &[Profile], peers: &Peers) -> Vec<Sampled> {
     chosen.sort_unstable();
     let of = |(_, i): (u64, usize)| {
         let (sessions, called) = profiles[i].endpoints.counted_sessions();
-        Sampled { group: profiles[i].group(peers), sessions, called: called.collect() }
+        let mut agent = Sampled { group: profiles[i].group(peers), sessions, called: called.collect() };
+        // It may not have called since paths were renamed,
+        agent.rename(routes);
+        // and of a group that is new not all have had a session with which to join.
+        let joins = || Some(peers.posterior(sessions, agent.called.iter().copied()).joins()?.0);
+        agent.group = agent.group.or_else(joins);
+        agent
     };
     chosen.into_iter().map(of).collect()
 }
@@ -160,8 +185,9 @@ impl Search {
         self.tried.iter().find(|tried| tried.apart >= best.apart - 2.0 * best.error)
     }
 
-    /// Its groups are the fleet's from now on, if they are any.
-    fn end(self, peers: &mut Peers) {
+    /// Its groups are the fleet's from now on, if they are any. Paths that were renamed on the way have told agents apart by their old
+    /// names, whenever that was; what groups are known by are those of now.
+    fn end(mut self, peers: &mut Peers, routes: &Routes) {
         let least = SILHOUETTE_MIN * if peers.has_found_some() { 0.5 } else { 1.0 };
         let labels = match self.chosen().filter(|tried| tried.apart >= least) {
             None => vec![None; self.sample.len()],
@@ -174,6 +200,46 @@ impl Search {
                 labels.iter().map(|label| Some(*label).filter(is_group)).collect()
             }
         };
+        self.sample.iter_mut().for_each(|agent| agent.rename(routes));
         peers.regroup(&self.sample, &labels);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Call, peers::GROUPS_MAX};
+
+    #[test]
+    fn a_search_ends_with_the_names_that_paths_have_by_then() {
+        let mut routes = Routes::default();
+        let key = |routes: &mut Routes, path: &str| {
+            routes.resolve(&Call::new("e", Timestamp::default(), "a", format!("GET /{path}")), true)
+        };
+        let trades: [Vec<u64>; 2] = [(0..8), (8..16)].map(|names| {
+            names
+                .map(|n| key(&mut routes, &format!("orders/n{}/x", ["a", "b"][n / 8].repeat(n + 1))))
+                .collect()
+        });
+        let agent = |i: usize| {
+            let called = trades[i / 10].iter().map(|endpoint| (*endpoint, 16)).collect();
+            Sampled { group: None, sessions: 32, called }
+        };
+        let sample = (0..20).map(agent).collect();
+        let mut search =
+            Search { began: Timestamp::default(), seed: 0, sample, groups_max: 2, tried: Vec::new() };
+        assert!(search.step());
+        for n in 0..40 {
+            key(&mut routes, &format!("orders/m{}/x", "c".repeat(n + 1)));
+        }
+        assert!(routes.has_news());
+        routes.take_news();
+        let mut peers = Peers::default();
+        search.end(&mut peers, &routes);
+        let now = routes.now(trades[0][0]);
+        assert_ne!(now, trades[0][0]);
+        assert_eq!(routes.now(trades[1][0]), now);
+        let centres: Vec<Vec<u64>> = peers.groups.iter().map(|g| g.centre.endpoints().collect()).collect();
+        assert_eq!((centres, peers.vocabulary, peers.found_max()), (vec![vec![now]; 2], 1, GROUPS_MAX));
     }
 }

@@ -8,8 +8,7 @@ use crate::detector::Detector;
 use crate::profile::{Key, Profile};
 use crate::signal::session::Ended;
 
-/// An agent joins a group from this chance on, and leaves its group for one that is so many times as likely (study §4),
-const JOINS_FROM: f64 = 0.9;
+/// An agent leaves its group for one that is so many times as likely (study §4),
 const MOVES_FROM: f64 = 20.0;
 /// once that has been so for so many days. Until then it stays with the old one: whoever drifts into a group that asks less of it is
 /// held to what it was for a week. To hold it to both would be no stricter in that week, and cost a second model at every call.
@@ -18,7 +17,7 @@ const MOVES_AFTER_DAYS: u16 = 7;
 const YOUNG: u8 = 8;
 const DAY_MS: i64 = 86_400_000;
 
-/// An agent's place among its peers. 6 bytes.
+/// An agent's place among its peers. 8 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Membership {
     /// The day on which it began to be like those in `to`.
@@ -72,7 +71,7 @@ impl Membership {
         let likeliest = posterior.best();
         let Some(group) = self.group else {
             self.to = None;
-            let (id, chance) = likeliest.filter(|(_, chance)| *chance >= JOINS_FROM)?;
+            let (id, chance) = posterior.joins()?;
             self.group = Some(id);
             return Some((None, chance));
         };
@@ -154,6 +153,7 @@ impl Detector {
     /// Event time has reached `watermark`: groups are searched for, if it is time.
     pub(crate) fn look_for_groups(&mut self, watermark: Timestamp) {
         let fleet = &mut self.state.fleet;
-        fleet.grouping.tick(watermark, &self.state.profiles, &fleet.published.sessions);
+        let published = &fleet.published;
+        fleet.grouping.tick(watermark, &self.state.profiles, (&published.sessions, &published.routes));
     }
 }

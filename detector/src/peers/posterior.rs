@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
 use super::grouping::Sampled;
@@ -12,6 +13,8 @@ use crate::route::Routes;
 /// However many sessions an agent had, it speaks as if they were so many: agents of a group differ, and each is no sample of it (study
 /// §4: uncapped, 60 sessions an agent make 22 groups of six).
 pub(super) const CAP: f64 = 8.0;
+/// An agent joins a group from this chance on (study §4).
+const JOINS_FROM: f64 = 0.9;
 /// Sessions as which a group's average agent speaks. The study has 8 here too; with 32, which is what every agent's counts are of at least,
 /// more join after one session (66 in place of 17 % where half of the calls are common), and none a wrong group.
 const CENTRE_CAP: f64 = 32.0;
@@ -75,19 +78,24 @@ fn ln_rising(a: f64, n: f64) -> f64 {
     libm::lgamma(a + n) - libm::lgamma(a)
 }
 
-/// Chances of the groups by place, which sum to one with that of none of them.
-pub(super) struct Posterior([f64; GROUPS_MAX]);
+/// Chances of the groups, which sum to one with that of none of them.
+pub(super) struct Posterior(ArrayVec<(GroupId, f64), GROUPS_MAX>);
 
 impl Posterior {
     /// The group that is likeliest, and its chance; none where a new one is, or there are none.
     pub(super) fn best(&self) -> Option<(GroupId, f64)> {
-        let best = (0..GROUPS_MAX).fold(0, |best, g| if self.0[g] > self.0[best] { g } else { best });
-        let none = 1.0 - self.0.iter().sum::<f64>();
-        GroupId::at(best).map(|id| (id, self.0[best])).filter(|(_, chance)| *chance > none)
+        let none = 1.0 - self.0.iter().map(|(_, chance)| chance).sum::<f64>();
+        let best = self.0.iter().copied().reduce(|best, next| if next.1 > best.1 { next } else { best });
+        best.filter(|(_, chance)| *chance > none)
+    }
+
+    /// The group that an agent without one joins.
+    pub(super) fn joins(&self) -> Option<(GroupId, f64)> {
+        self.best().filter(|(_, chance)| *chance >= JOINS_FROM)
     }
 
     pub(super) fn of(&self, id: GroupId) -> f64 {
-        self.0[id.place()]
+        self.0.iter().find(|(known, _)| *known == id).map_or(0.0, |(_, chance)| *chance)
     }
 }
 
@@ -99,16 +107,17 @@ impl Peers {
         let whole: f64 = called.iter().map(|(_, sessions)| sessions).sum();
         let base = PRIOR * f64::from(self.vocabulary + 1);
         let new_whole = ln_rising(base, whole);
-        let mut odds = [0.0; GROUPS_MAX];
-        for (id, group) in self.ids().filter(|(_, group)| group.name.is_none()) {
+        let odds = self.found().map(|group| {
             // What its agents never call is as likely as in a new group.
             let its = called.iter().map(|(endpoint, n)| (group.centre.sessions(*endpoint), *n));
             let more = its.filter(|(known, _)| *known > 0.0);
             let more: f64 = more.map(|(known, n)| ln_rising(PRIOR + known, n) - ln_rising(PRIOR, n)).sum();
             let ln = more + new_whole - ln_rising(base + group.centre.whole, whole);
-            odds[id.place()] = f64::from(group.agents) * libm::exp(ln.clamp(-600.0, 600.0));
-        }
-        let all = 1.0 + odds.iter().sum::<f64>();
-        Posterior(odds.map(|odds| odds / all))
+            (group.id, f64::from(group.agents) * libm::exp(ln.clamp(-600.0, 600.0)))
+        });
+        let mut chances: ArrayVec<(GroupId, f64), GROUPS_MAX> = odds.take(GROUPS_MAX).collect();
+        let all = 1.0 + chances.iter().map(|(_, odds)| odds).sum::<f64>();
+        chances.iter_mut().for_each(|(_, odds)| *odds /= all);
+        Posterior(chances)
     }
 }

@@ -24,7 +24,8 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
-pub use self::close::Closing;
+pub(crate) use self::close::Closing;
+pub use self::close::Oddness;
 pub(crate) use self::drift::Drift;
 pub(crate) use self::group::GroupModel;
 use self::model::Pair;
@@ -102,6 +103,8 @@ pub(crate) struct Closed {
     may_be_odd: bool,
     /// The peer group that it teaches beside the fleet.
     group: Option<GroupId>,
+    /// What is left in the fleet's counts of its weight, since these were halved.
+    left: f64,
 }
 
 impl Closed {
@@ -113,7 +116,7 @@ impl Closed {
     /// What it teaches: an attack that is repeated must not become what is normal (study §6, "soft, floor .1").
     fn weight(&self) -> f64 {
         let weight = (self.chance / TEACHES_FULLY_FROM).min(1.0);
-        if weight < WEIGHT_MIN { 0.0 } else { weight }
+        if weight < WEIGHT_MIN { 0.0 } else { weight * self.left }
     }
 
     /// What it called by the names that paths have now.
@@ -385,7 +388,7 @@ impl Sessions {
         let chances = (by == live.by).then(|| live.compare(model)).and_then(|()| live.chances(model));
         let Live { open, chance, agent, standing, may_be_odd, ruling, group, .. } = live;
         let (calls, path) = (open.calls().into(), open.path().into());
-        let session = Closed { calls, path, role: live.role as f32, chance, may_be_odd, group };
+        let session = Closed { calls, path, role: live.role as f32, chance, may_be_odd, group, left: 1.0 };
         self.spare.push(open);
         let mut ended = Ended::of(agent, live.began, chances);
         ended.called = session.called(ruling, standing);

@@ -13,13 +13,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Sink;
+use super::audit::AuditRecord;
 use super::verdict::{AlertRecord, Written, decode};
 use crate::log::{Entry, Log, Reader};
 use crate::metric;
 use crate::retry::{Patience, Stopped};
 use crate::store::{BatchLimits, StoreError};
 
-/// The reader that the logs of verdicts and alerts are opened with.
+/// The reader that the logs of verdicts, alerts and the audit are opened with.
 pub const READER: &str = "drain";
 /// The longest wait for a log that has nothing, so that a stop is noticed soon.
 const LOOK: Duration = Duration::from_millis(200);
@@ -47,6 +48,14 @@ impl Drained for AlertRecord {
     }
 }
 
+impl Drained for AuditRecord {
+    const TABLE: &str = "audit";
+
+    async fn insert<S: Sink>(sink: &S, records: &[Self]) -> Result<(), StoreError> {
+        sink.audit(&records.iter().map(Self::row).collect::<Vec<_>>()).await
+    }
+}
+
 /// Starts bringing the log of verdicts into the table; ends when `stop` is cancelled.
 pub fn verdicts<S: Sink>(
     log: &Log,
@@ -67,6 +76,17 @@ pub fn alerts<S: Sink>(
     stop: CancellationToken,
 ) -> io::Result<JoinHandle<()>> {
     start::<AlertRecord, S>(log, sink, limits, Patience { runtime, stop })
+}
+
+/// Starts bringing the log of the audit into the table; ends when `stop` is cancelled.
+pub fn audit<S: Sink>(
+    log: &Log,
+    sink: S,
+    limits: BatchLimits,
+    runtime: Handle,
+    stop: CancellationToken,
+) -> io::Result<JoinHandle<()>> {
+    start::<AuditRecord, S>(log, sink, limits, Patience { runtime, stop })
 }
 
 fn start<T: Drained, S: Sink>(

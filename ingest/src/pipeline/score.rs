@@ -3,6 +3,7 @@
 //! One thread owns the detector, and several may score. It waits for local disks only: never for ClickHouse, never for the network.
 
 mod health;
+mod keep;
 mod publish;
 mod state;
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use detector::{Call, Detector, DetectorConfig, GroupMove, Manifest, VerdictRecord};
+use detector::{Call, Detector, DetectorConfig, GroupMove, Kind, Manifest, VerdictRecord};
 use metrics::{counter, gauge};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::health::FleetStatus;
 use self::health::Health;
+use self::keep::Keeping;
 use self::publish::Publisher;
 use self::state::State;
 pub(crate) use self::state::example_state;
@@ -97,14 +99,16 @@ pub fn start(
         &findings,
     )?;
     let health = Health::new(state.scorer.detector(), score.health);
+    let io = |source| SnapshotError::Io { path: score.snapshots.clone(), source };
+    let keeping = Keeping::start(baselines, findings.clone()).map_err(io)?;
     let (patience, publisher) = (Patience { runtime, stop }, Publisher::new(verdicts));
     let pipeline =
-        Pipeline { sources, turn: 0, state, health, outlet, baselines, publisher, findings, patience };
+        Pipeline { sources, turn: 0, state, health, outlet, keeping, publisher, findings, patience };
     let spawned = std::thread::Builder::new().name("score".to_owned()).spawn(move || {
         let Stopped = pipeline.run();
         tracing::info!("pipeline `score` stopped");
     });
-    spawned.map_err(|source| SnapshotError::Io { path: score.snapshots, source })
+    spawned.map_err(io)
 }
 
 struct Pipeline {
@@ -113,7 +117,7 @@ struct Pipeline {
     state: State,
     health: Health,
     outlet: Box<dyn VerdictOutlet>,
-    baselines: Baselines,
+    keeping: Keeping,
     publisher: Publisher,
     findings: Findings,
     patience: Patience,
@@ -126,6 +130,7 @@ impl Pipeline {
             Ok(never) => match never {},
         };
         let landed = self.publisher.land(&self.patience).is_ok();
+        self.keeping.end();
         match self.outlet.settle() {
             Ok(()) if landed => self.state.save_last(),
             _ => tracing::warn!("verdicts are not settled, so the state is not saved; they will come again"),
@@ -191,6 +196,9 @@ impl Pipeline {
             if step.future {
                 findings.raise(future(delivery, call));
             }
+            if let Some(why) = step.undone {
+                findings.raise(undone(call, why));
+            }
             for late in step.late {
                 findings.raise(late.into());
             }
@@ -211,12 +219,9 @@ impl Pipeline {
     }
 
     fn publish(&mut self, records: &[VerdictRecord]) -> Result<(), Stopped> {
-        let versions = self.state.scorer.baselines();
-        if let Err(error) = self.baselines.keep(&versions) {
-            // Nobody waits for them, and everybody for verdicts.
-            tracing::error!(%error, versions = versions.len(), "versions of baselines are lost");
-        }
-        self.publisher.publish(records, &self.patience)
+        self.publisher.publish(records, &self.patience)?;
+        self.keeping.keep(self.state.scorer.baselines());
+        Ok(())
     }
 
     /// Moves on; and where it is time, saves the state and lets sources forget what it covers.
@@ -277,6 +282,16 @@ fn check(delivery: &Delivery, call: &Call<'_>, findings: &Findings) {
         agent_id: agent_id.to_owned(),
         producer: keyed.producer.clone(),
     });
+}
+
+fn undone(call: &Call<'_>, why: String) -> Finding {
+    Finding::NotCarriedOut {
+        order: if call.kind == Kind::Revert { "revert" } else { "ruling" },
+        event_id: call.event_id.to_string(),
+        agent_id: call.identity.agent_id.to_string(),
+        issuer: call.identity.issuer.as_deref().map(str::to_owned),
+        why,
+    }
 }
 
 fn future(delivery: &Delivery, call: &Call<'_>) -> Finding {

@@ -3,7 +3,8 @@
 use std::num::NonZeroUsize;
 
 use detector::{
-    Baseline, Call, Detector, GroupMove, Hands, Kind, SourceLate, Timestamp, Verdict, VerdictRecord, Work,
+    Baseline, Call, Detector, GroupMove, Hands, Kind, Oddness, RevertError, SourceLate, Timestamp, Verdict,
+    VerdictRecord, Work,
 };
 
 use super::watermark::{Ticks, Watermark};
@@ -54,8 +55,12 @@ pub struct Step {
     pub verdict: Option<Verdict>,
     /// What the call calls, for people ([`Detector::route`]).
     pub route: Option<String>,
+    /// How odd its session is, were it over with it, where the detector's configuration asks.
+    pub odd: Option<Oddness>,
     /// Whether the record's `ts` is too far past its receipt to be true.
     pub future: bool,
+    /// Why what a person ruled or ordered by the record was not carried out.
+    pub undone: Option<String>,
 }
 
 impl Scorer {
@@ -97,7 +102,7 @@ impl Scorer {
             }
             if call.kind == Kind::Revert {
                 self.score(&mut stretch, &mut steps);
-                self.revert(call);
+                step.undone = self.revert(call).err();
             }
             steps.push(step);
             stretch.push(call);
@@ -113,21 +118,17 @@ impl Scorer {
         let observed = self.detector.observe_all(stretch.drain(..), &self.hands);
         for (step, observed) in steps[begin..].iter_mut().zip(observed) {
             step.said.extend(observed.amended.map(|record| *record));
-            (step.verdict, step.route) = (observed.verdict, observed.route);
+            (step.verdict, step.route, step.odd) = (observed.verdict, observed.route, observed.odd);
+            if observed.is_moot {
+                step.undone = Some(RevertError::Unknown.to_string());
+            }
         }
     }
 
     /// What cannot be gone back to was refused when a person asked for it, unless this is another version of the program.
-    fn revert(&mut self, call: &Call<'_>) {
-        let agent_id = &*call.identity.agent_id;
-        match unpack(call.baseline.as_deref().unwrap_or_default()) {
-            Ok(state) => {
-                if let Err(error) = self.detector.revert(call, state) {
-                    tracing::warn!(agent_id, %error, "an agent keeps its baseline");
-                }
-            }
-            Err(error) => tracing::error!(agent_id, %error, "an agent keeps its baseline"),
-        }
+    fn revert(&mut self, call: &Call<'_>) -> Result<(), String> {
+        let state = unpack(call.baseline.as_deref().unwrap_or_default()).map_err(|e| e.to_string())?;
+        self.detector.revert(call, state).map_err(|e| e.to_string())
     }
 
     /// Versions of baselines that became due since this was last asked.

@@ -1,6 +1,6 @@
 //! Where rows go: ClickHouse, or in tests a recorder.
 
-use crate::store::{AlertRow, CallRow, RejectRow, Store, StoreError, VerdictRow};
+use crate::store::{AlertRow, AuditRow, CallRow, RejectRow, Store, StoreError, VerdictRow};
 
 /// Takes rows. All calls are safe to repeat: the same rows again change nothing.
 pub trait Sink: Send + Sync + 'static {
@@ -12,6 +12,8 @@ pub trait Sink: Send + Sync + 'static {
     fn verdicts(&self, rows: &[VerdictRow<'_>]) -> impl Future<Output = Result<(), StoreError>> + Send;
     /// Stores alerts.
     fn alerts(&self, rows: &[AlertRow<'_>]) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Stores entries of the audit.
+    fn audit(&self, rows: &[AuditRow<'_>]) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 impl Sink for Store {
@@ -29,5 +31,9 @@ impl Sink for Store {
 
     async fn alerts(&self, rows: &[AlertRow<'_>]) -> Result<(), StoreError> {
         self.insert_alerts(rows).await
+    }
+
+    async fn audit(&self, rows: &[AuditRow<'_>]) -> Result<(), StoreError> {
+        self.insert_audit(rows).await
     }
 }

@@ -17,7 +17,7 @@ use crate::finding::{Findings, Recorded};
 use crate::log::{Log, LogConfig};
 use crate::retry::Patience;
 use crate::source::{Intake, LogSource, Reading};
-use crate::store::{AlertRow, CallRow, RejectRow, StoreError, VerdictRow};
+use crate::store::{AlertRow, AuditRow, CallRow, RejectRow, StoreError, VerdictRow};
 
 /// A folder with logs, as it is found again after each end of the program.
 struct Bench {
@@ -157,5 +157,9 @@ impl Sink for Recorder {
 
     async fn alerts(&self, rows: &[AlertRow<'_>]) -> Result<(), StoreError> {
         self.keep(rows.iter().map(|r| format!("alert {} {}", r.alert_id, r.action)).collect())
+    }
+
+    async fn audit(&self, rows: &[AuditRow<'_>]) -> Result<(), StoreError> {
+        self.keep(rows.iter().map(|r| format!("audit {} {}", r.seq, r.kind)).collect())
     }
 }

@@ -13,7 +13,7 @@ use crate::store::AlertRow;
 
 /// The first byte of every entry; raise it when a type below changes, and keep reading the old ones: an update finds
 /// in the log what a database that was down has not taken yet.
-const VERSION: u8 = 5;
+pub(super) const VERSION: u8 = 5;
 
 /// An alert as the executable writes it down, for the table `alerts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -123,17 +123,17 @@ pub(super) fn decode<T: Written>(payload: &[u8]) -> Result<T, DecodeError> {
     payload.split_first().ok_or(DecodeError::Version(0)).and_then(|(version, body)| T::read(*version, body))
 }
 
-fn encode(record: &impl Serialize) -> Result<Vec<u8>, EncodeError> {
+pub(super) fn encode(record: &impl Serialize) -> Result<Vec<u8>, EncodeError> {
     postcard::to_extend(record, vec![VERSION]).map_err(EncodeError)
 }
 
-fn digest(payload: &[u8]) -> Digest {
+pub(super) fn digest(payload: &[u8]) -> Digest {
     let mut digest = Digest::default();
     digest.copy_from_slice(&Sha256::digest(payload)[..16]);
     digest
 }
 
-fn entry(key: Key, digest: Digest, payload: Vec<u8>) -> NewEntry {
+pub(super) fn entry(key: Key, digest: Digest, payload: Vec<u8>) -> NewEntry {
     let received_at = crate::clock::now();
     NewEntry { key, digest, kind: EntryKind::Record, source: None, received_at, payload }
 }

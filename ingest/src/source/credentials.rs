@@ -159,8 +159,8 @@ impl Credentials {
         Ok(Self(known))
     }
 
-    /// Who sends these headers, if the caller may act in that role.
-    pub fn check(&self, headers: &HeaderMap, role: Role) -> Result<Arc<Credential>, Denied> {
+    /// Who sends these headers.
+    pub fn known(&self, headers: &HeaderMap) -> Result<Arc<Credential>, Denied> {
         let token = bearer(headers).ok_or(Denied::NoToken)?;
         let hash: [u8; 32] = Sha256::digest(token).into();
         // All are compared, each in constant time, so the time taken says nothing of which came near.
@@ -170,12 +170,7 @@ impl Credentials {
                 found = Some(credential);
             }
         }
-        let credential = found.ok_or(Denied::UnknownToken)?;
-        if credential.roles.contains(&role) {
-            Ok(Arc::clone(credential))
-        } else {
-            Err(Denied::NotAllowed { name: credential.name.clone(), role })
-        }
+        found.map(Arc::clone).ok_or(Denied::UnknownToken)
     }
 
     /// Everybody known.
@@ -202,7 +197,16 @@ fn token(
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+impl Credential {
+    /// Whether it may act in that role.
+    pub fn may(&self, role: Role) -> Result<(), Denied> {
+        let denied = || Denied::NotAllowed { name: self.name.clone(), role };
+        self.roles.contains(&role).then_some(()).ok_or_else(denied)
+    }
+}
+
+/// The bearer token that a request carries (RFC 6750, section 2.1).
+pub fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
     let (scheme, token) = value.split_at_checked(7)?;
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
@@ -272,7 +276,10 @@ mod tests {
         let other = TOKEN.replace('0', "f");
         let known = [config("gateway", TOKEN, &[Role::Ingest]), config("soc", &other, &[Role::Operator])];
         let known = Credentials::resolve(&known, |_| None).unwrap();
-        let check = |value: &str, role| known.check(&headers(value), role).map(|c| c.name.clone());
+        let check = |value: &str, role| {
+            let credential = known.known(&headers(value))?;
+            credential.may(role).map(|()| credential.name.clone())
+        };
         assert_eq!(check(&format!("Bearer {TOKEN}"), Role::Ingest).unwrap(), "gateway");
         assert_eq!(check(&format!("bearer  {other} "), Role::Operator).unwrap(), "soc");
         let not_allowed = Denied::NotAllowed { name: "gateway".to_owned(), role: Role::Gate };
@@ -281,7 +288,7 @@ mod tests {
         for nothing in ["", "Bearer", "Basic abc", TOKEN] {
             assert_eq!(check(nothing, Role::Ingest), Err(Denied::NoToken), "{nothing}");
         }
-        assert_eq!(known.check(&HeaderMap::new(), Role::Ingest).unwrap_err(), Denied::NoToken);
+        assert_eq!(known.known(&HeaderMap::new()).unwrap_err(), Denied::NoToken);
     }
 
     #[test]

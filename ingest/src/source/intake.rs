@@ -98,6 +98,17 @@ pub enum One {
     Rejected(Reject),
 }
 
+/// Why what a person ordered was not written down.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The log takes nothing now.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// It is not taken as it is, now or later.
+    #[error("the record is refused: {0}")]
+    Refused(String),
+}
+
 /// Decodes records and appends them to the calls log. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Intake {
@@ -147,7 +158,7 @@ impl Intake {
         })
     }
 
-    /// Writes down what a person ruled of an agent's present evidence. Doing it again under the same id is nothing.
+    /// Writes down what a person ruled of an agent's present evidence. Doing it again under the same id and date is nothing.
     pub async fn feedback(
         &self,
         id: &str,
@@ -155,7 +166,7 @@ impl Intake {
         issuer: Option<&str>,
         agent_id: &str,
         at: Timestamp,
-    ) -> Result<(), LogError> {
+    ) -> Result<(), ControlError> {
         let mut call = Call::new(id, at, agent_id, "");
         (call.kind, call.ruling) = (Kind::Feedback, ruling);
         call.identity.issuer = issuer.map(Into::into);
@@ -163,7 +174,7 @@ impl Intake {
     }
 
     /// Writes down that a person took an agent back to an earlier baseline, as [`crate::baseline::Version::text`] gives it.
-    /// Doing it again under the same id is nothing.
+    /// Doing it again under the same id and date is nothing.
     pub async fn revert(
         &self,
         id: &str,
@@ -171,20 +182,23 @@ impl Intake {
         issuer: Option<&str>,
         agent_id: &str,
         at: Timestamp,
-    ) -> Result<(), LogError> {
+    ) -> Result<(), ControlError> {
         let mut call = Call::new(id, at, agent_id, "");
         (call.kind, call.baseline) = (Kind::Revert, Some(baseline.into()));
         call.identity.issuer = issuer.map(Into::into);
         self.control(&call).await
     }
 
-    async fn control(&self, call: &Call<'_>) -> Result<(), LogError> {
+    async fn control(&self, call: &Call<'_>) -> Result<(), ControlError> {
         let mut line = Vec::new();
         // Writing to memory does not fail; and if it did, the line would be refused as any broken one.
         if native::write(call, &mut line).is_err() {
             line.clear();
         }
-        self.one(line.trim_ascii_end(), &Arc::new(SourceContext::control(FEEDBACK_SOURCE))).await.map(|_| ())
+        match self.one(line.trim_ascii_end(), &Arc::new(SourceContext::control(FEEDBACK_SOURCE))).await? {
+            One::Stored { .. } | One::Duplicate => Ok(()),
+            One::Conflict(reject) | One::Rejected(reject) => Err(ControlError::Refused(reject.reason)),
+        }
     }
 
     /// Takes all records of a stream, in order. To be called on a thread that may block.

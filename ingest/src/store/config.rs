@@ -55,13 +55,15 @@ pub struct KeepConfig {
     pub calls_days: u16,
     /// Alerts, and the counts of calls per minute.
     pub alerts_days: u16,
+    /// The mirror of the audit.
+    pub audit_days: u16,
     /// Rejected lines with their bytes.
     pub rejects_days: u16,
 }
 
 impl Default for KeepConfig {
     fn default() -> Self {
-        Self { calls_days: 90, alerts_days: 400, rejects_days: 30 }
+        Self { calls_days: 90, alerts_days: 400, audit_days: 400, rejects_days: 30 }
     }
 }
 
@@ -193,6 +195,7 @@ impl StoreConfig {
             ("engine_memory_bytes_max", self.engine_memory_bytes_max, 1 << 50),
             ("keep.calls_days", self.keep.calls_days.into(), u16::MAX.into()),
             ("keep.alerts_days", self.keep.alerts_days.into(), u16::MAX.into()),
+            ("keep.audit_days", self.keep.audit_days.into(), u16::MAX.into()),
             ("keep.rejects_days", self.keep.rejects_days.into(), u16::MAX.into()),
         ] {
             if !(1..=max).contains(&value) {

@@ -25,6 +25,7 @@ pub(super) async fn keep(client: &Client, config: KeepConfig) -> Result<(), Stor
         ("calls", "toDateTime(received_at)", config.calls_days),
         ("verdicts", "toDateTime(stored_at)", config.calls_days),
         ("alerts", "toDateTime(stored_at)", config.alerts_days),
+        ("audit", "toDateTime(stored_at)", config.audit_days),
         ("rejects", "toDateTime(received_at)", config.rejects_days),
         ("calls_per_minute_states", "received_week", config.alerts_days),
     ] {

@@ -27,7 +27,7 @@ macro_rules! migrations {
     };
 }
 
-const MIGRATIONS: [Migration; 10] = migrations![
+const MIGRATIONS: [Migration; 11] = migrations![
     1 "0001_calls",
     2 "0002_verdicts",
     3 "0003_alerts",
@@ -38,6 +38,7 @@ const MIGRATIONS: [Migration; 10] = migrations![
     8 "0008_operation_and_route",
     9 "0009_verdict_cohort",
     10 "0010_verdict_layers",
+    11 "0011_audit",
 ];
 
 /// Where it is written down what was applied. Two processes that migrate at once write the same rows.

@@ -3,6 +3,7 @@
 //! Column names and order stand in the migrations; the client compares names and types before it sends a row.
 
 mod alert;
+mod audit;
 mod call;
 mod reject;
 mod verdict;
@@ -11,6 +12,7 @@ use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 pub use alert::AlertRow;
+pub use audit::AuditRow;
 pub use call::CallRow;
 pub use reject::RejectRow;
 pub use verdict::VerdictRow;

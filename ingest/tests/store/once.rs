@@ -2,7 +2,9 @@ use std::path::Path;
 
 use detector::{Actor, Layers, MicroBits, Verdict, VerdictId, VerdictRecord};
 use ingest::decode::{Invalid, Reject};
-use ingest::store::{AlertRow, KeepConfig, Place, RejectRow, Store, StoreConfig, StoreError, VerdictRow};
+use ingest::store::{
+    AlertRow, AuditRow, KeepConfig, Place, RejectRow, Store, StoreConfig, StoreError, VerdictRow,
+};
 
 use crate::support::{call, insert, now, number, shared};
 
@@ -19,7 +21,7 @@ async fn migrations_run_once_and_a_changed_one_is_refused() {
     let journal = "SELECT version, name, checksum, applied_at FROM migrations ORDER BY version";
     let store = engine.store("migrated").await;
     let first = store.query_json(journal).await.unwrap();
-    assert_eq!(first.len(), 10);
+    assert_eq!(first.len(), 11);
     assert_eq!(engine.store("migrated").await.query_json(journal).await.unwrap(), first);
 
     let forge = "INSERT INTO migrations (version, name, checksum) SELECT 2, name, 'forged' FROM migrations WHERE version = 2";
@@ -86,13 +88,14 @@ async fn the_same_rows_in_an_other_week_read_once() {
 }
 
 #[tokio::test]
-async fn verdicts_alerts_and_rejects_read_once() {
+async fn verdicts_alerts_rejects_and_the_audit_read_once() {
     let store = shared().await.store("others").await;
     let records: Vec<_> = (0..10).map(|n| VerdictRecord::new(&call(n), verdict(n))).collect();
     let verdicts: Vec<_> = records.iter().map(VerdictRow::from).collect();
     let reasons = ["too much".to_owned()];
     let ids: Vec<_> = (0..10).map(|n| format!("alert-{n}")).collect();
     let alerts: Vec<_> = ids.iter().map(|id| alert(id, &reasons)).collect();
+    let audit: Vec<_> = (0..10).map(|seq| entry(seq, &ids[seq as usize])).collect();
     let why = Invalid::field("status", "expected a whole number");
     let rejects: Vec<_> = (0..10).map(|n| Reject::new("gateway", n, b"{}", &why)).collect();
     let place = Place { origin: "log", position: 7 };
@@ -101,8 +104,9 @@ async fn verdicts_alerts_and_rejects_read_once() {
         store.insert_verdicts(&verdicts[rows]).await.unwrap();
         store.insert_alerts(&alerts[rows]).await.unwrap();
         store.insert_rejects(&rejects[rows]).await.unwrap();
+        store.insert_audit(&audit[rows]).await.unwrap();
     }
-    for table in ["verdicts", "alerts", "rejects"] {
+    for table in ["verdicts", "alerts", "rejects", "audit"] {
         assert_eq!(number(&store, &format!("SELECT count() FROM {table}_once")).await, 10, "{table}");
     }
 }
@@ -139,6 +143,11 @@ fn verdict(n: u64) -> Verdict {
         layers: Layers::default(),
         actor: Actor::default(),
     }
+}
+
+fn entry(seq: u64, hash: &str) -> AuditRow<'_> {
+    let (txn, kind, body) = ("story", "test", "{}");
+    AuditRow { seq, at: call(0).ts, txn, agent_id: "", issuer: None, kind, body, hash }
 }
 
 fn alert<'a>(alert_id: &'a str, reasons: &'a [String]) -> AlertRow<'a> {

@@ -6,7 +6,7 @@ use detector::{
     Timestamp, Trust, Verdict, VerdictId, VerdictRecord,
 };
 use ingest::decode::{Invalid, Reject};
-use ingest::store::{AlertRow, CallRow, Place, RejectRow, Store, VerdictRow};
+use ingest::store::{AlertRow, AuditRow, CallRow, Place, RejectRow, Store, VerdictRow};
 
 use crate::support::{now, number, shared};
 
@@ -229,6 +229,19 @@ async fn every_field_of_alerts_and_rejects() {
     };
     store.insert_alerts(&[alert]).await.unwrap();
     insta::assert_snapshot!("alert", read(&store, "SELECT * EXCEPT stored_at FROM alerts_once").await);
+
+    let entry = AuditRow {
+        seq: u64::MAX,
+        at: time("2025-03-03T09:18:18.5Z"),
+        txn: "story-1",
+        agent_id: "agent",
+        issuer: Some("https://idp.example"),
+        kind: "standing.changed",
+        body: r#"{"from":"trusted","why":"ünïcode 'quoted'"}"#,
+        hash: "00ff",
+    };
+    store.insert_audit(&[entry]).await.unwrap();
+    insta::assert_snapshot!("audit", read(&store, "SELECT * EXCEPT stored_at FROM audit_once").await);
 
     let all_bytes: Vec<u8> = (0..=255).collect();
     let reject = Reject::cut("files", 7, &all_bytes, 10_000_000, &Invalid::line("not UTF-8"));

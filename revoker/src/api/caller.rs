@@ -29,8 +29,10 @@ impl Role {
 /// An authenticated credential. Its absence from a request means that none was shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The credential's name in the configuration.
+    /// Who it is: the credential's name in the configuration, or an issuer's and its subject.
     pub name: String,
+    /// What its records are known under: the name of the credential or the issuer in the configuration.
+    pub source: String,
     /// What it allows.
     pub roles: Vec<Role>,
 }

@@ -5,5 +5,6 @@ mod answers;
 mod gate;
 mod operators;
 mod page;
+mod revocations;
 mod support;
 mod walk;

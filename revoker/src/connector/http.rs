@@ -15,7 +15,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const DETAIL_BYTES_MAX: usize = 300;
 
 /// A client that follows no redirects and, unless the target is insecure, connects to public addresses by TLS only.
-pub(super) fn client(target: &Target) -> Result<Client, String> {
+pub fn client(target: &Target) -> Result<Client, String> {
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect::<RootCertStore>();
     let tls = ClientConfig::builder_with_provider(provider)
@@ -35,7 +35,7 @@ pub(super) fn client(target: &Target) -> Result<Client, String> {
 }
 
 /// The error and what is behind it, without the address: a path may hold a secret.
-pub(super) fn detail(error: reqwest::Error) -> String {
+pub fn detail(error: reqwest::Error) -> String {
     let kind = if error.is_timeout() { "timed out: " } else { "" };
     let error = error.without_url();
     let mut text = format!("{kind}{error}");

@@ -8,7 +8,7 @@ use crate::message::Message;
 
 /// What connectors that act, rather than tell, need of a message.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Subject {
+pub struct Subject {
     pub(super) issuer: Option<String>,
     #[serde(rename = "subject")]
     pub(super) agent_id: String,
@@ -24,12 +24,14 @@ struct Envelope {
 }
 
 impl Subject {
-    pub(super) fn of(message: &Message) -> Result<Self, String> {
+    /// Of this message; in words what is wrong with it.
+    pub fn of(message: &Message) -> Result<Self, String> {
         let read = serde_json::from_slice::<Envelope>(&message.body);
         read.map(|envelope| envelope.data).map_err(|e| format!("the message does not read back: {e}"))
     }
 
-    pub(super) fn agent(&self) -> AgentKey {
+    /// Whom it is.
+    pub fn agent(&self) -> AgentKey {
         AgentKey::new(self.issuer.as_deref(), &self.agent_id)
     }
 }

@@ -3,6 +3,7 @@
 //! Only 2xx is success; a redirect is a failure and never followed; 410 means never again.
 
 mod config;
+mod envelope;
 mod retry_after;
 mod signature;
 
@@ -14,7 +15,8 @@ use reqwest::{Client, Response, StatusCode};
 
 pub(super) use self::config::is_name;
 pub use self::config::{SecretText, WebhookConfig, WebhookError};
-pub use self::signature::{Secrets, SecretsError};
+pub use self::envelope::Envelope;
+pub use self::signature::{Secrets, SecretsError, new_signing_key};
 use super::http::{client, detail};
 use super::target::Target;
 use super::{Attempt, Connector, Outcome, Route};
@@ -31,6 +33,8 @@ pub struct Webhook {
     route: Route,
     target: Target,
     secrets: Secrets,
+    envelope: Envelope,
+    source: String,
     client: Client,
     timeout: Duration,
 }
@@ -39,7 +43,19 @@ impl Webhook {
     /// A target with its own connections.
     pub fn new(route: Route, target: Target, secrets: Secrets) -> Result<Self, WebhookError> {
         let client = client(&target).map_err(WebhookError::Client)?;
-        Ok(Self { route, target, secrets, client, timeout: TIMEOUT })
+        let (envelope, source) = (Envelope::Standard, String::new());
+        Ok(Self { route, target, secrets, envelope, source, client, timeout: TIMEOUT })
+    }
+
+    /// The same with another envelope; `source` names this installation in it, a URI.
+    #[must_use]
+    pub fn with_envelope(self, envelope: Envelope, source: &str) -> Self {
+        Self { envelope, source: source.trim_end_matches('/').to_owned(), ..self }
+    }
+
+    /// What its receiver verifies `v1a` with.
+    pub fn public_keys(&self) -> Vec<String> {
+        self.secrets.public_keys()
     }
 
     /// Which events it wants.
@@ -49,10 +65,14 @@ impl Webhook {
 
     async fn send(&self, message: &Message, now: Timestamp) -> Outcome {
         let seconds = now.as_micros().div_euclid(1_000_000);
-        let signature = self.secrets.sign(&message.id, seconds, &message.body);
-        let headers = headers(&message.id, seconds, &signature);
+        let body = match self.envelope.around(message, &self.source) {
+            Ok(body) => body.into_owned(),
+            Err(e) => return Outcome::Failed { status: None, detail: format!("no event: {e}"), wait: None },
+        };
+        let signature = self.secrets.sign(&message.id, seconds, &body);
+        let headers = headers(&message.id, seconds, &signature, self.envelope.content_type());
         let request = self.client.post(self.target.url().clone()).headers(headers).timeout(self.timeout);
-        match request.body(message.body.clone()).send().await {
+        match request.body(body).send().await {
             Ok(response) => answered(response, now).await,
             Err(e) => Outcome::Failed { status: None, detail: detail(e), wait: None },
         }
@@ -69,9 +89,9 @@ impl Connector for Webhook {
     }
 }
 
-fn headers(id: &str, seconds: i64, signature: &str) -> HeaderMap {
+fn headers(id: &str, seconds: i64, signature: &str, content_type: &'static str) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert("webhook-timestamp", HeaderValue::from(seconds));
     // Ids and signatures are ASCII that we made; one that were not would be refused by every receiver anyway.
     for (name, value) in [("webhook-id", id), ("webhook-signature", signature)] {

@@ -1,5 +1,7 @@
 //! Real deliveries to a real receiver that fails in every way it can.
 
+mod proof;
+
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -132,7 +134,7 @@ async fn a_bad_day_at_the_receiver_ends_in_one_acknowledged_event() {
         ["delivery.acknowledged", "standing.changed"]
     );
     assert_eq!(audit[0].txn, audit[1].txn);
-    running.stop().await.verify_audit().await.unwrap();
+    running.stop().await.verify_audit(Vec::new()).await.unwrap();
 }
 
 #[tokio::test]

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use detector::Timestamp;
-use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::note::{ACKNOWLEDGED, FAILED, GONE, HOPELESS, Note, Then};
 use super::{Clock, Executor, Jitter, Ladder};
 use crate::agent::AgentKey;
 use crate::connector::{Connector, Outcome, Proof};
 use crate::effect::ENDINGS;
-use crate::revoker::{Revoker, Write};
+use crate::revoker::Revoker;
 use crate::store::outbox::{self, DeliveryState, Due, Turn};
-use crate::store::receipts::{self, DisabledTarget, Next, Receipt, Seen};
+use crate::store::receipts::{self, Next, Receipt, Seen};
 use crate::store::{StoreError, ssf};
 
 /// Messages under way to one target at once, each of another subject.
@@ -30,9 +30,6 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Attempts under way at the end may take this long to finish.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// An attempt to end access that fails so often has the next target of the escalation list told: after about 3 s.
-const ESCALATE_AT: u32 = 3;
-
 /// After so many failures in a row of whatever it is sent, a target is tried with one message at a time.
 const BREAK_AT: u32 = 5;
 
@@ -42,19 +39,12 @@ const BREAK_MAX: Duration = Duration::from_secs(30);
 /// A target that shows otherwise than it said is looked at again after these: what it says may take a moment to be so.
 const LOOKS: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(3)];
 
-const ACKNOWLEDGED: &str = "acknowledged";
-const FAILED: &str = "failed";
-const GONE: &str = "gone";
-const HOPELESS: &str = "hopeless";
-
 /// What came of a turn.
-#[derive(Clone)]
 enum Came {
     Sent(Outcome),
     Seen(Proof),
 }
 
-#[derive(Clone)]
 struct Done {
     due: Due,
     began_at: Timestamp,
@@ -70,8 +60,8 @@ pub(super) struct Worker {
     ladder: Ladder,
     under_way: JoinSet<Done>,
     subjects: HashSet<AgentKey>,
-    /// What came of attempts that could not be written down yet. Their subjects count as under way, which bounds it.
-    unrecorded: Vec<Done>,
+    /// What came of turns and is not written down yet. Their subjects count as under way, which bounds it.
+    unrecorded: Vec<Note>,
     /// Nothing is sent before: the target asked for it, or has failed too often.
     waits_until: Timestamp,
     /// Attempts that failed since one did not.
@@ -102,17 +92,18 @@ impl Worker {
             let sleep = self.go_on().await.unwrap_or_else(|e| self.failed(&e));
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                Some(ended) = self.under_way.join_next() => self.ended(ended).await,
+                Some(ended) = self.under_way.join_next() => self.ended(ended),
                 seen = changes.changed() => if seen.is_err() { break },
                 () = tokio::time::sleep(sleep) => {}
             }
         }
         let finish = async {
             while let Some(ended) = self.under_way.join_next().await {
-                self.ended(ended).await;
+                self.ended(ended);
             }
+            self.record().await
         };
-        if tokio::time::timeout(GRACE, finish).await.is_err() {
+        if !matches!(tokio::time::timeout(GRACE, finish).await, Ok(Ok(()))) {
             tracing::info!("attempts cut short at the end are made again at the next start");
         }
     }
@@ -128,12 +119,23 @@ impl Worker {
     }
 
     async fn go_on(&mut self) -> Result<Duration, StoreError> {
-        while let Some(done) = self.unrecorded.last().cloned() {
-            self.record(&done).await?;
-            self.unrecorded.pop();
-            self.subjects.remove(&done.due.agent);
-        }
+        self.record().await?;
         self.start_due().await
+    }
+
+    /// Writes down everything that ended meanwhile, in one transaction: a sync for each would be the slowest part. What cannot
+    /// be written is not sent again for that: the next turn writes it down first, and says what is wrong.
+    async fn record(&mut self) -> Result<(), StoreError> {
+        if self.unrecorded.is_empty() {
+            return Ok(());
+        }
+        let (notes, now) = (self.unrecorded.clone(), (self.clock)());
+        let target = self.connector.name().to_owned();
+        self.revoker.write(move |w| notes.iter().try_for_each(|note| note.write(w, &target, now))).await?;
+        for note in self.unrecorded.drain(..) {
+            self.subjects.remove(&note.due.agent);
+        }
+        Ok(())
     }
 
     /// Starts what is due, and says how long there is nothing more to start.
@@ -176,22 +178,23 @@ impl Worker {
         });
     }
 
-    async fn ended(&mut self, ended: Result<Done, tokio::task::JoinError>) {
-        match ended {
-            Ok(done) => {
-                self.tell(&done);
-                if self.record(&done).await.is_ok() {
-                    self.subjects.remove(&done.due.agent);
-                } else {
-                    // Not sent again for that: the next turn writes it down first, and says what is wrong.
-                    self.unrecorded.push(done);
+    /// Notes what came of this turn, and of all others that ended with it.
+    fn ended(&mut self, first: Result<Done, tokio::task::JoinError>) {
+        let mut next = Some(first);
+        while let Some(ended) = next {
+            match ended {
+                Ok(done) => {
+                    self.tell(&done);
+                    let note = self.note(done);
+                    self.unrecorded.push(note);
+                }
+                Err(e) => {
+                    // Whose attempt it was is gone with it; its subject would wait for ever.
+                    tracing::error!(error = %e, "an attempt ended without an outcome");
+                    self.subjects.clear();
                 }
             }
-            Err(e) => {
-                // Whose attempt it was is gone with it; its subject would wait for ever.
-                tracing::error!(error = %e, "an attempt ended without an outcome");
-                self.subjects.clear();
-            }
+            next = self.under_way.try_join_next();
         }
     }
 
@@ -222,51 +225,22 @@ impl Worker {
         }
     }
 
-    async fn record(&mut self, done: &Done) -> Result<(), StoreError> {
-        match &done.came {
-            Came::Sent(outcome) => self.record_attempt(done, outcome).await,
-            Came::Seen(proof) => self.record_look(done, proof).await,
-        }
+    fn note(&mut self, done: Done) -> Note {
+        let Done { due, began_at: at, came, .. } = done;
+        let (attempt, now) = (due.attempts + 1, (self.clock)());
+        let (outcome, status, detail, then) = match came {
+            Came::Sent(outcome) => self.sent(outcome, &due, attempt, now),
+            Came::Seen(proof) => self.seen(&proof, &due, now),
+        };
+        let receipt = Receipt { attempt, at, outcome: outcome.to_owned(), status, detail };
+        Note { due, receipt, then }
     }
 
-    async fn record_attempt(&mut self, done: &Done, outcome: &Outcome) -> Result<(), StoreError> {
-        let now = (self.clock)();
-        let attempt = done.due.attempts + 1;
-        let target = self.connector.name().to_owned();
-        let (outcome, status, detail, next) = self.next(outcome, &done.due, attempt, now);
-        let receipt = Receipt { attempt, at: done.began_at, outcome: outcome.to_owned(), status, detail };
-        let due = done.due.clone();
-        self.revoker
-            .write(move |w| {
-                receipts::record(w.tx(), due.delivery, &receipt, next, now)?;
-                if next == Next::Dead || (attempt == ESCALATE_AT && outcome == FAILED) {
-                    escalate(w, &due, &target, now)?;
-                }
-                let kind = match (next, outcome) {
-                    (_, GONE) => "target.disabled",
-                    (Next::Done(_), _) => "delivery.acknowledged",
-                    (Next::Dead, _) => "delivery.dead",
-                    (Next::Again(_), _) => return Ok(()),
-                };
-                if outcome == GONE {
-                    escalate(w, &due, &target, now)?;
-                    let reason = format!("answered {}", status.unwrap_or_default());
-                    receipts::disable(w.tx(), &DisabledTarget { target: target.clone(), at: now, reason })?;
-                }
-                audit(w, &due, kind, &target, &receipt, now)
-            })
-            .await
-    }
-
-    async fn record_look(&mut self, done: &Done, proof: &Proof) -> Result<(), StoreError> {
-        let now = (self.clock)();
-        let looks = done.due.attempts + 1;
-        let target = self.connector.name().to_owned();
-        let (outcome, detail) = named(proof);
+    fn seen(&self, proof: &Proof, due: &Due, now: Timestamp) -> (&'static str, Option<u16>, String, Then) {
         let again = match proof {
             Proof::Verified { .. } | Proof::Unprovable { .. } => None,
-            Proof::Refuted { .. } => LOOKS.get(done.due.attempts as usize).copied(),
-            Proof::Unreachable { .. } => self.ladder.after(looks, (self.jitter)()),
+            Proof::Refuted { .. } => LOOKS.get(due.attempts as usize).copied(),
+            Proof::Unreachable { .. } => self.ladder.after(due.attempts + 1, (self.jitter)()),
         };
         let seen = match (again, proof) {
             (Some(delay), _) => Seen::Again(now + delay),
@@ -274,49 +248,36 @@ impl Worker {
             (None, Proof::Refuted { .. }) => Seen::Settled(DeliveryState::Refuted),
             (None, _) => Seen::Settled(DeliveryState::Acknowledged),
         };
-        let (outcome, detail) = (outcome.to_owned(), detail.to_owned());
-        let receipt = Receipt { attempt: looks, at: done.began_at, outcome, status: None, detail };
-        let due = done.due.clone();
-        self.revoker
-            .write(move |w| {
-                if !receipts::seen(w.tx(), due.delivery, &receipt, seen)? {
-                    return Ok(());
-                }
-                let Seen::Settled(state) = seen else { return Ok(()) };
-                if state == DeliveryState::Refuted {
-                    escalate(w, &due, &target, now)?;
-                }
-                audit(w, &due, &format!("delivery.{}", receipt.outcome), &target, &receipt, now)
-            })
-            .await
+        let (outcome, detail) = named(proof);
+        (outcome, None, detail.to_owned(), Then::Seen(seen))
     }
 
-    fn next(
+    fn sent(
         &mut self,
-        outcome: &Outcome,
+        outcome: Outcome,
         due: &Due,
         attempt: u32,
         now: Timestamp,
-    ) -> (&'static str, Option<u16>, String, Next) {
-        self.failures =
-            if matches!(outcome, Outcome::Failed { .. }) { self.failures.saturating_add(1) } else { 0 };
+    ) -> (&'static str, Option<u16>, String, Then) {
+        let failed = matches!(outcome, Outcome::Failed { .. });
+        self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
         match outcome {
             Outcome::Acknowledged { status } => {
                 let ends = ENDINGS.contains(&due.message.kind.as_str());
                 let look = (ends && self.connector.verify(&due.message).is_some()).then_some(now);
-                (ACKNOWLEDGED, Some(*status), String::new(), Next::Done(look))
+                (ACKNOWLEDGED, Some(status), String::new(), Then::Sent(Next::Done(look)))
             }
             // It stays pending behind the disabled target, for whoever enables the target again.
             Outcome::Gone { status } => {
-                (GONE, Some(*status), "wants no more messages".to_owned(), Next::Again(now))
+                (GONE, Some(status), "wants no more messages".to_owned(), Then::Sent(Next::Again(now)))
             }
-            Outcome::Hopeless { detail } => (HOPELESS, None, detail.clone(), Next::Dead),
+            Outcome::Hopeless { detail } => (HOPELESS, None, detail, Then::Sent(Next::Dead)),
             Outcome::Failed { status, detail, wait } => {
                 let wait = wait.unwrap_or_default().max(self.pause());
                 self.waits_until = self.waits_until.max(now + wait);
                 let delay = self.ladder.after(attempt, (self.jitter)());
                 let next = delay.map_or(Next::Dead, |d| Next::Again(now + d.max(wait)));
-                (FAILED, *status, detail.clone(), next)
+                (FAILED, status, detail, Then::Sent(next))
             }
         }
     }
@@ -342,25 +303,4 @@ fn named(proof: &Proof) -> (&'static str, &str) {
         Proof::Unreachable { detail } => ("unreachable", detail),
         Proof::Unprovable { detail } => ("unprovable", detail),
     }
-}
-
-/// The next target of the list takes its turn, if this one is of the list and the event ends access.
-fn escalate(w: &mut Write<'_>, due: &Due, target: &str, now: Timestamp) -> Result<(), StoreError> {
-    if ENDINGS.contains(&due.message.kind.as_str()) && w.is_ranked(target) {
-        w.escalate(due.event_seq, (&due.agent, &due.txn), &[target.to_owned()], now)?;
-    }
-    Ok(())
-}
-
-fn audit(
-    w: &mut Write<'_>,
-    due: &Due,
-    kind: &str,
-    target: &str,
-    receipt: &Receipt,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let body =
-        json!({ "id": due.message.id, "type": due.message.kind, "target": target, "receipt": receipt });
-    w.audit_in(&due.txn, Some(&due.agent), kind, &body, now).map(drop)
 }

@@ -12,7 +12,7 @@ use crate::lifecycle::{Input, Refusal, permits, step};
 use crate::message::Facts;
 use crate::policy::Policy;
 use crate::standing::Standing;
-use crate::store::{StoreError, agents, alerts, approvals, outbox};
+use crate::store::{StoreError, agents, alerts, approvals, outbox, revocations};
 
 /// How long the list of revoked subjects remembers one that was reinstated: longer than access tokens live.
 const TOKEN_LIFE_MAX: std::time::Duration = std::time::Duration::from_hours(30 * 24);
@@ -175,8 +175,8 @@ impl Write<'_> {
                 Effect::CloseCase { case: id, how } => {
                     approvals::close(&self.tx, &id.to_string(), closing(*how), case.now)?;
                 }
-                Effect::List { not_before } => agents::revoke(&self.tx, case.agent, *not_before, txn)?,
-                Effect::Unlist => agents::unrevoke(&self.tx, case.agent, case.now + TOKEN_LIFE_MAX)?,
+                Effect::List { not_before } => revocations::revoke(&self.tx, case.agent, *not_before, txn)?,
+                Effect::Unlist => revocations::unrevoke(&self.tx, case.agent, case.now + TOKEN_LIFE_MAX)?,
                 Effect::Publish(event) => {
                     self.publish(case, to.name(), event, approval_url.as_deref(), txn)?;
                     if let (Event::StillActing { .. }, Some(record)) = (event, case.record) {

@@ -54,7 +54,7 @@ impl Revoker {
     pub async fn revert(
         &self,
         agent: AgentKey,
-        version: Timestamp,
+        version: i64,
         baseline: String,
         by: String,
         reason: String,

@@ -1,18 +1,17 @@
 //! What operators look at.
 
-use std::sync::Arc;
-
 use detector::Timestamp;
 
 use super::Revoker;
 use crate::agent::AgentKey;
-use crate::audit::{self, AuditError};
-use crate::store::agents::{RevokedRow, StandingRow};
+use crate::audit;
+use crate::store::agents::StandingRow;
 use crate::store::alerts::AlertRow;
 use crate::store::cases::Exposure;
 use crate::store::outbox::{DeliveryRow, DeliveryState, Which};
 use crate::store::receipts::{DisabledTarget, Receipt};
-use crate::store::{Page, StoreError, agents, alerts, cases, outbox, receipts};
+use crate::store::revocations::RevokedRow;
+use crate::store::{Page, StoreError, agents, alerts, cases, outbox, receipts, revocations};
 
 /// Entries and messages shown with one story.
 const STORY_MAX: u32 = 1_000;
@@ -59,7 +58,17 @@ impl Revoker {
 
     /// What the list of revoked subjects says of one; none if it was never revoked, or is long reinstated.
     pub async fn revocation(&self, agent: AgentKey) -> Result<Option<RevokedRow>, StoreError> {
-        self.read(move |db| agents::revoked(db, &agent)).await
+        self.read(move |db| revocations::of(db, &agent)).await
+    }
+
+    /// The version of the list of revoked subjects, and its entries that are newer than `after`, at most `limit`.
+    pub async fn revocations(&self, after: i64, limit: u32) -> Result<(i64, Vec<RevokedRow>), StoreError> {
+        self.read(move |db| {
+            // In one transaction, so that no entry is newer than the version that stands with it.
+            let db = db.unchecked_transaction()?;
+            Ok((revocations::version(&db)?, revocations::after(&db, after, limit)?))
+        })
+        .await
     }
 
     /// Alerts, newest first.
@@ -99,13 +108,6 @@ impl Revoker {
     /// The audit of one story, newest first.
     pub async fn audit_of_txn(&self, txn: String, page: Page) -> Result<Vec<audit::Entry>, StoreError> {
         self.read(move |db| audit::of_txn(db, &txn, page)).await
-    }
-
-    /// Reads the whole audit and checks every seal.
-    pub async fn verify_audit(&self) -> Result<audit::Verified, AuditError> {
-        let inner = Arc::clone(&self.inner);
-        let verify = move || audit::verify(&inner.store.long_reader()?, &inner.keys);
-        tokio::task::spawn_blocking(verify).await.unwrap_or_else(|_| Err(StoreError::Stopped.into()))
     }
 
     /// Whether the record can be read and written: an empty transaction and a look-up.

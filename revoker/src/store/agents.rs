@@ -1,7 +1,7 @@
 //! Standings and the list of revoked subjects.
 
 use detector::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::{Page, StoreError, agent_of, from_json, issuer_column, to_json};
@@ -22,19 +22,6 @@ pub struct StandingRow {
     pub changed_at: Timestamp,
     /// For the next page.
     pub cursor: i64,
-}
-
-/// A subject whose older tokens are void.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RevokedRow {
-    /// Which agent.
-    pub agent: AgentKey,
-    /// Tokens issued before are void.
-    pub not_before: Timestamp,
-    /// None while every token is void, also newer ones; else when the entry may be forgotten.
-    pub until: Option<Timestamp>,
-    /// The story it is in.
-    pub txn: Txn,
 }
 
 /// Writes the standing; one that is plainly trusted is no row.
@@ -131,45 +118,4 @@ pub(crate) fn drop_watched(tx: &Transaction<'_>, count: u32) -> Result<Vec<Agent
     let rows = statement
         .query_map([count], |row| Ok(agent_of(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?)))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-/// Lists the subject as revoked. A later revocation moves `not_before` on, never back.
-pub(crate) fn revoke(
-    tx: &Transaction<'_>,
-    agent: &AgentKey,
-    not_before: Timestamp,
-    txn: &Txn,
-) -> Result<(), StoreError> {
-    tx.prepare_cached(
-        "INSERT INTO revocations (issuer, agent_id, not_before, until, txn) VALUES (?1, ?2, ?3, NULL, ?4)
-         ON CONFLICT (issuer, agent_id) DO UPDATE SET
-             not_before = max(not_before, excluded.not_before), until = NULL, txn = excluded.txn",
-    )?
-    .execute(params![issuer_column(agent), agent.agent_id, not_before.as_micros(), txn.as_str()])?;
-    Ok(())
-}
-
-/// The subject may act again; its entry stays until tokens from before have expired.
-pub(crate) fn unrevoke(tx: &Transaction<'_>, agent: &AgentKey, until: Timestamp) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE revocations SET until = ?3 WHERE issuer = ?1 AND agent_id = ?2")?
-        .execute(params![issuer_column(agent), agent.agent_id, until.as_micros()])?;
-    Ok(())
-}
-
-/// What the list says of one subject.
-pub(crate) fn revoked(db: &Connection, agent: &AgentKey) -> Result<Option<RevokedRow>, StoreError> {
-    let mut statement = db.prepare_cached(
-        "SELECT not_before, until, txn FROM revocations WHERE issuer = ?1 AND agent_id = ?2",
-    )?;
-    let row = statement
-        .query_row(params![issuer_column(agent), agent.agent_id], |row| {
-            Ok(RevokedRow {
-                agent: agent.clone(),
-                not_before: Timestamp::from_micros(row.get(0)?),
-                until: row.get::<_, Option<i64>>(1)?.map(Timestamp::from_micros),
-                txn: Txn::from_stored(row.get(2)?),
-            })
-        })
-        .optional()?;
-    Ok(row)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use detector::Timestamp;
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::outbox::DeliveryState;
+use super::outbox::{self, DeliveryState};
 use super::receipts::{self, Receipt};
 use super::{StoreError, issuer_column};
 use crate::agent::AgentKey;
@@ -31,14 +31,18 @@ pub(crate) fn was_told(
     tx: &Transaction<'_>,
     target: &str,
     agent: &AgentKey,
-    now: i64,
+    now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let whose = params![target, issuer_column(agent), agent.agent_id, now];
-    tx.prepare_cached(
+    let whose = params![target, issuer_column(agent), agent.agent_id, now.as_micros()];
+    let mut withdraw = tx.prepare_cached(
         "UPDATE deliveries SET state = 'withdrawn', settled_at = ?4
-         WHERE target = ?1 AND issuer = ?2 AND agent_id = ?3 AND state = 'standby'",
-    )?
-    .execute(whose)?;
+         WHERE target = ?1 AND issuer = ?2 AND agent_id = ?3 AND state = 'standby' RETURNING id",
+    )?;
+    let withdrawn: Vec<i64> =
+        withdraw.query_map(whose, |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    for delivery in withdrawn {
+        outbox::advance(tx, delivery, now)?;
+    }
     let mut statement = tx.prepare_cached(
         "SELECT e.kind <> 'agent.reinstated' FROM deliveries d INDEXED BY deliveries_subject
              JOIN events e ON e.seq = d.event_seq

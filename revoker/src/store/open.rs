@@ -9,11 +9,12 @@ use rusqlite::{Connection, OpenFlags};
 use super::{Store, StoreError, approvals};
 
 /// In order, each once. `user_version` counts how many have run.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../../migrations/0001_record.sql"),
     include_str!("../../migrations/0002_register.sql"),
     include_str!("../../migrations/0003_proof.sql"),
-    include_str!("../../migrations/0004_ssf.sql"),
+    include_str!("../../migrations/0004_audit_heads.sql"),
+    include_str!("../../migrations/0005_ssf.sql"),
 ];
 
 /// A command beside the server (enrolling an approver) holds the file for milliseconds; longer than this is a fault.
@@ -73,7 +74,7 @@ impl Store {
     }
 }
 
-pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
+pub(crate) fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let reader = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     reader.busy_timeout(BUSY_TIMEOUT)?;
     Ok(reader)

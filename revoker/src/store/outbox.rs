@@ -95,10 +95,11 @@ pub(crate) fn publish(
     tx.prepare_cached("UPDATE events SET body = ?2 WHERE seq = ?1")?
         .execute(params![seq, facts.body(seq)?])?;
     for route in routes.iter().filter(|route| route.wants(kind, agent)) {
-        let stands_by = route.stands_by() && facts.event.ends_access();
-        if route.stands_by() && kind == REINSTATED && !escalation::was_told(tx, &route.name, agent, at)? {
+        if route.stands_by() && kind == REINSTATED && !escalation::was_told(tx, &route.name, agent, facts.at)?
+        {
             continue;
         }
+        let stands_by = route.stands_by() && facts.event.ends_access();
         let state = if stands_by { DeliveryState::Standby } else { DeliveryState::Pending };
         deliver(tx, seq, &route.name, agent, state, at)?;
     }
@@ -141,10 +142,13 @@ fn deliver(
     state: DeliveryState,
     at: i64,
 ) -> Result<(), StoreError> {
+    // What stands by is older news and would come too late behind newer.
     tx.prepare_cached(
         "INSERT INTO deliveries (event_seq, target, issuer, agent_id, state, next_at) VALUES (?1, ?2, ?3, ?4, ?7,
              CASE WHEN EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_head WHERE target = ?2
-                 AND issuer = ?3 AND agent_id = ?4 AND state = 'pending') THEN ?6 ELSE ?5 END)",
+                 AND issuer = ?3 AND agent_id = ?4 AND state = 'pending')
+             OR EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_standby WHERE target = ?2
+                 AND issuer = ?3 AND agent_id = ?4 AND state = 'standby') THEN ?6 ELSE ?5 END)",
     )?
     .execute(params![seq, target, issuer_column(agent), agent.agent_id, at, WAITS, state.as_str()])?;
     Ok(())

@@ -57,10 +57,12 @@ pub(crate) fn record(
         Next::Again(at) => (DeliveryState::Pending, Some(at.as_micros()), None, None),
         Next::Dead => (DeliveryState::Dead, None, Some(now), None),
     };
-    // What is said now of a subject is what is to be seen there from now on.
+    // What is said now of a subject's access is what is to be seen there from now on.
     tx.prepare_cached(
         "UPDATE deliveries SET check_at = NULL WHERE check_at IS NOT NULL AND (target, issuer, agent_id) =
-             (SELECT target, issuer, agent_id FROM deliveries WHERE id = ?1)",
+             (SELECT d.target, d.issuer, d.agent_id FROM deliveries d JOIN events e ON e.seq = d.event_seq
+              WHERE d.id = ?1 AND e.kind IN
+                  ('agent.access.revoked', 'agent.access.suspended', 'agent.retired', 'agent.reinstated'))",
     )?
     .execute([delivery])?;
     // What was taken back while it was under way, and failed, is not tried again.

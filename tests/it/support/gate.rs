@@ -152,6 +152,12 @@ impl Human {
         Self { name, address: address.unwrap_or_else(|| panic!("no address in {printed}")).to_owned() }
     }
 
+    /// What their phone keeps, and nobody else but the key file may tell.
+    pub(crate) fn secret(&self) -> String {
+        let (_, rest) = self.address.split_once("secret=").expect("an address has one");
+        rest.split('&').next().unwrap_or(rest).to_owned()
+    }
+
     /// The code on the screen of their phone.
     pub(crate) fn code(&self) -> String {
         totp::code(&self.address, now().as_millis() as u64 / 1_000)

@@ -54,6 +54,11 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     RUNTIME.block_on(future)
 }
 
+/// Runs a future beside the test, until the process ends.
+pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+    RUNTIME.spawn(future);
+}
+
 /// A request to be completed and sent.
 pub(crate) fn request(method: Method, url: &str) -> RequestBuilder {
     CLIENT.request(method, url)

@@ -19,15 +19,23 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 pub(crate) struct Receiver {
     process: Option<Process>,
     port: u16,
-    secret: String,
+    secret: Option<String>,
     folder: PathBuf,
 }
 
 impl Receiver {
     /// Starts one that verifies with `secret` (`whsec_…`) and keeps its record in `folder`.
     pub(crate) fn start(folder: &Path, secret: &str) -> Self {
-        let mut receiver =
-            Self { process: None, port: port::free(), secret: secret.to_owned(), folder: folder.to_owned() };
+        Self::begin(folder, Some(secret.to_owned()))
+    }
+
+    /// Starts one that verifies nothing and keeps each request whole.
+    pub(crate) fn whole(folder: &Path) -> Self {
+        Self::begin(folder, None)
+    }
+
+    fn begin(folder: &Path, secret: Option<String>) -> Self {
+        let mut receiver = Self { process: None, port: port::free(), secret, folder: folder.to_owned() };
         receiver.restart();
         receiver
     }
@@ -50,8 +58,11 @@ impl Receiver {
         command
             .arg(house().join("parts/peers/receiver.mjs"))
             .args(["--port", &self.port.to_string(), "--log"])
-            .arg(self.record())
-            .env("RECEIVER_SECRET", &self.secret);
+            .arg(self.record());
+        match &self.secret {
+            Some(secret) => command.env("RECEIVER_SECRET", secret),
+            None => command.arg("--whole"),
+        };
         let mut process = Process::start("the receiver", &mut command, &self.folder.join("receiver.out"));
         let address = ("127.0.0.1", self.port);
         process.ready("listener", START_LIMIT, || std::net::TcpStream::connect(address).ok());

@@ -113,12 +113,12 @@ pub(crate) fn verified(folder: &Path, tocsin: &Tocsin, tokens: &[String]) -> Vec
     ]);
     let by_jose = feed(&mut node, tokens);
 
-    part("jwcrypto/jwcrypto");
+    part("pypi/jwcrypto");
     let jwks = folder.join("jwks.json");
     let published = http::get(&tocsin.url("/ssf/jwks.json")).expect("it answers").expect(200).body;
     std::fs::write(&jwks, published).expect("to write the keys");
     let mut python = Command::new("python3");
-    python.arg(house().join("parts/jwcrypto/verify.py")).arg(&jwks);
+    python.arg(house().join("parts/pypi/verify.py")).arg(&jwks);
     let by_jwcrypto = feed(&mut python, tokens);
 
     for (jose, jwcrypto) in by_jose.iter().zip(&by_jwcrypto) {

@@ -178,14 +178,15 @@ pub(super) struct News {
     peers: Row<Half, TOPICS>,
     /// In which values were marked last.
     period: Period,
-    /// Values as 30 bits of their hashes, the latest first; 0 is none. The two bits above say whether they were first seen in the
-    /// period, or in the one before.
+    /// Values as 29 bits of their hashes, the latest first; 0 is none. The bits above say whether they were first seen in the
+    /// period, or in the one before, and of those whether the fleet was told.
     slots: Slots,
 }
 
 const RECENT: u32 = 1 << 31;
 const BEFORE: u32 = 1 << 30;
-const VALUE: u32 = BEFORE - 1;
+const TOLD: u32 = 1 << 29;
+const VALUE: u32 = TOLD - 1;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Slots([u32; SLOTS]);
@@ -276,12 +277,15 @@ impl News {
     fn meet(&mut self, fact: &Fact, ctx: Context<'_>, tally: &mut NewsTally) -> Option<usize> {
         let [exact, broad, whole] = fact.topic.slots();
         let has_broad = !broad.is_empty();
-        let is_new = remember(&mut self.slots.0[exact], fact.exact);
-        let is_new_broad = if has_broad { remember(&mut self.slots.0[broad], fact.broad) } else { is_new };
+        let is_new = remember(&mut self.slots.0[exact.clone()], fact.exact);
+        let is_new_broad =
+            if has_broad { remember(&mut self.slots.0[broad.clone()], fact.broad) } else { is_new };
         let is_new_whole =
             fact.whole.is_none_or(|whole_value| remember(&mut self.slots.0[whole], whole_value));
         if is_new_broad && ctx.is_established && tally.sights.len() < SIGHTS_MAX {
             tally.sights.push(fact.broad);
+            let slots = if has_broad { broad } else { exact };
+            self.slots.0[slots.start] |= TOLD;
         }
         match (is_new, is_new_broad, is_new_whole && !ctx.model.news.knows(fact.broad)) {
             (_, true, true) => Some(2),
@@ -372,7 +376,7 @@ impl News {
         if passed > 0 {
             self.period = period;
             for slot in &mut self.slots.0 {
-                let before = if passed == 1 && *slot & RECENT != 0 { BEFORE } else { 0 };
+                let before = if passed == 1 && *slot & RECENT != 0 { BEFORE | *slot & TOLD } else { 0 };
                 *slot = *slot & VALUE | before;
             }
         }
@@ -434,7 +438,7 @@ fn remember(slots: &mut [u32], value: u64) -> bool {
     at.is_none()
 }
 
-/// Takes the values with one of the marks out of the slots, and gives them.
+/// Takes the values with one of the marks out of the slots, and gives them with all of theirs.
 fn forget(slots: &mut [u32], marks: u32) -> ArrayVec<u32, SLOTS> {
     let mut gone = ArrayVec::new();
     let mut kept = 0;
@@ -444,7 +448,7 @@ fn forget(slots: &mut [u32], marks: u32) -> ArrayVec<u32, SLOTS> {
             slots[kept] = slot;
             kept += 1;
         } else {
-            gone.push(slot & VALUE);
+            gone.push(slot);
         }
     }
     gone

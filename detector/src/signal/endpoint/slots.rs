@@ -90,7 +90,8 @@ impl Slots {
         self.endpoints.iter().copied().zip(self.calls.iter().copied())
     }
 
-    /// The same by other names: what several were is one.
+    /// The same by other names: what several were is one, and new if one of them is. What is called often stays a name of its own
+    /// ([`crate::route`]), so it costs little that is old to forget what an incident brought.
     pub(super) fn renamed(self, now: impl Fn(u64) -> u64) -> Self {
         let mut renamed = Self { period: self.period, ..Self::default() };
         renamed.sessions.begin_as(&self.sessions);
@@ -100,13 +101,48 @@ impl Slots {
             // Of two that are one no more sessions are sure than held either.
             if let Some(at) = renamed.at(endpoint) {
                 renamed.sessions.raise(at, self.sessions.of(i));
-            }
-            if is_first {
-                let at = renamed.endpoints.len() - 1;
-                renamed.recent = renamed.recent & !(1 << at) | (self.recent >> i & 1) << at;
+                if is_first {
+                    renamed.recent &= !(1 << at);
+                }
+                renamed.recent |= (self.recent >> i & 1) << at;
                 renamed.before |= (self.before >> i & 1) << at;
             }
         }
         renamed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: [u64; 3] = [1, 2, 3];
+
+    /// Three names of three periods, in whatever order they lie.
+    fn slots(order: [usize; 3]) -> Slots {
+        let mut slots = Slots::default();
+        for i in order {
+            slots.add(NAMES[i], 1.0);
+        }
+        let bit = |i: usize| 1 << slots.at(NAMES[i]).unwrap();
+        (slots.before, slots.recent) = (bit(1), bit(2));
+        slots
+    }
+
+    #[test]
+    fn what_several_were_goes_with_the_newest_of_them() {
+        for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+            for (old, reach, goes) in [
+                (0, Reach::Recent, true),
+                (1, Reach::Recent, true),
+                (2, Reach::Recent, false),
+                (2, Reach::Both, true),
+            ] {
+                // Two of the three become one, and the third, `old`, stays itself.
+                let mut slots = slots(order).renamed(|name| if name == NAMES[old] { name } else { 9 });
+                slots.forget(reach);
+                assert_eq!(slots.at(9).is_none(), goes, "{order:?} without {old}, {reach:?}");
+            }
+        }
     }
 }

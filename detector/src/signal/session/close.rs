@@ -9,10 +9,9 @@ use rustc_hash::FxBuildHasher;
 use super::calibration::Ends;
 use super::model::{LeftOut, SessionModel};
 use super::open::times;
-use super::{COMPARES_FROM, Closed, Seen, key_of, verb};
-use crate::lane::lane_of;
-use crate::profile::Key;
-use crate::{Call, Detector, MicroBits, Timestamp};
+use super::{COMPARES_FROM, Closed, Context, Seen, SessionTally, Sessions, verb};
+use crate::fleet::Published;
+use crate::{MicroBits, Timestamp};
 
 /// A call that the session lacks, beside one too many (study §1, "at session close").
 const MISSING: f64 = 0.15;
@@ -23,9 +22,18 @@ const LEAST_WEIGHT: f64 = 1e-9;
 /// Sessions learned after which normal ends are worked out anew (study §8).
 const EVERY: f64 = 50.0;
 
-/// How far sessions end from their like, as far as a detector knows by now.
+/// How odd a session is, were it over with the call that was read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Oddness {
+    /// When the session began.
+    pub began: Timestamp,
+    /// The bits of what it holds and of its distance from its like together, which are not independent and no chance of anything.
+    pub bits: MicroBits,
+}
+
+/// How far sessions end from their like, by what the published version knows.
 #[derive(Clone, Debug, Default)]
-pub struct Closing {
+pub(crate) struct Closing {
     /// The version of the fleet's model, and of the names of paths, that the kinds of session are of; and what each holds, bits by harm.
     version: (u32, u32),
     whole: Vec<f64>,
@@ -39,23 +47,8 @@ pub struct Closing {
 }
 
 impl Closing {
-    /// When the session that `call`, observed already, is in began, and how odd it is were it over: the bits of what it
-    /// holds and of its distance together, which are not independent and no chance of anything. None where there is nothing to compare it with.
-    pub fn odd(&mut self, detector: &Detector, call: &Call<'_>) -> Option<(Timestamp, MicroBits)> {
-        let agent = Key::new(call.identity.issuer.as_deref(), &call.identity.agent_id);
-        let key = key_of(agent, call.identity.session_id.as_deref());
-        let sessions = &detector.state.lanes[lane_of(agent)].sessions;
-        let live = sessions.live.get(&key).filter(|live| live.has_peers)?;
-        self.refresh(detector);
-        let model = &detector.state.fleet.published.sessions.fleet;
-        let step = model.largest_step(live.open.path(), 0.0);
-        let session = self.sessions.chance(self.arms(model, live.open.statistics(), live.role, step));
-        let distance = self.ends.chance(self.distance(model, live.open.calls(), None));
-        Some((live.began, MicroBits::from_bits(-libm::log2(session) - libm::log2(distance))))
-    }
-
-    fn refresh(&mut self, detector: &Detector) {
-        let (published, tally) = (&detector.state.fleet.published, &detector.state.fleet.tally.sessions);
+    /// Takes up a version of the fleet's model, or that paths have other names. `tally`: what the version was made from.
+    pub(crate) fn refresh(&mut self, published: &Published, tally: &SessionTally) {
         let version = (published.version, published.routes.version());
         if version == self.version {
             return;
@@ -86,6 +79,29 @@ impl Closing {
             let arms = |s: &Closed| self.arms(model, content(s), f64::from(s.role), step(s));
             self.sessions = Ends::of(tally.ring.iter().map(arms));
         }
+    }
+
+    /// How odd the session `key` is as its latest call leaves it. None where there is nothing to compare it with.
+    pub(crate) fn odd(
+        &self,
+        sessions: &Sessions,
+        key: u64,
+        model: &SessionModel,
+        ctx: Context<'_>,
+    ) -> Option<Oddness> {
+        let live = sessions.live.get(&key).filter(|live| live.has_peers)?;
+        // What its group makes of it cannot be ranked among what the fleet makes of others.
+        let by_fleet = live.by.map(|_| {
+            let mut open = live.open.clone();
+            open.rebuild(model, ctx.declared, ctx.routes);
+            open
+        });
+        let open = by_fleet.as_ref().unwrap_or(&live.open);
+        let step = model.largest_step(open.path(), 0.0);
+        let session = self.sessions.chance(self.arms(model, open.statistics(), live.role, step));
+        let distance = self.ends.chance(self.distance(model, open.calls(), None));
+        let bits = MicroBits::from_bits(-libm::log2(session) - libm::log2(distance));
+        Some(Oddness { began: live.began, bits })
     }
 
     /// The unlikeliest of content, order and role, each at its share, decades (study §1, "session p").

@@ -148,6 +148,12 @@ impl SessionModel {
         self.with.get(&endpoint).is_some_and(|sessions| *sessions >= KNOWN_FROM)
     }
 
+    /// Whether there is anything that it can no longer count.
+    pub(super) fn is_full(&self) -> bool {
+        let Limits { endpoints, pairs, steps, .. } = self.size.limits();
+        self.with.len() >= endpoints || self.both.len() >= pairs || self.order.is_full(steps)
+    }
+
     pub(super) fn templates(&self) -> usize {
         self.weights.len()
     }
@@ -359,11 +365,9 @@ impl SessionModel {
         self.order.halve();
         self.with.values_mut().for_each(|n| *n /= 2.0);
         self.both.values_mut().for_each(|n| *n /= 2.0);
-        if self.size == Size::Group {
-            // Its tables are small: what has faded makes room.
-            self.with.retain(|_, n| *n >= LEAST);
-            self.both.retain(|_, n| *n >= LEAST);
-        }
+        // What has faded makes room.
+        self.with.retain(|_, n| *n >= LEAST);
+        self.both.retain(|_, n| *n >= LEAST);
         // What came once before the last time that counts were halved is no news of now.
         let with = &self.with;
         self.once.retain(|endpoint, _| with.get(endpoint).is_some_and(|n| *n > ONCE / 4.0));

@@ -63,6 +63,11 @@ impl Order {
         }
     }
 
+    /// Whether there is anything that it can no longer count.
+    pub(super) fn is_full(&self, steps_max: usize) -> bool {
+        self.kinds as usize >= steps_max || self.steps.len().max(self.sources.len()) >= steps_max / 3
+    }
+
     #[cfg(test)]
     pub(super) fn bytes_of_tables(&self) -> usize {
         let steps: usize = self.steps.values().map(|after| after.capacity() * size_of::<(u64, f64)>()).sum();

@@ -45,8 +45,12 @@ impl SessionTally {
             model.publish(self.closed.iter().filter(|session| session.group == Some(id)));
         }
         let fleet = &mut peers.fleet;
-        for session in self.closed.drain(..) {
+        for mut session in self.closed.drain(..) {
+            let before = fleet.learned();
             fleet.learn(&session);
+            if fleet.learned() < before {
+                self.ring.iter_mut().chain([&mut session]).for_each(|session| session.left /= 2.0);
+            }
             if session.calibrates() {
                 if self.ring.len() >= RING {
                     self.ring.pop_front();

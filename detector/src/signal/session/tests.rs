@@ -11,7 +11,7 @@ fn seen(calls: &[(u64, u8)]) -> Box<[Seen]> {
 
 fn closed(calls: &[(u64, u8)]) -> Closed {
     let path = calls.iter().map(|&(endpoint, _)| endpoint).collect();
-    Closed { calls: seen(calls), path, role: 0.0, chance: 1.0, may_be_odd: false, group: None }
+    Closed { calls: seen(calls), path, role: 0.0, chance: 1.0, may_be_odd: false, group: None, left: 1.0 }
 }
 
 fn statistics(model: &SessionModel, calls: &[u64]) -> [f64; 3] {
@@ -66,6 +66,36 @@ fn a_session_left_out_ends_as_if_it_had_never_been() {
             assert!((a - b).abs() < 1e-4, "session {i}: {left_out:?} {never:?}");
         }
     }
+}
+
+/// Counts that were halved after it was learned hold half of it.
+#[test]
+fn a_session_left_out_of_counts_that_were_halved_ends_as_if_it_had_never_been() {
+    let mut sessions: Vec<Closed> = (0..9).flat_map(|_| company()).collect();
+    let later = [company(), company()[..100].to_vec()].concat();
+    let odd = closed(&[(1, 1), (4, 1)]);
+    sessions.extend([odd.clone(), odd.clone(), odd.clone()]);
+    let without = published(&[&sessions[..3_602], &later].concat());
+    sessions.extend(later);
+    let (mut peers, mut tally) = (Peers::default(), SessionTally::default());
+    tally.closed = sessions;
+    tally.publish(&mut peers, &Routes::default());
+    let own = tally.ring.iter().find(|session| session.calls == odd.calls).unwrap();
+    let (left_out, never) =
+        (peers.fleet.end_without(own, own.weight()).content, statistics(&without, &[1, 4]));
+    for (a, b) in left_out.iter().zip(never) {
+        assert!((a - b).abs() < 0.02, "{left_out:?} {never:?}");
+    }
+}
+
+/// It was full once, and what filled it came no more.
+#[test]
+fn what_has_faded_makes_room_in_the_fleets_tables() {
+    let mut model = SessionModel::default();
+    (0..5_000).for_each(|endpoint| model.learn(&closed(&[(1_000 + endpoint, 1)])));
+    (0..20_000).for_each(|_| model.learn(&closed(&[(1, 1)])));
+    (0..40).for_each(|_| model.learn(&closed(&[(2, 1)])));
+    assert!(model.knows(2));
 }
 
 /// Who reads something that nobody has read before, in one session of five, and never writes so.
@@ -159,11 +189,24 @@ fn a_group_that_is_told_as_much_as_can_be_told_stays_within_128_kib() {
             .collect();
         model.publish(sessions.iter());
         most = most.max(model.bytes());
-        speaks += usize::from(model.speaks().is_some());
+        speaks += usize::from(model.calibrated_by() == RING);
     }
     // Beside it a group keeps its centre: 256 endpoints of 16 bytes, its name and counts.
     let centre = 256 * 16 + 128;
     assert!(speaks >= 8 && (64 * 1_024..=128 * 1_024 - centre).contains(&most), "{most} bytes");
+}
+
+#[test]
+fn a_group_whose_tables_are_full_leaves_its_agents_to_the_fleet() {
+    let mut group = GroupModel::default();
+    let told = |group: &mut GroupModel, kinds: u64| {
+        let session = |i: u64| closed(&[(1, 1), (1_000 + i % kinds, 1)]);
+        let sessions: Vec<Closed> = (0..700).map(session).collect();
+        sessions.chunks(100).for_each(|version| group.publish(version.iter()));
+        group.speaks().is_some()
+    };
+    assert!(told(&mut group, 200), "it knows 201 endpoints");
+    assert!(!told(&mut group, 400), "it can know 224 and was told 401");
 }
 
 #[test]
@@ -183,6 +226,8 @@ struct Stream {
     detector: crate::Detector,
     ts: Timestamp,
     n: u64,
+    /// How odd the last session is.
+    odd: Option<Oddness>,
 }
 
 impl Stream {
@@ -196,7 +241,9 @@ impl Stream {
             let mut call = Call::new(format!("{}-{i}", self.n), ts, agent, endpoint);
             call.identity.session_id = Some(format!("s{}", self.n).into());
             call.attestation = EffectiveAttestation::default();
-            let verdict = self.detector.observe(&call).expect("a call has a verdict");
+            let observed = self.detector.observe_all([&call], &crate::OneHand).pop().expect("one of each");
+            let verdict = observed.verdict.expect("a call has a verdict");
+            self.odd = observed.odd;
             let part = verdict.part(crate::Signal::Endpoint).expect("endpoint speaks");
             most = most.max(if part.pattern == Pattern::Unfitting {
                 part.level.as_bits()
@@ -211,7 +258,7 @@ impl Stream {
 #[test]
 fn an_attack_that_is_repeated_does_not_become_what_is_normal_and_a_benign_word_makes_it_so() {
     let detector = crate::Detector::new(crate::DetectorConfig::default(), &[]);
-    let mut stream = Stream { detector, ts: START, n: 0 };
+    let mut stream = Stream { detector, ts: START, n: 0, odd: None };
     let mut found = [Vec::new(), Vec::new()];
     let quiet =
         |i: usize| [&["read", "reply"][..], &["list", "pay"], &["read", "reply", "reply"], &["list"]][i % 4];
@@ -240,20 +287,18 @@ fn an_attack_that_is_repeated_does_not_become_what_is_normal_and_a_benign_word_m
 
 #[test]
 fn a_session_that_is_over_is_ranked_by_what_it_lacks_too() {
-    let detector = crate::Detector::new(crate::DetectorConfig::default(), &[]);
-    let mut stream = Stream { detector, ts: START, n: 0 };
+    let config = crate::DetectorConfig { ranks_sessions: true, ..crate::DetectorConfig::default() };
+    let detector = crate::Detector::new(config, &[]);
+    let mut stream = Stream { detector, ts: START, n: 0, odd: None };
     let tasks: Vec<[String; 3]> =
         (0..8).map(|k| ["read", "reply", "pay"].map(|verb| format!("{verb}_{k}"))).collect();
     let names = |task: usize| tasks[task].each_ref().map(String::as_str);
     for i in 0..600 {
         stream.session(&format!("a{}", i % 12), &names(i / 12 % 8));
     }
-    let mut closing = Closing::default();
     let mut odd = |calls: &[&str]| {
         stream.session("a1", calls);
-        let mut last = Call::new("last", stream.ts, "a1", "");
-        last.identity.session_id = Some(format!("s{}", stream.n).into());
-        closing.odd(&stream.detector, &last).expect("it has peers").1.as_bits()
+        stream.odd.expect("it has peers").bits.as_bits()
     };
     let [[read, reply, pay], [other, ..]] = [names(0), names(1)];
     let [whole, broken, mixed] = [odd(&[read, reply, pay]), odd(&[read]), odd(&[read, other, reply])];
@@ -263,7 +308,7 @@ fn a_session_that_is_over_is_ranked_by_what_it_lacks_too() {
 #[test]
 fn agents_of_a_new_kind_are_compared_with_nobody_until_their_kind_is_known() {
     let detector = crate::Detector::new(crate::DetectorConfig::default(), &[]);
-    let mut stream = Stream { detector, ts: START, n: 0 };
+    let mut stream = Stream { detector, ts: START, n: 0, odd: None };
     for i in 0..600 {
         stream.session(&format!("a{}", i % 12), [&["read", "reply"][..], &["list", "pay"]][i % 2]);
     }
@@ -281,7 +326,7 @@ fn agents_of_a_new_kind_are_compared_with_nobody_until_their_kind_is_known() {
 #[test]
 fn a_false_date_keeps_no_session_open() {
     let detector = crate::Detector::new(crate::DetectorConfig::default(), &[]);
-    let mut stream = Stream { detector, ts: START, n: 0 };
+    let mut stream = Stream { detector, ts: START, n: 0, odd: None };
     stream.detector.tick(START);
     let in_2099 = Call::new("far", START + Duration::from_hours(24 * 365 * 70), "liar", "read");
     stream.detector.observe(&in_2099);

@@ -3,7 +3,7 @@ use std::error::Error;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use detector::{Detector, DetectorConfig, Ruling, VerdictRecord};
+use detector::{Call, Detector, DetectorConfig, Kind, Ruling, Timestamp, VerdictRecord};
 use proptest::prelude::*;
 use tokio::sync::watch;
 
@@ -48,6 +48,16 @@ impl VerdictOutlet for Outlet {
 
 /// Runs the pipeline until it has scored all of the log or is killed.
 fn run(bench: &Bench, taken: &Arc<Mutex<Vec<VerdictRecord>>>, killed_at: Option<(usize, bool)>) {
+    run_past(bench, taken, killed_at, 0);
+}
+
+/// The same where so many records are no calls.
+fn run_past(
+    bench: &Bench,
+    taken: &Arc<Mutex<Vec<VerdictRecord>>>,
+    killed_at: Option<(usize, bool)>,
+    orders: i64,
+) {
     let opened = bench.open();
     let outlet = Outlet { taken: Arc::clone(taken), killed_at, count: 0, stop: opened.stop.clone() };
     let pipeline = Score {
@@ -65,7 +75,7 @@ fn run(bench: &Bench, taken: &Arc<Mutex<Vec<VerdictRecord>>>, killed_at: Option<
     };
     let thread = score::start(pipeline, bench.runtime.handle().clone(), opened.stop.clone()).unwrap();
     let published = || *opened.verdicts.end().borrow();
-    let wanted = *opened.calls.end().borrow();
+    let wanted = *opened.calls.end().borrow() - orders;
     until(|| opened.stop.is_cancelled() || published() == wanted);
     opened.stop.cancel();
     thread.join().unwrap();
@@ -155,13 +165,17 @@ fn feedback_is_read_where_it_stands_in_the_log() {
     let opened = bench.open();
     bench.take(&opened, &calls(20));
     let intake = Intake::new(opened.calls.clone(), bench.findings());
-    let ruled = |id, ruling| intake.feedback(id, ruling, None, "a1", detector::Timestamp::from_millis(0));
+    let ruled = |id, ruling| intake.feedback(id, ruling, None, "a1", Timestamp::from_millis(0));
     bench.runtime.block_on(async {
         ruled("approval-1", Ruling::Benign).await.unwrap();
         ruled("approval-1", Ruling::Benign).await.unwrap();
         ruled("attack-2", Ruling::Malicious).await.unwrap();
+        let refused = ruled("attack-2", Ruling::Deploy).await.unwrap_err().to_string();
+        assert!(refused.contains("`attack-2` was told before with other content"), "{refused}");
+        let refused = ruled("", Ruling::Benign).await.unwrap_err().to_string();
+        assert!(refused.starts_with("the record is refused: "), "{refused}");
     });
-    let entries = opened.calls.reader().unwrap().read(21, 10, usize::MAX).unwrap();
+    let entries = opened.calls.reader().unwrap().read(21, 2, usize::MAX).unwrap();
     let texts: Vec<_> = entries.iter().map(|e| String::from_utf8_lossy(&e.payload).into_owned()).collect();
     insta::assert_debug_snapshot!(texts, @r#"
     [
@@ -170,4 +184,89 @@ fn feedback_is_read_where_it_stands_in_the_log() {
     ]
     "#);
     assert!(entries[0].source.as_ref().unwrap().control);
+}
+
+#[test]
+fn what_is_not_carried_out_is_told_with_agent_and_reason() {
+    let bench = Bench::new();
+    let opened = bench.open();
+    bench.take(&opened, &calls(20));
+    let intake = Intake::new(opened.calls.clone(), bench.findings());
+    let ts = Timestamp::from_millis(0);
+    bench.runtime.block_on(async {
+        intake.feedback("word", Ruling::Deploy, Some("idp"), "a1", ts).await.unwrap();
+        intake.revert("old", "1-00000000deadbeef:AAAA", None, "a1", ts).await.unwrap();
+    });
+    bench.take(&opened, &calls(21));
+    drop(opened);
+    run_past(&bench, &Arc::default(), None, 2);
+    let told = bench.findings.texts().join("\n");
+    let (told, _) = told.split_once("; this one's").unwrap();
+    insta::assert_snapshot!(told, @"
+    the ruling `word` on agent `a1` of `idp` was not carried out: the agent is not known
+    the revert `old` on agent `a1` was not carried out: it was packed by another version of this program (layout 1-00000000deadbeef
+    ");
+}
+
+#[test]
+fn verdicts_wait_for_no_version_of_a_baseline() {
+    let bench = Bench::new();
+    let opened = bench.open();
+    bench.take(&opened, &calls(20));
+    let intake = Intake::new(opened.calls.clone(), bench.findings());
+    let word = intake.feedback("word", Ruling::Deploy, None, "a1", Timestamp::from_millis(0));
+    bench.runtime.block_on(word).unwrap();
+    bench.take(&opened, &calls(50));
+    let path = bench.data.path().join("baselines.db");
+    drop((opened, Baselines::open(&path).unwrap()));
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    run_past(&bench, &Arc::default(), None, 1);
+    assert_eq!(published(&bench).len(), 50);
+    let told = bench.findings.texts().join("\n");
+    assert!(
+        told.starts_with("versions of baselines cannot be kept, 1 wait in memory and 0 are lost"),
+        "{told}"
+    );
+}
+
+/// What an agent was like after these calls, as a record carries it.
+fn baseline(calls: &[Call<'_>], agent_id: &str) -> String {
+    let config = DetectorConfig { keeps_baselines: true, ..DetectorConfig::default() };
+    let mut detector = Detector::new(config, &[]);
+    for call in calls {
+        detector.observe(call);
+    }
+    let mut word = Call::new("word", calls[0].ts, agent_id, "");
+    word.kind = Kind::Feedback;
+    detector.observe(&word);
+    let folder = tempfile::tempdir().unwrap();
+    let baselines = Baselines::open(&folder.path().join("baselines.db")).unwrap();
+    baselines.keep(&detector.baselines()).unwrap();
+    baselines.of(None, agent_id).unwrap()[0].text()
+}
+
+#[test]
+fn a_revert_in_the_middle_of_a_batch_is_read_where_it_stands() {
+    let call = |n: i64| {
+        let ts = Timestamp::from_millis(1_772_323_200_000 + 20_000 * n);
+        Call::new(format!("e{n}"), ts, format!("a{}", n % 5), format!("x{}", n * n % 7))
+    };
+    let mut log: Vec<_> = (0..2_000).map(call).collect();
+    let mut revert = Call::new("back", log[1_000].ts, "a1", "");
+    (revert.kind, revert.baseline) = (Kind::Revert, Some(baseline(&log[..500], "a1").into()));
+    let steps = |log: &[Call<'_>], workers, at_once: usize| {
+        let workers = NonZeroUsize::new(workers).unwrap();
+        let mut scorer = Scorer::new(Detector::new(DetectorConfig::default(), &[]), workers);
+        let steps: Vec<_> = log.chunks(at_once).flat_map(|some| scorer.steps(some.iter())).collect();
+        (steps, postcard::to_stdvec(scorer.detector()).unwrap())
+    };
+    let without = steps(&log, 1, 1);
+    log.insert(1_000, revert);
+    let expected = steps(&log, 1, 1);
+    assert!(expected.0.iter().all(|step| step.undone.is_none()));
+    assert!(expected.0[1_001..] != without.0[1_000..] && expected.0[..1_000] == without.0[..1_000]);
+    for (workers, at_once) in [(1, 2_001), (2, 2_001), (8, 2_001), (8, 700)] {
+        assert!(steps(&log, workers, at_once) == expected, "{workers} workers, {at_once} at once");
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::pipeline::{AlertRecord, drain, store};
+use crate::pipeline::{AlertRecord, AuditRecord, drain, store};
 use crate::store::BatchLimits;
 use detector::{MicroBits, Timestamp};
 
@@ -117,4 +117,32 @@ fn verdicts_and_alerts_are_drained_and_said_once() {
     opened.stop.cancel();
     thread.join().unwrap();
     assert_eq!(sink.rows(), ["alert 1 challenge", "alert 2 watch", "alert 1 revoke"]);
+}
+
+#[test]
+fn the_audit_is_drained_once_and_a_forged_number_is_another_entry() {
+    let bench = Bench::new();
+    let opened = bench.open();
+    let entry = |seq, hash: &str| AuditRecord {
+        seq,
+        at: Timestamp::from_millis(0),
+        txn: "t".to_owned(),
+        agent_id: String::new(),
+        issuer: None,
+        kind: format!("kind-{hash}"),
+        body: "{}".to_owned(),
+        hash: hash.to_owned(),
+    };
+    let log = Log::open(&bench.data.path().join("audit.db"), LogConfig::read_by(&[drain::READER])).unwrap();
+    let entries = [entry(1, "a"), entry(2, "b"), entry(1, "a"), entry(2, "c")];
+    let entries: Vec<_> = entries.iter().map(|e| e.entry().unwrap()).collect();
+    bench.runtime.block_on(log.append(entries)).unwrap();
+    let sink = Recorder::default();
+    let (runtime, stop) = (bench.runtime.handle().clone(), opened.stop.clone());
+    let thread = drain::audit(&log, sink.clone(), limits(10), runtime, stop).unwrap();
+    let reader = log.reader().unwrap();
+    until(|| reader.position(drain::READER).unwrap() == 4);
+    opened.stop.cancel();
+    thread.join().unwrap();
+    assert_eq!(sink.rows(), ["audit 1 kind-a", "audit 2 kind-b", "audit 2 kind-c"]);
 }

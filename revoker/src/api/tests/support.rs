@@ -221,6 +221,11 @@ impl World {
         request.send(self.server.as_ref().unwrap().addr).await
     }
 
+    /// The same with the answer still to come.
+    pub(super) async fn begin(&self, request: Ask) -> tokio::net::TcpStream {
+        request.begin(self.server.as_ref().unwrap().addr).await
+    }
+
     /// Asks the gate about an act that the detector finds `level` bits of evidence in.
     pub(super) async fn gate(&self, event_id: &str, agent: &str, level: f64) -> Reply {
         self.send(Ask::gate(&line(event_id, agent, level))).await
@@ -259,6 +264,7 @@ async fn credentials(mut request: Request, next: Next) -> axum::response::Respon
     let header = request.headers().get("authorization").and_then(|value| value.to_str().ok());
     let caller = header.and_then(|value| value.strip_prefix("Bearer ")).map(|name| Caller {
         name: name.to_owned(),
+        source: name.to_owned(),
         roles: if name == "soc" { vec![Role::Operator] } else { vec![Role::Gate] },
     });
     if let Some(caller) = caller {

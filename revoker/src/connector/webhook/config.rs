@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::signature::{Secrets, SecretsError};
-use super::{Route, Webhook};
+use super::{Envelope, Route, Webhook};
 use crate::connector::target::{Target, TargetError};
 use crate::effect::EVENT_KINDS;
 
@@ -39,7 +39,7 @@ pub struct WebhookConfig {
     pub name: String,
     /// Where it listens; `https`.
     pub url: String,
-    /// The secrets themselves: `whsec_…`, several separated by spaces while one is being replaced.
+    /// The secrets themselves: `whsec_…` and `whsk_…`, several separated by spaces while one is being replaced.
     #[serde(default)]
     pub secret: Option<SecretText>,
     /// The environment variable that holds them.
@@ -48,6 +48,9 @@ pub struct WebhookConfig {
     /// The file that holds them.
     #[serde(default)]
     pub secret_file: Option<PathBuf>,
+    /// What is put around events.
+    #[serde(default)]
+    pub envelope: Envelope,
     /// The event types it wants; empty means all.
     #[serde(default)]
     pub events: Vec<String>,
@@ -97,8 +100,12 @@ pub(in crate::connector) fn is_name(name: &str) -> bool {
 }
 
 impl WebhookConfig {
-    /// The webhook it describes. `environment` looks a variable up.
-    pub fn build(&self, environment: impl Fn(&str) -> Option<String>) -> Result<Webhook, WebhookError> {
+    /// The webhook it describes, of the installation that people reach at `public_url`. `environment` looks a variable up.
+    pub fn build(
+        &self,
+        public_url: &str,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Webhook, WebhookError> {
         if !is_name(&self.name) {
             return Err(WebhookError::Name);
         }
@@ -107,7 +114,8 @@ impl WebhookConfig {
         }
         let target = Target::new(&self.url, self.allow_insecure_target)?;
         let secrets = Secrets::parse(&self.secrets(environment)?)?;
-        Webhook::new(self.route(), target, secrets)
+        let webhook = Webhook::new(self.route(), target, secrets)?;
+        Ok(webhook.with_envelope(self.envelope, public_url))
     }
 
     /// What it is told.
@@ -131,6 +139,7 @@ impl WebhookConfig {
 mod tests {
     use super::*;
 
+    const SOURCE: &str = "https://tocsin.example";
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
     fn config() -> WebhookConfig {
@@ -145,7 +154,7 @@ mod tests {
     #[test]
     fn says_what_is_wrong_and_never_the_secret() {
         let none = |_: &str| None;
-        assert!(config().build(none).is_ok());
+        assert!(config().build(SOURCE, none).is_ok());
         let wrong = [
             WebhookConfig { name: "a b".to_owned(), ..config() },
             WebhookConfig { url: "http://idp.example".to_owned(), ..config() },
@@ -156,8 +165,10 @@ mod tests {
             WebhookConfig { secret: Some(SecretText("hunter2".to_owned())), ..config() },
             WebhookConfig { events: vec!["agent.revoked".to_owned()], ..config() },
         ];
-        let said: Vec<String> =
-            wrong.iter().map(|c| c.build(none).err().map_or_else(String::new, |e| e.to_string())).collect();
+        let said: Vec<String> = wrong
+            .iter()
+            .map(|c| c.build(SOURCE, none).err().map_or_else(String::new, |e| e.to_string()))
+            .collect();
         insta::assert_debug_snapshot!(said, @r#"
         [
             "`name` must be 1 to 64 letters, digits, `-` and `_`",
@@ -166,7 +177,7 @@ mod tests {
             "exactly one of `secret`, `secret_env` and `secret_file` is needed",
             "`secret_env`: the environment variable HOOK is not set",
             "`secret_file`: /nowhere: No such file or directory (os error 2)",
-            "secret: a secret must read `whsec_` and base64 of 24 to 64 bytes",
+            "secret: a secret must read `whsec_` and base64 of 24 to 64 bytes, a signing key `whsk_` and base64 of 32 or 64",
             "`events`: `agent.revoked` is no event type; there are: agent.challenged, agent.challenge.approved, agent.challenge.denied, agent.challenge.expired, agent.access.revoked, agent.access.suspended, agent.reinstated, agent.retired, agent.feedback, agent.still_acting",
         ]
         "#);
@@ -176,6 +187,8 @@ mod tests {
     #[test]
     fn a_variable_may_hold_two_secrets() {
         let config = WebhookConfig { secret: None, secret_env: Some("HOOK".to_owned()), ..config() };
-        assert!(config.build(|name| (name == "HOOK").then(|| format!("{SECRET} {SECRET}\n"))).is_ok());
+        assert!(
+            config.build(SOURCE, |name| (name == "HOOK").then(|| format!("{SECRET} {SECRET}\n"))).is_ok()
+        );
     }
 }

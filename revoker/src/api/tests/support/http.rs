@@ -65,6 +65,14 @@ impl Ask {
     }
 
     pub(in crate::api::tests) async fn send(self, addr: SocketAddr) -> Reply {
+        let mut stream = self.begin(addr).await;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        Reply::parse(&String::from_utf8(answer).unwrap())
+    }
+
+    /// The connection with the answer still to come: of a stream, that never ends.
+    pub(in crate::api::tests) async fn begin(self, addr: SocketAddr) -> TcpStream {
         let fields: Vec<String> =
             self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let fields = fields.concat();
@@ -77,9 +85,7 @@ impl Ask {
         );
         let mut stream = TcpStream::connect(addr).await.unwrap();
         stream.write_all(text.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
-        Reply::parse(&String::from_utf8(answer).unwrap())
+        stream
     }
 }
 

@@ -1,6 +1,6 @@
 """Prints the claims of Security Event Tokens, one a line, once jwcrypto has verified them against a set of keys.
 
-    python3 parts/jwcrypto/verify.py JWKS_FILE < TOKENS
+    python3 parts/pypi/verify.py JWKS_FILE < TOKENS
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 parts = Path(os.environ.get("TOCSIN_PARTS", Path(__file__).parents[2] / ".parts"))
-sys.path.insert(0, str(parts / "jwcrypto"))
+sys.path.insert(0, str(parts / "pypi"))
 
 from jwcrypto import jwk, jws  # noqa: E402
 

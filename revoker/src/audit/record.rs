@@ -1,0 +1,180 @@
+//! The audit as a file, for the commands that read it: beside a running server, or from a copy on another machine.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use detector::Timestamp;
+use rusqlite::Connection;
+use serde::Serialize;
+
+use super::tree::{Hash, Range, Tree};
+use super::{ALL, AuditError, COLUMNS, Entry, Head, PublicKey, Raw, Verified, heads, leaf_text};
+use super::{public_key, raw, start, verify};
+use crate::keys::{KeyError, Keys};
+use crate::store::{StoreError, open, to_json};
+
+/// The first version of the record that has heads.
+const VERSION_MIN: i64 = 3;
+
+/// Why there is no audit to read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// A file is missing.
+    #[error("there is no {0}; is `data_dir` right?")]
+    Missing(PathBuf),
+    /// The record was last opened by a program that knew no heads.
+    #[error("{0} has no heads yet: start this version of the server on it once")]
+    Older(PathBuf),
+    /// The key file cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The record cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<rusqlite::Error> for RecordError {
+    fn from(e: rusqlite::Error) -> Self {
+        Self::Store(e.into())
+    }
+}
+
+/// Why an export ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The audit is not what was written, or cannot be read.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// It cannot be written where it should go.
+    #[error("the export cannot be written: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+/// Which entries to export; all conditions that are set must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Which {
+    /// Of this story.
+    pub txn: Option<String>,
+    /// On this agent,
+    pub agent_id: Option<String>,
+    /// under this issuer.
+    pub issuer: Option<String>,
+    /// Written at or after.
+    pub since: Option<Timestamp>,
+}
+
+impl Which {
+    fn holds(&self, r: &Raw) -> bool {
+        let agent_id = r.agent.as_ref().map(|agent| &agent.agent_id);
+        let issuer = r.agent.as_ref().and_then(|agent| agent.issuer.as_ref());
+        self.txn.as_deref().is_none_or(|txn| txn == r.txn.as_str())
+            && self.agent_id.as_ref().is_none_or(|id| agent_id == Some(id))
+            && self.issuer.as_ref().is_none_or(|id| issuer == Some(id))
+            && self.since.is_none_or(|since| since <= r.at)
+    }
+}
+
+/// An entry with what proves that it is under the export's head (RFC 9162 section 2.1.3).
+#[derive(Serialize)]
+struct Exported {
+    /// Its place in the tree, from 0.
+    leaf_index: u64,
+    /// The bytes that were hashed: the entry as JSON.
+    leaf: String,
+    /// The nodes from it to the root, in base64.
+    audit_path: Vec<String>,
+}
+
+/// An audit that is only read.
+#[derive(Debug)]
+pub struct Record {
+    db: Connection,
+    keys: Keys,
+}
+
+impl Record {
+    /// Opens what a server keeps in `data_dir`. Makes nothing and changes nothing.
+    pub fn open(data_dir: &Path) -> Result<Self, RecordError> {
+        let [db, key] = ["revoker.db", "revoker.key"].map(|name| data_dir.join(name));
+        if let Some(missing) = [&db, &key].into_iter().find(|path| !path.exists()) {
+            return Err(RecordError::Missing(missing.clone()));
+        }
+        let keys = Keys::open(&key)?;
+        let reader = open::reader(&db)?;
+        let version: i64 = reader.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version < VERSION_MIN {
+            return Err(RecordError::Older(db));
+        }
+        Ok(Self { db: reader, keys })
+    }
+
+    /// What verifies its heads.
+    pub fn public_key(&self) -> Result<PublicKey, RecordError> {
+        Ok(public_key(&self.keys)?)
+    }
+
+    /// Checks every seal, every head of the record and every head of `kept`.
+    pub fn verify(&self, kept: &[Head]) -> Result<Verified, AuditError> {
+        verify(&self.db, &self.keys, kept)
+    }
+
+    /// The entries of one story, in order.
+    pub fn story(&self, txn: &str) -> Result<Vec<Entry>, RecordError> {
+        let mut statement =
+            self.db.prepare(&format!("SELECT {COLUMNS} FROM audit WHERE txn = ?1 ORDER BY seq"))?;
+        let rows = statement.query_map([txn], raw)?;
+        rows.map(|row| Ok(super::entry(row?)?)).collect()
+    }
+
+    /// Writes the entries asked for as JSON, one a line and in order, each with its path to the head on the first line, which
+    /// is signed for this and not kept. Verifies all there is, and holds 64 bytes an entry.
+    pub fn export(&self, which: &Which, now: Timestamp, out: &mut impl Write) -> Result<(), ExportError> {
+        let db = self.db.unchecked_transaction().map_err(AuditError::from)?;
+        let made = heads::make(&db, &self.keys, now)?;
+        let (removed, leaves) = leaves(&db, &self.keys)?;
+        let tree = Tree::new(&removed, leaves);
+        line(
+            out,
+            &Opening { head: &made.head, public_key: public_key(&self.keys).map_err(AuditError::from)? },
+        )?;
+        let mut statement = db.prepare(ALL).map_err(AuditError::from)?;
+        for row in statement.query_map([], raw).map_err(AuditError::from)? {
+            let r = row.map_err(AuditError::from)?;
+            let leaf_index = r.seq.unsigned_abs() - 1;
+            if let Some(path) = tree.path(leaf_index).filter(|_| which.holds(&r)) {
+                let audit_path = path.iter().map(|node| STANDARD.encode(node)).collect();
+                line(
+                    out,
+                    &Exported { leaf_index, leaf: leaf_text(&r).map_err(AuditError::from)?, audit_path },
+                )?;
+            }
+        }
+        Ok(out.flush()?)
+    }
+}
+
+/// The first line of an export.
+#[derive(Serialize)]
+struct Opening<'a> {
+    head: &'a Head,
+    public_key: PublicKey,
+}
+
+fn line(out: &mut impl Write, value: &impl Serialize) -> Result<(), ExportError> {
+    let text = to_json(value).map_err(AuditError::from)?;
+    Ok(writeln!(out, "{text}")?)
+}
+
+/// What retention removed, and the leaves of what is kept.
+fn leaves(db: &Connection, keys: &Keys) -> Result<(Range, Vec<Hash>), AuditError> {
+    let mut reached = start(db, keys)?;
+    let removed = reached.tree.clone();
+    let mut leaves = Vec::new();
+    let mut statement = db.prepare(ALL)?;
+    for row in statement.query_map([], raw)? {
+        leaves.push(reached.go_on(keys, &row?)?);
+    }
+    Ok((removed, leaves))
+}

@@ -1,0 +1,98 @@
+//! What is around an event: Standard Webhooks' own three members, or CloudEvents 1.0 in structured mode.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::message::Message;
+
+/// What is put around events, by its name in the configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Envelope {
+    /// `type`, `timestamp` and `data`, as Standard Webhooks recommends.
+    #[default]
+    Standard,
+    /// CloudEvents 1.0, JSON format: the same type, time and data; the id is the `webhook-id`, the source this installation.
+    CloudEvents,
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow)]
+    r#type: Cow<'a, str>,
+    #[serde(borrow)]
+    timestamp: Cow<'a, str>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct Subject<'a> {
+    #[serde(borrow)]
+    subject: Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+struct CloudEvent<'a> {
+    specversion: &'static str,
+    id: &'a str,
+    source: &'a str,
+    r#type: &'a str,
+    // An attribute that is empty is none.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    subject: &'a str,
+    time: &'a str,
+    datacontenttype: &'static str,
+    data: &'a RawValue,
+}
+
+impl Envelope {
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Self::Standard => "application/json",
+            Self::CloudEvents => "application/cloudevents+json; charset=utf-8",
+        }
+    }
+
+    /// The bytes to send and to sign; the same ones at every attempt.
+    pub(super) fn around<'m>(self, message: &'m Message, source: &str) -> serde_json::Result<Cow<'m, [u8]>> {
+        if self == Self::Standard {
+            return Ok(Cow::Borrowed(&message.body));
+        }
+        let event: Event<'_> = serde_json::from_slice(&message.body)?;
+        let Subject { subject } = serde_json::from_str(event.data.get())?;
+        let cloud_event = CloudEvent {
+            specversion: "1.0",
+            id: &message.id,
+            source,
+            r#type: &event.r#type,
+            subject: &subject,
+            time: &event.timestamp,
+            datacontenttype: "application/json",
+            data: event.data,
+        };
+        serde_json::to_vec(&cloud_event).map(Cow::Owned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cloud_event_holds_the_event_as_it_was_written() {
+        let data = r#"{"b":1.50,"subject":"a \"mailer\"","a":[]}"#;
+        let body =
+            format!(r#"{{"type":"agent.challenged","timestamp":"2026-03-02T09:00:00Z","data":{data}}}"#);
+        let message =
+            Message { id: "evt_1".to_owned(), kind: "agent.challenged".to_owned(), body: body.into_bytes() };
+        let around = |envelope: Envelope| {
+            String::from_utf8(envelope.around(&message, "https://tocsin.example").unwrap().into_owned())
+                .unwrap()
+        };
+        insta::assert_snapshot!(around(Envelope::CloudEvents), @r#"{"specversion":"1.0","id":"evt_1","source":"https://tocsin.example","type":"agent.challenged","subject":"a \"mailer\"","time":"2026-03-02T09:00:00Z","datacontenttype":"application/json","data":{"b":1.50,"subject":"a \"mailer\"","a":[]}}"#);
+        assert_eq!(around(Envelope::Standard).as_bytes(), message.body);
+    }
+}

@@ -1,0 +1,176 @@
+//! Targets that say what is not so. They are made here, to lie at will; what a real one says is tested beside it.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use super::*;
+use crate::connector::{Attempt, Check, Outcome, Proof};
+use crate::message::Message;
+use crate::store::cases::Progress;
+
+/// Answers and shows what it was given to, in this order; then that all is well.
+struct Liar {
+    name: &'static str,
+    answers: Mutex<VecDeque<Outcome>>,
+    shows: Mutex<VecDeque<Proof>>,
+    told: Mutex<Vec<String>>,
+}
+
+impl Liar {
+    fn new(name: &'static str, answers: &[Outcome], shows: &[Proof]) -> Arc<Self> {
+        let (answers, shows) = (answers.to_vec().into(), shows.to_vec().into());
+        Arc::new(Self {
+            name,
+            answers: Mutex::new(answers),
+            shows: Mutex::new(shows),
+            told: Mutex::default(),
+        })
+    }
+}
+
+impl Connector for Liar {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn deliver<'a>(&'a self, message: &'a Message, _now: Timestamp) -> Attempt<'a> {
+        self.told.lock().unwrap().push(message.kind.clone());
+        let answer = self.answers.lock().unwrap().pop_front();
+        Box::pin(async move { answer.unwrap_or(Outcome::Acknowledged { status: 204 }) })
+    }
+
+    fn verify<'a>(&'a self, _message: &'a Message) -> Option<Check<'a>> {
+        Some(Box::pin(async {
+            let shown = self.shows.lock().unwrap().pop_front();
+            shown.unwrap_or(Proof::Verified { detail: "seen".to_owned() })
+        }))
+    }
+}
+
+/// Targets in the order of the escalation list.
+fn listed(folder: &Path, targets: &[&Arc<Liar>]) -> Running {
+    let names: Vec<&str> = targets.iter().map(|target| target.name).collect();
+    let mut setup = setup(&names);
+    for (rank, route) in setup.routes.iter_mut().enumerate() {
+        route.rank = Some(rank);
+    }
+    let revoker = Revoker::open(folder, setup).unwrap();
+    let connectors = targets.iter().map(|target| Arc::clone(target) as Arc<dyn Connector>).collect();
+    let executor =
+        Executor::new(revoker.clone(), connectors).with(Arc::new(system_time), Arc::new(|| 0.5), quick(9));
+    let shutdown = CancellationToken::new();
+    let task = tokio::spawn(executor.run(shutdown.clone()));
+    Running { revoker, shutdown, task }
+}
+
+/// How far each has come with the newest event it was to be told.
+fn progress(rows: &[DeliveryRow], target: &str) -> Option<Progress> {
+    rows.iter().rev().find(|row| row.target == target).map(Progress::of)
+}
+
+fn refuted() -> Proof {
+    Proof::Refuted { detail: "the token lives".to_owned() }
+}
+
+fn failed() -> Outcome {
+    Outcome::Failed { status: Some(500), detail: "refused".to_owned(), wait: None }
+}
+
+#[tokio::test]
+async fn a_target_that_lies_is_found_out_and_the_next_takes_its_turn() {
+    let mild = Liar::new("mild", &[], &vec![refuted(); 4]);
+    let (hard, last) = (Liar::new("hard", &[], &[]), Liar::new("last", &[], &[]));
+    let folder = tempfile::tempdir().unwrap();
+    let running = listed(folder.path(), &[&mild, &hard, &last]);
+    revoke(&running.revoker, 1, "mailer");
+    let rows = running.until(|rows| progress(rows, "hard") == Some(Progress::Verified)).await;
+    assert_eq!(progress(&rows, "mild"), Some(Progress::Failed));
+    assert_eq!(progress(&rows, "last"), Some(Progress::Standby));
+    assert!(last.told.lock().unwrap().is_empty());
+
+    // Who was told is told of the reinstatement; who stood by is not, and no longer stands by.
+    let agent = AgentKey::new(Some("https://idp.example"), "mailer");
+    let (by, why) = ("ann".to_owned(), "a mistake".to_owned());
+    running.revoker.reinstate(agent.clone(), by, why, system_time()).await.unwrap();
+    running.until(|rows| progress(rows, "hard") == Some(Progress::Acknowledged)).await;
+    let rows = running.deliveries().await;
+    assert_eq!(progress(&rows, "last"), Some(Progress::Withdrawn));
+    assert!(last.told.lock().unwrap().is_empty());
+    assert_eq!(*hard.told.lock().unwrap(), ["agent.access.revoked", "agent.reinstated"]);
+    let kinds = |rows: Vec<crate::audit::Entry>| rows.into_iter().map(|e| e.kind).collect::<Vec<_>>();
+    let audit = kinds(running.revoker.audit_of(agent, Page::new(50, None)).await.unwrap());
+    for kind in ["delivery.refuted", "revocation.escalated", "delivery.verified"] {
+        assert!(audit.iter().any(|entry| entry == kind), "{kind}: {audit:?}");
+    }
+    running.stop().await.verify_audit(Vec::new()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_takes_a_moment_to_be_so_is_no_lie() {
+    let (slow, next) = (Liar::new("slow", &[], &[refuted(), refuted()]), Liar::new("next", &[], &[]));
+    let folder = tempfile::tempdir().unwrap();
+    let running = listed(folder.path(), &[&slow, &next]);
+    revoke(&running.revoker, 1, "mailer");
+    let rows = running.until(|rows| progress(rows, "slow") == Some(Progress::Verified)).await;
+    assert_eq!(progress(&rows, "next"), Some(Progress::Standby));
+    let seen: Vec<_> = running.revoker.receipts(rows[0].cursor).await.unwrap();
+    let outcomes: Vec<_> = seen.iter().map(|receipt| receipt.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["acknowledged", "refuted", "refuted", "verified"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_target_that_fails_or_can_do_nothing_does_not_hold_up_the_list() {
+    let fails = Liar::new("fails", &vec![failed(); 20], &[]);
+    let hopeless = Outcome::Hopeless { detail: "no such client".to_owned() };
+    let (cannot, works) = (Liar::new("cannot", &[hopeless], &[]), Liar::new("works", &[], &[]));
+    let folder = tempfile::tempdir().unwrap();
+    let running = listed(folder.path(), &[&fails, &cannot, &works]);
+    revoke(&running.revoker, 1, "mailer");
+    let rows = running.until(|rows| progress(rows, "works") == Some(Progress::Verified)).await;
+    assert_eq!(progress(&rows, "cannot"), Some(Progress::Failed));
+    assert_eq!(progress(&rows, "fails"), Some(Progress::Sent), "it is tried on");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_accepted_after_the_end_disproves_who_had_said_it_ended() {
+    let (blind, next) = (
+        Liar::new("blind", &[], &[Proof::Unprovable { detail: "no token is held".to_owned() }]),
+        Liar::new("next", &[], &[]),
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let running = listed(folder.path(), &[&blind, &next]);
+    revoke(&running.revoker, 1, "mailer");
+    running.until(|rows| progress(rows, "blind") == Some(Progress::Acknowledged)).await;
+
+    let of = |rows: &[DeliveryRow], target: &str| {
+        rows.iter().find(|r| r.target == target && r.kind == "agent.access.revoked").map(Progress::of)
+    };
+    // Within the tolerance of clocks it proves nothing.
+    let call = system_time() + Duration::from_secs(2);
+    running.revoker.handle(&record(2, call, "mailer", 0.0), system_time() - Duration::from_mins(1)).unwrap();
+    assert_eq!(of(&running.deliveries().await, "next"), Some(Progress::Standby));
+    let call = system_time() + Duration::from_secs(30);
+    running.revoker.handle(&record(3, call, "mailer", 0.0), system_time()).unwrap();
+    let rows = running.until(|rows| of(rows, "next") == Some(Progress::Verified)).await;
+    assert_eq!(of(&rows, "blind"), Some(Progress::Failed));
+    assert_eq!(next.told.lock().unwrap()[0], "agent.access.revoked", "the old news before the newer");
+    let story = running.revoker.story(rows[0].txn.to_string()).await.unwrap().unwrap();
+    assert_eq!(story.exposure.unwrap().calls, 2);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_target_that_fails_whatever_it_is_sent_is_tried_with_one_message_at_a_time() {
+    let down = Liar::new("down", &vec![failed(); 1_000], &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let running = listed(folder.path(), &[&down]);
+    for n in 0..200 {
+        revoke(&running.revoker, n, &format!("agent-{n}"));
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let tried = down.told.lock().unwrap().len();
+    assert!((5..=40).contains(&tried), "{tried} attempts in two seconds");
+    running.stop().await;
+}

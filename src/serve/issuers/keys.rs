@@ -1,0 +1,123 @@
+//! An issuer's published keys, held for a while.
+
+use std::time::{Duration, Instant};
+
+use jsonwebtoken::jwk::{Jwk, JwkSet};
+use reqwest::{Client, Url};
+use revoker::connector::http::{client, detail};
+use revoker::connector::target::Target;
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+/// A key that is no longer published counts no longer than this.
+const AGE_MAX: Duration = Duration::from_mins(10);
+
+/// While the issuer does not answer, the keys known last count this long.
+const STALE_MAX: Duration = Duration::from_hours(24);
+
+/// Keys are not fetched more often: whoever sends tokens of unknown keys must not have us flood the issuer.
+const EVERY: Duration = Duration::from_secs(10);
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// No published set of keys is longer.
+const SET_BYTES_MAX: usize = 256 * 1024;
+
+pub(super) struct Keys {
+    client: Client,
+    discovery: Url,
+    jwks: Option<Url>,
+    issuer: String,
+    insecure: bool,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    set: Vec<Jwk>,
+    fetched: Option<Instant>,
+    tried: Option<Instant>,
+}
+
+#[derive(Deserialize)]
+struct Discovery {
+    issuer: String,
+    jwks_uri: String,
+}
+
+impl Keys {
+    pub(super) fn new(discovery: &Target, jwks: Option<&Target>, issuer: &str) -> Result<Self, String> {
+        Ok(Self {
+            client: client(discovery)?,
+            discovery: discovery.url().clone(),
+            insecure: discovery.is_insecure(),
+            jwks: jwks.map(|target| target.url().clone()),
+            issuer: issuer.to_owned(),
+            held: Mutex::default(),
+        })
+    }
+
+    /// The key of this name; of a token that names none the only key there is.
+    pub(super) async fn find(&self, kid: Option<&str>) -> Result<Option<Jwk>, String> {
+        let mut held = self.held.lock().await;
+        let fresh = |held: &Held| held.fetched.is_some_and(|at| at.elapsed() < AGE_MAX);
+        let may_try = held.tried.is_none_or(|at| at.elapsed() >= EVERY);
+        if may_try && (!fresh(&held) || named(&held.set, kid).is_none()) {
+            let tried = self.fetch(&mut held).await;
+            let usable = held.fetched.is_some_and(|at| at.elapsed() < STALE_MAX);
+            if !usable {
+                tried?;
+            }
+        }
+        Ok(named(&held.set, kid).cloned())
+    }
+
+    /// Fetches them now.
+    pub(super) async fn refresh(&self) -> Result<(), String> {
+        self.fetch(&mut *self.held.lock().await).await
+    }
+
+    async fn fetch(&self, held: &mut Held) -> Result<(), String> {
+        held.tried = Some(Instant::now());
+        let url = match &self.jwks {
+            Some(url) => url.clone(),
+            None => self.discover().await?,
+        };
+        let set: JwkSet = self.get(url).await?;
+        (held.set, held.fetched) = (set.keys, Some(Instant::now()));
+        Ok(())
+    }
+
+    async fn discover(&self) -> Result<Url, String> {
+        let found: Discovery = self.get(self.discovery.clone()).await?;
+        // OIDC Discovery 1.0, section 4.3: else one issuer could speak for another.
+        if found.issuer != self.issuer {
+            return Err(format!("discovery says that it is `{}`", found.issuer));
+        }
+        let target = Target::new(&found.jwks_uri, self.insecure).map_err(|e| format!("jwks_uri: {e}"))?;
+        Ok(target.url().clone())
+    }
+
+    async fn get<T: serde::de::DeserializeOwned>(&self, url: Url) -> Result<T, String> {
+        let mut answer = self.client.get(url).timeout(TIMEOUT).send().await.map_err(detail)?;
+        if !answer.status().is_success() {
+            return Err(format!("answered {}", answer.status().as_u16()));
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(detail)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > SET_BYTES_MAX {
+                return Err(format!("more than {SET_BYTES_MAX} bytes"));
+            }
+        }
+        serde_json::from_slice(&body).map_err(|e| e.to_string())
+    }
+}
+
+fn named<'a>(set: &'a [Jwk], kid: Option<&str>) -> Option<&'a Jwk> {
+    match (kid, set) {
+        (Some(kid), _) => set.iter().find(|key| key.common.key_id.as_deref() == Some(kid)),
+        (None, [only]) => Some(only),
+        (None, _) => None,
+    }
+}
