@@ -64,7 +64,7 @@ pub(crate) fn disprove(
     now: Timestamp,
 ) -> Result<(Vec<String>, Option<String>), StoreError> {
     let Some(ended) = ending(tx, agent)? else { return Ok((Vec::new(), None)) };
-    let mut refuted = Vec::new();
+    let (mut refuted, mut of_the_list) = (Vec::new(), false);
     for route in routes.iter().filter(|route| route.enforces) {
         let id: Option<i64> = tx
             .prepare_cached(
@@ -81,10 +81,11 @@ pub(crate) fn disprove(
             let outcome = DeliveryState::Refuted.as_str().to_owned();
             receipts::note(tx, id, &Receipt { attempt: 0, at: now, outcome, status: None, detail })?;
             refuted.push(route.name.clone());
+            of_the_list |= route.rank.is_some();
         }
     }
-    // Who has not answered yet is not disproved: its own retries decide.
-    let next = if refuted.is_empty() { None } else { escalate(tx, ended, now)? };
+    // Who of the list has not answered yet is not disproved by that: its own retries decide.
+    let next = if of_the_list { escalate(tx, ended, now)? } else { None };
     Ok((refuted, next))
 }
 
