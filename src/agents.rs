@@ -29,6 +29,17 @@ pub(crate) enum AgentsCommand {
         #[command(flatten)]
         target: Target,
     },
+    /// Agents about whom less was done than the evidence asks for, and why: caps, pauses.
+    Withheld {
+        /// How many, at most 1,000.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Who spawned whom: all lines, or what is below one agent, with the calls of each and of all below it.
     Tree {
         #[command(flatten)]
@@ -175,6 +186,10 @@ pub(crate) fn run(command: &AgentsCommand) -> Result<()> {
                 rows.retain(|row| row["findings"].as_array().is_some_and(|found| !found.is_empty()));
             }
             part.print(&answer, words::agent)
+        }
+        AgentsCommand::Withheld { limit, json, target } => {
+            let query = [("withheld", "true"), ("limit", &limit.to_string())];
+            print_rows(&ask(target, Method::GET, "/v1/agents", &query, None)?, *json, words::withheld)
         }
         AgentsCommand::Tree { whom, part } => {
             part.print(&part.ask("/v1/register/tree", Some(whom))?, words::branch)

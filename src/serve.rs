@@ -29,6 +29,7 @@ use ingest::source::{Intake, LogSource, Source, files};
 use ingest::store::Store;
 use revoker::connector::{Connector, Route};
 use revoker::executor::Executor;
+use revoker::groups::Groups;
 use revoker::policy::Policy;
 use revoker::{Revoker, Setup};
 use tokio::runtime::Handle;
@@ -106,7 +107,8 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     let routes = routes.chain([feedback::route()]).collect();
     let public_url = config.http.public_url.trim_end_matches('/').to_owned();
     let policy = Policy::new(config.budgets, config.policy);
-    Revoker::open(&config.data_dir, Setup { policy, public_url, routes }).or_exit(Code::CantCreate)
+    let groups = Groups::declared(&config.manifests);
+    Revoker::open(&config.data_dir, Setup { policy, public_url, routes, groups }).or_exit(Code::CantCreate)
 }
 
 /// Everything that runs, until [`Server::stop`].

@@ -8,6 +8,7 @@ use crate::agent::{AgentKey, CaseId, Txn};
 use crate::effect::{AlertAction, Effect};
 use crate::hex::hex;
 use crate::policy::{Demand, Policy, within};
+use crate::restraint::Restraint;
 use crate::standing::Standing;
 
 /// One alert. Made once for its verdict; the same verdict makes the same alert id again.
@@ -44,11 +45,14 @@ pub struct Alert {
     pub action: AlertAction,
     /// The agent's standing after it.
     pub standing: String,
-    /// Whether something else would have been done, were automatic action not paused.
+    /// Whether more would have been done.
     pub shadow: bool,
     /// What that is.
     pub would_have: Option<Demand>,
-    /// The reasons in words, strongest first.
+    /// What withheld it.
+    #[serde(default)]
+    pub withheld: Option<Restraint>,
+    /// The reasons in words, strongest first, and last why more was not done.
     pub reasons: Vec<String>,
     /// Version of the policy in force.
     pub policy: String,
@@ -72,8 +76,8 @@ impl Alert {
         policy: &Policy,
         now: Timestamp,
     ) -> Option<Self> {
-        let (action, would_have) = effects.iter().find_map(|effect| match effect {
-            Effect::Alert { action, would_have } => Some((*action, *would_have)),
+        let (action, would) = effects.iter().find_map(|effect| match effect {
+            Effect::Alert { action, would } => Some((*action, *would)),
             _ => None,
         })?;
         Some(Self {
@@ -91,9 +95,10 @@ impl Alert {
             layers: record.verdict.layers,
             action,
             standing: standing.name().to_owned(),
-            shadow: would_have.is_some(),
-            would_have,
-            reasons: record.reasons(),
+            shadow: would.demand.is_some(),
+            would_have: would.demand,
+            withheld: would.withheld,
+            reasons: record.reasons().into_iter().chain(would.said()).collect(),
             policy: policy.version().to_owned(),
             txn: txn.clone(),
             case: standing.case(),

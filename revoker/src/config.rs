@@ -8,6 +8,8 @@ use detector::{RuleKind, RuleRanks};
 use serde::de::{Error, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::governor::GovernorConfig;
+
 /// A whole number of seconds, 1 to one year.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
@@ -162,6 +164,8 @@ pub struct PolicyConfig {
     pub on_expiry: OnExpiry,
     /// What broken rules ask for: what a manifest declares, and the same call again and again.
     pub rules: OnRules,
+    /// How much may be done automatically at once.
+    pub governor: GovernorConfig,
 }
 
 impl Default for PolicyConfig {
@@ -176,6 +180,7 @@ impl Default for PolicyConfig {
             watch_s: Seconds(3_600),
             on_expiry: OnExpiry::Stay,
             rules: OnRules::default(),
+            governor: GovernorConfig::default(),
         }
     }
 }
@@ -196,6 +201,9 @@ mod tests {
             r#"{"rules": {"outside_hour": "alert"}}"#,
             r#"{"rules": {"outside_hours": 1}}"#,
             r#"{"chalenge_s": 60}"#,
+            r#"{"governor": {"revocations_per_minute": 0}}"#,
+            r#"{"governor": {"fleet_percent_per_day": 101}}"#,
+            r#"{"governor": {"revocations": 1}}"#,
         ] {
             assert!(serde_json::from_str::<PolicyConfig>(bad).is_err(), "{bad}");
         }

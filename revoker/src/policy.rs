@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::{OnRule, PolicyConfig};
 use crate::hex::hex;
+use crate::restraint::{Answer, Restraint, Withholding};
 
 /// Independent witnesses that must be over the watch budget before a revocation, unless the jump is large (design: detection,
 /// "Combination").
@@ -100,45 +101,48 @@ impl Evidence {
 pub struct Policy {
     budgets: Budgets,
     config: PolicyConfig,
-    paused: bool,
-    full: bool,
+    withholding: Withholding,
     version: String,
 }
 
 impl Policy {
     /// A policy from the operator's budgets and settings. Automatic action is not paused.
     pub fn new(budgets: Budgets, config: PolicyConfig) -> Self {
-        Self { budgets, config, paused: false, full: false, version: version(budgets, config) }
+        let version = version(budgets, config);
+        Self { budgets, config, withholding: Withholding::default(), version }
     }
 
     /// The same policy with automatic action paused or not: a paused policy watches and records what it would have
     /// done. What persons ask for is not automatic.
     #[must_use]
-    pub fn with_paused(mut self, paused: bool) -> Self {
-        self.paused = paused;
-        self
-    }
-
-    /// The same policy while as many questions are open as there may be: no new ones are asked, and what would have
-    /// been asked is recorded. Revocations go on.
-    #[must_use]
-    pub fn with_full(mut self, full: bool) -> Self {
-        self.full = full;
-        self
-    }
-
-    /// Whether automatic action is paused.
-    pub fn paused(&self) -> bool {
-        self.paused
-    }
-
-    /// Whether this answer may only be recorded as "would have".
-    pub fn withholds(&self, demand: Demand) -> bool {
-        match demand {
-            Demand::None | Demand::Watch => false,
-            Demand::StepUp => self.paused || self.full,
-            Demand::Revoke => self.paused,
+    pub fn with_paused(self, paused: bool) -> Self {
+        if !paused {
+            return self;
         }
+        self.withholding(Demand::StepUp, Restraint::Paused).withholding(Demand::Revoke, Restraint::Paused)
+    }
+
+    /// The same policy where one answer may not be given automatically: the next weaker one is, and what would have been done
+    /// is recorded.
+    #[must_use]
+    pub fn withholding(mut self, demand: Demand, why: Restraint) -> Self {
+        self.withholding.add(demand, why);
+        self
+    }
+
+    /// Whether nothing at all is done automatically.
+    pub fn paused(&self) -> bool {
+        self.withholding.of(Demand::Revoke) == Some(Restraint::Paused)
+    }
+
+    /// What withholds this answer, if anything does.
+    pub fn withholds(&self, demand: Demand) -> Option<Restraint> {
+        self.withholding.of(demand)
+    }
+
+    /// What is done about a demand, where the demand itself may be withheld.
+    pub fn answer(&self, demand: Demand) -> Answer {
+        self.withholding.answer(demand)
     }
 
     /// Names budgets and settings: the same choices have the same name. 12 hexadecimal digits.
@@ -177,8 +181,9 @@ impl Policy {
 
     fn by_level(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
         let (level, own) = (evidence.level - answered, evidence.own - answered);
-        let may_revoke =
-            evidence.is_witnessed(!self.full) && evidence.attestation.allows_automatic_revocation();
+        // Where no more questions may be open there is none in a revocation's place; the governor's are a matter of minutes.
+        let may_ask = self.withholding.of(Demand::StepUp) != Some(Restraint::Full);
+        let may_revoke = evidence.is_witnessed(may_ask) && evidence.attestation.allows_automatic_revocation();
         if own >= self.budgets.revoke() && may_revoke {
             Demand::Revoke
         } else if own >= self.budgets.step_up() {
@@ -261,7 +266,7 @@ mod tests {
         }
         assert_eq!(demand(Layers::default(), ActorKind::Unclear, 1.0), Demand::Revoke);
         // Where nobody can be asked there is no question in its place.
-        let full = policy().with_full(true);
+        let full = policy().withholding(Demand::StepUp, Restraint::Full);
         assert_eq!(demand_by(full, itself, ActorKind::Legitimate, 1.0), Demand::Revoke);
     }
 

@@ -9,6 +9,7 @@ mod apply;
 mod decision;
 mod feedback;
 mod handle;
+mod limits;
 mod lists;
 mod memory;
 mod operate;
@@ -30,6 +31,7 @@ use self::memory::{Limits, Memory};
 pub use self::operate::RedeliverError;
 pub use self::write::Write;
 use crate::connector::Route;
+use crate::groups::{Crowd, Groups};
 use crate::keys::Keys;
 use crate::policy::Policy;
 use crate::standing::Standing;
@@ -46,6 +48,8 @@ pub struct Setup {
     pub public_url: String,
     /// Who is told what.
     pub routes: Vec<Route>,
+    /// Which agents are declared to be of a group.
+    pub groups: Groups,
 }
 
 /// The handle. Cloning it is cheap and shares everything.
@@ -59,6 +63,8 @@ struct Inner {
     memory: RwLock<Memory>,
     keys: Arc<Keys>,
     routes: Vec<Route>,
+    groups: Groups,
+    crowd: Crowd,
     public_url: String,
     changes: watch::Sender<u64>,
     limits: Limits,
@@ -93,13 +99,15 @@ impl Revoker {
         let memory = {
             let db = store.reader();
             let recent = handled::newest(&db, memory::RECENT_MAX)?;
-            Memory::new(agents::all(&db)?, recent, setup.policy, settings::pause(&db)?)
+            Memory::new(agents::all(&db)?, recent, setup.policy, settings::pause(&db)?, settings::spent(&db)?)
         };
         let inner = Inner {
             store,
             memory: RwLock::new(memory),
             keys,
             routes: setup.routes,
+            groups: setup.groups,
+            crowd: Crowd::default(),
             public_url: setup.public_url,
             changes: watch::Sender::new(0),
             limits,

@@ -12,6 +12,7 @@ use super::input::Body;
 use super::person::Signed;
 use super::problem::Problem;
 use crate::approval::{self, ApproverRow};
+use crate::governor::Cap;
 use crate::store::settings::Pause;
 
 pub(super) fn router() -> Router<Api> {
@@ -28,8 +29,17 @@ struct Status {
     paused: Option<Pause>,
     /// Name of the policy in force.
     policy: String,
+    /// How much was done automatically of late, against what may be.
+    governor: Vec<Usage>,
     /// Approvers who may answer. None: every challenge will lapse.
     approvers: usize,
+}
+
+#[derive(Serialize)]
+struct Usage {
+    cap: Cap,
+    used: u32,
+    limit: u32,
 }
 
 /// Role `operator`.
@@ -39,7 +49,9 @@ async fn status(State(api): State<Api>, AsOperator(_caller): AsOperator) -> Resu
 
 async fn now(api: &Api) -> Result<Status, Problem> {
     let approvers = approval::list(&api.revoker).await?;
+    let usage = api.revoker.usage(api.now());
     Ok(Status {
+        governor: usage.into_iter().map(|(cap, used, limit)| Usage { cap, used, limit }).collect(),
         paused: api.revoker.paused(),
         policy: api.revoker.policy().version().to_owned(),
         approvers: approvers.iter().filter(|approver| approver.disabled_at.is_none()).count(),

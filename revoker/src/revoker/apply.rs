@@ -8,10 +8,12 @@ use super::write::Write;
 use crate::agent::{AgentKey, Txn};
 use crate::alert::Alert;
 use crate::effect::{Cause, Closing, Effect, Event};
-use crate::lifecycle::{Input, Refusal, permits, step};
+use crate::lifecycle::{Input, Limits, Refusal, governed, permits};
 use crate::message::Facts;
 use crate::policy::Policy;
+use crate::restraint::Restraint;
 use crate::standing::Standing;
+use crate::store::settings::Spent;
 use crate::store::{StoreError, agents, alerts, approvals, outbox};
 
 /// How long the list of revoked subjects remembers one that was reinstated: longer than access tokens live.
@@ -125,7 +127,7 @@ impl Write<'_> {
     pub(super) fn run(&mut self, case: &Case<'_>) -> Result<(bool, Option<Alert>), StoreError> {
         let held = self.held(case.agent);
         let from = held.as_ref().map_or(Standing::Trusted, |held| held.live);
-        let (to, effects) = step(&from, case.input, case.now, case.policy);
+        let (to, effects) = self.step(case, &from);
         if effects.is_empty() && from.name() == to.name() {
             self.note(case.agent, held, to)?;
             return Ok((false, None));
@@ -140,6 +142,23 @@ impl Write<'_> {
         self.changed.insert(case.agent.clone(), held);
         metrics::counter!("tocsin_standing_changes_total", "to" => to.name()).increment(1);
         Ok((true, alert))
+    }
+
+    /// A step under the governor, whose counts join this transaction.
+    fn step(&mut self, case: &Case<'_>, from: &Standing) -> (Standing, Vec<Effect>) {
+        let mut spent = self.spent();
+        let before = spent.governor.clone();
+        let AgentKey { issuer, agent_id } = case.agent;
+        let groups = &self.inner.groups;
+        let group = groups.of(issuer.as_deref(), agent_id);
+        let group = group.and_then(|name| Some((name, groups.size(name)?)));
+        let agents = self.inner.agents(&spent, case.now);
+        let mut limits = Limits { governor: &mut spent.governor, group, agents };
+        let stepped = governed(from, case.input, case.now, case.policy, &mut limits);
+        if spent.governor != before {
+            self.set_spent(Spent { agents, at: case.now, ..spent });
+        }
+        stepped
     }
 
     fn note(&mut self, agent: &AgentKey, held: Option<Held>, live: Standing) -> Result<(), StoreError> {
@@ -180,8 +199,12 @@ impl Write<'_> {
                 Effect::Publish(event) => {
                     self.publish(case, to.name(), event, approval_url.as_deref(), txn)?;
                 }
-                Effect::Alert { action, .. } => {
+                Effect::Alert { action, would } => {
                     metrics::counter!("tocsin_alerts_total", "action" => action.as_str()).increment(1);
+                    if let Some(Restraint::Governor(governed)) = would.withheld {
+                        metrics::counter!("tocsin_governed_total", "cap" => governed.cap.as_str())
+                            .increment(1);
+                    }
                 }
             }
         }

@@ -12,12 +12,17 @@ use super::write::Write;
 use crate::agent::{AgentKey, CaseId};
 use crate::lifecycle::{Input, step};
 use crate::policy::{Demand, Evidence, Policy};
+use crate::restraint::Restraint;
 use crate::standing::Standing;
 use crate::store::{StoreError, agents, approvals, handled};
 
 impl Inner {
     pub(super) fn handle(&self, record: &VerdictRecord, now: Timestamp) -> Result<Decision, StoreError> {
         let evidence = Evidence::of(record);
+        // Only whom a log cannot make up: names that anybody can write down must not raise a cap that goes by them.
+        if evidence.attestation.allows_automatic_revocation() {
+            self.crowd.saw(record.issuer.as_deref(), &record.agent_id, now);
+        }
         if let Some(decision) = self.trusted(record, &evidence) {
             return Ok(decision);
         }
@@ -93,7 +98,7 @@ impl Write<'_> {
         let full = self.inner.memory().challenged() >= self.inner.limits.challenged_max as usize;
         if full && !matches!(self.standing(agent), Standing::Challenged(_)) {
             metrics::counter!("tocsin_challenges_full_total").increment(1);
-            return Arc::new(Policy::clone(&self.policy).with_full(true));
+            return Arc::new(Policy::clone(&self.policy).withholding(Demand::StepUp, Restraint::Full));
         }
         Arc::clone(&self.policy)
     }

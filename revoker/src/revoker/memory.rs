@@ -16,7 +16,7 @@ use crate::agent::{AgentKey, Txn};
 use crate::policy::Policy;
 use crate::standing::{Calm, Standing};
 use crate::store::agents::StandingRow;
-use crate::store::settings::Pause;
+use crate::store::settings::{Pause, Spent};
 
 /// Verdicts that changed something, remembered so that one said again is noticed without asking the store.
 pub(super) const RECENT_MAX: u32 = 65_536;
@@ -61,8 +61,11 @@ pub(super) struct Memory {
     challenged: usize,
     recent: HashSet<VerdictId>,
     recent_order: VecDeque<VerdictId>,
+    /// As configured, and as it is in force.
+    configured: Policy,
     policy: Arc<Policy>,
     pause: Option<Pause>,
+    spent: Spent,
 }
 
 impl Memory {
@@ -71,6 +74,7 @@ impl Memory {
         recent: Vec<VerdictId>,
         policy: Policy,
         pause: Option<Pause>,
+        spent: Spent,
     ) -> Self {
         let mut memory = Self {
             agents: HashMap::new(),
@@ -78,8 +82,10 @@ impl Memory {
             challenged: 0,
             recent: HashSet::new(),
             recent_order: VecDeque::new(),
-            policy: Arc::new(policy.with_paused(pause.is_some())),
+            policy: Arc::new(policy.clone().with_paused(pause.is_some())),
+            configured: policy,
             pause,
+            spent,
         };
         for row in rows {
             memory.set(&row.agent, Some(Held { live: row.standing, kept: row.standing, txn: row.txn }));
@@ -153,8 +159,16 @@ impl Memory {
         self.pause.as_ref()
     }
 
+    pub(super) fn spent(&self) -> &Spent {
+        &self.spent
+    }
+
+    pub(super) fn set_spent(&mut self, spent: Spent) {
+        self.spent = spent;
+    }
+
     pub(super) fn set_pause(&mut self, pause: Option<Pause>) {
-        self.policy = Arc::new(Policy::clone(&self.policy).with_paused(pause.is_some()));
+        self.policy = Arc::new(self.configured.clone().with_paused(pause.is_some()));
         self.pause = pause;
     }
 }

@@ -1,5 +1,6 @@
 //! The record: what is decided is whole, once, and outlives the process.
 
+mod governor;
 mod operators;
 mod record;
 mod trouble;

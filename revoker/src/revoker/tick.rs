@@ -4,6 +4,7 @@ use detector::Timestamp;
 use serde_json::json;
 
 use super::Revoker;
+use crate::store::settings::Spent;
 use crate::store::{StoreError, agents, outbox, retention};
 
 /// Agents settled in one transaction, so that none is held for long.
@@ -34,17 +35,25 @@ impl Revoker {
             if swept.given_up > 0 {
                 w.audit(None, "deliveries.given_up", &json!({ "deliveries": swept.given_up }), now)?;
             }
+            // How large the fleet is outlives a restart also where nobody is revoked.
+            let spent = w.spent();
+            let agents = w.inner.agents(&spent, now);
+            w.set_spent(Spent { agents, at: now, ..spent });
             Ok(swept.more)
         })
         .await
     }
 
     /// Publishes how much is held and how much waits.
-    pub async fn gauge(&self) -> Result<(), StoreError> {
+    pub async fn gauge(&self, now: Timestamp) -> Result<(), StoreError> {
         let (pending, dead) = self.read(outbox::backlog).await?;
         metrics::gauge!("tocsin_deliveries", "state" => "pending").set(pending as f64);
         metrics::gauge!("tocsin_deliveries", "state" => "dead").set(dead as f64);
         let memory = self.inner.memory();
+        for (cap, used, limit) in self.inner.usage(&memory, now) {
+            metrics::gauge!("tocsin_governor_used", "cap" => cap.as_str()).set(f64::from(used));
+            metrics::gauge!("tocsin_governor_limit", "cap" => cap.as_str()).set(f64::from(limit));
+        }
         metrics::gauge!("tocsin_agents", "standing" => "watched").set(memory.watched() as f64);
         metrics::gauge!("tocsin_agents", "standing" => "challenged").set(memory.challenged() as f64);
         Ok(())

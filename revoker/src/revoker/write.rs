@@ -13,7 +13,7 @@ use crate::agent::{AgentKey, Txn};
 use crate::audit::{self, NewEntry};
 use crate::policy::Policy;
 use crate::standing::Standing;
-use crate::store::settings::{self, Pause};
+use crate::store::settings::{self, Pause, Spent};
 use crate::store::{StoreError, to_json};
 
 /// A transaction under way. What is done with it happens whole or not at all.
@@ -24,6 +24,7 @@ pub struct Write<'c> {
     pub(super) changed: HashMap<AgentKey, Option<Held>>,
     pub(super) handled: Option<VerdictId>,
     automation: Option<Automation>,
+    spent: Option<Spent>,
 }
 
 /// Whether automatic action goes on from here.
@@ -43,13 +44,23 @@ impl Inner {
         let before = db.total_changes();
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
         let policy = Arc::clone(self.memory().policy());
-        let mut write =
-            Write { tx, inner: self, policy, changed: HashMap::new(), handled: None, automation: None };
+        let mut write = Write {
+            tx,
+            inner: self,
+            policy,
+            changed: HashMap::new(),
+            handled: None,
+            automation: None,
+            spent: None,
+        };
         let answer = f(&mut write)?;
-        let Write { tx, changed, handled, automation, .. } = write;
+        let Write { tx, changed, handled, automation, spent, .. } = write;
+        if let Some(spent) = &spent {
+            settings::set_spent(&tx, spent)?;
+        }
         let touched = tx.total_changes() != before;
         tx.commit().map_err(StoreError::from)?;
-        self.follow(changed, handled, automation);
+        self.follow(changed, handled, automation, spent);
         if touched {
             self.changes.send_modify(|commits| *commits = commits.wrapping_add(1));
         }
@@ -61,6 +72,7 @@ impl Inner {
         changed: HashMap<AgentKey, Option<Held>>,
         handled: Option<VerdictId>,
         automation: Option<Automation>,
+        spent: Option<Spent>,
     ) {
         let mut memory = self.memory_mut();
         for (agent, held) in changed {
@@ -68,6 +80,9 @@ impl Inner {
         }
         if let Some(verdict) = handled {
             memory.remember(verdict);
+        }
+        if let Some(spent) = spent {
+            memory.set_spent(spent);
         }
         match automation {
             Some(Automation::Runs) => memory.set_pause(None),
@@ -117,6 +132,15 @@ impl Write<'_> {
     ) -> Result<i64, StoreError> {
         let body = to_json(body)?;
         audit::append(&self.tx, &self.inner.keys, &NewEntry { at: now, txn, agent, kind, body: &body })
+    }
+
+    /// What was done automatically of late, as this transaction sees it.
+    pub(super) fn spent(&self) -> Spent {
+        self.spent.clone().unwrap_or_else(|| self.inner.memory().spent().clone())
+    }
+
+    pub(super) fn set_spent(&mut self, spent: Spent) {
+        self.spent = Some(spent);
     }
 
     pub(super) fn set_automation(&mut self, automation: Automation) -> Result<(), StoreError> {

@@ -5,8 +5,10 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::{StoreError, from_json, to_json};
+use crate::governor::Governor;
 
 const PAUSE: &str = "pause";
+const GOVERNOR: &str = "governor";
 
 /// Automatic action is paused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +19,15 @@ pub struct Pause {
     pub reason: String,
     /// Since when.
     pub since: Timestamp,
+}
+
+/// What was done automatically of late, and how many agents there were.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Spent {
+    pub(crate) governor: Governor,
+    /// Attested agents that called lately, as of `at`: a restart has to count them anew.
+    pub(crate) agents: u32,
+    pub(crate) at: Timestamp,
 }
 
 pub(crate) fn get(db: &Connection, name: &str) -> Result<Option<String>, StoreError> {
@@ -30,6 +41,14 @@ pub(crate) fn set(tx: &Transaction<'_>, name: &str, value: &str) -> Result<(), S
     )?
     .execute(params![name, value])?;
     Ok(())
+}
+
+pub(crate) fn spent(db: &Connection) -> Result<Spent, StoreError> {
+    Ok(get(db, GOVERNOR)?.map(|text| from_json("the governor", &text)).transpose()?.unwrap_or_default())
+}
+
+pub(crate) fn set_spent(tx: &Transaction<'_>, spent: &Spent) -> Result<(), StoreError> {
+    set(tx, GOVERNOR, &to_json(spent)?)
 }
 
 pub(crate) fn pause(db: &Connection) -> Result<Option<Pause>, StoreError> {
