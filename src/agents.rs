@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::exit::Result;
-use crate::operate::{Agent, Target, ask, print_json, print_rows};
+use crate::operate::{self, Agent, PauseArgs, ResumeArgs, Target, ask, print_json, print_rows};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum AgentsCommand {
@@ -72,6 +72,10 @@ pub(crate) enum AgentsCommand {
     Revoke(Order),
     /// Let a revoked, suspended or challenged agent act again, on probation.
     Reinstate(Order),
+    /// Pause automatic action on some agents, or on all: as `tocsin pause`.
+    Pause(PauseArgs),
+    /// Let automatic action go on: as `tocsin resume`.
+    Resume(ResumeArgs),
     /// Say of the evidence against an agent, or of an alert, what it was; the detector learns by it. No standing changes.
     #[command(
         after_help = "Example:\n  tocsin agents feedback billing-001 --as deploy --reason 'release 4.2: twice the calls'"
@@ -206,6 +210,8 @@ pub(crate) fn run(command: &AgentsCommand) -> Result<()> {
         AgentsCommand::Retire(order) => send(order, "retire", json!({})),
         AgentsCommand::Revoke(order) => send(order, "revoke", json!({})),
         AgentsCommand::Reinstate(order) => send(order, "reinstate", json!({})),
+        AgentsCommand::Pause(args) => operate::pause(args),
+        AgentsCommand::Resume(args) => operate::resume(args),
         AgentsCommand::Feedback { agent_id, ruling, issuer, alert, reason, target } => {
             let body = json!({
                 "agent_id": agent_id, "issuer": issuer, "alert_id": alert, "ruling": ruling,

@@ -106,7 +106,7 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     let routes = config.webhooks.iter().map(|w| Route { name: w.name.clone(), events: w.events.clone() });
     let routes = routes.chain([feedback::route()]).collect();
     let public_url = config.http.public_url.trim_end_matches('/').to_owned();
-    let policy = Policy::new(config.budgets, config.policy);
+    let policy = Policy::new(config.budgets, config.policy.clone());
     let groups = Groups::declared(&config.manifests);
     Revoker::open(&config.data_dir, Setup { policy, public_url, routes, groups }).or_exit(Code::CantCreate)
 }

@@ -5,10 +5,11 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use detector::{RuleKind, RuleRanks};
-use serde::de::{Error, IntoDeserializer, MapAccess, Visitor};
+use serde::de::{Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::governor::GovernorConfig;
+use crate::whom::Whom;
 
 /// A whole number of seconds, 1 to one year.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -144,8 +145,51 @@ impl<'de> Deserialize<'de> for OnRules {
     }
 }
 
+/// What is done in shadow: all but the last step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shadow {
+    /// Questions are not asked.
+    pub step_up: bool,
+    /// Access is not ended; unless questions are in shadow too, one is asked in its place.
+    pub revoke: bool,
+}
+
+impl Serialize for Shadow {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let named = [(self.step_up, OnRule::StepUp), (self.revoke, OnRule::Revoke)];
+        s.collect_seq(named.into_iter().filter_map(|(is, action)| is.then_some(action)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Shadow {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Actions;
+        impl<'de> Visitor<'de> for Actions {
+            type Value = Shadow;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false, or a list of `step_up` and `revoke`")
+            }
+            fn visit_bool<E: Error>(self, all: bool) -> Result<Shadow, E> {
+                Ok(Shadow { step_up: all, revoke: all })
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Shadow, A::Error> {
+                let mut shadow = Shadow::default();
+                while let Some(action) = list.next_element()? {
+                    match action {
+                        OnRule::Alert => return Err(A::Error::custom("an alert is never in shadow")),
+                        OnRule::StepUp => shadow.step_up = true,
+                        OnRule::Revoke => shadow.revoke = true,
+                    }
+                }
+                Ok(shadow)
+            }
+        }
+        d.deserialize_any(Actions)
+    }
+}
+
 /// The section `[policy]`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicyConfig {
     /// How long a human has to answer a challenge.
@@ -166,6 +210,10 @@ pub struct PolicyConfig {
     pub rules: OnRules,
     /// How much may be done automatically at once.
     pub governor: GovernorConfig,
+    /// What is only recorded as "would have": `true` for all, or a list of `step_up` and `revoke`.
+    pub shadow: Shadow,
+    /// Agents that are never revoked or suspended but by a person.
+    pub protected: Vec<Whom>,
 }
 
 impl Default for PolicyConfig {
@@ -181,6 +229,8 @@ impl Default for PolicyConfig {
             on_expiry: OnExpiry::Stay,
             rules: OnRules::default(),
             governor: GovernorConfig::default(),
+            shadow: Shadow::default(),
+            protected: Vec::new(),
         }
     }
 }
@@ -204,6 +254,10 @@ mod tests {
             r#"{"governor": {"revocations_per_minute": 0}}"#,
             r#"{"governor": {"fleet_percent_per_day": 101}}"#,
             r#"{"governor": {"revocations": 1}}"#,
+            r#"{"shadow": "yes"}"#,
+            r#"{"shadow": ["alert"]}"#,
+            r#"{"protected": [{"agents": "a"}]}"#,
+            r#"{"protected": [{"agent": ""}]}"#,
         ] {
             assert!(serde_json::from_str::<PolicyConfig>(bad).is_err(), "{bad}");
         }

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use detector::{Manifest, Timestamp};
 
+use crate::agent::AgentKey;
+use crate::whom::Named;
+
 /// The groups that manifests declare.
 #[derive(Clone, Debug, Default)]
 pub struct Groups {
@@ -34,6 +37,12 @@ impl Groups {
         let declared = self.of.get(agent_id)?;
         let under = |wanted: Option<&str>| declared.iter().find(|(i, _)| i.as_deref() == wanted);
         under(issuer.filter(|issuer| !issuer.is_empty())).or_else(|| under(None)).map(|(_, group)| &**group)
+    }
+
+    /// The agent with its group.
+    pub(crate) fn named<'a>(&'a self, agent: &'a AgentKey) -> Named<'a> {
+        let (issuer, agent_id) = (agent.issuer.as_deref(), agent.agent_id.as_str());
+        Named { issuer, agent_id, group: self.of(issuer, agent_id) }
     }
 
     /// How many agents declare it; none if no manifest names it.

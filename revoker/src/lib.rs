@@ -33,5 +33,6 @@ pub mod standing;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod whom;
 
 pub use revoker::{Admission, Decision, Revoker, Setup};

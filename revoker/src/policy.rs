@@ -1,5 +1,7 @@
 //! How much evidence asks for which answer. Pure: no clock, no store, and nothing is done here.
 
+use std::sync::Arc;
+
 use detector::{
     BrokenRule, Budgets, EffectiveAttestation, Kind, MicroBits, Timestamp, Verdict, VerdictId, VerdictRecord,
 };
@@ -9,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::config::{OnRule, PolicyConfig};
 use crate::hex::hex;
 use crate::restraint::{Answer, Restraint, Withholding};
+use crate::whom::Named;
 
 /// Independent witnesses that must be over the watch budget before a revocation, unless the jump is large (design: detection,
 /// "Combination").
@@ -96,20 +99,43 @@ impl Evidence {
     }
 }
 
-/// The operator's choices, as one immutable value with a name.
+/// The operator's choices, as one immutable value with a name. Cloning it is cheap.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
+    choices: Arc<Choices>,
+    withholding: Withholding,
+}
+
+#[derive(Debug, PartialEq)]
+struct Choices {
     budgets: Budgets,
     config: PolicyConfig,
-    withholding: Withholding,
     version: String,
 }
 
 impl Policy {
     /// A policy from the operator's budgets and settings. Automatic action is not paused.
     pub fn new(budgets: Budgets, config: PolicyConfig) -> Self {
-        let version = version(budgets, config);
-        Self { budgets, config, withholding: Withholding::default(), version }
+        let version = version(budgets, &config);
+        let shadow = config.shadow;
+        let policy = Self {
+            choices: Arc::new(Choices { budgets, config, version }),
+            withholding: Withholding::default(),
+        };
+        let shadowed = [(Demand::StepUp, shadow.step_up), (Demand::Revoke, shadow.revoke)];
+        shadowed
+            .into_iter()
+            .filter(|(_, is)| *is)
+            .fold(policy, |policy, (demand, _)| policy.withholding(demand, Restraint::Shadow))
+    }
+
+    /// The same policy as it is for this agent.
+    #[must_use]
+    pub fn for_agent(self, who: &Named<'_>) -> Self {
+        if self.choices.config.protected.iter().any(|whom| whom.covers(who)) {
+            return self.withholding(Demand::Revoke, Restraint::Protected);
+        }
+        self
     }
 
     /// The same policy with automatic action paused or not: a paused policy watches and records what it would have
@@ -147,17 +173,17 @@ impl Policy {
 
     /// Names budgets and settings: the same choices have the same name. 12 hexadecimal digits.
     pub fn version(&self) -> &str {
-        &self.version
+        &self.choices.version
     }
 
     /// The operator's settings.
     pub fn config(&self) -> &PolicyConfig {
-        &self.config
+        &self.choices.config
     }
 
     /// The operator's budgets.
     pub fn budgets(&self) -> Budgets {
-        self.budgets
+        self.choices.budgets
     }
 
     /// What the evidence asks for, where `answered` bits of its level have been answered for by a human: the more of what
@@ -172,7 +198,7 @@ impl Policy {
 
     fn by_rule(&self, evidence: &Evidence) -> Demand {
         let Some(rule) = evidence.rule else { return Demand::None };
-        match self.config.rules.of(rule.kind) {
+        match self.choices.config.rules.of(rule.kind) {
             OnRule::Alert => Demand::Watch,
             OnRule::Revoke if evidence.attestation.allows_automatic_revocation() => Demand::Revoke,
             OnRule::StepUp | OnRule::Revoke => Demand::StepUp,
@@ -184,11 +210,11 @@ impl Policy {
         // Where no more questions may be open there is none in a revocation's place; the governor's are a matter of minutes.
         let may_ask = self.withholding.of(Demand::StepUp) != Some(Restraint::Full);
         let may_revoke = evidence.is_witnessed(may_ask) && evidence.attestation.allows_automatic_revocation();
-        if own >= self.budgets.revoke() && may_revoke {
+        if own >= self.choices.budgets.revoke() && may_revoke {
             Demand::Revoke
-        } else if own >= self.budgets.step_up() {
+        } else if own >= self.choices.budgets.step_up() {
             Demand::StepUp
-        } else if level >= self.budgets.watch() {
+        } else if level >= self.choices.budgets.watch() {
             Demand::Watch
         } else {
             Demand::None
@@ -197,7 +223,7 @@ impl Policy {
 
     /// Whether evidence that grew from `seen` to `level` is so much more that a human should look again.
     pub fn outgrown(&self, seen: MicroBits, level: MicroBits) -> bool {
-        level - seen >= self.budgets.step_up()
+        level - seen >= self.choices.budgets.step_up()
     }
 }
 
@@ -206,7 +232,7 @@ pub(crate) fn within(bits: MicroBits) -> MicroBits {
     MicroBits::from_bits(bits.as_bits())
 }
 
-fn version(budgets: Budgets, config: PolicyConfig) -> String {
+fn version(budgets: Budgets, config: &PolicyConfig) -> String {
     // JSON of two plain structs cannot fail; were it ever to, the name would still tell this policy from others.
     let text = serde_json::to_string(&(budgets, config)).unwrap_or_else(|e| e.to_string());
     let hash = Sha256::digest(text.as_bytes());

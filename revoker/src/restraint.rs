@@ -14,6 +14,10 @@ use crate::policy::Demand;
 pub enum Restraint {
     /// A person paused automatic action.
     Paused,
+    /// The operator has it done in shadow: all but the last step.
+    Shadow,
+    /// The operator protects the agent: a person is asked at most.
+    Protected,
     /// As many questions are open as there may be.
     Full,
     /// A cap on how much is done at once.
@@ -24,6 +28,8 @@ impl fmt::Display for Restraint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Paused => f.write_str("automatic action is paused"),
+            Self::Shadow => f.write_str("this is done in shadow only"),
+            Self::Protected => f.write_str("the agent is protected"),
             Self::Full => f.write_str("as many questions are open as there may be"),
             Self::Governor(governed) => governed.fmt(f),
         }

@@ -13,6 +13,7 @@ mod limits;
 mod lists;
 mod memory;
 mod operate;
+mod pause;
 mod register;
 mod tick;
 mod write;
@@ -99,7 +100,13 @@ impl Revoker {
         let memory = {
             let db = store.reader();
             let recent = handled::newest(&db, memory::RECENT_MAX)?;
-            Memory::new(agents::all(&db)?, recent, setup.policy, settings::pause(&db)?, settings::spent(&db)?)
+            Memory::new(
+                agents::all(&db)?,
+                recent,
+                setup.policy,
+                settings::pauses(&db)?,
+                settings::spent(&db)?,
+            )
         };
         let inner = Inner {
             store,
@@ -126,13 +133,13 @@ impl Revoker {
     }
 
     /// The policy in force.
-    pub fn policy(&self) -> Arc<Policy> {
-        Arc::clone(self.inner.memory().policy())
+    pub fn policy(&self) -> Policy {
+        self.inner.memory().policy().clone()
     }
 
-    /// Who paused automatic action, if it is paused.
-    pub fn paused(&self) -> Option<Pause> {
-        self.inner.memory().pause().cloned()
+    /// Who paused automatic action, for whom and until when.
+    pub fn pauses(&self) -> Vec<Pause> {
+        self.inner.memory().pauses().to_vec()
     }
 
     /// The installation's keys.

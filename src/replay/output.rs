@@ -86,7 +86,7 @@ impl<'a> Output<'a> {
     pub(super) fn create(dir: &'a Path, config: &Config, workers: NonZeroUsize) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let create = |name: &str| File::create(dir.join(name)).map(BufWriter::new);
-        let policy = Policy::new(config.budgets, config.policy);
+        let policy = Policy::new(config.budgets, config.policy.clone());
         let report = Report {
             version: env!("CARGO_PKG_VERSION"),
             policy: policy.version().to_owned(),

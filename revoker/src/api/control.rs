@@ -3,7 +3,8 @@
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::Serialize;
+use detector::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::Api;
 use super::agents::refused;
@@ -12,8 +13,10 @@ use super::input::Body;
 use super::person::Signed;
 use super::problem::Problem;
 use crate::approval::{self, ApproverRow};
+use crate::config::Shadow;
 use crate::governor::Cap;
 use crate::store::settings::Pause;
+use crate::whom::Scope;
 
 pub(super) fn router() -> Router<Api> {
     Router::new()
@@ -25,8 +28,12 @@ pub(super) fn router() -> Router<Api> {
 
 #[derive(Serialize)]
 struct Status {
-    /// Who paused all automatic action, when and why; null while it is not paused.
+    /// Who paused all automatic action, when, why and until when; null while it is not paused.
     paused: Option<Pause>,
+    /// Every pause, also of an issuer, a group or an agent.
+    pauses: Vec<Pause>,
+    /// What is done in shadow only, by policy.
+    shadow: Shadow,
     /// Name of the policy in force.
     policy: String,
     /// How much was done automatically of late, against what may be.
@@ -49,35 +56,51 @@ async fn status(State(api): State<Api>, AsOperator(_caller): AsOperator) -> Resu
 
 async fn now(api: &Api) -> Result<Status, Problem> {
     let approvers = approval::list(&api.revoker).await?;
+    let policy = api.revoker.policy();
+    let pauses: Vec<Pause> =
+        api.revoker.pauses().into_iter().filter(|pause| pause.holds(api.now())).collect();
     let usage = api.revoker.usage(api.now());
     Ok(Status {
         governor: usage.into_iter().map(|(cap, used, limit)| Usage { cap, used, limit }).collect(),
-        paused: api.revoker.paused(),
-        policy: api.revoker.policy().version().to_owned(),
+        paused: pauses.iter().find(|pause| pause.scope.is_all()).cloned(),
+        pauses,
+        shadow: policy.config().shadow,
+        policy: policy.version().to_owned(),
         approvers: approvers.iter().filter(|approver| approver.disabled_at.is_none()).count(),
     })
 }
 
-/// Role `operator`. Body `{person, reason}`. Verdicts go on and say what would have been done; persons' commands and
-/// approvals go on too.
+/// Who, why, and for whom.
+#[derive(Deserialize)]
+struct Order {
+    #[serde(flatten)]
+    signed: Signed,
+    #[serde(flatten)]
+    scope: Scope,
+    /// When a pause ends by itself.
+    until: Option<Timestamp>,
+}
+
+/// Role `operator`. Body `{person, reason, agent_id?, issuer?, group?, until?}`; without a name it is everything. Verdicts go on and say
+/// what would have been done; persons' commands and approvals go on too.
 async fn pause(
     State(api): State<Api>,
     AsOperator(caller): AsOperator,
-    Body(signed): Body<Signed>,
+    Body(Order { signed, scope, until }): Body<Order>,
 ) -> Result<Json<Status>, Problem> {
     let (by, reason) = signed.checked(&caller)?;
-    api.revoker.pause(by, reason, api.now()).await.map_err(refused)?;
+    api.revoker.pause(scope, until, by, reason, api.now()).await.map_err(refused)?;
     now(&api).await.map(Json)
 }
 
-/// Role `operator`. Body `{person, reason}`.
+/// Role `operator`. Body `{person, reason, agent_id?, issuer?, group?}`: ends the pause of exactly this scope.
 async fn resume(
     State(api): State<Api>,
     AsOperator(caller): AsOperator,
-    Body(signed): Body<Signed>,
+    Body(Order { signed, scope, .. }): Body<Order>,
 ) -> Result<Json<Status>, Problem> {
     let (by, reason) = signed.checked(&caller)?;
-    api.revoker.unpause(by, reason, api.now()).await.map_err(refused)?;
+    api.revoker.unpause(scope, by, reason, api.now()).await.map_err(refused)?;
     now(&api).await.map(Json)
 }
 

@@ -53,8 +53,11 @@ pub enum ApplyError {
     #[error("there is no such alert")]
     NoAlert,
     /// An end in the past.
-    #[error("the end of a suspension must lie in the future")]
+    #[error("the end must lie in the future")]
     Past,
+    /// No room for one more.
+    #[error("{} pauses are the most there may be", super::pause::PAUSES_MAX)]
+    TooManyPauses,
     /// Nobody, or for no reason.
     #[error("who and why must be said, in at most {REASON_CHARS_MAX} characters each")]
     NoReason,
@@ -100,7 +103,7 @@ impl Write<'_> {
     /// Not for verdicts, which go through [`crate::Revoker::handle`].
     #[expect(clippy::needless_pass_by_value, reason = "an input is given once")]
     pub fn apply(&mut self, agent: &AgentKey, input: Input, now: Timestamp) -> Result<Applied, ApplyError> {
-        let policy = std::sync::Arc::clone(&self.policy);
+        let policy = self.policy_for(agent, now);
         // What time has changed by now is its own entry, told apart from what the person does.
         self.settle(agent, &policy, now)?;
         let before = self.standing(agent);
@@ -148,9 +151,8 @@ impl Write<'_> {
     fn step(&mut self, case: &Case<'_>, from: &Standing) -> (Standing, Vec<Effect>) {
         let mut spent = self.spent();
         let before = spent.governor.clone();
-        let AgentKey { issuer, agent_id } = case.agent;
         let groups = &self.inner.groups;
-        let group = groups.of(issuer.as_deref(), agent_id);
+        let group = groups.named(case.agent).group;
         let group = group.and_then(|name| Some((name, groups.size(name)?)));
         let agents = self.inner.agents(&spent, case.now);
         let mut limits = Limits { governor: &mut spent.governor, group, agents };

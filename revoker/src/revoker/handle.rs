@@ -1,7 +1,5 @@
 //! A verdict's way through: from memory where nothing changes, through a transaction where something does.
 
-use std::sync::Arc;
-
 use detector::{Kind, MicroBits, Timestamp, VerdictRecord};
 
 use super::Inner;
@@ -15,6 +13,7 @@ use crate::policy::{Demand, Evidence, Policy};
 use crate::restraint::Restraint;
 use crate::standing::Standing;
 use crate::store::{StoreError, agents, approvals, handled};
+use crate::whom::Named;
 
 impl Inner {
     pub(super) fn handle(&self, record: &VerdictRecord, now: Timestamp) -> Result<Decision, StoreError> {
@@ -53,7 +52,9 @@ impl Inner {
             return None;
         }
         let input = Input::Verdict { evidence: *evidence, fresh: CaseId::random() };
-        let (live, effects) = step(&held.live, &input, now, memory.policy());
+        let (issuer, agent_id) = (record.issuer.as_deref(), record.agent_id.as_str());
+        let who = Named { issuer, agent_id, group: self.groups.of(issuer, agent_id) };
+        let (live, effects) = step(&held.live, &input, now, &memory.policy_for(&who, now));
         if !effects.is_empty() || live.name() != held.live.name() || worth_keeping(&held.kept, &live) {
             return None;
         }
@@ -73,7 +74,7 @@ impl Write<'_> {
             return Ok(decision);
         }
         let agent = AgentKey::new(record.issuer.as_deref(), &record.agent_id);
-        let policy = self.policy_for(&agent);
+        let policy = self.policy_for(&agent, now);
         self.settle(&agent, &policy, now)?;
         if matches!(self.standing(&agent), Standing::Probation(_)) {
             evidence.admitted = approvals::admitted(&self.tx, &record.event_id)?.is_some();
@@ -92,15 +93,18 @@ impl Write<'_> {
         Ok(decision)
     }
 
-    /// Where as many questions are open as there may be, new ones are not asked: as if paused, for agents that are not
-    /// being asked about yet.
-    fn policy_for(&self, agent: &AgentKey) -> Arc<Policy> {
-        let full = self.inner.memory().challenged() >= self.inner.limits.challenged_max as usize;
+    /// The policy for this agent as of now. Where as many questions are open as there may be, new ones are not asked, of agents
+    /// that are not being asked about yet.
+    pub(super) fn policy_for(&self, agent: &AgentKey, now: Timestamp) -> Policy {
+        let memory = self.inner.memory();
+        let policy = memory.policy_for(&self.inner.groups.named(agent), now);
+        let full = memory.challenged() >= self.inner.limits.challenged_max as usize;
+        drop(memory);
         if full && !matches!(self.standing(agent), Standing::Challenged(_)) {
             metrics::counter!("tocsin_challenges_full_total").increment(1);
-            return Arc::new(Policy::clone(&self.policy).withholding(Demand::StepUp, Restraint::Full));
+            return policy.withholding(Demand::StepUp, Restraint::Full);
         }
-        Arc::clone(&self.policy)
+        policy
     }
 
     fn make_room(&mut self, now: Timestamp) -> Result<(), StoreError> {

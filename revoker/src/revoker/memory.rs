@@ -7,16 +7,16 @@
 //! answer covers at most [`BITS_LAG`] more or less than it did.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
-use detector::{MicroBits, VerdictId};
+use detector::{MicroBits, Timestamp, VerdictId};
 
 use crate::agent::{AgentKey, Txn};
 use crate::policy::Policy;
 use crate::standing::{Calm, Standing};
 use crate::store::agents::StandingRow;
 use crate::store::settings::{Pause, Spent};
+use crate::whom::Named;
 
 /// Verdicts that changed something, remembered so that one said again is noticed without asking the store.
 pub(super) const RECENT_MAX: u32 = 65_536;
@@ -61,10 +61,8 @@ pub(super) struct Memory {
     challenged: usize,
     recent: HashSet<VerdictId>,
     recent_order: VecDeque<VerdictId>,
-    /// As configured, and as it is in force.
-    configured: Policy,
-    policy: Arc<Policy>,
-    pause: Option<Pause>,
+    policy: Policy,
+    pauses: Vec<Pause>,
     spent: Spent,
 }
 
@@ -73,7 +71,7 @@ impl Memory {
         rows: Vec<StandingRow>,
         recent: Vec<VerdictId>,
         policy: Policy,
-        pause: Option<Pause>,
+        pauses: Vec<Pause>,
         spent: Spent,
     ) -> Self {
         let mut memory = Self {
@@ -82,9 +80,8 @@ impl Memory {
             challenged: 0,
             recent: HashSet::new(),
             recent_order: VecDeque::new(),
-            policy: Arc::new(policy.clone().with_paused(pause.is_some())),
-            configured: policy,
-            pause,
+            policy,
+            pauses,
             spent,
         };
         for row in rows {
@@ -151,12 +148,18 @@ impl Memory {
         self.challenged
     }
 
-    pub(super) fn policy(&self) -> &Arc<Policy> {
+    pub(super) fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    pub(super) fn pause(&self) -> Option<&Pause> {
-        self.pause.as_ref()
+    /// The policy for this agent as of now.
+    pub(super) fn policy_for(&self, who: &Named<'_>, now: Timestamp) -> Policy {
+        let paused = self.pauses.iter().any(|pause| pause.holds(now) && pause.scope.covers(who));
+        self.policy.clone().with_paused(paused).for_agent(who)
+    }
+
+    pub(super) fn pauses(&self) -> &[Pause] {
+        &self.pauses
     }
 
     pub(super) fn spent(&self) -> &Spent {
@@ -167,9 +170,8 @@ impl Memory {
         self.spent = spent;
     }
 
-    pub(super) fn set_pause(&mut self, pause: Option<Pause>) {
-        self.policy = Arc::new(self.configured.clone().with_paused(pause.is_some()));
-        self.pause = pause;
+    pub(super) fn set_pauses(&mut self, pauses: Vec<Pause>) {
+        self.pauses = pauses;
     }
 }
 

@@ -3,6 +3,7 @@
 mod governor;
 mod operators;
 mod record;
+mod restraint;
 mod trouble;
 
 use std::path::Path;

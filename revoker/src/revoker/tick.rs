@@ -14,14 +14,17 @@ impl Revoker {
     /// Settles what is due: questions that nobody answered, suspensions that ended. Call it about once a second; each
     /// call does a bounded amount of work and says whether there is more.
     pub async fn tick(&self, now: Timestamp) -> Result<bool, StoreError> {
+        self.end_pauses(now).await?;
         let due = self.read(move |db| agents::due(db, now, BATCH)).await?;
         if due.is_empty() {
             return Ok(false);
         }
         let more = due.len() >= BATCH as usize;
         self.write(move |w| {
-            let policy = std::sync::Arc::clone(&w.policy);
-            due.iter().try_for_each(|agent| w.settle(agent, &policy, now))
+            due.iter().try_for_each(|agent| {
+                let policy = w.policy_for(agent, now);
+                w.settle(agent, &policy, now)
+            })
         })
         .await?;
         Ok(more)

@@ -1,7 +1,6 @@
 //! One transaction, and the memory that follows it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use detector::{Timestamp, VerdictId};
 use rusqlite::{Transaction, TransactionBehavior};
@@ -11,7 +10,6 @@ use super::Inner;
 use super::memory::Held;
 use crate::agent::{AgentKey, Txn};
 use crate::audit::{self, NewEntry};
-use crate::policy::Policy;
 use crate::standing::Standing;
 use crate::store::settings::{self, Pause, Spent};
 use crate::store::{StoreError, to_json};
@@ -20,17 +18,10 @@ use crate::store::{StoreError, to_json};
 pub struct Write<'c> {
     pub(super) tx: Transaction<'c>,
     pub(super) inner: &'c Inner,
-    pub(super) policy: Arc<Policy>,
     pub(super) changed: HashMap<AgentKey, Option<Held>>,
     pub(super) handled: Option<VerdictId>,
-    automation: Option<Automation>,
+    pauses: Option<Vec<Pause>>,
     spent: Option<Spent>,
-}
-
-/// Whether automatic action goes on from here.
-pub(super) enum Automation {
-    Runs,
-    Paused(Pause),
 }
 
 impl Inner {
@@ -43,24 +34,16 @@ impl Inner {
         let mut db = self.store.writer();
         let before = db.total_changes();
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
-        let policy = Arc::clone(self.memory().policy());
-        let mut write = Write {
-            tx,
-            inner: self,
-            policy,
-            changed: HashMap::new(),
-            handled: None,
-            automation: None,
-            spent: None,
-        };
+        let mut write =
+            Write { tx, inner: self, changed: HashMap::new(), handled: None, pauses: None, spent: None };
         let answer = f(&mut write)?;
-        let Write { tx, changed, handled, automation, spent, .. } = write;
+        let Write { tx, changed, handled, pauses, spent, .. } = write;
         if let Some(spent) = &spent {
             settings::set_spent(&tx, spent)?;
         }
         let touched = tx.total_changes() != before;
         tx.commit().map_err(StoreError::from)?;
-        self.follow(changed, handled, automation, spent);
+        self.follow(changed, handled, pauses, spent);
         if touched {
             self.changes.send_modify(|commits| *commits = commits.wrapping_add(1));
         }
@@ -71,7 +54,7 @@ impl Inner {
         &self,
         changed: HashMap<AgentKey, Option<Held>>,
         handled: Option<VerdictId>,
-        automation: Option<Automation>,
+        pauses: Option<Vec<Pause>>,
         spent: Option<Spent>,
     ) {
         let mut memory = self.memory_mut();
@@ -84,10 +67,8 @@ impl Inner {
         if let Some(spent) = spent {
             memory.set_spent(spent);
         }
-        match automation {
-            Some(Automation::Runs) => memory.set_pause(None),
-            Some(Automation::Paused(pause)) => memory.set_pause(Some(pause)),
-            None => {}
+        if let Some(pauses) = pauses {
+            memory.set_pauses(pauses);
         }
     }
 }
@@ -143,12 +124,14 @@ impl Write<'_> {
         self.spent = Some(spent);
     }
 
-    pub(super) fn set_automation(&mut self, automation: Automation) -> Result<(), StoreError> {
-        match &automation {
-            Automation::Runs => settings::end_pause(&self.tx)?,
-            Automation::Paused(pause) => settings::set_pause(&self.tx, pause)?,
-        }
-        self.automation = Some(automation);
+    /// The pauses, as this transaction sees them.
+    pub(super) fn pauses(&self) -> Vec<Pause> {
+        self.pauses.clone().unwrap_or_else(|| self.inner.memory().pauses().to_vec())
+    }
+
+    pub(super) fn set_pauses(&mut self, pauses: Vec<Pause>) -> Result<(), StoreError> {
+        settings::set_pauses(&self.tx, &pauses)?;
+        self.pauses = Some(pauses);
         Ok(())
     }
 }

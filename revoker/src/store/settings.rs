@@ -6,19 +6,35 @@ use serde::{Deserialize, Serialize};
 
 use super::{StoreError, from_json, to_json};
 use crate::governor::Governor;
+use crate::whom::Scope;
 
+const PAUSES: &str = "pauses";
+/// The one pause there was of everything, as earlier versions kept it.
 const PAUSE: &str = "pause";
 const GOVERNOR: &str = "governor";
 
 /// Automatic action is paused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
+    /// For whom.
+    #[serde(flatten)]
+    pub scope: Scope,
     /// Who paused it.
     pub by: String,
     /// Why.
     pub reason: String,
     /// Since when.
     pub since: Timestamp,
+    /// When it ends by itself, if it does.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+}
+
+impl Pause {
+    /// Whether it has not ended by itself.
+    pub fn holds(&self, now: Timestamp) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
 }
 
 /// What was done automatically of late, and how many agents there were.
@@ -51,15 +67,13 @@ pub(crate) fn set_spent(tx: &Transaction<'_>, spent: &Spent) -> Result<(), Store
     set(tx, GOVERNOR, &to_json(spent)?)
 }
 
-pub(crate) fn pause(db: &Connection) -> Result<Option<Pause>, StoreError> {
-    get(db, PAUSE)?.map(|text| from_json("the pause", &text)).transpose()
+pub(crate) fn pauses(db: &Connection) -> Result<Vec<Pause>, StoreError> {
+    if let Some(text) = get(db, PAUSES)? {
+        return from_json("the pauses", &text);
+    }
+    Ok(get(db, PAUSE)?.map(|text| from_json("the pause", &text)).transpose()?.into_iter().collect())
 }
 
-pub(crate) fn set_pause(tx: &Transaction<'_>, pause: &Pause) -> Result<(), StoreError> {
-    set(tx, PAUSE, &to_json(pause)?)
-}
-
-pub(crate) fn end_pause(tx: &Transaction<'_>) -> Result<(), StoreError> {
-    tx.execute("DELETE FROM settings WHERE name = ?1", [PAUSE])?;
-    Ok(())
+pub(crate) fn set_pauses(tx: &Transaction<'_>, pauses: &[Pause]) -> Result<(), StoreError> {
+    set(tx, PAUSES, &to_json(pauses)?)
 }
