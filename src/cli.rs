@@ -7,7 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::Result;
 use crate::{
-    agents, approver, bench, config_check, demo, engine, explain, fleet, operate, replay, serve, simulate,
+    agents, approver, bench, config_check, demo, engine, explain, fleet, operate, policy, replay, serve,
+    simulate,
 };
 
 /// Watches what AI agents do and pulls their access when they stop behaving like themselves.
@@ -33,6 +34,11 @@ enum Command {
     Config {
         #[command(subcommand)]
         command: config_check::ConfigCommand,
+    },
+    /// Policies as data: check one, say which rule decides, compare two.
+    Policy {
+        #[command(subcommand)]
+        command: policy::PolicyCommand,
     },
     /// Enrol the people who approve.
     Approver {
@@ -86,6 +92,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Simulate(args) => simulate::run(&args),
         Command::Bench { command } => bench::run(&command),
         Command::Config { command } => config_check::run(&command),
+        Command::Policy { command } => policy::run(&command),
         Command::Approver { command } => approver::run(&command),
         Command::Agents { command } => agents::run(&command),
         Command::Alerts(args) => operate::alerts(&args),

@@ -3,6 +3,7 @@
 mod layers;
 mod manifests;
 mod networks;
+pub(crate) mod policy;
 mod templates;
 
 use std::num::NonZeroUsize;
@@ -36,6 +37,7 @@ pub(crate) struct Config {
     detector: DetectorConfig,
     pub(crate) budgets: Budgets,
     pub(crate) policy: PolicyConfig,
+    policy_file: Option<PathBuf>,
     pub(crate) webhooks: Vec<WebhookConfig>,
     /// Once loaded, those of `manifests_dir` are among them.
     pub(crate) manifests: Vec<Manifest>,
@@ -55,6 +57,7 @@ impl Default for Config {
             detector: DetectorConfig::default(),
             budgets: Budgets::default(),
             policy: PolicyConfig::default(),
+            policy_file: None,
             webhooks: Vec::new(),
             manifests: Vec::new(),
             manifests_dir: None,
@@ -70,6 +73,9 @@ impl Config {
         let inline = std::mem::take(&mut config.manifests);
         config.manifests =
             manifests::all(&origin, inline, config.manifests_dir.as_deref()).or_exit(Code::Config)?;
+        config.policy =
+            policy::of(&origin, std::mem::take(&mut config.policy), config.policy_file.as_deref())
+                .or_exit(Code::Config)?;
         config.detector.templates = templates::read(&config.detector.openapi).or_exit(Code::Config)?;
         if let Some(file) = &config.detector.networks_file {
             config.detector.providers = networks::read(file).or_exit(Code::Config)?.into();

@@ -26,6 +26,10 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    pub(crate) fn config(&self) -> Result<Config> {
+        Config::load(self.config.config.as_deref())
+    }
+
     pub(crate) fn person(&self) -> String {
         let logged_in = || std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
         self.person.clone().unwrap_or_else(logged_in)

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::agent::{AgentKey, CaseId, Txn};
 use crate::effect::{AlertAction, Effect};
 use crate::hex::hex;
-use crate::policy::{Demand, Policy, within};
+use crate::policy::{Demand, Evidence, Policy, within};
 use crate::restraint::Restraint;
 use crate::standing::Standing;
 
@@ -56,6 +56,9 @@ pub struct Alert {
     pub reasons: Vec<String>,
     /// Version of the policy in force.
     pub policy: String,
+    /// The rule of it that decides, where one does.
+    #[serde(default)]
+    pub policy_rule: Option<String>,
     /// The story it belongs to.
     pub txn: Txn,
     /// The question put to a human, where one was.
@@ -71,6 +74,7 @@ impl Alert {
     /// The alert among the effects of a verdict, if there is one.
     pub fn of(
         record: &VerdictRecord,
+        evidence: Option<&Evidence>,
         (standing, effects): (&Standing, &[Effect]),
         txn: &Txn,
         policy: &Policy,
@@ -80,6 +84,9 @@ impl Alert {
             Effect::Alert { action, would } => Some((*action, *would)),
             _ => None,
         })?;
+        let policy_rule =
+            evidence.and_then(|evidence| policy.rule_of(evidence)).map(|rule| rule.name.clone());
+        let by_rule = policy_rule.as_ref().map(|name| format!("the policy's rule `{name}` is about this"));
         Some(Self {
             alert_id: alert_id(record.verdict.id),
             verdict_id: record.verdict.id,
@@ -98,8 +105,9 @@ impl Alert {
             shadow: would.demand.is_some(),
             would_have: would.demand,
             withheld: would.withheld,
-            reasons: record.reasons().into_iter().chain(would.said()).collect(),
+            reasons: record.reasons().into_iter().chain(by_rule).chain(would.said()).collect(),
             policy: policy.version().to_owned(),
+            policy_rule,
             txn: txn.clone(),
             case: standing.case(),
         })

@@ -9,6 +9,8 @@ use serde::de::{Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::governor::GovernorConfig;
+use crate::policy::risk::RiskLists;
+use crate::policy::when::Whens;
 use crate::whom::Whom;
 
 /// A whole number of seconds, 1 to one year.
@@ -69,6 +71,17 @@ pub enum OnRule {
     StepUp,
     /// Access ends, if the identity is attested well enough for that; else a human is asked.
     Revoke,
+}
+
+impl OnRule {
+    /// The name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::StepUp => "step_up",
+            Self::Revoke => "revoke",
+        }
+    }
 }
 
 /// What each broken rule asks for: one answer for all of them, or a table of answers by rule beside a `default`.
@@ -214,6 +227,10 @@ pub struct PolicyConfig {
     pub shadow: Shadow,
     /// Agents that are never revoked or suspended but by a person.
     pub protected: Vec<Whom>,
+    /// Endpoints by the harm they can do, beside those whose names say so.
+    pub risk: RiskLists,
+    /// What may follow at most and at least, by who does what, from where and when: the first rule that fits decides.
+    pub when: Whens,
 }
 
 impl Default for PolicyConfig {
@@ -231,6 +248,8 @@ impl Default for PolicyConfig {
             governor: GovernorConfig::default(),
             shadow: Shadow::default(),
             protected: Vec::new(),
+            risk: RiskLists::default(),
+            when: Whens::default(),
         }
     }
 }

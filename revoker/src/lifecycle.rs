@@ -103,6 +103,7 @@ pub fn step(standing: &Standing, input: &Input, now: Timestamp, policy: &Policy)
     let next = match input {
         Input::TimePassed => settled,
         Input::Verdict { evidence, fresh } => {
+            let policy = &policy.on(evidence);
             verdict::Judge { evidence, fresh: *fresh, now, policy, effects: &mut effects }.judge(settled)
         }
         _ if permits(&settled, input, now, policy).is_err() => settled,

@@ -1,5 +1,8 @@
 //! How much evidence asks for which answer. Pure: no clock, no store, and nothing is done here.
 
+pub mod risk;
+pub mod when;
+
 use std::sync::Arc;
 
 use detector::{
@@ -8,6 +11,7 @@ use detector::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use self::when::{Facts, When};
 use crate::config::{OnRule, PolicyConfig};
 use crate::hex::hex;
 use crate::restraint::{Answer, Restraint, Withholding};
@@ -32,6 +36,18 @@ pub enum Demand {
     StepUp,
     /// Access must end.
     Revoke,
+}
+
+impl Demand {
+    /// The name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "nothing",
+            Self::Watch => "watch",
+            Self::StepUp => "step_up",
+            Self::Revoke => "revoke",
+        }
+    }
 }
 
 /// What policy needs to know of a verdict.
@@ -63,6 +79,8 @@ pub struct Evidence {
     pub is_vouched: bool,
     /// A human approved this very call; what it adds has been answered for.
     pub admitted: bool,
+    /// The place of the policy's rule that decides.
+    pub when: Option<u16>,
 }
 
 impl Evidence {
@@ -87,6 +105,7 @@ impl Evidence {
             rule: v.rule,
             is_vouched: v.vouches_for_caller(),
             admitted: false,
+            when: None,
         }
     }
 
@@ -193,15 +212,47 @@ impl Policy {
     ///
     /// A revocation by level needs the level, a second witness and an identity that a log line cannot forge; one by rule needs the identity. Without one of them a human is asked instead.
     pub fn demand(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
-        self.by_level(evidence, answered).max(self.by_rule(evidence))
+        self.by_level(evidence, answered).max(self.by_rule(evidence)).max(self.floor(evidence))
     }
 
     fn by_rule(&self, evidence: &Evidence) -> Demand {
         let Some(rule) = evidence.rule else { return Demand::None };
-        match self.choices.config.rules.of(rule.kind) {
-            OnRule::Alert => Demand::Watch,
-            OnRule::Revoke if evidence.attestation.allows_automatic_revocation() => Demand::Revoke,
-            OnRule::StepUp | OnRule::Revoke => Demand::StepUp,
+        asked(self.choices.config.rules.of(rule.kind), evidence)
+    }
+
+    fn floor(&self, evidence: &Evidence) -> Demand {
+        let least = self.rule_of(evidence).and_then(|rule| rule.at_least).filter(|_| !evidence.admitted);
+        least.map_or(Demand::None, |least| asked(least, evidence))
+    }
+
+    /// The evidence of a verdict on an agent of this declared group, with the rule that decides about it.
+    pub fn evidence(&self, record: &VerdictRecord, group: Option<&str>) -> Evidence {
+        let config = self.config();
+        let when = config.when.first(&Facts::of(record, group), &config.risk);
+        Evidence { when, ..Evidence::of(record) }
+    }
+
+    /// The rule that decides about this evidence, if one does.
+    pub fn rule_of(&self, evidence: &Evidence) -> Option<&When> {
+        self.config().when.get(evidence.when?)
+    }
+
+    /// The rules that are looked at for a call, in their order, each with the condition that does not fit; the last one decides if it
+    /// has none.
+    pub fn explain(&self, facts: &Facts<'_>) -> impl Iterator<Item = (&When, Option<&'static str>)> {
+        self.config().when.explain(facts, &self.config().risk)
+    }
+
+    /// The same policy as it is for this evidence.
+    #[must_use]
+    pub fn on(&self, evidence: &Evidence) -> Self {
+        let policy = self.clone();
+        match self.rule_of(evidence).and_then(|rule| rule.at_most) {
+            None | Some(OnRule::Revoke) => policy,
+            Some(OnRule::StepUp) => policy.withholding(Demand::Revoke, Restraint::Rule),
+            Some(OnRule::Alert) => policy
+                .withholding(Demand::StepUp, Restraint::Rule)
+                .withholding(Demand::Revoke, Restraint::Rule),
         }
     }
 
@@ -224,6 +275,15 @@ impl Policy {
     /// Whether evidence that grew from `seen` to `level` is so much more that a human should look again.
     pub fn outgrown(&self, seen: MicroBits, level: MicroBits) -> bool {
         level - seen >= self.choices.budgets.step_up()
+    }
+}
+
+/// What an answer that is asked for comes to: nobody is revoked whose identity a log line can forge.
+fn asked(answer: OnRule, evidence: &Evidence) -> Demand {
+    match answer {
+        OnRule::Alert => Demand::Watch,
+        OnRule::Revoke if evidence.attestation.allows_automatic_revocation() => Demand::Revoke,
+        OnRule::StepUp | OnRule::Revoke => Demand::StepUp,
     }
 }
 

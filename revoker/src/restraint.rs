@@ -18,6 +18,8 @@ pub enum Restraint {
     Shadow,
     /// The operator protects the agent: a person is asked at most.
     Protected,
+    /// A rule of the policy says that no more follows.
+    Rule,
     /// As many questions are open as there may be.
     Full,
     /// A cap on how much is done at once.
@@ -30,6 +32,7 @@ impl fmt::Display for Restraint {
             Self::Paused => f.write_str("automatic action is paused"),
             Self::Shadow => f.write_str("this is done in shadow only"),
             Self::Protected => f.write_str("the agent is protected"),
+            Self::Rule => f.write_str("a rule of the policy says that no more follows"),
             Self::Full => f.write_str("as many questions are open as there may be"),
             Self::Governor(governed) => governed.fmt(f),
         }

@@ -167,6 +167,7 @@ fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
         rule: None,
         is_vouched: false,
         admitted,
+        when: None,
     })
 }
 

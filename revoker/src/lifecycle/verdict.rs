@@ -8,7 +8,7 @@ use super::{Cause, revoke_now, supersede};
 use crate::agent::CaseId;
 use crate::effect::{AlertAction, Effect, Event};
 use crate::policy::{Demand, Evidence, Policy};
-use crate::restraint::{Answer, Would};
+use crate::restraint::{Answer, Restraint, Would};
 use crate::standing::{
     Acting, Answered, Calm, Challenge, Phase, Probation, Retirement, Revocation, Standing, Suspension, Watch,
 };
@@ -237,7 +237,9 @@ impl Judge<'_> {
     }
 
     fn attests(&self, demand: Demand) -> bool {
-        demand >= Demand::StepUp && self.evidence.attestation.allows_automatic_revocation()
+        // Nor may a question that stands for what is withheld for good end in a revocation.
+        let for_good = self.policy.withholds(Demand::Revoke) == Some(Restraint::Rule);
+        demand >= Demand::StepUp && !for_good && self.evidence.attestation.allows_automatic_revocation()
     }
 
     fn grown(&self, peak: MicroBits, covers: Timestamp) -> (MicroBits, Timestamp) {

@@ -210,7 +210,12 @@ impl Write<'_> {
                 }
             }
         }
-        let alert = case.record.and_then(|r| Alert::of(r, (to, effects), txn, case.policy, case.now));
+        let evidence = match case.input {
+            Input::Verdict { evidence, .. } => Some(evidence),
+            _ => None,
+        };
+        let alert =
+            case.record.and_then(|r| Alert::of(r, evidence, (to, effects), txn, case.policy, case.now));
         if let Some(alert) = &alert {
             alerts::put(&self.tx, alert)?;
         }

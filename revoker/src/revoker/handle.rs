@@ -17,7 +17,8 @@ use crate::whom::Named;
 
 impl Inner {
     pub(super) fn handle(&self, record: &VerdictRecord, now: Timestamp) -> Result<Decision, StoreError> {
-        let evidence = Evidence::of(record);
+        let group = self.groups.of(record.issuer.as_deref(), &record.agent_id);
+        let evidence = self.memory().policy().evidence(record, group);
         // Only whom a log cannot make up: names that anybody can write down must not raise a cap that goes by them.
         if evidence.attestation.allows_automatic_revocation() {
             self.crowd.saw(record.issuer.as_deref(), &record.agent_id, now);
