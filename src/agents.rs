@@ -76,6 +76,39 @@ pub(crate) enum AgentsCommand {
     Pause(PauseArgs),
     /// Let automatic action go on: as `tocsin resume`.
     Resume(ResumeArgs),
+    /// Propose what touches many agents at once; it is done when another person confirms within 30 minutes.
+    #[command(
+        after_help = "Examples:\n  tocsin agents propose --revoke-group tills --reason 'all of them were told to pay out'\n  \
+        tocsin agents propose --pause-all --reason 'release night'"
+    )]
+    Propose {
+        /// End the access of every agent whose manifest declares this group.
+        #[arg(long, value_name = "GROUP", required_unless_present = "pause_all")]
+        revoke_group: Option<String>,
+        /// Pause all automatic action.
+        #[arg(long, conflicts_with = "revoke_group")]
+        pause_all: bool,
+        /// Why, for the audit.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// What waits for a second person.
+    Proposals {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Confirm what another person proposed: it is done at once.
+    Confirm {
+        /// The proposal.
+        id: String,
+        /// Why, for the audit.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Say of the evidence against an agent, or of an alert, what it was; the detector learns by it. No standing changes.
     #[command(
         after_help = "Example:\n  tocsin agents feedback billing-001 --as deploy --reason 'release 4.2: twice the calls'"
@@ -212,6 +245,21 @@ pub(crate) fn run(command: &AgentsCommand) -> Result<()> {
         AgentsCommand::Reinstate(order) => send(order, "reinstate", json!({})),
         AgentsCommand::Pause(args) => operate::pause(args),
         AgentsCommand::Resume(args) => operate::resume(args),
+        AgentsCommand::Propose { revoke_group, pause_all: _, reason, target } => {
+            let what = match revoke_group {
+                Some(group) => json!({ "command": "revoke_group", "group": group }),
+                None => json!({ "command": "pause" }),
+            };
+            let body = json!({ "person": target.person(), "reason": reason, "what": what });
+            print_json(&ask(target, Method::POST, "/v1/proposals", &[], Some(body))?)
+        }
+        AgentsCommand::Proposals { target } => {
+            print_json(&ask(target, Method::GET, "/v1/proposals", &[], None)?)
+        }
+        AgentsCommand::Confirm { id, reason, target } => {
+            let body = json!({ "person": target.person(), "reason": reason, "id": id });
+            print_json(&ask(target, Method::POST, "/v1/proposals/confirm", &[], Some(body))?)
+        }
         AgentsCommand::Feedback { agent_id, ruling, issuer, alert, reason, target } => {
             let body = json!({
                 "agent_id": agent_id, "issuer": issuer, "alert_id": alert, "ruling": ruling,

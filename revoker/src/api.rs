@@ -6,6 +6,7 @@
 //! | | `GET /v1/approvals/{id}` | `gate` |
 //! | humans | `GET`, `POST /approve/{page}` | none: the address, a one-time code, for a yes the number |
 //! | operators | `GET /v1/status`, `/v1/approvers`; `POST /v1/pause`, `/v1/resume` | `operator` |
+//! | | `GET`, `POST /v1/proposals`; `POST /v1/proposals/confirm` | `operator` |
 //! | | `GET /v1/alerts` | `operator` |
 //! | | `GET /v1/agents`, `/v1/agent`; `POST /v1/agents/{command}`, `/v1/agents/register`, `/v1/agents/review`, `/v1/agents/feedback` | `operator` |
 //! | | `GET /v1/effects`, `/v1/effects/receipts`; `POST /v1/effects/redeliver` | `operator` |
@@ -28,6 +29,7 @@ mod gate;
 mod input;
 mod person;
 mod problem;
+mod proposals;
 mod waiters;
 
 use std::sync::Arc;
@@ -106,6 +108,7 @@ pub fn console(api: Api) -> Router {
         .merge(effects::router())
         .merge(feedback::router())
         .merge(control::router())
+        .merge(proposals::router())
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(SMALL_BODY_BYTES_MAX))
         .with_state(api)

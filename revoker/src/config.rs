@@ -227,6 +227,8 @@ pub struct PolicyConfig {
     pub shadow: Shadow,
     /// Agents that are never revoked or suspended but by a person.
     pub protected: Vec<Whom>,
+    /// Whether a pause of everything takes a second person, as the revocation of a group always does.
+    pub pause_takes_two: bool,
     /// Endpoints by the harm they can do, beside those whose names say so.
     pub risk: RiskLists,
     /// What may follow at most and at least, by who does what, from where and when: the first rule that fits decides.
@@ -248,6 +250,7 @@ impl Default for PolicyConfig {
             governor: GovernorConfig::default(),
             shadow: Shadow::default(),
             protected: Vec::new(),
+            pause_takes_two: false,
             risk: RiskLists::default(),
             when: Whens::default(),
         }

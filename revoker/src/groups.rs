@@ -45,6 +45,14 @@ impl Groups {
         Named { issuer, agent_id, group: self.of(issuer, agent_id) }
     }
 
+    /// The agents that declare it, as their manifests name them.
+    pub(crate) fn members<'a>(&'a self, group: &'a str) -> impl Iterator<Item = AgentKey> + 'a {
+        self.of.iter().flat_map(move |(agent_id, declared)| {
+            let of_it = declared.iter().filter(move |(_, name)| &**name == group);
+            of_it.map(move |(issuer, _)| AgentKey::new(issuer.as_deref(), agent_id))
+        })
+    }
+
     /// How many agents declare it; none if no manifest names it.
     pub fn size(&self, group: &str) -> Option<u32> {
         self.sizes.get(group).copied()

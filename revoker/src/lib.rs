@@ -20,6 +20,7 @@ pub mod config;
 pub mod connector;
 pub mod effect;
 pub mod executor;
+pub mod fleetwide;
 pub mod governor;
 pub mod groups;
 mod hex;

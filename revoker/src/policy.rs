@@ -50,6 +50,16 @@ impl Demand {
     }
 }
 
+/// What an agent in a cohort incident does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InCohort {
+    /// Volume and timing say no more than the incident does.
+    Shared,
+    /// It goes much further than the others.
+    Beyond,
+}
+
 /// What policy needs to know of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Evidence {
@@ -63,8 +73,8 @@ pub struct Evidence {
     pub level: MicroBits,
     /// What of it the agent shares with no cohort: all of it outside of one ([`detector::Cohort::own`]).
     pub own: MicroBits,
-    /// Whether volume and timing say no more than a cohort incident does.
-    pub is_shared: bool,
+    /// What a cohort incident is to it, where the agent is in one.
+    pub cohort: Option<InCohort>,
     /// What this call added to it.
     pub added: MicroBits,
     /// Independent witnesses over the watch budget.
@@ -97,7 +107,7 @@ impl Evidence {
             ts: v.ts,
             level: within(v.level),
             own: within(v.cohort.map_or(v.level, |cohort| cohort.own.min(v.level))),
-            is_shared: v.cohort.is_some_and(|cohort| !cohort.is_beyond),
+            cohort: v.cohort.map(|c| if c.is_beyond { InCohort::Beyond } else { InCohort::Shared }),
             added: within(v.added),
             families: v.families,
             jump: v.jump,
@@ -114,7 +124,7 @@ impl Evidence {
     /// layers diverge, and families that all speak of what it does are a person's to judge, if one can be asked.
     pub fn is_witnessed(&self, may_ask: bool) -> bool {
         let is_confirmed = self.families >= FAMILIES_MIN && !(self.is_vouched && may_ask);
-        !self.is_shared && (is_confirmed || self.jump >= JUMP_MIN)
+        self.cohort != Some(InCohort::Shared) && (is_confirmed || self.jump >= JUMP_MIN)
     }
 }
 
@@ -246,7 +256,10 @@ impl Policy {
     /// The same policy as it is for this evidence.
     #[must_use]
     pub fn on(&self, evidence: &Evidence) -> Self {
-        let policy = self.clone();
+        let mut policy = self.clone();
+        if evidence.cohort.is_some() {
+            policy = policy.withholding(Demand::Revoke, Restraint::Cohort);
+        }
         match self.rule_of(evidence).and_then(|rule| rule.at_most) {
             None | Some(OnRule::Revoke) => policy,
             Some(OnRule::StepUp) => policy.withholding(Demand::Revoke, Restraint::Rule),

@@ -18,6 +18,8 @@ pub enum Restraint {
     Shadow,
     /// The operator protects the agent: a person is asked at most.
     Protected,
+    /// Many agents do the same at once; it may be a deploy, and may be an attack on all of them.
+    Cohort,
     /// A rule of the policy says that no more follows.
     Rule,
     /// As many questions are open as there may be.
@@ -32,6 +34,9 @@ impl fmt::Display for Restraint {
             Self::Paused => f.write_str("automatic action is paused"),
             Self::Shadow => f.write_str("this is done in shadow only"),
             Self::Protected => f.write_str("the agent is protected"),
+            Self::Cohort => f.write_str(
+                "it is in a cohort incident, where a person decides; two may revoke a whole group (`tocsin agents propose`)",
+            ),
             Self::Rule => f.write_str("a rule of the policy says that no more follows"),
             Self::Full => f.write_str("as many questions are open as there may be"),
             Self::Governor(governed) => governed.fmt(f),

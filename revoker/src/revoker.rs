@@ -8,6 +8,7 @@
 mod apply;
 mod decision;
 mod feedback;
+mod fleetwide;
 mod handle;
 mod limits;
 mod lists;
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 pub use self::apply::{Applied, ApplyError};
 pub use self::decision::{Admission, Decision};
 pub use self::feedback::Evidence;
+pub use self::fleetwide::{Confirmed, Person};
 use self::memory::{Limits, Memory};
 pub use self::operate::RedeliverError;
 pub use self::write::Write;

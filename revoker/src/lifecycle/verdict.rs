@@ -238,7 +238,8 @@ impl Judge<'_> {
 
     fn attests(&self, demand: Demand) -> bool {
         // Nor may a question that stands for what is withheld for good end in a revocation.
-        let for_good = self.policy.withholds(Demand::Revoke) == Some(Restraint::Rule);
+        let for_good =
+            matches!(self.policy.withholds(Demand::Revoke), Some(Restraint::Rule | Restraint::Cohort));
         demand >= Demand::StepUp && !for_good && self.evidence.attestation.allows_automatic_revocation()
     }
 

@@ -8,6 +8,7 @@ use super::write::Write;
 use crate::agent::{AgentKey, Txn};
 use crate::alert::Alert;
 use crate::effect::{Cause, Closing, Effect, Event};
+use crate::fleetwide::{Unconfirmed, WAITING_MAX};
 use crate::lifecycle::{Input, Limits, Refusal, governed, permits};
 use crate::message::Facts;
 use crate::policy::Policy;
@@ -55,6 +56,21 @@ pub enum ApplyError {
     /// An end in the past.
     #[error("the end must lie in the future")]
     Past,
+    /// No manifest declares it.
+    #[error("no manifest declares this group")]
+    NoGroup,
+    /// A second person is needed, and this is none.
+    #[error(transparent)]
+    Unconfirmed(#[from] Unconfirmed),
+    /// So much is only done by two.
+    #[error("this takes two persons: one proposes it at /v1/proposals, another confirms")]
+    TakesTwo,
+    /// Too many wait.
+    #[error("{WAITING_MAX} proposals are the most that may wait")]
+    TooManyProposals,
+    /// More than one transaction should hold.
+    #[error("the group has too many agents for one command")]
+    TooManyMembers,
     /// No room for one more.
     #[error("{} pauses are the most there may be", super::pause::PAUSES_MAX)]
     TooManyPauses,

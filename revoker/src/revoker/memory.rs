@@ -98,6 +98,12 @@ impl Memory {
         self.agents.get(agent_id)?.iter().find(|(i, _)| i.as_deref() == issuer).map(|(_, held)| held)
     }
 
+    /// The agents of this name that are held, under each of their issuers.
+    pub(super) fn named(&self, agent_id: &str) -> Vec<AgentKey> {
+        let held = self.agents.get(agent_id).into_iter().flatten();
+        held.map(|(issuer, _)| AgentKey::new(issuer.as_deref(), agent_id)).collect()
+    }
+
     /// The agent's standing now stands in the store like this; none is trusted.
     pub(super) fn set(&mut self, agent: &AgentKey, held: Option<Held>) {
         let issuer = agent.issuer.clone().filter(|issuer| !issuer.is_empty());

@@ -24,6 +24,9 @@ impl Revoker {
         now: Timestamp,
     ) -> Result<(), ApplyError> {
         said(&by, &reason)?;
+        if scope.is_all() && self.policy().config().pause_takes_two {
+            return Err(ApplyError::TakesTwo);
+        }
         if until.is_some_and(|until| until <= now) {
             return Err(ApplyError::Past);
         }

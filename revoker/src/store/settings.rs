@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::{StoreError, from_json, to_json};
+use crate::fleetwide::Proposal;
 use crate::governor::Governor;
 use crate::whom::Scope;
 
@@ -12,6 +13,7 @@ const PAUSES: &str = "pauses";
 /// The one pause there was of everything, as earlier versions kept it.
 const PAUSE: &str = "pause";
 const GOVERNOR: &str = "governor";
+const PROPOSALS: &str = "proposals";
 
 /// Automatic action is paused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +59,14 @@ pub(crate) fn set(tx: &Transaction<'_>, name: &str, value: &str) -> Result<(), S
     )?
     .execute(params![name, value])?;
     Ok(())
+}
+
+pub(crate) fn proposals(db: &Connection) -> Result<Vec<Proposal>, StoreError> {
+    Ok(get(db, PROPOSALS)?.map(|text| from_json("the proposals", &text)).transpose()?.unwrap_or_default())
+}
+
+pub(crate) fn set_proposals(tx: &Transaction<'_>, proposals: &[Proposal]) -> Result<(), StoreError> {
+    set(tx, PROPOSALS, &to_json(proposals)?)
 }
 
 pub(crate) fn spent(db: &Connection) -> Result<Spent, StoreError> {
