@@ -3,10 +3,13 @@
 mod baselines;
 mod words;
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::clock;
 use crate::exit::Result;
 use crate::operate::{self, Agent, PauseArgs, ResumeArgs, Target, ask, print_json, print_rows};
 
@@ -70,6 +73,14 @@ pub(crate) enum AgentsCommand {
     Retire(Order),
     /// End an agent's access until somebody reinstates it.
     Revoke(Order),
+    /// End an agent's access for a time, after which it is on probation.
+    Suspend {
+        /// For how long.
+        #[arg(long, value_name = "MINUTES")]
+        minutes: u32,
+        #[command(flatten)]
+        order: Order,
+    },
     /// Let a revoked, suspended or challenged agent act again, on probation.
     Reinstate(Order),
     /// Pause automatic action on some agents, or on all: as `tocsin pause`.
@@ -242,6 +253,10 @@ pub(crate) fn run(command: &AgentsCommand) -> Result<()> {
         }
         AgentsCommand::Retire(order) => send(order, "retire", json!({})),
         AgentsCommand::Revoke(order) => send(order, "revoke", json!({})),
+        AgentsCommand::Suspend { minutes, order } => {
+            let until = clock::now() + Duration::from_mins((*minutes).into());
+            send(order, "suspend", json!({ "until": until }))
+        }
         AgentsCommand::Reinstate(order) => send(order, "reinstate", json!({})),
         AgentsCommand::Pause(args) => operate::pause(args),
         AgentsCommand::Resume(args) => operate::resume(args),

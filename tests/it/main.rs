@@ -15,6 +15,7 @@ mod engine_down;
 mod explain;
 mod feedback;
 mod fleet;
+mod governor;
 mod hostile_receiver;
 mod kafka_incidents;
 mod kills;

@@ -87,3 +87,20 @@ pub(crate) fn pauses(db: &Connection) -> Result<Vec<Pause>, StoreError> {
 pub(crate) fn set_pauses(tx: &Transaction<'_>, pauses: &[Pause]) -> Result<(), StoreError> {
     set(tx, PAUSES, &to_json(pauses)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::at;
+
+    #[test]
+    fn a_pause_of_an_earlier_version_is_one_of_everything_without_an_end() {
+        let db = Connection::open_in_memory().unwrap();
+        db.execute_batch("CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL)").unwrap();
+        assert_eq!(pauses(&db).unwrap(), []);
+        let old = serde_json::json!({ "by": "ann", "reason": "because", "since": at(0) }).to_string();
+        db.execute("INSERT INTO settings VALUES ('pause', ?1)", [old]).unwrap();
+        let pause = pauses(&db).unwrap().pop().unwrap();
+        assert!(pause.scope.is_all() && pause.holds(at(1_000_000)));
+    }
+}
