@@ -1,6 +1,9 @@
 //! `/v1/status`, `/v1/pause`, `/v1/resume`, `/v1/approvers`: the installation as a whole.
 
+use std::collections::HashMap;
+
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use detector::Timestamp;
@@ -8,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Api;
 use super::agents::refused;
-use super::caller::AsOperator;
+use super::caller::{AsOperator, Caller};
 use super::input::Body;
 use super::person::Signed;
 use super::problem::Problem;
@@ -79,6 +82,25 @@ struct Order {
     scope: Scope,
     /// When a pause ends by itself.
     until: Option<Timestamp>,
+    /// A name that is misspelt must not come to mean everything.
+    #[serde(flatten)]
+    unknown: HashMap<String, serde_json::Value>,
+}
+
+impl Order {
+    fn checked(self, caller: &Caller) -> Result<(Scope, Option<Timestamp>, String, String), Problem> {
+        if let Some(field) = self.unknown.keys().min() {
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "bad_field",
+                "The command has a field that it does not know",
+            )
+            .detail(format!("`{field}` is none of person, reason, agent_id, issuer, group and until."))
+            .fact("field", field));
+        }
+        let (by, reason) = self.signed.checked(caller)?;
+        Ok((self.scope, self.until, by, reason))
+    }
 }
 
 /// Role `operator`. Body `{person, reason, agent_id?, issuer?, group?, until?}`; without a name it is everything. Verdicts go on and say
@@ -86,9 +108,9 @@ struct Order {
 async fn pause(
     State(api): State<Api>,
     AsOperator(caller): AsOperator,
-    Body(Order { signed, scope, until }): Body<Order>,
+    Body(order): Body<Order>,
 ) -> Result<Json<Status>, Problem> {
-    let (by, reason) = signed.checked(&caller)?;
+    let (scope, until, by, reason) = order.checked(&caller)?;
     api.revoker.pause(scope, until, by, reason, api.now()).await.map_err(refused)?;
     now(&api).await.map(Json)
 }
@@ -97,9 +119,9 @@ async fn pause(
 async fn resume(
     State(api): State<Api>,
     AsOperator(caller): AsOperator,
-    Body(Order { signed, scope, .. }): Body<Order>,
+    Body(order): Body<Order>,
 ) -> Result<Json<Status>, Problem> {
-    let (by, reason) = signed.checked(&caller)?;
+    let (scope, _, by, reason) = order.checked(&caller)?;
     api.revoker.unpause(scope, by, reason, api.now()).await.map_err(refused)?;
     now(&api).await.map(Json)
 }

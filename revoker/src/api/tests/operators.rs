@@ -132,6 +132,9 @@ async fn feedback_is_on_an_agent_or_an_alert_and_lifts_no_challenge() {
 async fn a_pause_stops_what_is_automatic_and_survives_a_restart() {
     let mut world = World::new().await;
     let signed = json!({ "person": "Omar", "reason": "release night" });
+    let slip = json!({ "person": "Omar", "reason": "release night", "agent": "billing" });
+    assert_eq!(world.send(Ask::post("/v1/pause", &slip).bearer("soc")).await.status, 400);
+    assert_eq!(get(&world, "/v1/status").await["pauses"], json!([]));
     assert_eq!(
         world.send(Ask::post("/v1/pause", &signed).bearer("soc")).await.json()["paused"]["by"],
         "Omar via soc"
