@@ -3,12 +3,15 @@
 mod baselines;
 mod words;
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::clock;
 use crate::exit::Result;
-use crate::operate::{Agent, Target, ask, print_json, print_rows};
+use crate::operate::{self, Agent, PauseArgs, ResumeArgs, Target, ask, print_json, print_rows};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum AgentsCommand {
@@ -26,6 +29,17 @@ pub(crate) enum AgentsCommand {
     Show {
         #[command(flatten)]
         agent: Agent,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Agents about whom less was done than the evidence asks for, and why: caps, pauses.
+    Withheld {
+        /// How many, at most 1,000.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         target: Target,
     },
@@ -59,8 +73,53 @@ pub(crate) enum AgentsCommand {
     Retire(Order),
     /// End an agent's access until somebody reinstates it.
     Revoke(Order),
+    /// End an agent's access for a time, after which it is on probation.
+    Suspend {
+        /// For how long.
+        #[arg(long, value_name = "MINUTES")]
+        minutes: u32,
+        #[command(flatten)]
+        order: Order,
+    },
     /// Let a revoked, suspended or challenged agent act again, on probation.
     Reinstate(Order),
+    /// Pause automatic action on some agents, or on all: as `tocsin pause`.
+    Pause(PauseArgs),
+    /// Let automatic action go on: as `tocsin resume`.
+    Resume(ResumeArgs),
+    /// Propose what touches many agents at once; it is done when another person confirms within 30 minutes.
+    #[command(
+        after_help = "Examples:\n  tocsin agents propose --revoke-group tills --reason 'all of them were told to pay out'\n  \
+        tocsin agents propose --pause-all --reason 'release night'"
+    )]
+    Propose {
+        /// End the access of every agent whose manifest declares this group.
+        #[arg(long, value_name = "GROUP", required_unless_present = "pause_all")]
+        revoke_group: Option<String>,
+        /// Pause all automatic action.
+        #[arg(long, conflicts_with = "revoke_group")]
+        pause_all: bool,
+        /// Why, for the audit.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// What waits for a second person.
+    Proposals {
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Confirm what another person proposed: it is done at once.
+    Confirm {
+        /// The proposal.
+        id: String,
+        /// Why, for the audit.
+        #[arg(long)]
+        reason: String,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Say of the evidence against an agent, or of an alert, what it was; the detector learns by it. No standing changes.
     #[command(
         after_help = "Example:\n  tocsin agents feedback billing-001 --as deploy --reason 'release 4.2: twice the calls'"
@@ -176,6 +235,10 @@ pub(crate) fn run(command: &AgentsCommand) -> Result<()> {
             }
             part.print(&answer, words::agent)
         }
+        AgentsCommand::Withheld { limit, json, target } => {
+            let query = [("withheld", "true"), ("limit", &limit.to_string())];
+            print_rows(&ask(target, Method::GET, "/v1/agents", &query, None)?, *json, words::withheld)
+        }
         AgentsCommand::Tree { whom, part } => {
             part.print(&part.ask("/v1/register/tree", Some(whom))?, words::branch)
         }
@@ -190,7 +253,28 @@ pub(crate) fn run(command: &AgentsCommand) -> Result<()> {
         }
         AgentsCommand::Retire(order) => send(order, "retire", json!({})),
         AgentsCommand::Revoke(order) => send(order, "revoke", json!({})),
+        AgentsCommand::Suspend { minutes, order } => {
+            let until = clock::now() + Duration::from_mins((*minutes).into());
+            send(order, "suspend", json!({ "until": until }))
+        }
         AgentsCommand::Reinstate(order) => send(order, "reinstate", json!({})),
+        AgentsCommand::Pause(args) => operate::pause(args),
+        AgentsCommand::Resume(args) => operate::resume(args),
+        AgentsCommand::Propose { revoke_group, pause_all: _, reason, target } => {
+            let what = match revoke_group {
+                Some(group) => json!({ "command": "revoke_group", "group": group }),
+                None => json!({ "command": "pause" }),
+            };
+            let body = json!({ "person": target.person(), "reason": reason, "what": what });
+            print_json(&ask(target, Method::POST, "/v1/proposals", &[], Some(body))?)
+        }
+        AgentsCommand::Proposals { target } => {
+            print_json(&ask(target, Method::GET, "/v1/proposals", &[], None)?)
+        }
+        AgentsCommand::Confirm { id, reason, target } => {
+            let body = json!({ "person": target.person(), "reason": reason, "id": id });
+            print_json(&ask(target, Method::POST, "/v1/proposals/confirm", &[], Some(body))?)
+        }
         AgentsCommand::Feedback { agent_id, ruling, issuer, alert, reason, target } => {
             let body = json!({
                 "agent_id": agent_id, "issuer": issuer, "alert_id": alert, "ruling": ruling,

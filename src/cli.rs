@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::exit::Result;
 use crate::{
     agents, approver, audit, bench, case, config_check, demo, effects, engine, explain, fleet, operate,
-    replay, serve, simulate, webhooks,
+    policy, replay, serve, simulate, webhooks,
 };
 
 /// Watches what AI agents do and pulls their access when they stop behaving like themselves.
@@ -34,6 +34,11 @@ enum Command {
     Config {
         #[command(subcommand)]
         command: config_check::ConfigCommand,
+    },
+    /// Policies as data: check one, say which rule decides, compare two.
+    Policy {
+        #[command(subcommand)]
+        command: policy::PolicyCommand,
     },
     /// Enrol the people who approve.
     Approver {
@@ -107,6 +112,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Simulate(args) => simulate::run(&args),
         Command::Bench { command } => bench::run(&command),
         Command::Config { command } => config_check::run(&command),
+        Command::Policy { command } => policy::run(&command),
         Command::Approver { command } => approver::run(&command),
         Command::Agents { command } => agents::run(&command),
         Command::Alerts(args) => operate::alerts(&args),

@@ -3,6 +3,7 @@
 mod layers;
 mod manifests;
 mod networks;
+pub(crate) mod policy;
 mod templates;
 
 use std::num::NonZeroUsize;
@@ -47,6 +48,7 @@ pub(crate) struct Config {
     pub(crate) budgets: Budgets,
     pub(crate) policy: PolicyConfig,
     pub(crate) audit: AuditConfig,
+    policy_file: Option<PathBuf>,
     pub(crate) webhooks: Vec<WebhookConfig>,
     pub(crate) keycloak: Vec<KeycloakConfig>,
     pub(crate) oauth: Vec<OauthConfig>,
@@ -75,6 +77,7 @@ impl Default for Config {
             budgets: Budgets::default(),
             policy: PolicyConfig::default(),
             audit: AuditConfig::default(),
+            policy_file: None,
             webhooks: Vec::new(),
             keycloak: Vec::new(),
             oauth: Vec::new(),
@@ -96,6 +99,9 @@ impl Config {
         let inline = std::mem::take(&mut config.manifests);
         config.manifests =
             manifests::all(&origin, inline, config.manifests_dir.as_deref()).or_exit(Code::Config)?;
+        config.policy =
+            policy::of(&origin, std::mem::take(&mut config.policy), config.policy_file.as_deref())
+                .or_exit(Code::Config)?;
         config.detector.templates = templates::read(&config.detector.openapi).or_exit(Code::Config)?;
         if let Some(file) = &config.detector.networks_file {
             config.detector.providers = networks::read(file).or_exit(Code::Config)?.into();

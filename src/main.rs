@@ -16,6 +16,7 @@ mod exit;
 mod explain;
 mod fleet;
 mod operate;
+mod policy;
 mod register;
 mod replay;
 mod serve;

@@ -8,6 +8,7 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use crate::cli::ConfigArg;
+use crate::clock;
 use crate::config::Config;
 use crate::exit::{Code, OrExit, Result};
 
@@ -25,6 +26,10 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    pub(crate) fn config(&self) -> Result<Config> {
+        Config::load(self.config.config.as_deref())
+    }
+
     pub(crate) fn person(&self) -> String {
         let logged_in = || std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
         self.person.clone().unwrap_or_else(logged_in)
@@ -46,25 +51,46 @@ pub(crate) struct AlertsArgs {
     target: Target,
 }
 
-/// Pause all automatic action: agents are scored and watched, and what would have been done is written down.
+/// Pause automatic action, all of it or of some agents: they are scored and watched, and what would have been done is written down.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  tocsin pause --reason 'deploying all agents at once'")]
+#[command(after_help = "Example:\n  tocsin pause --group invoicing --minutes 60 --reason 'release 4.2'")]
 pub(crate) struct PauseArgs {
     /// Why, for the audit.
     #[arg(long)]
     reason: String,
+    /// When it ends by itself, minutes from now.
+    #[arg(long, value_name = "MINUTES")]
+    minutes: Option<u32>,
+    #[command(flatten)]
+    scope: Scope,
     #[command(flatten)]
     target: Target,
 }
 
-/// Let automatic action go on.
+/// Let automatic action go on: ends the pause of the same agents.
 #[derive(Args, Debug)]
 pub(crate) struct ResumeArgs {
     /// Why, for the audit.
     #[arg(long)]
     reason: String,
     #[command(flatten)]
+    scope: Scope,
+    #[command(flatten)]
     target: Target,
+}
+
+/// Which agents; all where nothing is named.
+#[derive(Args, Debug)]
+struct Scope {
+    /// The agent of this name.
+    #[arg(long, value_name = "AGENT")]
+    agent: Option<String>,
+    /// The agents of this issuer.
+    #[arg(long)]
+    issuer: Option<String>,
+    /// The agents of this declared group.
+    #[arg(long)]
+    group: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -106,16 +132,20 @@ pub(crate) fn alerts(args: &AlertsArgs) -> Result<()> {
 
 /// Runs `tocsin pause`.
 pub(crate) fn pause(args: &PauseArgs) -> Result<()> {
-    control(&args.target, "/v1/pause", &args.reason)
+    let until = args.minutes.map(|minutes| clock::now() + Duration::from_mins(minutes.into()));
+    control(&args.target, "/v1/pause", &args.scope, json!({ "reason": args.reason, "until": until }))
 }
 
 /// Runs `tocsin resume`.
 pub(crate) fn resume(args: &ResumeArgs) -> Result<()> {
-    control(&args.target, "/v1/resume", &args.reason)
+    control(&args.target, "/v1/resume", &args.scope, json!({ "reason": args.reason }))
 }
 
-fn control(target: &Target, path: &str, reason: &str) -> Result<()> {
-    let body = json!({ "person": target.person(), "reason": reason });
+fn control(target: &Target, path: &str, scope: &Scope, mut body: Value) -> Result<()> {
+    body["person"] = json!(target.person());
+    for (field, name) in [("agent_id", &scope.agent), ("issuer", &scope.issuer), ("group", &scope.group)] {
+        body[field] = json!(name);
+    }
     print_json(&ask(target, Method::POST, path, &[], Some(body))?)
 }
 

@@ -34,6 +34,7 @@ use ingest::store::Store;
 use revoker::connector::Connector;
 use revoker::connector::ssf::{self, Transmitter};
 use revoker::executor::Executor;
+use revoker::groups::Groups;
 use revoker::policy::Policy;
 use revoker::{Revoker, Setup};
 use tokio::runtime::Handle;
@@ -111,8 +112,9 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     let mut routes = config.routes()?;
     routes.push(feedback::route());
     let public_url = config.http.public_url.trim_end_matches('/').to_owned();
-    let policy = Policy::new(config.budgets, config.policy);
-    Revoker::open(&config.data_dir, Setup { policy, public_url, routes }).or_exit(Code::CantCreate)
+    let policy = Policy::new(config.budgets, config.policy.clone());
+    let groups = Groups::declared(&config.manifests);
+    Revoker::open(&config.data_dir, Setup { policy, public_url, routes, groups }).or_exit(Code::CantCreate)
 }
 
 /// Every target that the configuration names.

@@ -312,6 +312,9 @@ pub struct VerdictRecord {
     /// What the signals took the endpoint for, with method and operation ([`crate::Detector::route`]); None where that is its
     /// name alone.
     pub route: Option<String>,
+    /// From where the call came, for whoever judges it at once: no record of a verdict keeps it, calls do.
+    #[serde(skip)]
+    pub source_ip: Option<std::net::IpAddr>,
 }
 
 impl VerdictRecord {
@@ -334,6 +337,7 @@ impl VerdictRecord {
             verdict,
             operation: own(&call.operation),
             route: None,
+            source_ip: call.source_ip,
         }
     }
 

@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 use crate::agent::{AgentKey, CaseId, Txn};
 use crate::effect::{AlertAction, Effect};
 use crate::hex::hex;
-use crate::policy::{Demand, Policy, within};
+use crate::policy::{Demand, Evidence, Policy, within};
+use crate::restraint::Restraint;
 use crate::standing::Standing;
 
 /// One alert. Made once for its verdict; the same verdict makes the same alert id again.
@@ -44,14 +45,20 @@ pub struct Alert {
     pub action: AlertAction,
     /// The agent's standing after it.
     pub standing: String,
-    /// Whether something else would have been done, were automatic action not paused.
+    /// Whether more would have been done.
     pub shadow: bool,
     /// What that is.
     pub would_have: Option<Demand>,
-    /// The reasons in words, strongest first.
+    /// What withheld it.
+    #[serde(default)]
+    pub withheld: Option<Restraint>,
+    /// The reasons in words, strongest first, and last why more was not done.
     pub reasons: Vec<String>,
     /// Version of the policy in force.
     pub policy: String,
+    /// The rule of it that decides, where one does.
+    #[serde(default)]
+    pub policy_rule: Option<String>,
     /// The story it belongs to.
     pub txn: Txn,
     /// The question put to a human, where one was.
@@ -67,15 +74,19 @@ impl Alert {
     /// The alert among the effects of a verdict, if there is one.
     pub fn of(
         record: &VerdictRecord,
+        evidence: Option<&Evidence>,
         (standing, effects): (&Standing, &[Effect]),
         txn: &Txn,
         policy: &Policy,
         now: Timestamp,
     ) -> Option<Self> {
-        let (action, would_have) = effects.iter().find_map(|effect| match effect {
-            Effect::Alert { action, would_have } => Some((*action, *would_have)),
+        let (action, would) = effects.iter().find_map(|effect| match effect {
+            Effect::Alert { action, would } => Some((*action, *would)),
             _ => None,
         })?;
+        let policy_rule =
+            evidence.and_then(|evidence| policy.rule_of(evidence)).map(|rule| rule.name.clone());
+        let by_rule = policy_rule.as_ref().map(|name| format!("the policy's rule `{name}` is about this"));
         Some(Self {
             alert_id: alert_id(record.verdict.id),
             verdict_id: record.verdict.id,
@@ -91,10 +102,12 @@ impl Alert {
             layers: record.verdict.layers,
             action,
             standing: standing.name().to_owned(),
-            shadow: would_have.is_some(),
-            would_have,
-            reasons: record.reasons(),
+            shadow: would.demand.is_some(),
+            would_have: would.demand,
+            withheld: would.withheld,
+            reasons: record.reasons().into_iter().chain(by_rule).chain(would.said()).collect(),
             policy: policy.version().to_owned(),
+            policy_rule,
             txn: txn.clone(),
             case: standing.case(),
         })

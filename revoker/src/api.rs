@@ -11,6 +11,7 @@
 //! | | `GET /v1/audit/head` | `operator` |
 //! | auditors | `GET /v1/audit/key` | none: it is public |
 //! | receivers | `GET /v1/webhooks/schema` | none: it is public |
+//! | | `GET`, `POST /v1/proposals`; `POST /v1/proposals/confirm` | `operator` |
 //! | | `GET /v1/agents`, `/v1/agent`; `POST /v1/agents/{command}`, `/v1/agents/register`, `/v1/agents/review`, `/v1/agents/feedback` | `operator` |
 //! | | `GET /v1/effects`, `/v1/effects/receipts`; `POST /v1/effects/redeliver` | `operator` |
 //! | | `GET /v1/targets/disabled`; `POST /v1/targets/enable` | `operator` |
@@ -34,6 +35,7 @@ mod gate;
 mod input;
 mod person;
 mod problem;
+mod proposals;
 mod revocations;
 pub mod ssf;
 mod waiters;
@@ -123,6 +125,7 @@ pub fn console(api: Api) -> Router {
         .merge(effects::router())
         .merge(feedback::router())
         .merge(control::router())
+        .merge(proposals::router())
         .merge(revocations::router())
         .merge(webhooks::router())
         .method_not_allowed_fallback(no_such_method)

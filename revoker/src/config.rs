@@ -5,8 +5,13 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use detector::{RuleKind, RuleRanks};
-use serde::de::{Error, IntoDeserializer, MapAccess, Visitor};
+use serde::de::{Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::governor::GovernorConfig;
+use crate::policy::risk::RiskLists;
+use crate::policy::when::Whens;
+use crate::whom::Whom;
 
 /// A whole number of seconds, 1 to one year.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -69,6 +74,17 @@ pub enum OnRule {
     StepUp,
     /// Access ends, if the identity is attested well enough for that; else a human is asked.
     Revoke,
+}
+
+impl OnRule {
+    /// The name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::StepUp => "step_up",
+            Self::Revoke => "revoke",
+        }
+    }
 }
 
 /// What each broken rule asks for: one answer for all of them, or a table of answers by rule beside a `default`.
@@ -145,8 +161,51 @@ impl<'de> Deserialize<'de> for OnRules {
     }
 }
 
+/// What is done in shadow: all but the last step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shadow {
+    /// Questions are not asked.
+    pub step_up: bool,
+    /// Access is not ended; unless questions are in shadow too, one is asked in its place.
+    pub revoke: bool,
+}
+
+impl Serialize for Shadow {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let named = [(self.step_up, OnRule::StepUp), (self.revoke, OnRule::Revoke)];
+        s.collect_seq(named.into_iter().filter_map(|(is, action)| is.then_some(action)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Shadow {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct Actions;
+        impl<'de> Visitor<'de> for Actions {
+            type Value = Shadow;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false, or a list of `step_up` and `revoke`")
+            }
+            fn visit_bool<E: Error>(self, all: bool) -> Result<Shadow, E> {
+                Ok(Shadow { step_up: all, revoke: all })
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Shadow, A::Error> {
+                let mut shadow = Shadow::default();
+                while let Some(action) = list.next_element()? {
+                    match action {
+                        OnRule::Alert => return Err(A::Error::custom("an alert is never in shadow")),
+                        OnRule::StepUp => shadow.step_up = true,
+                        OnRule::Revoke => shadow.revoke = true,
+                    }
+                }
+                Ok(shadow)
+            }
+        }
+        d.deserialize_any(Actions)
+    }
+}
+
 /// The section `[policy]`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicyConfig {
     /// How long a human has to answer a challenge.
@@ -167,6 +226,18 @@ pub struct PolicyConfig {
     pub on_expiry: OnExpiry,
     /// What broken rules ask for: what a manifest declares, and the same call again and again.
     pub rules: OnRules,
+    /// How much may be done automatically at once.
+    pub governor: GovernorConfig,
+    /// What is only recorded as "would have": `true` for all, or a list of `step_up` and `revoke`.
+    pub shadow: Shadow,
+    /// Agents that are never revoked or suspended but by a person.
+    pub protected: Vec<Whom>,
+    /// Whether a pause of everything takes a second person, as the revocation of a group always does.
+    pub pause_takes_two: bool,
+    /// Endpoints by the harm they can do, beside those whose names say so.
+    pub risk: RiskLists,
+    /// What may follow at most and at least, by who does what, from where and when: the first rule that fits decides.
+    pub when: Whens,
 }
 
 impl Default for PolicyConfig {
@@ -182,6 +253,12 @@ impl Default for PolicyConfig {
             clock_tolerance_s: Seconds(5),
             on_expiry: OnExpiry::Stay,
             rules: OnRules::default(),
+            governor: GovernorConfig::default(),
+            shadow: Shadow::default(),
+            protected: Vec::new(),
+            pause_takes_two: false,
+            risk: RiskLists::default(),
+            when: Whens::default(),
         }
     }
 }
@@ -202,6 +279,13 @@ mod tests {
             r#"{"rules": {"outside_hour": "alert"}}"#,
             r#"{"rules": {"outside_hours": 1}}"#,
             r#"{"chalenge_s": 60}"#,
+            r#"{"governor": {"revocations_per_minute": 0}}"#,
+            r#"{"governor": {"fleet_percent_per_day": 101}}"#,
+            r#"{"governor": {"revocations": 1}}"#,
+            r#"{"shadow": "yes"}"#,
+            r#"{"shadow": ["alert"]}"#,
+            r#"{"protected": [{"agents": "a"}]}"#,
+            r#"{"protected": [{"agent": ""}]}"#,
         ] {
             assert!(serde_json::from_str::<PolicyConfig>(bad).is_err(), "{bad}");
         }

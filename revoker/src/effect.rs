@@ -4,7 +4,7 @@ use detector::{Ruling, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::CaseId;
-use crate::policy::Demand;
+use crate::restraint::Would;
 
 /// One thing to do, in the order given.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,8 +37,9 @@ pub enum Effect {
     Alert {
         /// What was done.
         action: AlertAction,
-        /// What would have been done, were automatic action not paused.
-        would_have: Option<Demand>,
+        /// What would have been done in its place, and what withheld it.
+        #[serde(flatten)]
+        would: Would,
     },
 }
 

@@ -106,7 +106,7 @@ async fn housekeep(revoker: Revoker, clock: Clock, shutdown: CancellationToken) 
             if ticks.is_multiple_of(SWEEP_EVERY) {
                 while revoker.sweep(now).await? {}
             }
-            if ticks.is_multiple_of(GAUGE_EVERY) { revoker.gauge().await } else { Ok(()) }
+            if ticks.is_multiple_of(GAUGE_EVERY) { revoker.gauge(now).await } else { Ok(()) }
         };
         if let Err(e) = done.await {
             tracing::error!(error = %e, "housekeeping failed; it is tried again in a second");

@@ -7,7 +7,7 @@
 //!                                              └─ outbox ──> executor ──> connector ──> receipt ──> audit
 //! ```
 //!
-//! [`policy`], [`lifecycle`], [`standing`] and [`effect`] are pure: no clock, no randomness, no IO. [`revoker`] is the
+//! [`policy`], [`lifecycle`], [`governor`], [`standing`] and [`effect`] are pure: no clock, no randomness, no IO. [`revoker`] is the
 //! system of record around them, [`executor`] takes what it holds to the [`connector`]s and decides nothing, [`approval`]
 //! asks humans, and [`api`] is all of it over HTTP.
 
@@ -20,16 +20,21 @@ pub mod config;
 pub mod connector;
 pub mod effect;
 pub mod executor;
+pub mod fleetwide;
+pub mod governor;
+pub mod groups;
 mod hex;
 pub mod keys;
 pub mod lifecycle;
 pub mod message;
 pub mod policy;
+pub mod restraint;
 pub mod revoker;
 pub mod signatures;
 pub mod standing;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod whom;
 
 pub use revoker::{Admission, Decision, Revoker, Setup};

@@ -9,18 +9,21 @@
 //!   any ────── retired by a person ──> Retired, which is final.  Suspended{until} ends in Probation.
 //! ```
 
+mod governed;
 mod person;
 mod verdict;
 
 use detector::{MicroBits, Timestamp};
 use serde::Serialize;
 
+pub use self::governed::{Limits, governed};
 pub use self::person::{Refusal, permits};
 
 use crate::agent::CaseId;
 use crate::config::OnExpiry;
 use crate::effect::{Cause, Closing, Effect, Event};
 use crate::policy::{Demand, Evidence, Policy};
+use crate::restraint::Would;
 use crate::standing::{Acting, Calm, Challenge, Phase, Probation, Revocation, Standing};
 
 /// What may change a standing. Reasons that persons give are for the audit; they decide nothing here.
@@ -100,6 +103,7 @@ pub fn step(standing: &Standing, input: &Input, now: Timestamp, policy: &Policy)
     let next = match input {
         Input::TimePassed => settled,
         Input::Verdict { evidence, fresh } => {
+            let policy = &policy.on(evidence);
             verdict::Judge { evidence, fresh: *fresh, now, policy, effects: &mut effects }.judge(settled)
         }
         _ if permits(&settled, input, now, policy).is_err() => settled,
@@ -131,8 +135,11 @@ fn expire(c: &Challenge, now: Timestamp, policy: &Policy, effects: &mut Vec<Effe
     let revoke = policy.config().on_expiry == OnExpiry::Revoke && c.attested;
     match (revoke, policy.withholds(Demand::Revoke)) {
         (false, _) => Standing::Challenged(expired),
-        (true, true) => Standing::Challenged(Challenge { would: Some(Demand::Revoke), ..expired }),
-        (true, false) => revoke_now(&Standing::Challenged(expired), Cause::Expired, now, effects),
+        (true, withheld @ Some(_)) => Standing::Challenged(Challenge {
+            would: Would { demand: Some(Demand::Revoke), withheld },
+            ..expired
+        }),
+        (true, None) => revoke_now(&Standing::Challenged(expired), Cause::Expired, now, effects),
     }
 }
 
@@ -164,7 +171,7 @@ fn probation(from: &Standing, now: Timestamp) -> Standing {
     Standing::Probation(Probation {
         calm: Calm { calls: 0, since: now },
         answered: from.known(),
-        would: None,
+        would: Would::default(),
         rule_told: false,
     })
 }

@@ -1,13 +1,21 @@
 //! How much evidence asks for which answer. Pure: no clock, no store, and nothing is done here.
 
+pub mod risk;
+pub mod when;
+
+use std::sync::Arc;
+
 use detector::{
     BrokenRule, Budgets, EffectiveAttestation, Kind, MicroBits, Timestamp, Verdict, VerdictId, VerdictRecord,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use self::when::{Facts, When};
 use crate::config::{OnRule, PolicyConfig};
 use crate::hex::hex;
+use crate::restraint::{Answer, Restraint, Withholding};
+use crate::whom::Named;
 
 /// Independent witnesses that must be over the watch budget before a revocation, unless the jump is large (design: detection,
 /// "Combination").
@@ -30,6 +38,28 @@ pub enum Demand {
     Revoke,
 }
 
+impl Demand {
+    /// The name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "nothing",
+            Self::Watch => "watch",
+            Self::StepUp => "step_up",
+            Self::Revoke => "revoke",
+        }
+    }
+}
+
+/// What an agent in a cohort incident does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InCohort {
+    /// Volume and timing say no more than the incident does.
+    Shared,
+    /// It goes much further than the others.
+    Beyond,
+}
+
 /// What policy needs to know of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Evidence {
@@ -43,8 +73,8 @@ pub struct Evidence {
     pub level: MicroBits,
     /// What of it the agent shares with no cohort: all of it outside of one ([`detector::Cohort::own`]).
     pub own: MicroBits,
-    /// Whether volume and timing say no more than a cohort incident does.
-    pub is_shared: bool,
+    /// What a cohort incident is to it, where the agent is in one.
+    pub cohort: Option<InCohort>,
     /// What this call added to it.
     pub added: MicroBits,
     /// Independent witnesses over the watch budget.
@@ -59,6 +89,8 @@ pub struct Evidence {
     pub is_vouched: bool,
     /// A human approved this very call; what it adds has been answered for.
     pub admitted: bool,
+    /// The place of the policy's rule that decides.
+    pub when: Option<u16>,
 }
 
 impl Evidence {
@@ -75,7 +107,7 @@ impl Evidence {
             ts: v.ts,
             level: within(v.level),
             own: within(v.cohort.map_or(v.level, |cohort| cohort.own.min(v.level))),
-            is_shared: v.cohort.is_some_and(|cohort| !cohort.is_beyond),
+            cohort: v.cohort.map(|c| if c.is_beyond { InCohort::Beyond } else { InCohort::Shared }),
             added: within(v.added),
             families: v.families,
             jump: v.jump,
@@ -83,6 +115,7 @@ impl Evidence {
             rule: v.rule,
             is_vouched: v.vouches_for_caller(),
             admitted: false,
+            when: None,
         }
     }
 
@@ -91,69 +124,95 @@ impl Evidence {
     /// layers diverge, and families that all speak of what it does are a person's to judge, if one can be asked.
     pub fn is_witnessed(&self, may_ask: bool) -> bool {
         let is_confirmed = self.families >= FAMILIES_MIN && !(self.is_vouched && may_ask);
-        !self.is_shared && (is_confirmed || self.jump >= JUMP_MIN)
+        self.cohort != Some(InCohort::Shared) && (is_confirmed || self.jump >= JUMP_MIN)
     }
 }
 
-/// The operator's choices, as one immutable value with a name.
+/// The operator's choices, as one immutable value with a name. Cloning it is cheap.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
+    choices: Arc<Choices>,
+    withholding: Withholding,
+}
+
+#[derive(Debug, PartialEq)]
+struct Choices {
     budgets: Budgets,
     config: PolicyConfig,
-    paused: bool,
-    full: bool,
     version: String,
 }
 
 impl Policy {
     /// A policy from the operator's budgets and settings. Automatic action is not paused.
     pub fn new(budgets: Budgets, config: PolicyConfig) -> Self {
-        Self { budgets, config, paused: false, full: false, version: version(budgets, config) }
+        let version = version(budgets, &config);
+        let shadow = config.shadow;
+        let policy = Self {
+            choices: Arc::new(Choices { budgets, config, version }),
+            withholding: Withholding::default(),
+        };
+        let shadowed = [(Demand::StepUp, shadow.step_up), (Demand::Revoke, shadow.revoke)];
+        shadowed
+            .into_iter()
+            .filter(|(_, is)| *is)
+            .fold(policy, |policy, (demand, _)| policy.withholding(demand, Restraint::Shadow))
+    }
+
+    /// The same policy as it is for this agent.
+    #[must_use]
+    pub fn for_agent(self, who: &Named<'_>) -> Self {
+        if self.choices.config.protected.iter().any(|whom| whom.covers(who)) {
+            return self.withholding(Demand::Revoke, Restraint::Protected);
+        }
+        self
     }
 
     /// The same policy with automatic action paused or not: a paused policy watches and records what it would have
     /// done. What persons ask for is not automatic.
     #[must_use]
-    pub fn with_paused(mut self, paused: bool) -> Self {
-        self.paused = paused;
-        self
-    }
-
-    /// The same policy while as many questions are open as there may be: no new ones are asked, and what would have
-    /// been asked is recorded. Revocations go on.
-    #[must_use]
-    pub fn with_full(mut self, full: bool) -> Self {
-        self.full = full;
-        self
-    }
-
-    /// Whether automatic action is paused.
-    pub fn paused(&self) -> bool {
-        self.paused
-    }
-
-    /// Whether this answer may only be recorded as "would have".
-    pub fn withholds(&self, demand: Demand) -> bool {
-        match demand {
-            Demand::None | Demand::Watch => false,
-            Demand::StepUp => self.paused || self.full,
-            Demand::Revoke => self.paused,
+    pub fn with_paused(self, paused: bool) -> Self {
+        if !paused {
+            return self;
         }
+        self.withholding(Demand::StepUp, Restraint::Paused).withholding(Demand::Revoke, Restraint::Paused)
+    }
+
+    /// The same policy where one answer may not be given automatically: the next weaker one is, and what would have been done
+    /// is recorded.
+    #[must_use]
+    pub fn withholding(mut self, demand: Demand, why: Restraint) -> Self {
+        self.withholding.add(demand, why);
+        self
+    }
+
+    /// Whether nothing at all is done automatically.
+    pub fn paused(&self) -> bool {
+        self.withholding.of(Demand::Revoke) == Some(Restraint::Paused)
+    }
+
+    /// What withholds this answer, if anything does.
+    pub fn withholds(&self, demand: Demand) -> Option<Restraint> {
+        self.withholding.of(demand)
+    }
+
+    /// What is done about a demand, where the demand itself may be withheld.
+    pub fn answer(&self, demand: Demand) -> Answer {
+        self.withholding.answer(demand)
     }
 
     /// Names budgets and settings: the same choices have the same name. 12 hexadecimal digits.
     pub fn version(&self) -> &str {
-        &self.version
+        &self.choices.version
     }
 
     /// The operator's settings.
     pub fn config(&self) -> &PolicyConfig {
-        &self.config
+        &self.choices.config
     }
 
     /// The operator's budgets.
     pub fn budgets(&self) -> Budgets {
-        self.budgets
+        self.choices.budgets
     }
 
     /// What the evidence asks for, where `answered` bits of its level have been answered for by a human: the more of what
@@ -163,27 +222,63 @@ impl Policy {
     ///
     /// A revocation by level needs the level, a second witness and an identity that a log line cannot forge; one by rule needs the identity. Without one of them a human is asked instead.
     pub fn demand(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
-        self.by_level(evidence, answered).max(self.by_rule(evidence))
+        self.by_level(evidence, answered).max(self.by_rule(evidence)).max(self.floor(evidence))
     }
 
     fn by_rule(&self, evidence: &Evidence) -> Demand {
         let Some(rule) = evidence.rule else { return Demand::None };
-        match self.config.rules.of(rule.kind) {
-            OnRule::Alert => Demand::Watch,
-            OnRule::Revoke if evidence.attestation.allows_automatic_revocation() => Demand::Revoke,
-            OnRule::StepUp | OnRule::Revoke => Demand::StepUp,
+        asked(self.choices.config.rules.of(rule.kind), evidence)
+    }
+
+    fn floor(&self, evidence: &Evidence) -> Demand {
+        let least = self.rule_of(evidence).and_then(|rule| rule.at_least).filter(|_| !evidence.admitted);
+        least.map_or(Demand::None, |least| asked(least, evidence))
+    }
+
+    /// The evidence of a verdict on an agent of this declared group, with the rule that decides about it.
+    pub fn evidence(&self, record: &VerdictRecord, group: Option<&str>) -> Evidence {
+        let config = self.config();
+        let when = config.when.first(&Facts::of(record, group), &config.risk);
+        Evidence { when, ..Evidence::of(record) }
+    }
+
+    /// The rule that decides about this evidence, if one does.
+    pub fn rule_of(&self, evidence: &Evidence) -> Option<&When> {
+        self.config().when.get(evidence.when?)
+    }
+
+    /// The rules that are looked at for a call, in their order, each with the condition that does not fit; the last one decides if it
+    /// has none.
+    pub fn explain(&self, facts: &Facts<'_>) -> impl Iterator<Item = (&When, Option<&'static str>)> {
+        self.config().when.explain(facts, &self.config().risk)
+    }
+
+    /// The same policy as it is for this evidence.
+    #[must_use]
+    pub fn on(&self, evidence: &Evidence) -> Self {
+        let mut policy = self.clone();
+        if evidence.cohort.is_some() {
+            policy = policy.withholding(Demand::Revoke, Restraint::Cohort);
+        }
+        match self.rule_of(evidence).and_then(|rule| rule.at_most) {
+            None | Some(OnRule::Revoke) => policy,
+            Some(OnRule::StepUp) => policy.withholding(Demand::Revoke, Restraint::Rule),
+            Some(OnRule::Alert) => policy
+                .withholding(Demand::StepUp, Restraint::Rule)
+                .withholding(Demand::Revoke, Restraint::Rule),
         }
     }
 
     fn by_level(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
         let (level, own) = (evidence.level - answered, evidence.own - answered);
-        let may_revoke =
-            evidence.is_witnessed(!self.full) && evidence.attestation.allows_automatic_revocation();
-        if own >= self.budgets.revoke() && may_revoke {
+        // Where no more questions may be open there is none in a revocation's place; the governor's are a matter of minutes.
+        let may_ask = self.withholding.of(Demand::StepUp) != Some(Restraint::Full);
+        let may_revoke = evidence.is_witnessed(may_ask) && evidence.attestation.allows_automatic_revocation();
+        if own >= self.choices.budgets.revoke() && may_revoke {
             Demand::Revoke
-        } else if own >= self.budgets.step_up() {
+        } else if own >= self.choices.budgets.step_up() {
             Demand::StepUp
-        } else if level >= self.budgets.watch() {
+        } else if level >= self.choices.budgets.watch() {
             Demand::Watch
         } else {
             Demand::None
@@ -192,7 +287,16 @@ impl Policy {
 
     /// Whether evidence that grew from `seen` to `level` is so much more that a human should look again.
     pub fn outgrown(&self, seen: MicroBits, level: MicroBits) -> bool {
-        level - seen >= self.budgets.step_up()
+        level - seen >= self.choices.budgets.step_up()
+    }
+}
+
+/// What an answer that is asked for comes to: nobody is revoked whose identity a log line can forge.
+fn asked(answer: OnRule, evidence: &Evidence) -> Demand {
+    match answer {
+        OnRule::Alert => Demand::Watch,
+        OnRule::Revoke if evidence.attestation.allows_automatic_revocation() => Demand::Revoke,
+        OnRule::StepUp | OnRule::Revoke => Demand::StepUp,
     }
 }
 
@@ -201,7 +305,7 @@ pub(crate) fn within(bits: MicroBits) -> MicroBits {
     MicroBits::from_bits(bits.as_bits())
 }
 
-fn version(budgets: Budgets, config: PolicyConfig) -> String {
+fn version(budgets: Budgets, config: &PolicyConfig) -> String {
     // JSON of two plain structs cannot fail; were it ever to, the name would still tell this policy from others.
     let text = serde_json::to_string(&(budgets, config)).unwrap_or_else(|e| e.to_string());
     let hash = Sha256::digest(text.as_bytes());
@@ -261,7 +365,7 @@ mod tests {
         }
         assert_eq!(demand(Layers::default(), ActorKind::Unclear, 1.0), Demand::Revoke);
         // Where nobody can be asked there is no question in its place.
-        let full = policy().with_full(true);
+        let full = policy().withholding(Demand::StepUp, Restraint::Full);
         assert_eq!(demand_by(full, itself, ActorKind::Legitimate, 1.0), Demand::Revoke);
     }
 

@@ -8,11 +8,14 @@
 mod apply;
 mod decision;
 mod feedback;
+mod fleetwide;
 mod handle;
 mod heads;
+mod limits;
 mod lists;
 mod memory;
 mod operate;
+mod pause;
 mod register;
 mod tick;
 mod write;
@@ -27,12 +30,14 @@ use tokio::sync::watch;
 pub use self::apply::{Applied, ApplyError};
 pub use self::decision::{Admission, Decision};
 pub use self::feedback::Evidence;
+pub use self::fleetwide::{Confirmed, Person};
 pub use self::lists::Story;
 use self::memory::{Limits, Memory};
 pub use self::operate::RedeliverError;
 pub use self::write::Write;
 use crate::connector::Route;
 use crate::connector::tokens::Tokens;
+use crate::groups::{Crowd, Groups};
 use crate::keys::Keys;
 use crate::policy::Policy;
 use crate::standing::Standing;
@@ -49,6 +54,8 @@ pub struct Setup {
     pub public_url: String,
     /// Who is told what; those of the escalation list in its order.
     pub routes: Vec<Route>,
+    /// Which agents are declared to be of a group.
+    pub groups: Groups,
 }
 
 /// The handle. Cloning it is cheap and shares everything.
@@ -62,6 +69,8 @@ struct Inner {
     memory: RwLock<Memory>,
     keys: Arc<Keys>,
     routes: Vec<Route>,
+    groups: Groups,
+    crowd: Crowd,
     public_url: String,
     changes: watch::Sender<u64>,
     limits: Limits,
@@ -97,13 +106,21 @@ impl Revoker {
         let memory = {
             let db = store.reader();
             let recent = handled::newest(&db, memory::RECENT_MAX)?;
-            Memory::new(agents::all(&db)?, recent, setup.policy, settings::pause(&db)?)
+            Memory::new(
+                agents::all(&db)?,
+                recent,
+                setup.policy,
+                settings::pauses(&db)?,
+                settings::spent(&db)?,
+            )
         };
         let inner = Inner {
             store,
             memory: RwLock::new(memory),
             keys,
             routes: setup.routes,
+            groups: setup.groups,
+            crowd: Crowd::default(),
             public_url: setup.public_url,
             changes: watch::Sender::new(0),
             limits,
@@ -123,13 +140,13 @@ impl Revoker {
     }
 
     /// The policy in force.
-    pub fn policy(&self) -> Arc<Policy> {
-        Arc::clone(self.inner.memory().policy())
+    pub fn policy(&self) -> Policy {
+        self.inner.memory().policy().clone()
     }
 
-    /// Who paused automatic action, if it is paused.
-    pub fn paused(&self) -> Option<Pause> {
-        self.inner.memory().pause().cloned()
+    /// Who paused automatic action, for whom and until when.
+    pub fn pauses(&self) -> Vec<Pause> {
+        self.inner.memory().pauses().to_vec()
     }
 
     /// The installation's keys.

@@ -4,7 +4,8 @@ use detector::{MicroBits, Timestamp, Trust};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::CaseId;
-use crate::policy::{Demand, Evidence, within};
+use crate::policy::{Evidence, within};
+use crate::restraint::Would;
 
 /// Where an agent stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -41,8 +42,9 @@ pub struct Calm {
 pub struct Watch {
     /// How calm it has been.
     pub calm: Calm,
-    /// What would have been done, were automatic action not paused.
-    pub would: Option<Demand>,
+    /// What was withheld.
+    #[serde(flatten)]
+    pub would: Would,
     /// Whether the people who watch were told of a broken rule.
     #[serde(default)]
     pub rule_told: bool,
@@ -78,8 +80,9 @@ pub struct Challenge {
     pub attested: bool,
     /// Evidence answered for before this challenge, which does not count against the agent again.
     pub answered: Answered,
-    /// What would have been done, were automatic action not paused.
-    pub would: Option<Demand>,
+    /// What was withheld.
+    #[serde(flatten)]
+    pub would: Would,
 }
 
 /// Evidence that a person has looked at and let go.
@@ -127,8 +130,9 @@ pub struct Probation {
     pub calm: Calm,
     /// Evidence that no longer counts.
     pub answered: Answered,
-    /// What would have been done, were automatic action not paused.
-    pub would: Option<Demand>,
+    /// What was withheld.
+    #[serde(flatten)]
+    pub would: Would,
     /// Whether the people who watch were told of a broken rule.
     #[serde(default)]
     pub rule_told: bool,
@@ -208,6 +212,16 @@ impl Standing {
             | Self::Suspended(_)
             | Self::Retired(_) => Trust::Doubts,
             Self::Trusted | Self::Watched(_) | Self::Challenged(_) | Self::Revoked(_) => Trust::Silent,
+        }
+    }
+
+    /// What automatic action would have done, and what withheld it.
+    pub fn would(&self) -> Would {
+        match self {
+            Self::Watched(w) => w.would,
+            Self::Challenged(c) => c.would,
+            Self::Probation(p) => p.would,
+            Self::Trusted | Self::Suspended(_) | Self::Revoked(_) | Self::Retired(_) => Would::default(),
         }
     }
 

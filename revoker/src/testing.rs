@@ -31,11 +31,24 @@ pub(crate) fn setup(targets: &[&str]) -> Setup {
         .iter()
         .map(|name| Route { name: (*name).to_owned(), enforces: true, ..Route::default() })
         .collect();
-    Setup { policy: policy(), public_url: "https://tocsin.example".to_owned(), routes }
+    let groups = crate::groups::Groups::default();
+    Setup { policy: policy(), public_url: "https://tocsin.example".to_owned(), routes, groups }
 }
 
 pub(crate) fn open(folder: &Path) -> Revoker {
     Revoker::open(folder, setup(&["idp"])).unwrap()
+}
+
+/// One that may revoke as many as it likes.
+pub(crate) fn open_ungoverned(folder: &Path) -> Revoker {
+    Revoker::open(folder, ungoverned(&["idp"])).unwrap()
+}
+
+/// The same of these targets.
+pub(crate) fn ungoverned(targets: &[&str]) -> Setup {
+    let mut config = PolicyConfig::default();
+    config.governor.enabled = false;
+    Setup { policy: Policy::new(Budgets::default(), config), ..setup(targets) }
 }
 
 /// A verdict on the `n`th call, made at `ts`, whose level is `bits`: attested by a token, with one witness.
@@ -83,6 +96,12 @@ pub(crate) fn record(n: u32, ts: Timestamp, agent: &str, bits: f64) -> VerdictRe
 pub(crate) fn damning(n: u32, ts: Timestamp, agent: &str) -> VerdictRecord {
     let mut record = record(n, ts, agent, 40.0);
     record.verdict.families = 2;
+    record
+}
+
+/// The same verdict at this level.
+pub(crate) fn stronger(mut record: VerdictRecord, bits: f64) -> VerdictRecord {
+    record.verdict.level = MicroBits::from_bits(bits);
     record
 }
 

@@ -38,6 +38,23 @@ fn identifier(entry: &str) -> Option<&str> {
     }
 }
 
+/// An agent about whom something was withheld.
+pub(super) fn withheld(row: &Value) -> Option<String> {
+    let by = &row["withheld"];
+    let cap = match by["cap"].as_str() {
+        Some(cap) => format!(" ({cap}: {} of {}, {} open to it)", by["used"], by["limit"], by["room"]),
+        None => String::new(),
+    };
+    Some(format!(
+        "{:<10} {}  would have: {}  withheld by {}{cap}  since {}",
+        row["standing"].as_str()?,
+        name(&row["agent"])?,
+        text(&row["would"]),
+        text(&by["by"]),
+        text(&row["changed_at"]),
+    ))
+}
+
 /// How often an agent called an endpoint.
 pub(super) fn endpoint_use(row: &Value) -> Option<String> {
     Some(format!(

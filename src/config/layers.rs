@@ -40,8 +40,8 @@ pub(super) fn load<T: DeserializeOwned>(
     let mut overridden = Vec::new();
     for (variable, value) in environment {
         let Some(path) = variable.strip_prefix(PREFIX) else { continue };
-        // Single words such as TOCSIN_LOG and TOCSIN_TOKEN speak to commands; two are top-level keys.
-        if !path.contains("__") && !["DATA_DIR", "MANIFESTS_DIR"].contains(&path) {
+        // Single words such as TOCSIN_LOG and TOCSIN_TOKEN speak to commands; three are top-level keys.
+        if !path.contains("__") && !["DATA_DIR", "MANIFESTS_DIR", "POLICY_FILE"].contains(&path) {
             continue;
         }
         let keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();

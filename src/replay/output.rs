@@ -14,8 +14,9 @@ use ingest::decode::{Reject, Tally};
 use ingest::pipeline::score::{Scorer, Step};
 use revoker::agent::CaseId;
 use revoker::effect::Effect;
+use revoker::groups::Groups;
 use revoker::lifecycle::{Input, step};
-use revoker::policy::{Evidence, Policy};
+use revoker::policy::Policy;
 use revoker::standing::Standing;
 use serde::Serialize;
 
@@ -72,6 +73,7 @@ pub(super) struct Output<'a> {
     dir: &'a Path,
     scorer: Scorer,
     policy: Policy,
+    groups: Groups,
     standings: Vec<Standing>,
     agents: HashMap<AgentKey, usize>,
     seen: Seen,
@@ -87,7 +89,7 @@ impl<'a> Output<'a> {
     pub(super) fn create(dir: &'a Path, config: &Config, workers: NonZeroUsize) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let create = |name: &str| File::create(dir.join(name)).map(BufWriter::new);
-        let policy = Policy::new(config.budgets, config.policy);
+        let policy = Policy::new(config.budgets, config.policy.clone());
         let report = Report {
             version: env!("CARGO_PKG_VERSION"),
             policy: policy.version().to_owned(),
@@ -98,6 +100,7 @@ impl<'a> Output<'a> {
             dir,
             scorer: Scorer::new(Detector::new(detector, &config.manifests), workers),
             policy,
+            groups: Groups::declared(&config.manifests),
             standings: Vec::new(),
             agents: HashMap::new(),
             seen: Seen::default(),
@@ -236,13 +239,16 @@ impl<'a> Output<'a> {
         row(&mut self.calls, &line)
     }
 
-    /// The same policy and lifecycle as live, with event time for the clock and nobody there to answer.
+    /// The same policy and lifecycle as live, with event time for the clock and nobody there to answer; without caps, pauses and
+    /// protection, so that it shows what the evidence asks for.
     fn judge(&mut self, agent: usize, record: &VerdictRecord) -> io::Result<()> {
         if agent >= self.standings.len() {
             self.standings.resize(agent + 1, Standing::default());
         }
         let verdict = &record.verdict;
-        let input = Input::Verdict { evidence: Evidence::of(record), fresh: CaseId::new(verdict.id.0) };
+        let group = self.groups.of(record.issuer.as_deref(), &record.agent_id);
+        let evidence = self.policy.evidence(record, group);
+        let input = Input::Verdict { evidence, fresh: CaseId::new(verdict.id.0) };
         let (standing, effects) = step(&self.standings[agent], &input, verdict.ts, &self.policy);
         self.standings[agent] = standing;
         for effect in effects {

@@ -16,6 +16,7 @@ mod engine_down;
 mod explain;
 mod feedback;
 mod fleet;
+mod governor;
 mod hostile_receiver;
 mod issuers;
 mod kafka_incidents;

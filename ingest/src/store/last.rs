@@ -211,6 +211,7 @@ impl Said {
             args_digest: call.args_digest,
             operation: call.operation,
             route: Some(self.route).filter(|route| !route.is_empty()),
+            source_ip: None,
         })
     }
 

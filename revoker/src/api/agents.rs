@@ -33,13 +33,28 @@ pub(super) fn router() -> Router<Api> {
         .route("/v1/agents/{command}", post(command))
 }
 
-/// `GET /v1/agents?limit=&cursor=`: role `operator`. Agents that are not plainly trusted, last changed first.
+/// Which of them.
+#[derive(Deserialize)]
+struct Only {
+    /// Only those about whom less was done than the evidence asks for.
+    #[serde(default)]
+    withheld: bool,
+    limit: Option<u32>,
+    cursor: Option<i64>,
+}
+
+/// `GET /v1/agents?limit=&cursor=&withheld=`: role `operator`. Agents that are not plainly trusted, last changed first.
 async fn list(
     State(api): State<Api>,
     AsOperator(_caller): AsOperator,
-    Asked(part): Asked<Part>,
+    Asked(only): Asked<Only>,
 ) -> Result<Json<Rows<StandingRow>>, Problem> {
-    let rows = api.revoker.standings(part.page()).await?;
+    let part = Part::new(only.limit, only.cursor);
+    let rows = if only.withheld {
+        api.revoker.held_back(part.page()).await?
+    } else {
+        api.revoker.standings(part.page()).await?
+    };
     Ok(part.answer(rows, |row| row.cursor))
 }
 

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::caller::Caller;
 use super::problem::Problem;
+use crate::revoker::Person;
 
 /// Characters of a name or a reason, at most.
 const CHARS_MAX: usize = 500;
@@ -22,6 +23,13 @@ impl Signed {
         let by = person(&self.person, caller)?;
         let reason = text("reason", &self.reason)?;
         Ok((by, reason))
+    }
+
+    /// The same with the person's own name beside.
+    pub(super) fn named(self, caller: &Caller) -> Result<(Person, String), Problem> {
+        let name = self.person.trim().to_owned();
+        let (by, reason) = self.checked(caller)?;
+        Ok((Person { name, by }, reason))
     }
 }
 

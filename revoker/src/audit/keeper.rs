@@ -92,7 +92,10 @@ mod tests {
     use crate::testing::{at, open};
 
     async fn pause(revoker: &Revoker, now: Timestamp) {
-        revoker.pause("ann".to_owned(), "a test".to_owned(), now).await.unwrap();
+        revoker
+            .pause(crate::whom::Scope::default(), None, "ann".to_owned(), "a test".to_owned(), now)
+            .await
+            .unwrap();
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! Random stories of an agent, for the laws, and told ones.
 
 mod laws;
+mod model;
 mod stories;
 
 use std::num::NonZeroU32;
@@ -159,7 +160,7 @@ fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
         ts: now - Duration::from_secs(late_s),
         level: MicroBits::from_bits(bits),
         own: MicroBits::from_bits(bits),
-        is_shared: false,
+        cohort: None,
         added: MicroBits::from_bits(added),
         families: 1 + u8::from(two),
         jump: 1.0,
@@ -167,6 +168,7 @@ fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
         rule: None,
         is_vouched: false,
         admitted,
+        when: None,
     })
 }
 

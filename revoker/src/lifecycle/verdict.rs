@@ -8,6 +8,7 @@ use super::{Cause, revoke_now, supersede};
 use crate::agent::CaseId;
 use crate::effect::{AlertAction, Effect, Event};
 use crate::policy::{Demand, Evidence, Policy};
+use crate::restraint::{Answer, Restraint, Would};
 use crate::standing::{
     Acting, Answered, Calm, Challenge, Phase, Probation, Retirement, Revocation, Standing, Suspension, Watch,
 };
@@ -30,7 +31,7 @@ impl Judge<'_> {
         if self.evidence.kind == Kind::Silence && self.evidence.level < self.policy.budgets().watch() {
             // No call, so no step towards trust either; but who was told of a silence is told that it was none.
             if matches!(standing, Standing::Watched(_)) {
-                self.alert(AlertAction::Amend, None);
+                self.alert(AlertAction::Amend, Would::default());
             }
             return standing;
         }
@@ -47,24 +48,29 @@ impl Judge<'_> {
 
     fn trusted(&mut self) -> Standing {
         let demand = self.policy.demand(self.evidence, MicroBits::ZERO);
-        let watch = Watch { calm: self.restless(), would: None, rule_told: self.evidence.rule.is_some() };
-        match demand {
+        let answer = self.policy.answer(demand);
+        let watch =
+            Watch { calm: self.restless(), would: Would::default(), rule_told: self.evidence.rule.is_some() };
+        match answer.does {
             Demand::None => Standing::Trusted,
-            Demand::Watch => {
-                self.alert(AlertAction::Watch, None);
-                Standing::Watched(watch)
-            }
-            _ if self.policy.withholds(demand) => {
-                Standing::Watched(Watch { would: self.would_have(None, demand), ..watch })
-            }
-            _ => self.escalate(demand, Standing::Trusted),
+            Demand::Watch => match answer.withheld {
+                None => {
+                    self.alert(AlertAction::Watch, Would::default());
+                    Standing::Watched(watch)
+                }
+                Some(_) => {
+                    Standing::Watched(Watch { would: self.withhold(watch.would, demand, answer), ..watch })
+                }
+            },
+            Demand::StepUp | Demand::Revoke => self.escalate(demand, answer, Standing::Trusted),
         }
     }
 
     fn watched(&mut self, w: Watch) -> Standing {
         let demand = self.policy.demand(self.evidence, MicroBits::ZERO);
+        let answer = self.policy.answer(demand);
         let settings = self.policy.config();
-        match demand {
+        match answer.does {
             Demand::None => {
                 let (calls, time) = (settings.watch_calls.get(), settings.watch_s.duration());
                 match self.calmer(w.calm, calls, time) {
@@ -72,26 +78,27 @@ impl Judge<'_> {
                     None => Standing::Trusted,
                 }
             }
-            Demand::Watch => {
+            Demand::Watch if answer.withheld.is_none() => {
                 let rule_told = self.tell_rule(self.evidence, w.rule_told);
                 Standing::Watched(Watch { calm: self.restless(), rule_told, ..w })
             }
-            _ if self.policy.withholds(demand) => {
-                let would = self.would_have(w.would, demand);
+            Demand::Watch => {
+                let would = self.withhold(w.would, demand, answer);
                 Standing::Watched(Watch { calm: self.restless(), would, ..w })
             }
-            _ => self.escalate(demand, Standing::Watched(w)),
+            Demand::StepUp | Demand::Revoke => self.escalate(demand, answer, Standing::Watched(w)),
         }
     }
 
     fn probation(&mut self, p: Probation) -> Standing {
         let unanswered = p.answered.unanswered(self.evidence);
         let demand = self.policy.demand(&unanswered, p.answered.bits(self.evidence));
+        let answer = self.policy.answer(demand);
         // What a human answered for is no relapse, but it is not a normal call either.
         let normal = self.policy.demand(self.evidence, MicroBits::ZERO) == Demand::None;
         let settings = self.policy.config();
         let p = Probation { answered: p.answered.after(self.evidence), ..p };
-        match demand {
+        match answer.does {
             Demand::None if normal => {
                 let (calls, time) = (settings.probation_calls.get(), settings.probation_s.duration());
                 match self.calmer(p.calm, calls, time) {
@@ -100,46 +107,46 @@ impl Judge<'_> {
                 }
             }
             Demand::None => Standing::Probation(p),
-            Demand::Watch => {
+            Demand::Watch if answer.withheld.is_none() => {
                 let rule_told = self.tell_rule(&unanswered, p.rule_told);
                 Standing::Probation(Probation { calm: self.restless(), rule_told, ..p })
             }
-            _ if self.policy.withholds(demand) => {
-                let would = self.would_have(p.would, demand);
+            Demand::Watch => {
+                let would = self.withhold(p.would, demand, answer);
                 Standing::Probation(Probation { calm: self.restless(), would, ..p })
             }
-            _ => self.escalate(demand, Standing::Probation(p)),
+            Demand::StepUp | Demand::Revoke => self.escalate(demand, answer, Standing::Probation(p)),
         }
     }
 
     fn challenged(&mut self, c: Challenge) -> Standing {
         let unanswered = c.answered.unanswered(self.evidence);
         let demand = self.policy.demand(&unanswered, c.answered.bits(self.evidence));
+        let answer = self.policy.answer(demand);
         let (peak, covers) = self.grown(c.peak, c.covers);
         let attested = c.attested || self.attests(demand);
         let c = Challenge { peak, covers, attested, answered: c.answered.after(self.evidence), ..c };
-        if demand == Demand::Revoke {
-            if self.policy.withholds(demand) {
-                return Standing::Challenged(Challenge { would: self.would_have(c.would, demand), ..c });
-            }
-            return self.escalate(demand, Standing::Challenged(c));
+        if answer.does == Demand::Revoke {
+            return self.escalate(demand, answer, Standing::Challenged(c));
         }
         // An agent whose question was denied or never answered may ask again once that question's time is over;
         // else it would wait for ever.
-        let asks = self.evidence.kind == Kind::Request
-            || (demand == Demand::StepUp && !self.policy.withholds(demand));
+        let asks = self.evidence.kind == Kind::Request || answer.does == Demand::StepUp;
         if asks && c.phase != Phase::Pending && self.now >= c.until {
-            return self.challenge(c.peak, c.covers, c.attested, c.answered);
+            let would = stronger(c.would, demand, answer);
+            return self.challenge(Challenge { would, ..c });
         }
-        Standing::Challenged(c)
+        let would = if demand == Demand::Revoke { self.withhold(c.would, demand, answer) } else { c.would };
+        Standing::Challenged(Challenge { would, ..c })
     }
 
     fn suspended(&mut self, s: Suspension) -> Standing {
         let (peak, covers) = self.grown(s.peak, s.covers);
         let demand = self.policy.demand(self.evidence, MicroBits::ZERO);
+        let answer = self.policy.answer(demand);
         let s = Suspension { peak, covers, ..s };
-        if demand == Demand::Revoke && !self.policy.withholds(demand) {
-            return self.escalate(demand, Standing::Suspended(s));
+        if answer.does == Demand::Revoke {
+            return self.escalate(demand, answer, Standing::Suspended(s));
         }
         Standing::Suspended(s)
     }
@@ -166,15 +173,15 @@ impl Judge<'_> {
             acting.told = Some(self.now);
             let exposure_s = exposure.as_secs();
             self.effects.push(Effect::Publish(Event::StillActing { exposure_s, calls: acting.calls }));
-            self.alert(AlertAction::StillActing, None);
+            self.alert(AlertAction::StillActing, Would::default());
         }
         acting
     }
 
-    fn escalate(&mut self, demand: Demand, from: Standing) -> Standing {
-        if demand == Demand::Revoke {
+    fn escalate(&mut self, demand: Demand, answer: Answer, from: Standing) -> Standing {
+        if answer.does == Demand::Revoke {
             let revoked = revoke_now(&from, Cause::Evidence, self.now, self.effects);
-            self.alert(AlertAction::Revoke, None);
+            self.alert(AlertAction::Revoke, Would::default());
             // The evidence that ends access is known to whoever reinstates.
             return match revoked {
                 Standing::Revoked(r) => {
@@ -189,47 +196,53 @@ impl Judge<'_> {
             _ => Answered::default(),
         };
         supersede(&from, self.effects);
-        self.challenge(self.evidence.level, self.evidence.ts.min(self.now), self.attests(demand), answered)
+        self.challenge(Challenge {
+            case: self.fresh,
+            phase: Phase::Pending,
+            until: self.now,
+            peak: self.evidence.level,
+            covers: self.evidence.ts.min(self.now),
+            attested: self.attests(demand),
+            answered,
+            would: stronger(Would::default(), demand, answer),
+        })
     }
 
-    fn challenge(
-        &mut self,
-        peak: MicroBits,
-        covers: Timestamp,
-        attested: bool,
-        answered: Answered,
-    ) -> Standing {
+    /// A new question on what is known.
+    fn challenge(&mut self, known: Challenge) -> Standing {
         let (case, until) = (self.fresh, self.now + self.policy.config().challenge_s.duration());
         self.effects.push(Effect::OpenCase { case, until });
         self.effects.push(Effect::Publish(Event::Challenged { case, until }));
-        self.alert(AlertAction::Challenge, None);
-        let phase = Phase::Pending;
-        Standing::Challenged(Challenge { case, phase, until, peak, covers, attested, answered, would: None })
+        self.alert(AlertAction::Challenge, known.would);
+        Standing::Challenged(Challenge { case, until, phase: Phase::Pending, ..known })
     }
 
     /// Told once for each stronger answer, not once a call.
-    fn would_have(&mut self, before: Option<Demand>, demand: Demand) -> Option<Demand> {
-        if before.is_none_or(|b| b < demand) {
-            self.alert(AlertAction::Watch, Some(demand));
-            return Some(demand);
+    fn withhold(&mut self, before: Would, demand: Demand, answer: Answer) -> Would {
+        let would = stronger(before, demand, answer);
+        if would.demand != before.demand {
+            self.alert(AlertAction::Watch, would);
         }
-        before
+        would
     }
 
     /// Where a broken rule asks for no more than an alert, there is one while the standing lasts and not one a call.
     fn tell_rule(&mut self, evidence: &Evidence, told: bool) -> bool {
         if evidence.rule.is_some() && !told {
-            self.alert(AlertAction::Watch, None);
+            self.alert(AlertAction::Watch, Would::default());
         }
         told || evidence.rule.is_some()
     }
 
-    fn alert(&mut self, action: AlertAction, would_have: Option<Demand>) {
-        self.effects.push(Effect::Alert { action, would_have });
+    fn alert(&mut self, action: AlertAction, would: Would) {
+        self.effects.push(Effect::Alert { action, would });
     }
 
     fn attests(&self, demand: Demand) -> bool {
-        demand >= Demand::StepUp && self.evidence.attestation.allows_automatic_revocation()
+        // Nor may a question that stands for what is withheld for good end in a revocation.
+        let for_good =
+            matches!(self.policy.withholds(Demand::Revoke), Some(Restraint::Rule | Restraint::Cohort));
+        demand >= Demand::StepUp && !for_good && self.evidence.attestation.allows_automatic_revocation()
     }
 
     fn grown(&self, peak: MicroBits, covers: Timestamp) -> (MicroBits, Timestamp) {
@@ -245,4 +258,12 @@ impl Judge<'_> {
         let seen = calm.calls.saturating_add(1).min(calls);
         (seen < calls || self.now.since(calm.since) < time).then_some(Calm { calls: seen, ..calm })
     }
+}
+
+/// What is withheld by now: the first that withheld the strongest.
+fn stronger(before: Would, demand: Demand, answer: Answer) -> Would {
+    if answer.withheld.is_none() || before.demand.is_some_and(|b| b >= demand) {
+        return before;
+    }
+    Would { demand: Some(demand), withheld: answer.withheld }
 }

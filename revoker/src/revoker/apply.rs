@@ -8,10 +8,13 @@ use super::write::Write;
 use crate::agent::{AgentKey, Txn};
 use crate::alert::Alert;
 use crate::effect::{Cause, Closing, Effect, Event};
-use crate::lifecycle::{Input, Refusal, permits, step};
+use crate::fleetwide::{Unconfirmed, WAITING_MAX};
+use crate::lifecycle::{Input, Limits, Refusal, governed, permits};
 use crate::message::Facts;
 use crate::policy::Policy;
+use crate::restraint::Restraint;
 use crate::standing::Standing;
+use crate::store::settings::Spent;
 use crate::store::{StoreError, agents, alerts, approvals, outbox, revocations};
 
 /// How long the list of revoked subjects remembers one that was reinstated: longer than access tokens live.
@@ -51,8 +54,26 @@ pub enum ApplyError {
     #[error("there is no such alert")]
     NoAlert,
     /// An end in the past.
-    #[error("the end of a suspension must lie in the future")]
+    #[error("the end must lie in the future")]
     Past,
+    /// No manifest declares it.
+    #[error("no manifest declares this group")]
+    NoGroup,
+    /// A second person is needed, and this is none.
+    #[error(transparent)]
+    Unconfirmed(#[from] Unconfirmed),
+    /// So much is only done by two.
+    #[error("this takes two persons: one proposes it at /v1/proposals, another confirms")]
+    TakesTwo,
+    /// Too many wait.
+    #[error("{WAITING_MAX} proposals are the most that may wait")]
+    TooManyProposals,
+    /// More than one transaction should hold.
+    #[error("the group has too many agents for one command")]
+    TooManyMembers,
+    /// No room for one more.
+    #[error("{} pauses are the most there may be", super::pause::PAUSES_MAX)]
+    TooManyPauses,
     /// Nobody, or for no reason.
     #[error("who and why must be said, in at most {REASON_CHARS_MAX} characters each")]
     NoReason,
@@ -98,7 +119,7 @@ impl Write<'_> {
     /// Not for verdicts, which go through [`crate::Revoker::handle`].
     #[expect(clippy::needless_pass_by_value, reason = "an input is given once")]
     pub fn apply(&mut self, agent: &AgentKey, input: Input, now: Timestamp) -> Result<Applied, ApplyError> {
-        let policy = std::sync::Arc::clone(&self.policy);
+        let policy = self.policy_for(agent, now);
         // What time has changed by now is its own entry, told apart from what the person does.
         self.settle(agent, &policy, now)?;
         let before = self.standing(agent);
@@ -125,7 +146,7 @@ impl Write<'_> {
     pub(super) fn run(&mut self, case: &Case<'_>) -> Result<(bool, Option<Alert>), StoreError> {
         let held = self.held(case.agent);
         let from = held.as_ref().map_or(Standing::Trusted, |held| held.live);
-        let (to, effects) = step(&from, case.input, case.now, case.policy);
+        let (to, effects) = self.step(case, &from);
         if effects.is_empty() && from.name() == to.name() {
             self.note(case.agent, held, to)?;
             return Ok((false, None));
@@ -140,6 +161,22 @@ impl Write<'_> {
         self.changed.insert(case.agent.clone(), held);
         metrics::counter!("tocsin_standing_changes_total", "to" => to.name()).increment(1);
         Ok((true, alert))
+    }
+
+    /// A step under the governor, whose counts join this transaction.
+    fn step(&mut self, case: &Case<'_>, from: &Standing) -> (Standing, Vec<Effect>) {
+        let mut spent = self.spent();
+        let before = spent.governor.clone();
+        let groups = &self.inner.groups;
+        let group = groups.named(case.agent).group;
+        let group = group.and_then(|name| Some((name, groups.size(name)?)));
+        let agents = self.inner.agents(&spent, case.now);
+        let mut limits = Limits { governor: &mut spent.governor, group, agents };
+        let stepped = governed(from, case.input, case.now, case.policy, &mut limits);
+        if spent.governor != before {
+            self.set_spent(Spent { agents, at: case.now, ..spent });
+        }
+        stepped
     }
 
     fn note(&mut self, agent: &AgentKey, held: Option<Held>, live: Standing) -> Result<(), StoreError> {
@@ -183,12 +220,21 @@ impl Write<'_> {
                         self.disprove((case.agent, txn), record.verdict.ts, case.now)?;
                     }
                 }
-                Effect::Alert { action, .. } => {
+                Effect::Alert { action, would } => {
                     metrics::counter!("tocsin_alerts_total", "action" => action.as_str()).increment(1);
+                    if let Some(Restraint::Governor(governed)) = would.withheld {
+                        metrics::counter!("tocsin_governed_total", "cap" => governed.cap.as_str())
+                            .increment(1);
+                    }
                 }
             }
         }
-        let alert = case.record.and_then(|r| Alert::of(r, (to, effects), txn, case.policy, case.now));
+        let evidence = match case.input {
+            Input::Verdict { evidence, .. } => Some(evidence),
+            _ => None,
+        };
+        let alert =
+            case.record.and_then(|r| Alert::of(r, evidence, (to, effects), txn, case.policy, case.now));
         if let Some(alert) = &alert {
             alerts::put(&self.tx, alert)?;
         }

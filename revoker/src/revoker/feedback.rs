@@ -82,6 +82,7 @@ impl Write<'_> {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let txn = self.held(agent).map_or_else(Txn::random, |held| held.txn);
+        let policy = self.inner.memory().policy().clone();
         let facts = Facts {
             event,
             agent,
@@ -91,7 +92,7 @@ impl Write<'_> {
             reasons,
             approval_url: None,
             baseline,
-            policy: self.policy.version(),
+            policy: policy.version(),
             at: now,
         };
         outbox::publish(&self.tx, &self.routes(agent)?, &outbox::fresh_id(), &facts)

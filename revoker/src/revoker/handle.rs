@@ -1,7 +1,5 @@
 //! A verdict's way through: from memory where nothing changes, through a transaction where something does.
 
-use std::sync::Arc;
-
 use detector::{Kind, MicroBits, Timestamp, VerdictRecord};
 
 use super::Inner;
@@ -12,12 +10,19 @@ use super::write::Write;
 use crate::agent::{AgentKey, CaseId};
 use crate::lifecycle::{Input, step};
 use crate::policy::{Demand, Evidence, Policy};
+use crate::restraint::Restraint;
 use crate::standing::Standing;
 use crate::store::{StoreError, agents, approvals, handled};
+use crate::whom::Named;
 
 impl Inner {
     pub(super) fn handle(&self, record: &VerdictRecord, now: Timestamp) -> Result<Decision, StoreError> {
-        let evidence = Evidence::of(record);
+        let group = self.groups.of(record.issuer.as_deref(), &record.agent_id);
+        let evidence = self.memory().policy().evidence(record, group);
+        // Only whom a log cannot make up: names that anybody can write down must not raise a cap that goes by them.
+        if evidence.attestation.allows_automatic_revocation() {
+            self.crowd.saw(record.issuer.as_deref(), &record.agent_id, now);
+        }
         if let Some(decision) = self.trusted(record, &evidence) {
             return Ok(decision);
         }
@@ -48,7 +53,9 @@ impl Inner {
             return None;
         }
         let input = Input::Verdict { evidence: *evidence, fresh: CaseId::random() };
-        let (live, effects) = step(&held.live, &input, now, memory.policy());
+        let (issuer, agent_id) = (record.issuer.as_deref(), record.agent_id.as_str());
+        let who = Named { issuer, agent_id, group: self.groups.of(issuer, agent_id) };
+        let (live, effects) = step(&held.live, &input, now, &memory.policy_for(&who, now));
         if !effects.is_empty() || live.name() != held.live.name() || worth_keeping(&held.kept, &live) {
             return None;
         }
@@ -68,7 +75,7 @@ impl Write<'_> {
             return Ok(decision);
         }
         let agent = AgentKey::new(record.issuer.as_deref(), &record.agent_id);
-        let policy = self.policy_for(&agent);
+        let policy = self.policy_for(&agent, now);
         self.settle(&agent, &policy, now)?;
         if matches!(self.standing(&agent), Standing::Probation(_)) {
             evidence.admitted = approvals::admitted(&self.tx, &record.event_id)?.is_some();
@@ -87,15 +94,18 @@ impl Write<'_> {
         Ok(decision)
     }
 
-    /// Where as many questions are open as there may be, new ones are not asked: as if paused, for agents that are not
-    /// being asked about yet.
-    fn policy_for(&self, agent: &AgentKey) -> Arc<Policy> {
-        let full = self.inner.memory().challenged() >= self.inner.limits.challenged_max as usize;
+    /// The policy for this agent as of now. Where as many questions are open as there may be, new ones are not asked, of agents
+    /// that are not being asked about yet.
+    pub(super) fn policy_for(&self, agent: &AgentKey, now: Timestamp) -> Policy {
+        let memory = self.inner.memory();
+        let policy = memory.policy_for(&self.inner.groups.named(agent), now);
+        let full = memory.challenged() >= self.inner.limits.challenged_max as usize;
+        drop(memory);
         if full && !matches!(self.standing(agent), Standing::Challenged(_)) {
             metrics::counter!("tocsin_challenges_full_total").increment(1);
-            return Arc::new(Policy::clone(&self.policy).with_full(true));
+            return policy.withholding(Demand::StepUp, Restraint::Full);
         }
-        Arc::clone(&self.policy)
+        policy
     }
 
     fn make_room(&mut self, now: Timestamp) -> Result<(), StoreError> {

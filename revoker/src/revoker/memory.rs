@@ -7,16 +7,16 @@
 //! answer covers at most [`BITS_LAG`] more or less than it did.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
-use detector::{MicroBits, VerdictId};
+use detector::{MicroBits, Timestamp, VerdictId};
 
 use crate::agent::{AgentKey, Txn};
 use crate::policy::Policy;
 use crate::standing::{Calm, Standing};
 use crate::store::agents::StandingRow;
-use crate::store::settings::Pause;
+use crate::store::settings::{Pause, Spent};
+use crate::whom::Named;
 
 /// Verdicts that changed something, remembered so that one said again is noticed without asking the store.
 pub(super) const RECENT_MAX: u32 = 65_536;
@@ -61,8 +61,9 @@ pub(super) struct Memory {
     challenged: usize,
     recent: HashSet<VerdictId>,
     recent_order: VecDeque<VerdictId>,
-    policy: Arc<Policy>,
-    pause: Option<Pause>,
+    policy: Policy,
+    pauses: Vec<Pause>,
+    spent: Spent,
 }
 
 impl Memory {
@@ -70,7 +71,8 @@ impl Memory {
         rows: Vec<StandingRow>,
         recent: Vec<VerdictId>,
         policy: Policy,
-        pause: Option<Pause>,
+        pauses: Vec<Pause>,
+        spent: Spent,
     ) -> Self {
         let mut memory = Self {
             agents: HashMap::new(),
@@ -78,8 +80,9 @@ impl Memory {
             challenged: 0,
             recent: HashSet::new(),
             recent_order: VecDeque::new(),
-            policy: Arc::new(policy.with_paused(pause.is_some())),
-            pause,
+            policy,
+            pauses,
+            spent,
         };
         for row in rows {
             memory.set(&row.agent, Some(Held { live: row.standing, kept: row.standing, txn: row.txn }));
@@ -93,6 +96,12 @@ impl Memory {
     pub(super) fn get(&self, issuer: Option<&str>, agent_id: &str) -> Option<&Held> {
         let issuer = issuer.filter(|issuer| !issuer.is_empty());
         self.agents.get(agent_id)?.iter().find(|(i, _)| i.as_deref() == issuer).map(|(_, held)| held)
+    }
+
+    /// The agents of this name that are held, under each of their issuers.
+    pub(super) fn named(&self, agent_id: &str) -> Vec<AgentKey> {
+        let held = self.agents.get(agent_id).into_iter().flatten();
+        held.map(|(issuer, _)| AgentKey::new(issuer.as_deref(), agent_id)).collect()
     }
 
     /// The agent's standing now stands in the store like this; none is trusted.
@@ -145,17 +154,30 @@ impl Memory {
         self.challenged
     }
 
-    pub(super) fn policy(&self) -> &Arc<Policy> {
+    pub(super) fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    pub(super) fn pause(&self) -> Option<&Pause> {
-        self.pause.as_ref()
+    /// The policy for this agent as of now.
+    pub(super) fn policy_for(&self, who: &Named<'_>, now: Timestamp) -> Policy {
+        let paused = self.pauses.iter().any(|pause| pause.holds(now) && pause.scope.covers(who));
+        self.policy.clone().with_paused(paused).for_agent(who)
     }
 
-    pub(super) fn set_pause(&mut self, pause: Option<Pause>) {
-        self.policy = Arc::new(Policy::clone(&self.policy).with_paused(pause.is_some()));
-        self.pause = pause;
+    pub(super) fn pauses(&self) -> &[Pause] {
+        &self.pauses
+    }
+
+    pub(super) fn spent(&self) -> &Spent {
+        &self.spent
+    }
+
+    pub(super) fn set_spent(&mut self, spent: Spent) {
+        self.spent = spent;
+    }
+
+    pub(super) fn set_pauses(&mut self, pauses: Vec<Pause>) {
+        self.pauses = pauses;
     }
 }
 

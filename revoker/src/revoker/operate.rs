@@ -3,9 +3,8 @@
 use detector::Timestamp;
 use serde_json::json;
 
+use super::Revoker;
 use super::apply::{ApplyError, REASON_CHARS_MAX};
-use super::write::Automation;
-use super::{Pause, Revoker};
 use crate::agent::AgentKey;
 use crate::lifecycle::Input;
 use crate::standing::Standing;
@@ -77,27 +76,6 @@ impl Revoker {
             _ => {}
         }
         self.write(move |w| Ok(w.apply(&agent, input, now)?.standing)).await
-    }
-
-    /// Pauses all automatic action: verdicts are still taken, agents still watched, and what would have been done is
-    /// recorded. What stands, stands; what persons ask for is done.
-    pub async fn pause(&self, by: String, reason: String, now: Timestamp) -> Result<(), ApplyError> {
-        said(&by, &reason)?;
-        self.write(move |w| {
-            w.audit(None, "automation.paused", &json!({ "by": by, "reason": reason }), now)?;
-            Ok(w.set_automation(Automation::Paused(Pause { by, reason, since: now }))?)
-        })
-        .await
-    }
-
-    /// Lets automatic action go on.
-    pub async fn unpause(&self, by: String, reason: String, now: Timestamp) -> Result<(), ApplyError> {
-        said(&by, &reason)?;
-        self.write(move |w| {
-            w.audit(None, "automation.resumed", &json!({ "by": by, "reason": reason }), now)?;
-            Ok(w.set_automation(Automation::Runs)?)
-        })
-        .await
     }
 
     /// Sends a delivery again, with the same id and bytes.

@@ -1,7 +1,10 @@
 //! The record: what is decided is whole, once, and outlives the process.
 
+mod fleetwide;
+mod governor;
 mod operators;
 mod record;
+mod restraint;
 mod trouble;
 
 use std::path::Path;

@@ -4,6 +4,7 @@ use detector::Timestamp;
 use serde_json::json;
 
 use super::Revoker;
+use crate::store::settings::Spent;
 use crate::store::{StoreError, agents, outbox, retention};
 
 /// Agents settled in one transaction, so that none is held for long.
@@ -13,14 +14,17 @@ impl Revoker {
     /// Settles what is due: questions that nobody answered, suspensions that ended. Call it about once a second; each
     /// call does a bounded amount of work and says whether there is more.
     pub async fn tick(&self, now: Timestamp) -> Result<bool, StoreError> {
+        self.end_pauses(now).await?;
         let due = self.read(move |db| agents::due(db, now, BATCH)).await?;
         if due.is_empty() {
             return Ok(false);
         }
         let more = due.len() >= BATCH as usize;
         self.write(move |w| {
-            let policy = std::sync::Arc::clone(&w.policy);
-            due.iter().try_for_each(|agent| w.settle(agent, &policy, now))
+            due.iter().try_for_each(|agent| {
+                let policy = w.policy_for(agent, now);
+                w.settle(agent, &policy, now)
+            })
         })
         .await?;
         Ok(more)
@@ -34,17 +38,25 @@ impl Revoker {
             if swept.given_up > 0 {
                 w.audit(None, "deliveries.given_up", &json!({ "deliveries": swept.given_up }), now)?;
             }
+            // How large the fleet is outlives a restart also where nobody is revoked.
+            let spent = w.spent();
+            let agents = w.inner.agents(&spent, now);
+            w.set_spent(Spent { agents, at: now, ..spent });
             Ok(swept.more)
         })
         .await
     }
 
     /// Publishes how much is held and how much waits.
-    pub async fn gauge(&self) -> Result<(), StoreError> {
+    pub async fn gauge(&self, now: Timestamp) -> Result<(), StoreError> {
         let (pending, dead) = self.read(outbox::backlog).await?;
         metrics::gauge!("tocsin_deliveries", "state" => "pending").set(pending as f64);
         metrics::gauge!("tocsin_deliveries", "state" => "dead").set(dead as f64);
         let memory = self.inner.memory();
+        for (cap, used, limit) in self.inner.usage(&memory, now) {
+            metrics::gauge!("tocsin_governor_used", "cap" => cap.as_str()).set(f64::from(used));
+            metrics::gauge!("tocsin_governor_limit", "cap" => cap.as_str()).set(f64::from(limit));
+        }
         metrics::gauge!("tocsin_agents", "standing" => "watched").set(memory.watched() as f64);
         metrics::gauge!("tocsin_agents", "standing" => "challenged").set(memory.challenged() as f64);
         Ok(())

@@ -1,7 +1,6 @@
 //! One transaction, and the memory that follows it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use detector::{Timestamp, VerdictId};
 use rusqlite::{Transaction, TransactionBehavior};
@@ -12,25 +11,18 @@ use super::memory::Held;
 use crate::agent::{AgentKey, Txn};
 use crate::audit::{self, NewEntry};
 use crate::connector::Route;
-use crate::policy::Policy;
 use crate::standing::Standing;
-use crate::store::settings::{self, Pause};
+use crate::store::settings::{self, Pause, Spent};
 use crate::store::{StoreError, escalation, ssf, to_json};
 
 /// A transaction under way. What is done with it happens whole or not at all.
 pub struct Write<'c> {
     pub(super) tx: Transaction<'c>,
     pub(super) inner: &'c Inner,
-    pub(super) policy: Arc<Policy>,
     pub(super) changed: HashMap<AgentKey, Option<Held>>,
     pub(super) handled: Option<VerdictId>,
-    automation: Option<Automation>,
-}
-
-/// Whether automatic action goes on from here.
-pub(super) enum Automation {
-    Runs,
-    Paused(Pause),
+    pauses: Option<Vec<Pause>>,
+    spent: Option<Spent>,
 }
 
 impl Inner {
@@ -43,14 +35,16 @@ impl Inner {
         let mut db = self.store.writer();
         let before = db.total_changes();
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
-        let policy = Arc::clone(self.memory().policy());
         let mut write =
-            Write { tx, inner: self, policy, changed: HashMap::new(), handled: None, automation: None };
+            Write { tx, inner: self, changed: HashMap::new(), handled: None, pauses: None, spent: None };
         let answer = f(&mut write)?;
-        let Write { tx, changed, handled, automation, .. } = write;
+        let Write { tx, changed, handled, pauses, spent, .. } = write;
+        if let Some(spent) = &spent {
+            settings::set_spent(&tx, spent)?;
+        }
         let touched = tx.total_changes() != before;
         tx.commit().map_err(StoreError::from)?;
-        self.follow(changed, handled, automation);
+        self.follow(changed, handled, pauses, spent);
         if touched {
             self.changes.send_modify(|commits| *commits = commits.wrapping_add(1));
         }
@@ -61,7 +55,8 @@ impl Inner {
         &self,
         changed: HashMap<AgentKey, Option<Held>>,
         handled: Option<VerdictId>,
-        automation: Option<Automation>,
+        pauses: Option<Vec<Pause>>,
+        spent: Option<Spent>,
     ) {
         let mut memory = self.memory_mut();
         for (agent, held) in changed {
@@ -70,10 +65,11 @@ impl Inner {
         if let Some(verdict) = handled {
             memory.remember(verdict);
         }
-        match automation {
-            Some(Automation::Runs) => memory.set_pause(None),
-            Some(Automation::Paused(pause)) => memory.set_pause(Some(pause)),
-            None => {}
+        if let Some(spent) = spent {
+            memory.set_spent(spent);
+        }
+        if let Some(pauses) = pauses {
+            memory.set_pauses(pauses);
         }
     }
 }
@@ -153,7 +149,7 @@ impl Write<'_> {
         call: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let tolerance = self.policy.config().clock_tolerance_s.duration();
+        let tolerance = self.inner.memory().policy().config().clock_tolerance_s.duration();
         let (refuted, next) =
             escalation::disprove(&self.tx, &self.routes(agent)?, agent, (call, tolerance), now)?;
         if !refuted.is_empty() {
@@ -178,12 +174,23 @@ impl Write<'_> {
         self.audit_in(txn, Some(agent), "revocation.escalated", &body, now).map(drop)
     }
 
-    pub(super) fn set_automation(&mut self, automation: Automation) -> Result<(), StoreError> {
-        match &automation {
-            Automation::Runs => settings::end_pause(&self.tx)?,
-            Automation::Paused(pause) => settings::set_pause(&self.tx, pause)?,
-        }
-        self.automation = Some(automation);
+    /// What was done automatically of late, as this transaction sees it.
+    pub(super) fn spent(&self) -> Spent {
+        self.spent.clone().unwrap_or_else(|| self.inner.memory().spent().clone())
+    }
+
+    pub(super) fn set_spent(&mut self, spent: Spent) {
+        self.spent = Some(spent);
+    }
+
+    /// The pauses, as this transaction sees them.
+    pub(super) fn pauses(&self) -> Vec<Pause> {
+        self.pauses.clone().unwrap_or_else(|| self.inner.memory().pauses().to_vec())
+    }
+
+    pub(super) fn set_pauses(&mut self, pauses: Vec<Pause>) -> Result<(), StoreError> {
+        settings::set_pauses(&self.tx, &pauses)?;
+        self.pauses = Some(pauses);
         Ok(())
     }
 }

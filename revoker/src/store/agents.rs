@@ -98,6 +98,16 @@ pub(crate) fn list(db: &Connection, page: Page) -> Result<Vec<StandingRow>, Stor
     rows.map(|row| read(row?)).collect()
 }
 
+/// A page of those about whom something was withheld that nobody has done since, last changed first.
+pub(crate) fn held_back(db: &Connection, page: Page) -> Result<Vec<StandingRow>, StoreError> {
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM agents WHERE changed_seq < ?1 AND json_extract(state, '$.would') IS NOT NULL
+         ORDER BY changed_seq DESC LIMIT ?2"
+    ))?;
+    let rows = statement.query_map(params![page.before(), page.limit()], raw)?;
+    rows.map(|row| read(row?)).collect()
+}
+
 /// Agents whose standing changes by time alone at or before `now`, earliest first.
 pub(crate) fn due(db: &Connection, now: Timestamp, limit: u32) -> Result<Vec<AgentKey>, StoreError> {
     let mut statement =

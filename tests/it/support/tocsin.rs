@@ -27,6 +27,10 @@ pub(crate) const SECRET: &str = "whsec_dGhlIHNlY3JldCBvZiBhIHRlc3QsIDMyIGJ5dGVz"
 pub(crate) const ISSUER: &str = "https://idp.example";
 
 const BASE: &str = r#"
+# Most scenarios hold what it does against a replay, which has no caps.
+[policy.governor]
+enabled = false
+
 [[http.credentials]]
 name = "gateway"
 token = "gateway-of-a-test-0123456789abcdef"

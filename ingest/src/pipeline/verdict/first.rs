@@ -75,6 +75,7 @@ impl<V: Into<Verdict>> From<VerdictRecord<V>> for detector::VerdictRecord {
             verdict: old.verdict.into(),
             operation: None,
             route: None,
+            source_ip: None,
         }
     }
 }

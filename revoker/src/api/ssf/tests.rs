@@ -28,7 +28,7 @@ use crate::executor::{Executor, Ladder};
 use crate::revoker::Revoker;
 use crate::store::Page;
 use crate::store::outbox::DeliveryRow;
-use crate::testing::{damning, setup};
+use crate::testing::{damning, ungoverned};
 
 /// The credentials of two receivers, and of an operator.
 const IDP: &str = "receiver-idp-0123456789";
@@ -79,7 +79,7 @@ impl World {
     async fn on(folder: TempDir, previous: &[&str]) -> Self {
         // Installed by another test: then it is this one.
         rustls::crypto::ring::default_provider().install_default().ok();
-        let revoker = Revoker::open(folder.path(), setup(&[])).unwrap();
+        let revoker = Revoker::open(folder.path(), ungoverned(&[])).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

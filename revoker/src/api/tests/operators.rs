@@ -132,6 +132,9 @@ async fn feedback_is_on_an_agent_or_an_alert_and_lifts_no_challenge() {
 async fn a_pause_stops_what_is_automatic_and_survives_a_restart() {
     let mut world = World::new().await;
     let signed = json!({ "person": "Omar", "reason": "release night" });
+    let slip = json!({ "person": "Omar", "reason": "release night", "agent": "billing" });
+    assert_eq!(world.send(Ask::post("/v1/pause", &slip).bearer("soc")).await.status, 400);
+    assert_eq!(get(&world, "/v1/status").await["pauses"], json!([]));
     assert_eq!(
         world.send(Ask::post("/v1/pause", &signed).bearer("soc")).await.json()["paused"]["by"],
         "Omar via soc"
@@ -187,4 +190,22 @@ async fn deliveries_can_be_seen_and_sent_again() {
     assert_eq!(get(&world, &format!("/v1/effects/receipts?delivery={delivery}")).await, json!([]));
     let enable = Ask::post("/v1/targets/enable", &json!({ "target": "idp", "person": "Omar" })).bearer("soc");
     assert_eq!(world.send(enable).await.status, 404, "it is not disabled");
+}
+
+#[tokio::test]
+async fn a_fleet_wide_command_takes_a_second_person() {
+    let world = World::new().await;
+    let propose = json!({ "person": "Omar", "reason": "release night", "what": { "command": "pause" } });
+    let proposal = world.send(Ask::post("/v1/proposals", &propose).bearer("soc")).await.json();
+    assert_eq!(get(&world, "/v1/proposals").await[0], proposal);
+    let confirm = |person: &str| json!({ "person": person, "reason": "seen", "id": proposal["id"] });
+    let alone = world.send(Ask::post("/v1/proposals/confirm", &confirm("omar")).bearer("soc")).await;
+    assert_eq!((alone.status, &alone.json()["detail"]), (409, &json!("who proposed it cannot confirm it.")));
+    assert_eq!(get(&world, "/v1/status").await["paused"], serde_json::Value::Null);
+    let done = world.send(Ask::post("/v1/proposals/confirm", &confirm("Dana")).bearer("soc")).await;
+    assert_eq!((done.status, &done.json()["person"]), (200, &json!("Omar")));
+    assert_eq!(get(&world, "/v1/status").await["paused"]["by"], "Omar via soc and Dana via soc");
+    let unknown =
+        json!({ "person": "Omar", "reason": "x", "what": { "command": "revoke_group", "group": "none" } });
+    assert_eq!(world.send(Ask::post("/v1/proposals", &unknown).bearer("soc")).await.status, 409);
 }

@@ -161,7 +161,8 @@ impl World {
     async fn start(&mut self) {
         let routes = vec![Route { name: "idp".to_owned(), ..Route::default() }];
         let policy = Policy::new(Budgets::default(), PolicyConfig::default());
-        let setup = Setup { policy, public_url: "http://tocsin.test".to_owned(), routes };
+        let groups = crate::groups::Groups::default();
+        let setup = Setup { policy, public_url: "http://tocsin.test".to_owned(), routes, groups };
         let revoker = Revoker::open(self.folder.path(), setup).unwrap();
         let clock = Arc::clone(&self.clock);
         let api = Api::new(

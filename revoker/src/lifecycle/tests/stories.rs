@@ -272,7 +272,8 @@ fn what_a_human_answered_for_does_not_come_back_late() {
 
 #[test]
 fn while_paused_each_stronger_answer_is_recorded_once() {
-    let policy = policy(OnExpiry::Stay).with_paused(true);
+    let running = policy(OnExpiry::Stay);
+    let policy = running.clone().with_paused(true);
     let mut standing = Standing::Trusted;
     let mut would = Vec::new();
     for (n, bits) in [3.0, 9.0, 9.5, 40.0, 41.0].into_iter().enumerate() {
@@ -287,13 +288,12 @@ fn while_paused_each_stronger_answer_is_recorded_once() {
         };
         let (after, effects) = step(&standing, &input(n, what, &standing, at(1)), at(1), &policy);
         would.extend(effects.iter().map(|e| match e {
-            Effect::Alert { action: AlertAction::Watch, would_have } => *would_have,
+            Effect::Alert { action: AlertAction::Watch, would } => would.demand,
             other => panic!("{other:?}"),
         }));
         standing = after;
     }
     assert_eq!(would, [None, Some(Demand::StepUp), Some(Demand::Revoke)]);
-    let running = policy.with_paused(false);
     let burst = What::Verdict {
         bits: 40.0,
         added: 0.0,

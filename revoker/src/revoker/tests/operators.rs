@@ -11,6 +11,7 @@ use crate::standing::{Phase, Standing};
 use crate::store::Page;
 use crate::store::register::{Accountable, Signature};
 use crate::testing::{at, damning, record, request};
+use crate::whom::Scope;
 
 fn ann() -> String {
     "ann".to_owned()
@@ -124,9 +125,9 @@ async fn an_answer_that_comes_too_late_finds_the_question_expired() {
 async fn a_pause_outlives_a_restart_and_records_what_would_have_been() {
     let folder = tempfile::tempdir().unwrap();
     let revoker = open(folder.path());
-    revoker.pause(ann(), "deploying".to_owned(), at(0)).await.unwrap();
+    revoker.pause(Scope::default(), None, ann(), "deploying".to_owned(), at(0)).await.unwrap();
     let revoker = reopened(folder.path(), revoker);
-    assert_eq!(revoker.paused().map(|p| p.reason), Some("deploying".to_owned()));
+    assert_eq!(revoker.pauses()[0].reason, "deploying");
 
     let verdict = damning(1, at(1), "mailer");
     let alert = handle(&revoker, &verdict).alert.unwrap();
@@ -136,8 +137,8 @@ async fn a_pause_outlives_a_restart_and_records_what_would_have_been() {
     // Persons are not paused.
     revoker.revoke(agent("other"), ann(), because(), at(3)).await.unwrap();
 
-    revoker.unpause(ann(), "done".to_owned(), at(4)).await.unwrap();
-    assert_eq!(revoker.paused(), None);
+    revoker.unpause(Scope::default(), ann(), "done".to_owned(), at(4)).await.unwrap();
+    assert_eq!(revoker.pauses(), []);
     assert!(matches!(handle(&revoker, &damning(3, at(5), "mailer")).admission, Admission::Revoked { .. }));
 }
 

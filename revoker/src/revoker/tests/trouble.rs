@@ -4,7 +4,7 @@ use super::*;
 use crate::lifecycle::Input;
 use crate::revoker::ApplyError;
 use crate::store::StoreError;
-use crate::testing::{at, damning, record};
+use crate::testing::{at, damning, open_ungoverned, record};
 
 #[tokio::test]
 async fn a_transaction_that_fails_leaves_nothing_anywhere() {
@@ -30,7 +30,7 @@ async fn a_transaction_that_fails_leaves_nothing_anywhere() {
 #[test]
 fn a_full_disk_is_told_and_the_same_verdict_succeeds_later() {
     let folder = tempfile::tempdir().unwrap();
-    let revoker = open(folder.path());
+    let revoker = open_ungoverned(folder.path());
     let pages = |most: i64| {
         let db = revoker.inner.store.writer();
         db.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0))
@@ -60,7 +60,7 @@ fn a_full_disk_is_told_and_the_same_verdict_succeeds_later() {
 #[test]
 fn a_copy_taken_at_any_moment_opens_whole() {
     let folder = tempfile::tempdir().unwrap();
-    let revoker = open(folder.path());
+    let revoker = open_ungoverned(folder.path());
     for n in 0..20 {
         let name = format!("agent-{n}");
         let decision = handle(&revoker, &damning(n, at(n.into()), &name));
@@ -69,7 +69,7 @@ fn a_copy_taken_at_any_moment_opens_whole() {
         for file in ["revoker.db", "revoker.db-wal", "revoker.key"] {
             std::fs::copy(folder.path().join(file), crashed.path().join(file)).unwrap();
         }
-        let again = open(crashed.path());
+        let again = open_ungoverned(crashed.path());
         assert_eq!(standing(&again, &name), "revoked");
         let all = i64::from(n) + 1;
         assert_eq!(counts(crashed.path()), [all, all, all, all, 0, all, all]);

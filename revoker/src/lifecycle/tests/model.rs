@@ -1,0 +1,171 @@
+//! Every story of up to four beats, under each kind of restraint: what must never happen does not, and from everywhere there is a
+//! way back.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+
+use super::super::{Limits, governed};
+use super::*;
+use crate::governor::{Act, Action, Governor, GovernorConfig};
+use crate::policy::Demand;
+use crate::restraint::Restraint;
+
+const DEPTH: usize = 4;
+
+fn verdict_of(bits: f64, attested: bool, request: bool) -> What {
+    What::Verdict { bits, added: 0.0, two: true, attested, request, admitted: false, late_s: 0 }
+}
+
+/// What may happen next, and how long after.
+fn beats() -> Vec<(What, u64)> {
+    vec![
+        (verdict_of(0.0, true, false), 300),
+        (verdict_of(3.0, true, false), 1),
+        (verdict_of(9.0, true, false), 1),
+        (verdict_of(60.0, true, false), 1),
+        (verdict_of(60.0, false, true), 1),
+        (verdict_of(0.0, true, true), 950),
+        (What::Breaks { attested: true, began_s: 0 }, 1),
+        (What::Time, 4_000),
+        (What::Approve { right: true, seen: 60.0 }, 1),
+        (What::Deny { right: true }, 1),
+        (What::Attack { right: true }, 1),
+        (What::Revoke, 1),
+        (What::Suspend { for_s: 60 }, 1),
+        (What::Retire, 1),
+        (What::Reinstate, 1),
+    ]
+}
+
+/// A story so far.
+#[derive(Clone)]
+struct Path {
+    standing: Standing,
+    now: Timestamp,
+    governor: Governor,
+    opened: HashSet<CaseId>,
+    closed: HashSet<CaseId>,
+    told: String,
+}
+
+impl Path {
+    fn begin(governor: Governor) -> Self {
+        let (opened, closed) = (HashSet::new(), HashSet::new());
+        Self { standing: Standing::Trusted, now: at(0), governor, opened, closed, told: String::new() }
+    }
+
+    fn step(&mut self, n: usize, what: What, after_s: u64, policy: &Policy) -> Vec<Effect> {
+        self.now = self.now + Duration::from_secs(after_s);
+        let input = input(n, what, &self.standing, self.now);
+        let before = self.standing;
+        let mut limits = Limits { governor: &mut self.governor, group: None, agents: 0 };
+        let (after, effects) = governed(&before, &input, self.now, policy, &mut limits);
+        self.standing = after;
+        write!(self.told, "{what:?} -> {}; ", after.name()).unwrap();
+        self.check(&before, &input, &effects);
+        effects
+    }
+
+    fn check(&mut self, before: &Standing, input: &Input, effects: &[Effect]) {
+        let (after, told) = (&self.standing, &self.told);
+        let by_person = !matches!(input, Input::Verdict { .. } | Input::TimePassed);
+        if is_revoked(before) && !is_revoked(after) {
+            assert!(matches!(input, Input::Reinstate { .. } | Input::Retire { .. }), "{told}");
+        }
+        if matches!(before, Standing::Retired(_)) {
+            assert!(matches!(after, Standing::Retired(_)), "{told}");
+        }
+        if matches!(before, Standing::Challenged(c) if c.phase == crate::standing::Phase::Denied)
+            && after.name() == "probation"
+        {
+            assert!(by_person, "{told}");
+        }
+        let revocations =
+            effects.iter().filter(|e| matches!(e, Effect::Publish(Event::Revoked { .. }))).count();
+        let ends = !is_revoked(before) && matches!(after, Standing::Revoked(_) | Standing::Retired(_));
+        let ended = matches!(before, Standing::Retired(_));
+        assert_eq!(revocations, usize::from(ends && !ended), "{told}");
+        for effect in effects {
+            match effect {
+                Effect::OpenCase { case, .. } => assert!(self.opened.insert(*case), "{told}"),
+                Effect::CloseCase { case, .. } => {
+                    assert!(self.opened.contains(case) && self.closed.insert(*case), "{told}");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A person who means well, and an agent that behaves: the way back to trust.
+    fn comes_back(mut self, policy: &Policy) {
+        for n in 1_000..1_040 {
+            let (what, after_s) = match self.standing {
+                Standing::Trusted | Standing::Retired(_) => return,
+                Standing::Challenged(c)
+                    if c.phase == crate::standing::Phase::Pending && self.now < c.until =>
+                {
+                    (What::Approve { right: true, seen: 60.0 }, 0)
+                }
+                Standing::Challenged(_) => (verdict_of(0.0, true, true), 1_000),
+                Standing::Revoked(_) => (What::Reinstate, 1),
+                Standing::Suspended(_) => (What::Time, 100),
+                Standing::Watched(_) | Standing::Probation(_) => (verdict_of(0.0, true, false), 300),
+            };
+            self.step(n, what, after_s, policy);
+        }
+        panic!("no way back: {}", self.told);
+    }
+}
+
+fn explore(path: &Path, depth: usize, policy: &Policy, also: &impl Fn(&Path, What, &[Effect])) -> usize {
+    path.clone().comes_back(policy);
+    if depth == 0 {
+        return 1;
+    }
+    let mut seen = 1;
+    for (what, after_s) in beats() {
+        let mut next = path.clone();
+        // A case is named after its beat, so that one that is opened twice is noticed.
+        let effects = next.step(depth * 100 + 1, what, after_s, policy);
+        also(&next, what, &effects);
+        seen += explore(&next, depth - 1, policy, also);
+    }
+    seen
+}
+
+fn by_person(what: What) -> bool {
+    !matches!(what, What::Verdict { .. } | What::Breaks { .. } | What::Time)
+}
+
+#[test]
+fn every_short_story_ends_well_whoever_answers() {
+    for on_expiry in [OnExpiry::Stay, OnExpiry::Revoke] {
+        let seen = explore(&Path::begin(Governor::default()), DEPTH, &policy(on_expiry), &|_, _, _| {});
+        assert_eq!(seen, 1 + 15 + 15_usize.pow(2) + 15_usize.pow(3) + 15_usize.pow(4));
+    }
+}
+
+#[test]
+fn where_the_caps_are_used_up_or_it_is_protected_nothing_automatic_ends_access_and_what_was_withheld_is_kept()
+{
+    let config =
+        PolicyConfig { governor: GovernorConfig::default(), ..policy(OnExpiry::Revoke).config().clone() };
+    let base = Policy::new(Budgets::default(), config);
+    let mut full = Governor::default();
+    let act = Act { action: Action::Revoke, excess: MicroBits::from_bits(100.0), group: None, agents: 0 };
+    // Five a day are all that a fleet of none may lose.
+    while full.admit(&act, &base.config().governor, at(0)).is_ok() {}
+    let protected = base.clone().withholding(Demand::Revoke, Restraint::Protected);
+    for (policy, governor) in [(base, full), (protected, Governor::default())] {
+        explore(&Path::begin(governor), DEPTH - 1, &policy, &|path, what, effects| {
+            let ends = effects.iter().any(|e| matches!(e, Effect::Publish(Event::Revoked { .. })));
+            assert!(!ends || by_person(what), "{}", path.told);
+            let damning = matches!(what, What::Verdict { bits, attested: true, .. } if bits > 50.0);
+            if damning
+                && matches!(path.standing, Standing::Challenged(c) if c.answered.level < MicroBits::from_bits(50.0))
+            {
+                assert_eq!(path.standing.would().demand, Some(Demand::Revoke), "{}", path.told);
+            }
+        });
+    }
+}
