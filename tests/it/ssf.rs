@@ -132,17 +132,23 @@ fn what_is_pushed_and_polled_verifies_and_a_dead_stream_delays_nobody() {
     );
     assert_eq!(last["sub_id"], json!({ "format": "opaque", "id": pushed }));
 
-    // A receiver that says why it cannot use a token is not asked again; one that fails is.
+    refuses_and_fails(&mut tocsin, &receiver, &pushed);
+    rotates(&mut tocsin, &receiver, &stage, (&first, &polled), tokens);
+    assert!(of_stream(&tocsin, &dead).iter().all(|state| state == "pending"));
+}
+
+/// A receiver that says why it cannot use a token is not asked again; one that fails is.
+fn refuses_and_fails(tocsin: &mut Tocsin, receiver: &SetReceiver, pushed: &str) {
     receiver.behave(&json!({ "err": "invalid_key" }));
-    operate(&tocsin, "revoke", "unlucky");
+    operate(tocsin, "revoke", "unlucky");
     let refused = |kind: &str| {
         let rows = tocsin.look("/v1/effects?state=dead")["rows"].as_array().expect("rows").clone();
         rows.into_iter().find(|row| row["last"].as_str().is_some_and(|last| last.contains(kind)))
     };
     let open = wait::until(LIMIT, || refused("invalid_key")).expect("an open item");
-    assert!(open["target"].as_str().is_some_and(|target| target.ends_with(&pushed)), "{open:#}");
+    assert!(open["target"].as_str().is_some_and(|target| target.ends_with(pushed)), "{open:#}");
     receiver.behave(&json!({ "status": 503 }));
-    operate(&tocsin, "revoke", "lucky");
+    operate(tocsin, "revoke", "lucky");
     wait::until(LIMIT, || receiver.pushed().iter().any(|push| push["answered"] == 503).then_some(()))
         .expect("a push");
     // A power cut on our side changes nothing of that.
@@ -151,25 +157,32 @@ fn what_is_pushed_and_polled_verifies_and_a_dead_stream_delays_nobody() {
     receiver.behave(&json!({}));
     wait::until(LIMIT, || (receiver.taken().len() == 9).then_some(())).expect("it is pushed again");
     assert_eq!(receiver.taken()[7..], ["session-revoked lucky", "credential-change lucky"]);
+}
 
-    // Another key: what was not fetched yet is signed by it, and by whatever key a token is signed, it is published.
+/// Another key: what was not fetched yet is signed by it, and by whatever key a token is signed, it is published.
+fn rotates(
+    tocsin: &mut Tocsin,
+    receiver: &SetReceiver,
+    stage: &Stage,
+    (first, polled): (&str, &str),
+    tokens: Vec<String>,
+) {
     let before = receiver.pushed()[0]["kid"].clone();
     let second = key(stage.path(), "second.pem");
-    tocsin.configure(&stage.settings(&section(&second, &first)));
+    tocsin.configure(&stage.settings(&section(&second, first)));
     assert!(tocsin.stop().success());
     tocsin.restart();
-    let idp = Hand::new(&tocsin, IDP);
-    let sets = idp.poll(&polled, json!({ "returnImmediately": true }));
+    let idp = Hand::new(tocsin, IDP);
+    let sets = idp.poll(polled, json!({ "returnImmediately": true }));
     let tokens: Vec<String> = sets.into_iter().map(|(_, token)| token).chain(tokens).collect();
-    let all = verified(stage.path(), &tocsin, &tokens);
+    let all = verified(stage.path(), tocsin, &tokens);
     let kids: std::collections::BTreeSet<String> = all.iter().map(|v| v["kid"].to_string()).collect();
     assert_eq!(kids.len(), 2, "{all:#?}");
-    operate(&tocsin, "revoke", "late");
+    operate(tocsin, "revoke", "late");
     wait::until(LIMIT, || (receiver.taken().len() == 11).then_some(()))
         .expect("a push after the change of keys");
     let after = receiver.pushed().last().expect("one")["kid"].clone();
     assert!(after != before && kids.contains(&after.to_string()));
-    assert!(of_stream(&tocsin, &dead).iter().all(|state| state == "pending"));
 }
 
 fn of_stream(tocsin: &Tocsin, id: &str) -> Vec<String> {
@@ -216,7 +229,7 @@ fn shape(value: &Value) -> Value {
 fn conversation(issuer: &str, token: &str) -> Vec<Value> {
     let ask = |method: Method, url: &str, body: Option<Value>| {
         let request = http::request(method, url).bearer_auth(token);
-        http::send(body.iter().fold(request, |request, body| request.json(body))).expect("it answers")
+        http::send(body.iter().fold(request, reqwest::RequestBuilder::json)).expect("it answers")
     };
     let (origin, path) = match issuer.find("/realms") {
         Some(at) => issuer.split_at(at),

@@ -90,7 +90,9 @@ fn feed(command: &mut Command, tokens: &[String]) -> Vec<Value> {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the verifier starts");
     let mut input = child.stdin.take().expect("its input");
-    tokens.iter().for_each(|token| writeln!(input, "{token}").expect("it reads"));
+    for token in tokens {
+        writeln!(input, "{token}").expect("it reads");
+    }
     drop(input);
     let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success(), "a token does not verify: {command:?}");
