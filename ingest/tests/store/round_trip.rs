@@ -186,6 +186,7 @@ async fn every_field_of_a_verdict() {
     assert_eq!(
         last(&store, &record).await,
         VerdictRecord {
+            source_ip: None,
             token_id: None,
             delegator: None,
             method: None,
