@@ -1,5 +1,7 @@
 //! The last word on an agent: its latest verdict up to an instant, whole again as it was said.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use clickhouse::Row;
 use detector::{
     ACTOR_REASONS_MAX, Actor, ActorKind, Attestation, BrokenRule, Cohort, EffectiveAttestation, History,
@@ -159,6 +161,7 @@ struct Called {
     operation: Option<String>,
     resource: Option<String>,
     args_digest: Option<String>,
+    source_ip: Option<Ipv6Addr>,
 }
 
 impl Said {
@@ -211,7 +214,7 @@ impl Said {
             args_digest: call.args_digest,
             operation: call.operation,
             route: Some(self.route).filter(|route| !route.is_empty()),
-            source_ip: None,
+            source_ip: call.source_ip.map(|address| IpAddr::V6(address).to_canonical()),
         })
     }
 
