@@ -47,7 +47,7 @@ fn told(case: &Value) -> Option<String> {
             "still acting: {calls} calls accepted, the last {seconds} s after access had ended"
         ));
     }
-    lines.push("\nenforcement points".to_owned());
+    lines.push("\nwho was told".to_owned());
     for point in case["points"].as_array()? {
         let word = |key: &str| point[key].as_str();
         lines.push(format!("  {:<12}  {:<20}  {}", word("progress")?, word("target")?, word("event")?));

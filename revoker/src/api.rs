@@ -7,7 +7,7 @@
 //! | | `GET /v1/revocations`, `/v1/revocations/stream` | `gate` |
 //! | humans | `GET`, `POST /approve/{page}` | none: the address, a one-time code, for a yes the number |
 //! | operators | `GET /v1/status`, `/v1/approvers`; `POST /v1/pause`, `/v1/resume` | `operator` |
-//! | | `GET /v1/alerts`, `/v1/case` | `operator` |
+//! | | `GET /v1/alerts`, `/v1/case` | `analyst` |
 //! | | `GET /v1/audit/head` | `operator` |
 //! | auditors | `GET /v1/audit/key` | none: it is public |
 //! | receivers | `GET /v1/webhooks/schema` | none: it is public |
@@ -15,6 +15,8 @@
 //! | | `GET /v1/agents`, `/v1/agent`; `POST /v1/agents/{command}`, `/v1/agents/register`, `/v1/agents/review`, `/v1/agents/feedback` | `operator` |
 //! | | `GET /v1/effects`, `/v1/effects/receipts`; `POST /v1/effects/redeliver` | `operator` |
 //! | | `GET /v1/targets/disabled`; `POST /v1/targets/enable` | `operator` |
+//!
+//! What is only looked at takes the role `analyst`, which `operator` holds.
 //!
 //! Agents are named in queries and bodies and never in paths: their names hold slashes, colons and whatever else an ARN
 //! or a SPIFFE id may hold, and proxies disagree on what an escaped slash in a path means.
@@ -50,7 +52,7 @@ use detector::Timestamp;
 use tokio::sync::Semaphore;
 
 pub use agents::refused;
-pub use caller::{AsOperator, Caller, Role};
+pub use caller::{AsAnalyst, AsOperator, Caller, Role};
 pub use gate::{Gate, GateError, Scored, Scorer};
 pub use input::{Asked, Body};
 pub use person::Signed;

@@ -10,7 +10,7 @@ use detector::endpoint_keys;
 use ingest::baseline::{BaselineError, Baselines, Version};
 use revoker::Revoker;
 use revoker::agent::AgentKey;
-use revoker::api::{AsOperator, Asked, Body, Problem, Signed, no_such_method, refused};
+use revoker::api::{AsAnalyst, AsOperator, Asked, Body, Problem, Signed, no_such_method, refused};
 use revoker::standing::Standing;
 use serde::{Deserialize, Serialize};
 
@@ -54,10 +54,10 @@ struct History {
     rows: Vec<Version>,
 }
 
-/// `GET /v1/agents/history?agent_id=&issuer=`: role `operator`. The versions kept of an agent, newest first.
+/// `GET /v1/agents/history?agent_id=&issuer=`: role `analyst`. The versions kept of an agent, newest first.
 async fn history(
     State(kept): State<Kept>,
-    AsOperator(_caller): AsOperator,
+    AsAnalyst(_caller): AsAnalyst,
     Asked(asked): Asked<Question>,
 ) -> Result<Json<History>, Problem> {
     Ok(Json(History { rows: kept.versions(asked.agent()).await? }))
@@ -71,11 +71,11 @@ struct Diff {
     changes: Vec<String>,
 }
 
-/// `GET /v1/agents/diff?agent_id=&issuer=&from=&to=`: role `operator`. What has changed from one version to
+/// `GET /v1/agents/diff?agent_id=&issuer=&from=&to=`: role `analyst`. What has changed from one version to
 /// another; without numbers, from the last but one to the last.
 async fn diff(
     State(kept): State<Kept>,
-    AsOperator(_caller): AsOperator,
+    AsAnalyst(_caller): AsAnalyst,
     Asked(asked): Asked<Question>,
 ) -> Result<Json<Diff>, Problem> {
     let versions = kept.versions(asked.agent()).await?;

@@ -9,7 +9,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use detector::{Budgets, Timestamp};
 use ingest::store::StoreError;
-use revoker::api::{AsOperator, Asked, Problem, no_such_method};
+use revoker::api::{AsAnalyst, Asked, Problem, no_such_method};
 use serde::Deserialize;
 
 use super::stored::Stored;
@@ -34,10 +34,10 @@ struct Question {
     at: Option<String>,
 }
 
-/// `GET /v1/explain?agent_id=&issuer=&at=`: role `operator`. The agent's last verdict at or before a time, whole.
+/// `GET /v1/explain?agent_id=&issuer=&at=`: role `analyst`. The agent's last verdict at or before a time, whole.
 async fn explain(
     State((budgets, stored)): State<(Budgets, Stored)>,
-    AsOperator(_caller): AsOperator,
+    AsAnalyst(_caller): AsAnalyst,
     Asked(asked): Asked<Question>,
 ) -> Result<Json<Explanation>, Problem> {
     let at = asked

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use ingest::pipeline::score::FleetStatus;
-use revoker::api::{AsOperator, no_such_method};
+use revoker::api::{AsAnalyst, no_such_method};
 use tokio::sync::watch;
 
 pub(super) fn router(health: watch::Receiver<FleetStatus>) -> Router {
@@ -15,10 +15,10 @@ pub(super) fn router(health: watch::Receiver<FleetStatus>) -> Router {
         .with_state(health)
 }
 
-/// Role `operator`. A row for each peer group and budget, as of the detector's last publication, and cohort incidents.
+/// Role `analyst`. A row for each peer group and budget, as of the detector's last publication, and cohort incidents.
 async fn fleet(
     State(health): State<watch::Receiver<FleetStatus>>,
-    AsOperator(_caller): AsOperator,
+    AsAnalyst(_caller): AsAnalyst,
 ) -> Json<FleetStatus> {
     Json(health.borrow().clone())
 }

@@ -119,8 +119,12 @@ impl Who {
 async fn identify(State(who): State<Arc<Who>>, mut request: Request, next: Next) -> Response {
     if let Some((credential, source)) = who.calls(request.headers()).await {
         let may = |has: Has, role: Role| credential.roles.contains(&has).then_some(role);
-        let roles =
-            [may(Has::Gate, Role::Gate), may(Has::Operator, Role::Operator)].into_iter().flatten().collect();
+        let roles = [
+            may(Has::Gate, Role::Gate),
+            may(Has::Analyst, Role::Analyst),
+            may(Has::Operator, Role::Operator),
+        ];
+        let roles = roles.into_iter().flatten().collect();
         request.extensions_mut().insert(Caller { name: credential.name.clone(), source, roles });
         request.extensions_mut().insert(credential);
     }

@@ -13,7 +13,7 @@ use detector::{Manifest, Timestamp, Zone};
 use ingest::store::{CallsOf, EndpointUse, Store, StoreError, Usage};
 use revoker::Revoker;
 use revoker::agent::AgentKey;
-use revoker::api::{AsOperator, Asked, Problem, no_such_method};
+use revoker::api::{AsAnalyst, Asked, Problem, no_such_method};
 use revoker::approval;
 use serde::{Deserialize, Serialize};
 
@@ -152,10 +152,10 @@ impl Records {
     }
 }
 
-/// `GET /v1/register?days=&limit=`: role `operator`. Every agent with its findings, by issuer and name.
+/// `GET /v1/register?days=&limit=`: role `analyst`. Every agent with its findings, by issuer and name.
 async fn list(
     State(records): State<Records>,
-    AsOperator(_caller): AsOperator,
+    AsAnalyst(_caller): AsAnalyst,
     Asked(asked): Asked<Question>,
 ) -> Result<Json<List<Row>>, Problem> {
     let (sources, answers) = records.sources(&asked).await?;
@@ -163,11 +163,11 @@ async fn list(
     Ok(List::of(rows, asked.rows(), if answers { asked.days() } else { 0 }))
 }
 
-/// `GET /v1/register/tree?agent_id=&issuer=&days=&limit=`: role `operator`. Who spawned whom, all lines or what begins with one
+/// `GET /v1/register/tree?agent_id=&issuer=&days=&limit=`: role `analyst`. Who spawned whom, all lines or what begins with one
 /// agent.
 async fn tree(
     State(records): State<Records>,
-    AsOperator(_caller): AsOperator,
+    AsAnalyst(_caller): AsAnalyst,
     Asked(asked): Asked<Question>,
 ) -> Result<Json<List<Branch>>, Problem> {
     let (sources, answers) = records.sources(&asked).await?;
@@ -189,10 +189,10 @@ struct One {
     days: u32,
 }
 
-/// `GET /v1/register/agent?agent_id=&issuer=&days=`: role `operator`. One agent with its findings and its manifest.
+/// `GET /v1/register/agent?agent_id=&issuer=&days=`: role `analyst`. One agent with its findings and its manifest.
 async fn one(
     State(records): State<Records>,
-    AsOperator(_caller): AsOperator,
+    AsAnalyst(_caller): AsAnalyst,
     Asked(asked): Asked<Question>,
 ) -> Result<Json<One>, Problem> {
     let agent = asked.one()?;
@@ -207,11 +207,11 @@ async fn one(
     Ok(Json(One { row, declared, days: if answers { asked.days() } else { 0 } }))
 }
 
-/// `GET /v1/register/report?agent_id=&issuer=&days=&limit=`: role `operator`. How often each agent, or one, authenticates and
+/// `GET /v1/register/report?agent_id=&issuer=&days=&limit=`: role `analyst`. How often each agent, or one, authenticates and
 /// calls each endpoint.
 async fn report(
     State(records): State<Records>,
-    AsOperator(_caller): AsOperator,
+    AsAnalyst(_caller): AsAnalyst,
     Asked(asked): Asked<Question>,
 ) -> Result<Json<List<EndpointUse>>, Problem> {
     let agent = asked.agent();
@@ -223,11 +223,11 @@ async fn report(
     Ok(List::of(uses, asked.rows(), asked.days()))
 }
 
-/// `GET /v1/register/drift?agent_id=&issuer=&days=`: role `operator`. Declared against observed: of one agent, or of all that have
+/// `GET /v1/register/drift?agent_id=&issuer=&days=`: role `analyst`. Declared against observed: of one agent, or of all that have
 /// a manifest and called.
 async fn drifts(
     State(records): State<Records>,
-    AsOperator(_caller): AsOperator,
+    AsAnalyst(_caller): AsAnalyst,
     Asked(asked): Asked<Question>,
 ) -> Result<Json<List<Drift>>, Problem> {
     let manifests = ByAgent::new(&records.manifests);
@@ -256,10 +256,10 @@ struct Drafted {
     toml: String,
 }
 
-/// `GET /v1/register/draft?agent_id=&issuer=&days=&time_zone=`: role `operator`. A manifest from what was seen.
+/// `GET /v1/register/draft?agent_id=&issuer=&days=&time_zone=`: role `analyst`. A manifest from what was seen.
 async fn draft(
     State(records): State<Records>,
-    AsOperator(_caller): AsOperator,
+    AsAnalyst(_caller): AsAnalyst,
     Asked(asked): Asked<Question>,
 ) -> Result<Json<Drafted>, Problem> {
     let agent = asked.one()?;

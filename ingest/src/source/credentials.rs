@@ -24,7 +24,9 @@ pub enum Role {
     Ingest,
     /// To ask the gate about requests.
     Gate,
-    /// To see and change standings.
+    /// To see standings, alerts and stories.
+    Analyst,
+    /// To see and change them.
     Operator,
 }
 
@@ -34,6 +36,7 @@ impl Role {
         match self {
             Self::Ingest => "ingest",
             Self::Gate => "gate",
+            Self::Analyst => "analyst",
             Self::Operator => "operator",
         }
     }

@@ -8,7 +8,7 @@ use detector::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Api;
-use super::caller::{AsOperator, Caller};
+use super::caller::{AsAnalyst, AsOperator, Caller};
 use super::input::{Asked, Body, Part, Rows, Which};
 use super::person::Signed;
 use super::problem::Problem;
@@ -43,10 +43,10 @@ struct Only {
     cursor: Option<i64>,
 }
 
-/// `GET /v1/agents?limit=&cursor=&withheld=`: role `operator`. Agents that are not plainly trusted, last changed first.
+/// `GET /v1/agents?limit=&cursor=&withheld=`: role `analyst`. Agents that are not plainly trusted, last changed first.
 async fn list(
     State(api): State<Api>,
-    AsOperator(_caller): AsOperator,
+    AsAnalyst(_caller): AsAnalyst,
     Asked(only): Asked<Only>,
 ) -> Result<Json<Rows<StandingRow>>, Problem> {
     let part = Part::new(only.limit, only.cursor);
@@ -70,10 +70,10 @@ struct One {
     history: Vec<audit::Entry>,
 }
 
-/// `GET /v1/agent?agent_id=&issuer=`: role `operator`. One agent, known or not: a name never seen is trusted.
+/// `GET /v1/agent?agent_id=&issuer=`: role `analyst`. One agent, known or not: a name never seen is trusted.
 async fn one(
     State(api): State<Api>,
-    AsOperator(_caller): AsOperator,
+    AsAnalyst(_caller): AsAnalyst,
     Asked(which): Asked<Which>,
 ) -> Result<Json<One>, Problem> {
     let agent = which.key();

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Api;
 use super::agents::{Question, questions};
-use super::caller::AsOperator;
+use super::caller::AsAnalyst;
 use super::input::{Asked, Part, Rows};
 use super::problem::Problem;
 use crate::store::alerts::AlertRow;
@@ -25,10 +25,10 @@ struct Row {
     approval: Option<Question>,
 }
 
-/// Role `operator`. `?limit=&cursor=`, newest first. A pending question comes with its number and the page's address.
+/// Role `analyst`. `?limit=&cursor=`, newest first. A pending question comes with its number and the page's address.
 async fn list(
     State(api): State<Api>,
-    AsOperator(_caller): AsOperator,
+    AsAnalyst(_caller): AsAnalyst,
     Asked(part): Asked<Part>,
 ) -> Result<Json<Rows<Row>>, Problem> {
     let alerts = api.revoker.alerts(part.page()).await?;

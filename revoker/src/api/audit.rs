@@ -6,7 +6,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 
 use super::Api;
-use super::caller::AsOperator;
+use super::caller::AsAnalyst;
 use super::problem::Problem;
 use crate::audit::{Head, PublicKey};
 
@@ -19,8 +19,8 @@ async fn key(State(api): State<Api>) -> Result<Json<PublicKey>, Problem> {
     Ok(Json(api.revoker.audit_key()?))
 }
 
-/// `GET /v1/audit/head`: role `operator`. The newest signed head, to be kept elsewhere.
-async fn head(State(api): State<Api>, AsOperator(_caller): AsOperator) -> Result<Json<Head>, Problem> {
+/// `GET /v1/audit/head`: role `analyst`. The newest signed head, to be kept elsewhere.
+async fn head(State(api): State<Api>, AsAnalyst(_caller): AsAnalyst) -> Result<Json<Head>, Problem> {
     let none = || {
         Problem::new(StatusCode::NOT_FOUND, "no_head", "No head has been signed yet")
             .detail("One is signed soon after the first entry of the audit.")

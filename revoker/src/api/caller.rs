@@ -12,7 +12,9 @@ use super::problem::Problem;
 pub enum Role {
     /// Ask whether an agent may go on, wait for approvals.
     Gate,
-    /// See standings, alerts and deliveries; revoke, reinstate, pause.
+    /// See standings, alerts, stories and deliveries.
+    Analyst,
+    /// That, and revoke, reinstate, pause.
     Operator,
 }
 
@@ -21,6 +23,7 @@ impl Role {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Gate => "gate",
+            Self::Analyst => "analyst",
             Self::Operator => "operator",
         }
     }
@@ -41,6 +44,10 @@ pub struct Caller {
 #[derive(Debug)]
 pub(super) struct AsGate(pub(super) Caller);
 
+/// A caller who may look: with the role `analyst`, or `operator`, which holds it.
+#[derive(Debug)]
+pub struct AsAnalyst(pub Caller);
+
 /// A caller with the role `operator`; without it, a problem is the answer.
 #[derive(Debug)]
 pub struct AsOperator(pub Caller);
@@ -49,6 +56,13 @@ impl<S: Sync> FromRequestParts<S> for AsGate {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         with_role(parts, Role::Gate).map(Self)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for AsAnalyst {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        with_role(parts, Role::Analyst).map(Self)
     }
 }
 
@@ -72,7 +86,8 @@ fn with_role(parts: &Parts, role: Role) -> Result<Caller, Problem> {
         ))
         .header(header::WWW_AUTHENTICATE, "Bearer"));
     };
-    if caller.roles.contains(&role) {
+    let holds = |held: &Role| *held == role || (*held == Role::Operator && role == Role::Analyst);
+    if caller.roles.iter().any(holds) {
         return Ok(caller.clone());
     }
     Err(Problem::new(StatusCode::FORBIDDEN, "role_required", "This credential may not do that")

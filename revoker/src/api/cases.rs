@@ -8,7 +8,7 @@ use detector::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Api;
-use super::caller::AsOperator;
+use super::caller::AsAnalyst;
 use super::input::Asked;
 use super::problem::Problem;
 use crate::agent::AgentKey;
@@ -72,10 +72,10 @@ impl Point {
     }
 }
 
-/// `GET /v1/case?id=`: role `operator`. `id` is the `txn` of a webhook or an audit entry, an alert's id or an approval's.
+/// `GET /v1/case?id=`: role `analyst`. `id` is the `txn` of a webhook or an audit entry, an alert's id or an approval's.
 async fn one(
     State(api): State<Api>,
-    AsOperator(_caller): AsOperator,
+    AsAnalyst(_caller): AsAnalyst,
     Asked(which): Asked<Which>,
 ) -> Result<Json<Case>, Problem> {
     let Some(story) = api.revoker.story(which.id).await? else {

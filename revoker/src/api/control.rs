@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Api;
 use super::agents::refused;
-use super::caller::{AsOperator, Caller};
+use super::caller::{AsAnalyst, AsOperator, Caller};
 use super::input::Body;
 use super::person::Signed;
 use super::problem::Problem;
@@ -52,8 +52,8 @@ struct Usage {
     limit: u32,
 }
 
-/// Role `operator`.
-async fn status(State(api): State<Api>, AsOperator(_caller): AsOperator) -> Result<Json<Status>, Problem> {
+/// Role `analyst`.
+async fn status(State(api): State<Api>, AsAnalyst(_caller): AsAnalyst) -> Result<Json<Status>, Problem> {
     now(&api).await.map(Json)
 }
 
@@ -126,10 +126,10 @@ async fn resume(
     now(&api).await.map(Json)
 }
 
-/// Role `operator`. All approvers, by name; no secrets. They are enrolled on the server itself.
+/// Role `analyst`. All approvers, by name; no secrets. They are enrolled on the server itself.
 async fn approvers(
     State(api): State<Api>,
-    AsOperator(_caller): AsOperator,
+    AsAnalyst(_caller): AsAnalyst,
 ) -> Result<Json<Vec<ApproverRow>>, Problem> {
     Ok(Json(approval::list(&api.revoker).await?))
 }

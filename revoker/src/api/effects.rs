@@ -7,7 +7,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 
 use super::Api;
-use super::caller::AsOperator;
+use super::caller::{AsAnalyst, AsOperator};
 use super::input::{Asked, Body, Part, Rows};
 use super::person::person;
 use super::problem::Problem;
@@ -31,10 +31,10 @@ struct Filter {
     cursor: Option<i64>,
 }
 
-/// `GET /v1/effects?state=&limit=&cursor=`: role `operator`. Deliveries, newest first. State `dead` lists the open items.
+/// `GET /v1/effects?state=&limit=&cursor=`: role `analyst`. Deliveries, newest first. State `dead` lists the open items.
 async fn list(
     State(api): State<Api>,
-    AsOperator(_caller): AsOperator,
+    AsAnalyst(_caller): AsAnalyst,
     Asked(filter): Asked<Filter>,
 ) -> Result<Json<Rows<DeliveryRow>>, Problem> {
     let part = Part::new(filter.limit, filter.cursor);
@@ -47,11 +47,11 @@ struct WhichDelivery {
     delivery: i64,
 }
 
-/// `GET /v1/effects/receipts?delivery=`: role `operator`. Every attempt at one delivery (its `cursor` in the list), oldest
+/// `GET /v1/effects/receipts?delivery=`: role `analyst`. Every attempt at one delivery (its `cursor` in the list), oldest
 /// first.
 async fn receipts(
     State(api): State<Api>,
-    AsOperator(_caller): AsOperator,
+    AsAnalyst(_caller): AsAnalyst,
     Asked(which): Asked<WhichDelivery>,
 ) -> Result<Json<Vec<Receipt>>, Problem> {
     Ok(Json(api.revoker.receipts(which.delivery).await?))
@@ -86,10 +86,10 @@ async fn redeliver(
     }
 }
 
-/// `GET /v1/targets/disabled`: role `operator`. Targets that answered that they are gone; nothing is sent there any more.
+/// `GET /v1/targets/disabled`: role `analyst`. Targets that answered that they are gone; nothing is sent there any more.
 async fn disabled(
     State(api): State<Api>,
-    AsOperator(_caller): AsOperator,
+    AsAnalyst(_caller): AsAnalyst,
 ) -> Result<Json<Vec<DisabledTarget>>, Problem> {
     Ok(Json(api.revoker.disabled_targets().await?))
 }

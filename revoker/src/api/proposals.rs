@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::Api;
 use super::agents::refused;
-use super::caller::AsOperator;
+use super::caller::{AsAnalyst, AsOperator};
 use super::input::Body;
 use super::person::Signed;
 use super::problem::Problem;
@@ -20,11 +20,8 @@ pub(super) fn router() -> Router<Api> {
         .route("/v1/proposals/confirm", post(confirm))
 }
 
-/// Role `operator`. Those that wait for a second person.
-async fn list(
-    State(api): State<Api>,
-    AsOperator(_caller): AsOperator,
-) -> Result<Json<Vec<Proposal>>, Problem> {
+/// Role `analyst`. Those that wait for a second person.
+async fn list(State(api): State<Api>, AsAnalyst(_caller): AsAnalyst) -> Result<Json<Vec<Proposal>>, Problem> {
     Ok(Json(api.revoker.proposals(api.now()).await?))
 }
 

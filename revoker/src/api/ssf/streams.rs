@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Ssf;
 use super::receiver::{AsReceiver, Sent};
-use crate::api::caller::AsOperator;
+use crate::api::caller::{AsAnalyst, AsOperator};
 use crate::api::input::{Asked, Body};
 use crate::api::person::Signed;
 use crate::api::problem::Problem;
@@ -156,8 +156,8 @@ async fn verify(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `GET /v1/ssf/streams`: role `operator`. All streams of all receivers.
-async fn list(State(ssf): State<Ssf>, AsOperator(_caller): AsOperator) -> Result<Response, Problem> {
+/// `GET /v1/ssf/streams`: role `analyst`. All streams of all receivers.
+async fn list(State(ssf): State<Ssf>, AsAnalyst(_caller): AsAnalyst) -> Result<Response, Problem> {
     Ok(shown(StatusCode::OK, ssf.transmitter.listed().await?))
 }
 

@@ -11,7 +11,7 @@ async fn get(world: &World, path: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn everything_takes_the_role_operator() {
+async fn looking_takes_the_role_analyst_and_acting_operator() {
     let world = World::new().await;
     let reads = [
         "/v1/alerts",
@@ -27,6 +27,7 @@ async fn everything_takes_the_role_operator() {
         assert_eq!(world.send(Ask::get(path)).await.status, 401, "{path}");
         assert_eq!(world.send(Ask::get(path).bearer("gateway")).await.status, 403, "{path}");
         assert_eq!(world.send(Ask::get(path).bearer("soc")).await.status, 200, "{path}");
+        assert_eq!(world.send(Ask::get(path).bearer("analyst")).await.status, 200, "{path}");
     }
     let writes = [
         "/v1/agents/revoke",
@@ -40,7 +41,9 @@ async fn everything_takes_the_role_operator() {
     ];
     for path in writes {
         assert_eq!(world.send(Ask::post(path, &json!({}))).await.status, 401, "{path}");
-        assert_eq!(world.send(Ask::post(path, &json!({})).bearer("gateway")).await.status, 403, "{path}");
+        for role in ["gateway", "analyst"] {
+            assert_eq!(world.send(Ask::post(path, &json!({})).bearer(role)).await.status, 403, "{path}");
+        }
         assert_eq!(world.send(Ask::post(path, &json!({})).bearer("soc")).await.status, 422, "{path}");
     }
 }

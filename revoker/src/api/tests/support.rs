@@ -266,7 +266,11 @@ async fn credentials(mut request: Request, next: Next) -> axum::response::Respon
     let caller = header.and_then(|value| value.strip_prefix("Bearer ")).map(|name| Caller {
         name: name.to_owned(),
         source: name.to_owned(),
-        roles: if name == "soc" { vec![Role::Operator] } else { vec![Role::Gate] },
+        roles: match name {
+            "soc" => vec![Role::Operator],
+            "analyst" => vec![Role::Analyst],
+            _ => vec![Role::Gate],
+        },
     });
     if let Some(caller) = caller {
         request.extensions_mut().insert(caller);
