@@ -5,7 +5,7 @@
 
 mod config;
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::message::Message;
 /// From the first byte sent to the last byte read.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Messages whose tokens are remembered from before they were sent.
+/// Messages whose tokens are remembered from before they were sent; the oldest make room.
 const BEFORE_MAX: usize = 1_000;
 
 /// One client of an authorization server, by name and secret (RFC 6749, section 2.3.1).
@@ -46,8 +46,8 @@ pub(super) struct Witness {
     pub(super) introspection: Option<Url>,
     pub(super) credentials: Credentials,
     pub(super) tokens: Tokens,
-    /// By message: those that were active before it was sent.
-    before: Mutex<HashMap<String, Vec<Token>>>,
+    /// By message, oldest first: those that were active before it was sent.
+    before: Mutex<VecDeque<(String, Vec<Token>)>>,
 }
 
 #[derive(Deserialize)]
@@ -88,16 +88,20 @@ impl Witness {
         }
         let mut before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
         // Of an attempt that is made again, the first look counts.
-        if !active.is_empty() && before.len() < BEFORE_MAX {
-            before.entry(message.id.clone()).or_insert(active);
+        if active.is_empty() || before.iter().any(|(id, _)| *id == message.id) {
+            return;
         }
+        if before.len() >= BEFORE_MAX {
+            before.pop_front();
+        }
+        before.push_back((message.id.clone(), active));
     }
 
     /// What has become of those tokens.
     pub(super) async fn look_after(&self, message: &Message) -> Proof {
         let before = {
             let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
-            before.get(&message.id).cloned()
+            before.iter().find(|(id, _)| *id == message.id).map(|(_, tokens)| tokens.clone())
         };
         let (Some(url), Some(tokens)) = (&self.introspection, before) else {
             return Proof::Unprovable { detail: "no token is held that was seen to be active".to_owned() };
@@ -112,7 +116,7 @@ impl Witness {
         if alive > 0 {
             return Proof::Refuted { detail: format!("{alive} of {all} tokens still active") };
         }
-        self.before.lock().unwrap_or_else(PoisonError::into_inner).remove(&message.id);
+        self.before.lock().unwrap_or_else(PoisonError::into_inner).retain(|(id, _)| *id != message.id);
         Proof::Verified { detail: format!("{all} of {all} tokens no longer active") }
     }
 }
