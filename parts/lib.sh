@@ -40,3 +40,19 @@ settle() {
     rm -rf "$2"
     mv "$1" "$2"
 }
+
+# npm_part NAME WHAT: the packages of `parts/NAME/package-lock.json`, into `.parts/NAME`.
+npm_part() {
+    local from=$house/parts/$1 into=$parts_dir/$1 stamp
+    stamp=$(digest "$from/package.json" "$from/package-lock.json")
+    if is_there "$into" "$stamp"; then return; fi
+    need node nodejs
+    need npm npm
+    rm -rf "$into.new"
+    mkdir -p "$into.new"
+    cp "$from/package.json" "$from/package-lock.json" "$into.new/"
+    # The lock file holds the digest of every package; npm refuses what does not match. No package's script is run.
+    npm ci --prefix "$into.new" --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+    settle "$into.new" "$into" "$stamp"
+    say "parts: $2 in $into"
+}

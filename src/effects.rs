@@ -19,7 +19,7 @@ pub(crate) enum EffectsCommand {
         Example:\n  TOCSIN_TOKEN=… tocsin effects list --state dead")]
     List {
         /// Only those of this state.
-        #[arg(long, value_parser = ["pending", "acknowledged", "dead"])]
+        #[arg(long, value_parser = ["standby", "pending", "acknowledged", "verified", "refuted", "dead", "withdrawn"])]
         state: Option<String>,
         /// How many, at most 1,000.
         #[arg(long, default_value_t = 50)]
@@ -107,7 +107,9 @@ fn line(row: &Value) -> Option<String> {
         row["kind"].as_str()?,
         row["agent"]["agent_id"].as_str()?,
     );
-    if let Some(last) = row["last"].as_str().filter(|_| row["state"] != "acknowledged") {
+    if let Some(last) =
+        row["last"].as_str().filter(|_| !matches!(row["state"].as_str(), Some("acknowledged" | "verified")))
+    {
         // Writing into a string cannot fail.
         write!(line, "\n        {} attempts, the last: {last}", row["attempts"]).ok();
     }

@@ -50,6 +50,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use detector::Timestamp;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 pub use agents::refused;
 pub use caller::{AsAnalyst, AsOperator, Caller, Role};
@@ -78,6 +79,7 @@ pub struct Api {
     public_url: Arc<str>,
     waiters: Waiters,
     followers: Arc<Semaphore>,
+    stop: CancellationToken,
 }
 
 impl Api {
@@ -90,7 +92,15 @@ impl Api {
             public_url: public_url.trim_end_matches('/').into(),
             waiters: Waiters::default(),
             followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
+            stop: CancellationToken::new(),
         }
+    }
+
+    /// The same, whose streams end with `stop`: a server that waits for its answers to end would wait for them for ever.
+    #[must_use]
+    pub fn until(mut self, stop: CancellationToken) -> Self {
+        self.stop = stop;
+        self
     }
 
     fn now(&self) -> Timestamp {

@@ -55,7 +55,7 @@ pub(super) struct Parts {
 pub(super) fn router(config: &Config, parts: Parts) -> Router {
     let Parts { who, intake, revoker, transmitter, scorer, metrics, health, stored, baselines, stop } = parts;
     let calls = HttpState::new(&config.http, Arc::clone(&who.credentials), intake, stop.clone());
-    let api = Api::new(revoker.clone(), &config.http.public_url, Arc::new(clock::now));
+    let api = Api::new(revoker.clone(), &config.http.public_url, Arc::new(clock::now)).until(stop.clone());
     let streams = transmitter.map_or_else(Router::new, |transmitter| {
         ssf::router(Ssf::new(transmitter, revoker.clone(), Arc::new(clock::now), stop.clone()))
     });

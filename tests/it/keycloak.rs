@@ -44,6 +44,12 @@ fn command(tocsin: &Tocsin, keycloak: &Keycloak, verb: &str) {
     assert_eq!(answer.status / 100, 2, "{verb}: {answer:?}");
 }
 
+/// Waits until the agent, reinstated, is given a token that lives; one of the second it was revoked in does not.
+fn live_token(keycloak: &Keycloak) {
+    let live = || keycloak.token(AGENT).filter(|token| keycloak.is_active(token));
+    wait::until(LIMIT, live).expect("a live token once it is reinstated");
+}
+
 /// The agent asks the gate, which is handed the token it came with.
 fn ask(tocsin: &Tocsin, keycloak: &Keycloak, n: u32, token: &str) {
     let act = json!({ "event_id": format!("ask-{n}"), "kind": "request", "ts": now(),
@@ -74,6 +80,8 @@ fn an_agent_that_runs_away_over_kafka_is_dead_at_keycloak_and_lives_again_once_r
         Tocsin::start(stage.path(), &stage.settings(&(source + &keycloak.target("realm", "disable"))));
     let token = keycloak.token(AGENT).expect("the agent's token");
     assert!(keycloak.is_active(&token));
+    let before = keycloak.client(AGENT);
+    assert_eq!(before["attributes"]["kept"], "as it is");
 
     let (mut agent, history) = Agent::and_history(AGENT);
     let lines: Vec<String> = history.into_iter().chain(agent.burst(400)).collect();
@@ -91,12 +99,13 @@ fn an_agent_that_runs_away_over_kafka_is_dead_at_keycloak_and_lives_again_once_r
     assert!(text.contains("verified      realm"), "{text}");
 
     command(&tocsin, &keycloak, "reinstate");
-    let fresh = wait::until(LIMIT, || keycloak.token(AGENT)).expect("a token once it is reinstated");
-    assert!(
-        wait::until(LIMIT, || keycloak.is_active(&fresh).then_some(())).is_some(),
-        "the new token is dead"
-    );
+    live_token(&keycloak);
     assert!(!keycloak.is_active(&token), "the old token lives again");
+    // Of the client nothing has changed but when its tokens begin to count.
+    let mut after = keycloak.client(AGENT);
+    after["notBefore"] = before["notBefore"].clone();
+    after["attributes"].as_object_mut().expect("attributes").remove("tocsin.revoked");
+    assert_eq!(after, before);
 }
 
 #[test]
@@ -124,8 +133,7 @@ fn a_logout_that_answers_204_and_leaves_a_token_alive_is_found_out_and_escalated
         assert_eq!(progress(&case, "hard"), if lied { "verified" } else { "standby" }, "{case:#}");
         assert!(!keycloak.is_active(&token), "in the end it is dead, one way or the other");
         command(&tocsin, &keycloak, "reinstate");
-        let fresh = wait::until(LIMIT, || keycloak.token(AGENT)).expect("a token once it is reinstated");
-        wait::until(LIMIT, || keycloak.is_active(&fresh).then_some(())).expect("a live token");
+        live_token(&keycloak);
         lied
     });
     assert!(lied, "the logout never came within the second of the token");

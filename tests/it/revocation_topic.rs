@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use rdkafka::Message as _;
+use reqwest::Method;
 use serde_json::Value;
 
 use crate::support::gate::operate;
+use crate::support::http;
 use crate::support::kafka::Kafka;
 use crate::support::stage::Stage;
-use crate::support::tocsin::{ISSUER, Tocsin};
+use crate::support::tocsin::{GATEWAY, ISSUER, Tocsin};
 
 /// What whoever reads the topic from its beginning knows of each subject in the end.
 fn known(kafka: &Kafka) -> BTreeMap<String, Value> {
@@ -44,4 +46,17 @@ fn the_topic_says_of_every_subject_what_the_list_says() {
     assert_eq!(list["thief"]["blocked"], true);
     let (not_before, until) = (&list["mailer"]["not_before"], &list["mailer"]["until"]);
     assert!(not_before.is_string() && until.is_string(), "its older tokens stay void: {list:?}");
+}
+
+#[test]
+fn a_server_ends_although_somebody_follows_the_list() {
+    let stage = Stage::new();
+    let mut tocsin = Tocsin::start(stage.path(), &stage.settings(""));
+    operate(&tocsin, "revoke", "thief");
+    let request = tocsin.request(Method::GET, "/v1/revocations/stream", GATEWAY);
+    let mut stream = http::block_on(async { request.send().await }).expect("a stream");
+    let first = http::block_on(stream.chunk()).expect("it is open").expect("an event");
+    assert!(String::from_utf8_lossy(&first).contains("thief"));
+    assert!(tocsin.stop().success());
+    while http::block_on(stream.chunk()).is_ok_and(|chunk| chunk.is_some()) {}
 }

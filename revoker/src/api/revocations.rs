@@ -16,6 +16,7 @@ use axum::{Json, Router};
 use futures_util::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::Api;
 use super::caller::{AsGate, text_header};
@@ -81,11 +82,13 @@ struct Follower {
     changes: watch::Receiver<u64>,
     after: i64,
     read: std::vec::IntoIter<RevokedRow>,
+    stop: CancellationToken,
     _place: OwnedSemaphorePermit,
 }
 
 impl Follower {
-    /// The next change, once there is one; none when the record cannot be read: the client comes back where it was.
+    /// The next change, once there is one; none when the record cannot be read or the server ends: the client comes back where it
+    /// was.
     async fn next(mut self) -> Option<(Result<Event, Infallible>, Self)> {
         loop {
             if let Some(row) = self.read.next() {
@@ -97,7 +100,7 @@ impl Follower {
             self.changes.mark_unchanged();
             let (_version, rows) = self.revoker.revocations(self.after, CHUNK).await.ok()?;
             if rows.is_empty() {
-                self.changes.changed().await.ok()?;
+                self.stop.run_until_cancelled(self.changes.changed()).await?.ok()?;
             }
             self.read = rows.into_iter();
         }
@@ -120,6 +123,7 @@ async fn follow(
     let follower = Follower {
         changes: api.revoker.changes(),
         revoker: api.revoker,
+        stop: api.stop,
         after: last.unwrap_or(known.after),
         read: Vec::new().into_iter(),
         _place: place,

@@ -3,7 +3,8 @@
 //!
 //! What was seen to end a client-credentials token of Keycloak 26.7.5: the client's `notBefore`, and `enabled: false`, which alone
 //! has the token alive again once it is enabled; so both are set. Logging the service account out answers 204 and ends tokens
-//! of earlier seconds alone: one of the same second lives, and new ones are given out.
+//! of earlier seconds alone: one of the same second lives, and new ones are given out. Since `iat` has no fractions, a token that a
+//! reinstated agent is given in the very second of its revocation stays dead; the next one lives.
 
 mod admin;
 mod config;

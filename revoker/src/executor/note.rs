@@ -44,8 +44,9 @@ impl Note {
         let Self { due, receipt, .. } = self;
         receipts::record(w.tx(), due.delivery, receipt, next, now)?;
         let outcome = receipt.outcome.as_str();
-        let late = receipt.attempt == ESCALATE_AT && outcome == FAILED;
-        if next == Next::Dead || outcome == GONE || late {
+        // Once for each target, or who is given up days later would have a third told behind a second that did it.
+        let over = next == Next::Dead || outcome == GONE;
+        if receipt.attempt <= ESCALATE_AT && (over || (receipt.attempt == ESCALATE_AT && outcome == FAILED)) {
             self.escalate(w, target, now)?;
         }
         if outcome == GONE {

@@ -30,7 +30,8 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Attempts under way at the end may take this long to finish.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// After so many failures in a row of whatever it is sent, a target is tried with one message at a time.
+/// After so many attempts in a row without an answer, or with one that says it is broken, a target is tried with one message at
+/// a time.
 const BREAK_AT: u32 = 5;
 
 /// And after a pause, which doubles up to this.
@@ -64,7 +65,7 @@ pub(super) struct Worker {
     unrecorded: Vec<Note>,
     /// Nothing is sent before: the target asked for it, or has failed too often.
     waits_until: Timestamp,
-    /// Attempts that failed since one did not.
+    /// Attempts since the target last answered, those of one pause counted once.
     failures: u32,
 }
 
@@ -259,8 +260,13 @@ impl Worker {
         attempt: u32,
         now: Timestamp,
     ) -> (&'static str, Option<u16>, String, Then) {
-        let failed = matches!(outcome, Outcome::Failed { .. });
-        self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
+        // A target that answers is up, whatever it says of one message; and those that fail together count as one.
+        let is_down = matches!(&outcome, Outcome::Failed { status, .. } if status.is_none_or(|s| s >= 500));
+        if !is_down {
+            self.failures = 0;
+        } else if now >= self.waits_until {
+            self.failures = self.failures.saturating_add(1);
+        }
         match outcome {
             Outcome::Acknowledged { status } => {
                 let ends = ENDINGS.contains(&due.message.kind.as_str());

@@ -49,9 +49,9 @@ impl Revoker {
 
     /// Publishes how much is held and how much waits.
     pub async fn gauge(&self, now: Timestamp) -> Result<(), StoreError> {
-        let (pending, dead) = self.read(outbox::backlog).await?;
-        metrics::gauge!("tocsin_deliveries", "state" => "pending").set(pending as f64);
-        metrics::gauge!("tocsin_deliveries", "state" => "dead").set(dead as f64);
+        for (state, deliveries) in self.read(outbox::backlog).await? {
+            metrics::gauge!("tocsin_deliveries", "state" => state).set(deliveries as f64);
+        }
         let memory = self.inner.memory();
         for (cap, used, limit) in self.inner.usage(&memory, now) {
             metrics::gauge!("tocsin_governor_used", "cap" => cap.as_str()).set(f64::from(used));

@@ -237,13 +237,14 @@ pub(crate) fn next_due(
     Ok(next.map(Timestamp::from_micros))
 }
 
-/// How many deliveries are pending, and how many are dead.
-pub(crate) fn backlog(db: &Connection) -> Result<(u64, u64), StoreError> {
+/// How many deliveries are pending, dead and refuted: what waits, and what is open.
+pub(crate) fn backlog(db: &Connection) -> Result<[(&'static str, u64); 3], StoreError> {
     let count = |state| -> rusqlite::Result<i64> {
         db.prepare_cached("SELECT count(*) FROM deliveries WHERE state = ?1")?
             .query_row([state], |row| row.get(0))
     };
-    Ok((count("pending")? as u64, count("dead")? as u64))
+    let counted = |state: &'static str| Ok::<_, StoreError>((state, count(state)? as u64));
+    Ok([counted("pending")?, counted("dead")?, counted("refuted")?])
 }
 
 /// One delivery in the list.

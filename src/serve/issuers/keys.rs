@@ -1,5 +1,6 @@
 //! An issuer's published keys, held for a while.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::{Jwk, JwkSet};
@@ -7,7 +8,6 @@ use reqwest::{Client, Url};
 use revoker::connector::http::{client, detail};
 use revoker::connector::target::Target;
 use serde::Deserialize;
-use tokio::sync::Mutex;
 
 /// A key that is no longer published counts no longer than this.
 const AGE_MAX: Duration = Duration::from_mins(10);
@@ -30,6 +30,8 @@ pub(super) struct Keys {
     issuer: String,
     insecure: bool,
     held: Mutex<Held>,
+    /// One fetch at a time.
+    fetching: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -54,36 +56,61 @@ impl Keys {
             jwks: jwks.map(|target| target.url().clone()),
             issuer: issuer.to_owned(),
             held: Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
         })
     }
 
     /// The key of this name; of a token that names none the only key there is.
+    ///
+    /// Who names a key that is known waits for no fetch while another's is under way: an issuer that hangs, or tokens of keys
+    /// that nobody has, must not hold up everybody else.
     pub(super) async fn find(&self, kid: Option<&str>) -> Result<Option<Jwk>, String> {
-        let mut held = self.held.lock().await;
-        let fresh = |held: &Held| held.fetched.is_some_and(|at| at.elapsed() < AGE_MAX);
-        let may_try = held.tried.is_none_or(|at| at.elapsed() >= EVERY);
-        if may_try && (!fresh(&held) || named(&held.set, kid).is_none()) {
-            let tried = self.fetch(&mut held).await;
-            let usable = held.fetched.is_some_and(|at| at.elapsed() < STALE_MAX);
-            if !usable {
-                tried?;
-            }
+        let (known, age) = self.known(kid);
+        let _fetching = match (&known, age) {
+            (Some(_), Some(age)) if age < AGE_MAX => return Ok(known),
+            (Some(_), Some(age)) if age < STALE_MAX => match self.fetching.try_lock() {
+                Ok(guard) => guard,
+                Err(_) => return Ok(known),
+            },
+            _ => self.fetching.lock().await,
+        };
+        let tried = if self.may_try() { self.fetch().await } else { Ok(()) };
+        let (known, age) = self.known(kid);
+        if age.is_none_or(|age| age >= STALE_MAX) {
+            tried?;
+            return Ok(None);
         }
-        Ok(named(&held.set, kid).cloned())
+        Ok(known)
     }
 
     /// Fetches them now.
     pub(super) async fn refresh(&self) -> Result<(), String> {
-        self.fetch(&mut *self.held.lock().await).await
+        let _fetching = self.fetching.lock().await;
+        self.fetch().await
     }
 
-    async fn fetch(&self, held: &mut Held) -> Result<(), String> {
-        held.tried = Some(Instant::now());
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The key, and how old what is known is.
+    fn known(&self, kid: Option<&str>) -> (Option<Jwk>, Option<Duration>) {
+        let held = self.held();
+        (named(&held.set, kid).cloned(), held.fetched.map(|at| at.elapsed()))
+    }
+
+    fn may_try(&self) -> bool {
+        self.held().tried.is_none_or(|at| at.elapsed() >= EVERY)
+    }
+
+    async fn fetch(&self) -> Result<(), String> {
+        self.held().tried = Some(Instant::now());
         let url = match &self.jwks {
             Some(url) => url.clone(),
             None => self.discover().await?,
         };
         let set: JwkSet = self.get(url).await?;
+        let mut held = self.held();
         (held.set, held.fetched) = (set.keys, Some(Instant::now()));
         Ok(())
     }

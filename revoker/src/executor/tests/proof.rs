@@ -134,6 +134,21 @@ async fn a_target_that_fails_or_can_do_nothing_does_not_hold_up_the_list() {
 }
 
 #[tokio::test]
+async fn who_is_given_up_at_last_has_nobody_told_behind_one_that_did_it() {
+    let no = Outcome::Failed { status: Some(400), detail: "refused".to_owned(), wait: None };
+    let refuses = Liar::new("refuses", &vec![no; 20], &[]);
+    let (works, last) = (Liar::new("works", &[], &[]), Liar::new("last", &[], &[]));
+    let folder = tempfile::tempdir().unwrap();
+    let running = listed(folder.path(), &[&refuses, &works, &last]);
+    revoke(&running.revoker, 1, "mailer");
+    let rows = running.until(|rows| progress(rows, "refuses") == Some(Progress::Failed)).await;
+    assert_eq!(refuses.told.lock().unwrap().len(), 10, "every retry was used up");
+    assert_eq!(progress(&rows, "works"), Some(Progress::Verified));
+    assert_eq!(progress(&rows, "last"), Some(Progress::Standby));
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_call_accepted_after_the_end_disproves_who_had_said_it_ended() {
     let (blind, next) = (
         Liar::new("blind", &[], &[Proof::Unprovable { detail: "no token is held".to_owned() }]),
