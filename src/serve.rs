@@ -198,8 +198,10 @@ impl Server {
         let intake = Intake::new(logs.calls.clone(), findings.clone());
         let credentials = Credentials::resolve(&config.http.credentials, |name| std::env::var(name).ok());
         let issuers = issuers::Issuers::new(&config.issuers).or_exit(Code::Config)?;
-        issuers.greet().await;
         let who = Arc::new(http::Who { credentials: Arc::new(credentials.or_exit(Code::Config)?), issuers });
+        // Beside the start: an issuer that hangs must not hold it up.
+        let greeted = Arc::clone(&who);
+        tokio::spawn(async move { greeted.issuers.greet().await });
 
         let revoker = open_revoker(&config)?;
         let mut connectors = targets(&config, &revoker)?;
