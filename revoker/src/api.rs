@@ -3,6 +3,8 @@
 //! | who | routes | role |
 //! | --- | --- | --- |
 //! | agents and their gateways | `POST /v1/gate` | `gate` |
+//! | | `POST /access/v1/evaluation`, `/access/v1/evaluations` | `gate` |
+//! | | `GET /.well-known/authzen-configuration` | none: it is public |
 //! | | `GET /v1/approvals/{id}` | `gate` |
 //! | | `GET /v1/revocations`, `/v1/revocations/stream` | `gate` |
 //! | humans | `GET`, `POST /approve/{page}` | none: the address, a one-time code, for a yes the number |
@@ -28,6 +30,7 @@ mod alerts;
 mod approvals;
 mod approve;
 mod audit;
+mod authzen;
 mod caller;
 mod cases;
 mod control;
@@ -54,7 +57,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use agents::refused;
 pub use caller::{AsAnalyst, AsOperator, Caller, Role};
-pub use gate::{Gate, GateError, Scored, Scorer};
+pub use gate::{Gate, GateError, GoOn, Put, Scored, Scorer};
 pub use input::{Asked, Body};
 pub use person::Signed;
 pub use problem::Problem;
@@ -121,7 +124,9 @@ pub async fn no_such_method() -> Problem {
 
 /// All routes. The gate's body is limited to `record_bytes_max`.
 pub fn router<S: Scorer>(api: Api, scorer: S, record_bytes_max: usize) -> Router {
-    gate::router(Gate::new(api.clone(), scorer), record_bytes_max)
+    let gate = Gate::new(api.clone(), scorer);
+    gate::router(gate.clone(), record_bytes_max)
+        .merge(authzen::router(gate, record_bytes_max))
         .method_not_allowed_fallback(no_such_method)
         .merge(console(api))
 }
@@ -133,6 +138,7 @@ pub fn console(api: Api) -> Router {
         .merge(agents::router())
         .merge(alerts::router())
         .merge(audit::router())
+        .merge(authzen::discovery())
         .merge(cases::router())
         .merge(effects::router())
         .merge(feedback::router())

@@ -9,6 +9,7 @@ mod apply;
 mod decision;
 mod feedback;
 mod fleetwide;
+mod forecast;
 mod handle;
 mod heads;
 mod limits;

@@ -32,19 +32,20 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
-use axum::response::Response;
 use axum::routing::post;
-use detector::Kind;
+use detector::{Kind, Timestamp};
 use tokio::sync::Semaphore;
 
+pub use answer::GoOn;
 pub use scorer::{GateError, Scored, Scorer};
 
 use super::Api;
-use super::caller::{AsGate, text_header};
+use super::caller::{AsGate, Caller, text_header};
 use super::problem::Problem;
 use crate::agent::AgentKey;
 use crate::approval::{Action, Admittance, Grant, GrantRefused, ResumeId, Status, admit};
 use crate::connector::tokens::Token;
+use crate::policy::Demand;
 use crate::revoker::Admission;
 use crate::store::{StoreError, approvals};
 
@@ -106,51 +107,97 @@ struct Asked {
     action: Action,
 }
 
+/// One act put to the gate, by whichever door it came.
+#[derive(Debug)]
+pub struct Put {
+    /// One native record of the kind `request`.
+    pub record: Bytes,
+    /// The grant that it comes back with, and the agent's name for this resumption.
+    pub resume: Option<(Grant, ResumeId)>,
+    /// The token that the agent called with, where the gateway hands it on.
+    pub token: Option<Token>,
+}
+
 /// Role `gate`.
 async fn decide<S: Scorer>(
     State(gate): State<Gate<S>>,
     AsGate(caller): AsGate,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Problem> {
-    let _place = gate.places.try_acquire().map_err(|_| answer::no_room())?;
-    let body = body.map_err(|rejection| answer::unreadable(&rejection))?;
-    let resume = resumption(&headers)?;
-    let asked = asked(&gate.scorer.decode(&body, &caller)?)?;
-    let agent = AgentKey::new(asked.action.issuer.as_deref(), &asked.action.agent_id);
-    if let Some(token) = text_header(&headers, &SUBJECT_TOKEN).and_then(Token::new) {
-        gate.api.revoker.tokens().hold(&agent, token);
+) -> Result<GoOn, Problem> {
+    let put = Put {
+        record: body.map_err(|rejection| answer::unreadable(&rejection))?,
+        resume: resumption(&headers)?,
+        token: text_header(&headers, &SUBJECT_TOKEN).and_then(Token::new),
+    };
+    gate.judge(&caller, put).await
+}
+
+impl<S: Scorer> Gate<S> {
+    pub(super) fn now(&self) -> Timestamp {
+        self.api.now()
     }
-    // An agent that may not act at all consumes no grant by trying.
-    let stands = gate.api.revoker.admission(agent.issuer.as_deref(), &agent.agent_id);
-    let admitted = match resume {
-        Some(resume) if stands == Admission::Go => Some(admitted(&gate, resume, &asked).await?),
-        _ => None,
-    };
-    let scored = match tokio::time::timeout(SCORE_WAIT_MAX, gate.scorer.score(body, &caller)).await {
-        Ok(scored) => scored?,
-        Err(_) => Scored::default(),
-    };
-    // The standing now, not the one the verdict found: between the two a human may have answered.
-    let said = answer::Said {
-        standing: gate.api.revoker.standing(agent.issuer.as_deref(), &agent.agent_id),
-        event_id: &asked.event_id,
-        scored,
-        now: gate.api.now(),
-    };
-    match gate.api.revoker.admission(agent.issuer.as_deref(), &agent.agent_id) {
-        Admission::Go => {
-            if said.scored.duplicate && admitted.is_none() {
-                unconditional(&gate.api, &said).await?;
+
+    /// Has an act scored and answers by where its agent stands then. Everything but an `Ok` is a no: of status 401 or 403 a
+    /// decision, else there was none.
+    pub async fn judge(&self, caller: &Caller, put: Put) -> Result<GoOn, Problem> {
+        let _place = self.places.try_acquire().map_err(|_| answer::no_room())?;
+        let asked = asked(&self.scorer.decode(&put.record, caller)?)?;
+        let agent = AgentKey::new(asked.action.issuer.as_deref(), &asked.action.agent_id);
+        if let Some(token) = put.token {
+            self.api.revoker.tokens().hold(&agent, token);
+        }
+        // An agent that may not act at all consumes no grant by trying.
+        let stands = self.api.revoker.admission(agent.issuer.as_deref(), &agent.agent_id);
+        let admitted = match put.resume {
+            Some(resume) if stands == Admission::Go => Some(admitted(self, resume, &asked).await?),
+            _ => None,
+        };
+        let scored = match tokio::time::timeout(SCORE_WAIT_MAX, self.scorer.score(put.record, caller)).await {
+            Ok(scored) => scored?,
+            Err(_) => Scored::default(),
+        };
+        self.answer(&agent, &asked.event_id, scored, admitted).await
+    }
+
+    /// Answers by where the agent stands now, from memory: nothing is scored or kept. What policy asks a human about whatever
+    /// the evidence says is refused, since only a scored act opens a question.
+    pub async fn recall(&self, caller: &Caller, record: &[u8]) -> Result<GoOn, Problem> {
+        let call = self.scorer.decode(record, caller)?;
+        let asked = asked(&call)?;
+        let agent = AgentKey::new(asked.action.issuer.as_deref(), &asked.action.agent_id);
+        let answer = self.answer(&agent, &asked.event_id, Scored::default(), None).await?;
+        if self.api.revoker.asks_for(&call, self.api.now()) >= Demand::StepUp {
+            return Err(answer::score_required(&asked.event_id));
+        }
+        Ok(answer)
+    }
+
+    async fn answer(
+        &self,
+        agent: &AgentKey,
+        event_id: &str,
+        scored: Scored,
+        admitted: Option<Admittance>,
+    ) -> Result<GoOn, Problem> {
+        let revoker = &self.api.revoker;
+        // The standing now, not the one the verdict found: between the two a human may have answered.
+        let standing = revoker.standing(agent.issuer.as_deref(), &agent.agent_id);
+        let said = answer::Said { standing, event_id, scored, now: self.api.now() };
+        match Admission::of(&standing) {
+            Admission::Go => {
+                if said.scored.duplicate && admitted.is_none() {
+                    unconditional(&self.api, &said).await?;
+                }
+                Ok(answer::go_on(&said, admitted.as_ref()))
             }
-            Ok(answer::go_on(&said, admitted.as_ref()))
+            Admission::Challenged { case, phase, until } => {
+                Err(answer::challenged(&self.api, &said, &case, phase, until).await?)
+            }
+            Admission::Suspended { until } => Err(answer::suspended(&said, until)),
+            Admission::Revoked { not_before } => Err(answer::revoked(&said, not_before)),
+            Admission::Retired { since } => Err(answer::retired(&said, since)),
         }
-        Admission::Challenged { case, phase, until } => {
-            Err(answer::challenged(&gate.api, &said, &case, phase, until).await?)
-        }
-        Admission::Suspended { until } => Err(answer::suspended(&said, until)),
-        Admission::Revoked { not_before } => Err(answer::revoked(&said, not_before)),
-        Admission::Retired { since } => Err(answer::retired(&said, since)),
     }
 }
 

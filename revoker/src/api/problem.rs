@@ -1,6 +1,6 @@
 //! Errors as `application/problem+json` (RFC 9457): a type to branch on, a sentence for people, and the facts.
 
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -55,10 +55,39 @@ impl Problem {
         self
     }
 
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// What a caller branches on: the end of the type.
+    pub fn kind(&self) -> &'static str {
+        self.0.kind
+    }
+
+    /// What is the matter, in a sentence or two.
+    pub fn words(&self) -> &str {
+        self.0.detail.as_deref().unwrap_or(self.0.title)
+    }
+
+    /// The members of its own.
+    pub fn facts(&self) -> &Map<String, Value> {
+        &self.0.facts
+    }
+
     /// When to try again.
     #[must_use]
     pub fn retry_after(self, seconds: u64) -> Self {
         self.header(header::RETRY_AFTER, seconds.to_string())
+    }
+}
+
+impl Problem {
+    /// As plain text, for interfaces whose errors are text; status and headers are the same.
+    pub fn into_text(self) -> Response {
+        let Inner { status, detail, title, headers, .. } = *self.0;
+        let text = detail.unwrap_or_else(|| title.to_owned());
+        (status, HeaderMap::from_iter(headers), text).into_response()
     }
 }
 

@@ -2,6 +2,7 @@
 //! and fails when told.
 
 mod answers;
+mod authzen;
 mod gate;
 mod operators;
 mod page;
