@@ -26,6 +26,7 @@ use revoker::connector::webhook::WebhookConfig;
 use serde::Deserialize;
 
 use crate::exit::{Code, OrExit, Result};
+use crate::serve::ext_authz::ExtAuthzConfig;
 use crate::serve::issuers::IssuerConfig;
 #[cfg(feature = "kafka")]
 use crate::serve::topic::TopicConfig;
@@ -40,6 +41,7 @@ pub(crate) struct Config {
     workers: Option<NonZeroUsize>,
     pub(crate) http: HttpConfig,
     pub(crate) issuers: Vec<IssuerConfig>,
+    pub(crate) ext_authz: Option<ExtAuthzConfig>,
     pub(crate) files: Vec<FilesConfig>,
     #[cfg(feature = "kafka")]
     pub(crate) kafka: Option<KafkaConfig>,
@@ -69,6 +71,7 @@ impl Default for Config {
             workers: None,
             http: HttpConfig::default(),
             issuers: Vec::new(),
+            ext_authz: None,
             files: Vec::new(),
             #[cfg(feature = "kafka")]
             kafka: None,

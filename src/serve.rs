@@ -3,11 +3,13 @@
 mod audited;
 mod baselines;
 mod explain;
+pub(crate) mod ext_authz;
 mod feedback;
 mod findings;
 mod fleet;
 mod gate;
 mod http;
+mod introspect;
 pub(crate) mod issuers;
 mod outlet;
 mod register;
@@ -31,12 +33,14 @@ use ingest::pipeline::score::{self, Score};
 use ingest::source::credentials::Credentials;
 use ingest::source::{Intake, LogSource, Source, files};
 use ingest::store::Store;
+use revoker::api::{Api, Gate};
 use revoker::connector::Connector;
 use revoker::connector::ssf::{self, Transmitter};
 use revoker::executor::Executor;
 use revoker::groups::Groups;
 use revoker::policy::Policy;
 use revoker::{Revoker, Setup};
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -160,6 +164,11 @@ async fn transmitter(config: &Config, revoker: &Revoker) -> Result<Option<Arc<Tr
     Ok(Some(Arc::new(transmitter)))
 }
 
+async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.with_context(|| format!("{key} = {address}")).or_exit(Code::CantCreate)
+}
+
 /// Everything that runs, until [`Server::stop`].
 pub(crate) struct Server {
     address: SocketAddr,
@@ -183,10 +192,7 @@ impl Server {
         let (mut tasks, mut threads) = (JoinSet::new(), Vec::new());
 
         // The listener first: a wrong address is said at once, and the public address may depend on the port.
-        let listener = tokio::net::TcpListener::bind(config.http.listen)
-            .await
-            .with_context(|| format!("http.listen = {}", config.http.listen))
-            .or_exit(Code::CantCreate)?;
+        let listener = listen(config.http.listen, "http.listen").await?;
         let address = listener.local_addr()?;
         if config.http.listen.port() == 0 {
             config.http.public_url = format!("http://{address}");
@@ -247,6 +253,16 @@ impl Server {
         }
 
         let scorer = gate::ToLog::new(intake.clone(), waiting, &who);
+        let api =
+            Api::new(revoker.clone(), &config.http.public_url, Arc::new(clock::now)).until(stop.clone());
+        let gate = Gate::new(api, scorer);
+        if let Some(section) = &config.ext_authz {
+            let listener = listen(section.listen, "ext_authz.listen").await?;
+            let router = http::checks(Arc::clone(&who), gate.clone(), section);
+            let until = stop.clone().cancelled_owned();
+            tasks
+                .spawn(async move { Ok(axum::serve(listener, router).with_graceful_shutdown(until).await?) });
+        }
         let router = http::router(
             &config,
             http::Parts {
@@ -254,7 +270,7 @@ impl Server {
                 intake: intake.clone(),
                 revoker: revoker.clone(),
                 transmitter,
-                scorer,
+                gate,
                 metrics,
                 health,
                 stored: stored.clone(),

@@ -56,8 +56,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use agents::refused;
-pub use caller::{AsAnalyst, AsOperator, Caller, Role};
-pub use gate::{Gate, GateError, GoOn, Put, Scored, Scorer};
+pub use caller::{AsAnalyst, AsGate, AsOperator, Caller, Role};
+pub use gate::{Gate, GateError, GoOn, Put, Scored, Scorer, resuming};
 pub use input::{Asked, Body};
 pub use person::Signed;
 pub use problem::Problem;
@@ -122,9 +122,9 @@ pub async fn no_such_method() -> Problem {
         .detail("The header `Allow` names those that are.")
 }
 
-/// All routes. The gate's body is limited to `record_bytes_max`.
-pub fn router<S: Scorer>(api: Api, scorer: S, record_bytes_max: usize) -> Router {
-    let gate = Gate::new(api.clone(), scorer);
+/// All routes. A record at the gate is limited to `record_bytes_max`.
+pub fn router<S: Scorer>(gate: Gate<S>, record_bytes_max: usize) -> Router {
+    let api = gate.api().clone();
     gate::router(gate.clone(), record_bytes_max)
         .merge(authzen::router(gate, record_bytes_max))
         .method_not_allowed_fallback(no_such_method)

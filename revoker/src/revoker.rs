@@ -19,6 +19,7 @@ mod operate;
 mod pause;
 mod register;
 mod tick;
+mod void;
 mod write;
 
 use std::path::Path;

@@ -44,6 +44,7 @@ pub(crate) struct IssuerConfig {
     #[serde(default = "roles")]
     roles_claim: String,
     /// What each of those names allows.
+    #[serde(default)]
     roles: BTreeMap<String, Vec<Role>>,
     /// The most that records of its callers may claim for their identity.
     #[serde(default)]
@@ -51,6 +52,9 @@ pub(crate) struct IssuerConfig {
     /// The issuer of agents whose record names none.
     #[serde(default)]
     agents_issuer: Option<String>,
+    /// The `aud` of its agents' tokens, of those that `POST /v1/introspect` answers for.
+    #[serde(default)]
+    agents_audience: Vec<String>,
     /// Allows `http` and addresses that are not public. For tests.
     #[serde(default)]
     allow_insecure_target: bool,
@@ -100,6 +104,7 @@ pub(super) enum Refused {
 struct Issuer {
     config: IssuerConfig,
     validation: Validation,
+    agents: Validation,
     keys: Keys,
 }
 
@@ -151,11 +156,24 @@ impl Issuers {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Refused::TooLong);
         }
-        // Nothing is believed of it yet: it only says whose keys to check it with.
+        self.of(token)?.check(token).await
+    }
+
+    /// What a live token of an agent says.
+    pub(super) async fn agent(&self, token: &str) -> Result<serde_json::Map<String, Value>, Refused> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(Refused::TooLong);
+        }
+        let issuer = self.of(token)?;
+        issuer.verified(token, &issuer.agents).await
+    }
+
+    /// Nothing is believed of the token yet: it only says whose keys to check it with.
+    fn of(&self, token: &str) -> Result<&Issuer, Refused> {
         let claimed =
             jsonwebtoken::dangerous::insecure_decode::<Claimed>(token).map_err(|_| Refused::Issuer)?;
         let issuer = self.0.iter().find(|issuer| issuer.config.issuer == claimed.claims.iss);
-        issuer.ok_or(Refused::Issuer)?.check(token).await
+        issuer.ok_or(Refused::Issuer)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -199,10 +217,17 @@ impl Issuer {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.set_issuer(&[&config.issuer]);
         validation.set_audience(&[&config.audience]);
-        Ok(Self { config, validation, keys })
+        let mut agents = validation.clone();
+        agents.set_audience(&config.agents_audience);
+        Ok(Self { config, validation, agents, keys })
     }
 
-    async fn check(&self, token: &str) -> Result<(Credential, String), Refused> {
+    /// The claims of a token whose signature, times and audience hold.
+    async fn verified<C: serde::de::DeserializeOwned>(
+        &self,
+        token: &str,
+        validation: &Validation,
+    ) -> Result<C, Refused> {
         let issuer = || self.config.name.clone();
         let refused = |source| Refused::Token { issuer: issuer(), source };
         let header = decode_header(token).map_err(refused)?;
@@ -210,10 +235,14 @@ impl Issuer {
         let key = key.map_err(|reason| Refused::Keys { issuer: issuer(), reason })?;
         let key = key.ok_or_else(|| Refused::NoKey { issuer: issuer() })?;
         let key = DecodingKey::from_jwk(&key).map_err(refused)?;
-        let claims = decode::<Claims>(token, &key, &self.validation).map_err(refused)?.claims;
+        Ok(decode::<C>(token, &key, validation).map_err(refused)?.claims)
+    }
+
+    async fn check(&self, token: &str) -> Result<(Credential, String), Refused> {
+        let claims: Claims = self.verified(token, &self.validation).await?;
         let roles = self.config.allowed(&claims.other);
         if roles.is_empty() {
-            return Err(Refused::NoRole { issuer: issuer() });
+            return Err(Refused::NoRole { issuer: self.config.name.clone() });
         }
         let name = format!("{}/{}", self.config.name, claims.sub);
         let source = Arc::new(self.config.source());

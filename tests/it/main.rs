@@ -8,16 +8,19 @@
 
 mod approval;
 mod audit;
+mod authzen;
 mod borders;
 mod cohort;
 mod demo;
 mod disk_full;
 mod engine_down;
+mod envoy;
 mod explain;
 mod feedback;
 mod fleet;
 mod governor;
 mod hostile_receiver;
+mod introspection;
 mod issuers;
 mod kafka_incidents;
 mod keycloak;
@@ -35,4 +38,5 @@ mod silence;
 mod ssf;
 mod support;
 mod throughput;
+mod waiting;
 mod webhooks;

@@ -189,7 +189,7 @@ async fn all<S: Scorer>(gate: &Gate<S>, caller: &Caller, asks: &Asks) -> Vec<Dec
 }
 
 async fn decide<S: Scorer>(gate: &Gate<S>, caller: &Caller, ask: &Ask) -> Result<Decision, Problem> {
-    let act = ask.act(gate.now())?;
+    let act = ask.act(gate.api().now())?;
     let answered = if act.is_scored {
         gate.judge(caller, Put { record: act.record.into(), resume: act.resume, token: None }).await
     } else {

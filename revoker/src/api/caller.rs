@@ -42,7 +42,7 @@ pub struct Caller {
 
 /// A caller with the role `gate`.
 #[derive(Debug)]
-pub(super) struct AsGate(pub(super) Caller);
+pub struct AsGate(pub Caller);
 
 /// A caller who may look: with the role `analyst`, or `operator`, which holds it.
 #[derive(Debug)]

@@ -33,7 +33,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::routing::post;
-use detector::{Kind, Timestamp};
+use detector::Kind;
 use tokio::sync::Semaphore;
 
 pub use answer::GoOn;
@@ -134,8 +134,8 @@ async fn decide<S: Scorer>(
 }
 
 impl<S: Scorer> Gate<S> {
-    pub(super) fn now(&self) -> Timestamp {
-        self.api.now()
+    pub(super) fn api(&self) -> &Api {
+        &self.api
     }
 
     /// Has an act scored and answers by where its agent stands then. Everything but an `Ok` is a no: of status 401 or 403 a
@@ -214,8 +214,15 @@ fn asked(call: &detector::Call<'_>) -> Result<Asked, Problem> {
     Ok(Asked { event_id: call.event_id.to_string(), action: Action::of_call(call) })
 }
 
-/// The grant and the resume id, both or neither.
 fn resumption(headers: &HeaderMap) -> Result<Option<(Grant, ResumeId)>, Problem> {
+    // What comes twice, or is no text, is there and cannot be read.
+    let read = |name| headers.contains_key(name).then(|| text_header(headers, name).unwrap_or_default());
+    resuming(read(&GRANT), read(&RESUME_ID))
+}
+
+/// A grant and the agent's name for this resumption, both or neither, as the headers `Tocsin-Grant` and `Tocsin-Resume-Id` hold
+/// them.
+pub fn resuming(grant: Option<&str>, resume: Option<&str>) -> Result<Option<(Grant, ResumeId)>, Problem> {
     let bad = |name: &HeaderName, why: &str| {
         Problem::new(StatusCode::BAD_REQUEST, "bad_resumption", "The resumption is incomplete")
             .detail(format!(
@@ -223,11 +230,11 @@ fn resumption(headers: &HeaderMap) -> Result<Option<(Grant, ResumeId)>, Problem>
             ))
             .fact("header", name.as_str())
     };
-    if !headers.contains_key(&GRANT) && !headers.contains_key(&RESUME_ID) {
+    if grant.is_none() && resume.is_none() {
         return Ok(None);
     }
-    let grant = text_header(headers, &GRANT).ok_or_else(|| bad(&GRANT, "missing"))?;
-    let resume = text_header(headers, &RESUME_ID).ok_or_else(|| bad(&RESUME_ID, "missing"))?;
+    let grant = grant.ok_or_else(|| bad(&GRANT, "missing"))?;
+    let resume = resume.ok_or_else(|| bad(&RESUME_ID, "missing"))?;
     let grant = grant.parse().map_err(|e: crate::approval::IdError| bad(&GRANT, &e.to_string()))?;
     let resume = resume.parse().map_err(|e: crate::approval::IdError| bad(&RESUME_ID, &e.to_string()))?;
     Ok(Some((grant, resume)))

@@ -8,4 +8,5 @@ mod operators;
 mod page;
 mod revocations;
 mod support;
+mod waiting;
 mod walk;

@@ -3,6 +3,7 @@
 //! Times are microseconds since the epoch. The evidence is kept as the JSON that travelled on the bus: it is shown and
 //! hashed, never searched.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use detector::{Timestamp, VerdictRecord};
@@ -257,6 +258,14 @@ pub(crate) fn past(db: &Connection, approval: &Approval, since: Timestamp) -> ru
 /// By the digest of its grant.
 pub(crate) fn by_grant(db: &Connection, grant: &Digest) -> rusqlite::Result<Option<Approval>> {
     one(db, "grant_digest = ?1", *grant.as_bytes())
+}
+
+/// Those that somebody may still answer at `now`, by id: at most as many as agents may be challenged.
+pub(crate) fn pending(db: &Connection, now: Timestamp) -> rusqlite::Result<HashSet<String>> {
+    let mut statement =
+        db.prepare_cached("SELECT id FROM approvals WHERE state = 'pending' AND expires_at > ?1")?;
+    let ids = statement.query_map([now.as_micros()], |row| row.get(0))?;
+    ids.collect()
 }
 
 fn one(db: &Connection, by: &str, key: impl rusqlite::ToSql) -> rusqlite::Result<Option<Approval>> {
