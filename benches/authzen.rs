@@ -180,7 +180,17 @@ fn evaluation(n: u64, scored: bool) -> String {
 }
 
 /// Decisions a second and the p99 of their latency in ms, of one round.
-fn round(server: &Server, scored: bool, from: u64) -> (f64, f64) {
+type Round = (f64, f64);
+
+fn rate(round: &Round) -> f64 {
+    round.0
+}
+
+fn p99(round: &Round) -> f64 {
+    round.1
+}
+
+fn round(server: &Server, scored: bool, from: u64) -> Round {
     let began = Instant::now();
     let each = |first: u64| {
         let mut connection = Connection::open(&server.address);
@@ -224,12 +234,10 @@ fn main() {
         memories.push(round(&tocsin, false, i << 32));
         scores.push(round(&tocsin, true, i << 32));
     }
-    let of =
-        |rounds: &[(f64, f64)], pick: fn(&(f64, f64)) -> f64| Figure::of(rounds.iter().map(pick).collect());
-    let against = |rounds: &[(f64, f64)], pick: fn(&(f64, f64)) -> f64| {
+    let of = |rounds: &[Round], pick: fn(&Round) -> f64| Figure::of(rounds.iter().map(pick).collect());
+    let against = |rounds: &[Round], pick: fn(&Round) -> f64| {
         Figure::of(rounds.iter().zip(&floors).map(|(own, floor)| pick(own) / pick(floor)).collect())
     };
-    let (rate, p99): (fn(&(f64, f64)) -> f64, fn(&(f64, f64)) -> f64) = (|r| r.0, |r| r.1);
     for (what, rounds) in
         [("empty handler", &floors), ("AuthZEN from memory", &memories), ("AuthZEN scored", &scores)]
     {
