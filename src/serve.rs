@@ -116,7 +116,8 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     let policy = Policy::new(config.budgets, config.policy.clone());
     let groups = Groups::declared(&config.manifests);
     let people = People::declared(&config.manifests);
-    Revoker::open(&config.data_dir, Setup { policy, public_url, routes, groups, people }).or_exit(Code::CantCreate)
+    Revoker::open(&config.data_dir, Setup { policy, public_url, routes, groups, people })
+        .or_exit(Code::CantCreate)
 }
 
 /// Every target that the configuration names.

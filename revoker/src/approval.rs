@@ -204,7 +204,7 @@ impl Approval {
         let fields = self.people.approvers.iter().fold(fields, |fields, name| fields.text(name));
         match &self.cause {
             Cause::Evidence(record) => evidence(fields.text("evidence"), record),
-            Cause::Asked(asked) => asked.into_fields(fields.text("asked")),
+            Cause::Asked(asked) => asked.in_fields(fields.text("asked")),
         }
         .finish()
     }

@@ -64,7 +64,8 @@ mod tests {
             manifest(None, Some("anyones"), &["Ann"]),
             manifest(Some("https://idp"), None, &[]),
         ]);
-        let recorded = Accountable { owner: Some("recorded".into()), sponsor: None, approvers: vec!["Bob".into()] };
+        let recorded =
+            Accountable { owner: Some("recorded".into()), sponsor: None, approvers: vec!["Bob".into()] };
         let of = |issuer| people.of(&AgentKey::new(issuer, "a"), recorded.clone());
         assert_eq!(of(Some("https://idp")), recorded);
         assert_eq!((of(None).owner.unwrap(), of(None).approvers), ("anyones".into(), vec!["Ann".to_owned()]));

@@ -26,16 +26,15 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use detector::Timestamp;
-use rusqlite::Connection;
 use tokio::sync::watch;
 
 pub use self::apply::{Applied, ApplyError};
 pub use self::ask::{AskError, Put};
 pub use self::decision::{Admission, Decision};
+use self::epoch::Mark;
 pub use self::feedback::Evidence;
 pub use self::fleetwide::{Confirmed, Person};
 pub use self::lists::Story;
-use self::epoch::Mark;
 use self::memory::{Limits, Memory};
 pub use self::operate::RedeliverError;
 pub use self::write::Write;
@@ -47,6 +46,7 @@ use crate::keys::Keys;
 use crate::people::People;
 use crate::policy::Policy;
 use crate::standing::Standing;
+use crate::store::db::Connection;
 use crate::store::open::OpenError;
 use crate::store::settings::Pause;
 use crate::store::{Store, StoreError, agents, handled, settings};

@@ -33,7 +33,13 @@ pub(crate) fn setup(targets: &[&str]) -> Setup {
         .map(|name| Route { name: (*name).to_owned(), enforces: true, ..Route::default() })
         .collect();
     let groups = crate::groups::Groups::default();
-    Setup { policy: policy(), public_url: "https://tocsin.example".to_owned(), routes, groups, people: People::default() }
+    Setup {
+        policy: policy(),
+        public_url: "https://tocsin.example".to_owned(),
+        routes,
+        groups,
+        people: People::default(),
+    }
 }
 
 pub(crate) fn open(folder: &Path) -> Revoker {

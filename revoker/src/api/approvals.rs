@@ -21,6 +21,7 @@ use super::problem::Problem;
 use super::waiters::Waiter;
 use crate::agent::AgentKey;
 use crate::approval::{Action, Approval, ApprovalId, Factor, State as Answered, Status};
+use crate::store::db::Connection;
 use crate::store::{StoreError, approvals};
 
 /// Seconds between two questions of an agent that does not wait.
@@ -63,7 +64,7 @@ async fn list(
     Asked(part): Asked<Part>,
 ) -> Result<Json<Rows<Row>>, Problem> {
     let (page, now) = (part.page(), api.now());
-    let open = move |db: &rusqlite::Connection| approvals::open_at(db, now, page).map_err(StoreError::from);
+    let open = move |db: &Connection| approvals::open_at(db, now, page).map_err(StoreError::from);
     let row = |approval: Approval| Row {
         agent: approval.agent(),
         action: approval.action(),
@@ -77,7 +78,8 @@ async fn list(
 
 /// Nobody needs a credential: the keys are public.
 async fn jwks(State(api): State<Api>) -> Response {
-    let headers = [(header::CACHE_CONTROL, "max-age=300"), (header::CONTENT_TYPE, "application/jwk-set+json")];
+    let headers =
+        [(header::CACHE_CONTROL, "max-age=300"), (header::CONTENT_TYPE, "application/jwk-set+json")];
     (headers, api.revoker.grants().jwks().to_string()).into_response()
 }
 

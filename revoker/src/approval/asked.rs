@@ -62,8 +62,8 @@ impl Asked {
     /// `args_digest`, `sha256:` and hexadecimal digits. `null` is an argument; no arguments at all is another act.
     pub fn with_arguments(mut self, arguments: &Value) -> Result<Self, AskedError> {
         let refused = |reason| AskedError { field: "arguments", reason };
-        let canonical =
-            serde_json_canonicalizer::to_string(arguments).map_err(|_| refused("cannot be made canonical"))?;
+        let canonical = serde_json_canonicalizer::to_string(arguments)
+            .map_err(|_| refused("cannot be made canonical"))?;
         if canonical.len() > ARGUMENTS_BYTES_MAX {
             return Err(refused("must have at most 16 KiB"));
         }
@@ -113,7 +113,7 @@ impl Asked {
         matches!(&open.cause, Cause::Asked(other) if **other == *self)
     }
 
-    pub(super) fn into_fields(&self, fields: Fields) -> Fields {
+    pub(super) fn in_fields(&self, fields: Fields) -> Fields {
         let fields = fields
             .maybe(self.arguments.as_deref())
             .maybe(self.description.as_deref())
@@ -131,8 +131,7 @@ mod tests {
     use super::*;
 
     fn asked() -> Asked {
-        let action =
-            Action { agent_id: "billing".into(), endpoint: "refund".into(), ..Action::default() };
+        let action = Action { agent_id: "billing".into(), endpoint: "refund".into(), ..Action::default() };
         Asked { action, by: "gateway".into(), ..Asked::default() }
     }
 
@@ -146,10 +145,15 @@ mod tests {
         assert_eq!(digest(r#"{"a":1,"b":[2.0,1e3]}"#), digest(r#"{ "b": [2, 1000], "a": 1.0 }"#));
         let canonical = |value: &Value| asked().with_arguments(value).unwrap().arguments.unwrap();
         assert_eq!(
-            canonical(&json!({ "\u{20ac}": 1, "\r": 2, "\u{fb33}": 3, "1": 4, "\u{1f600}": 5, "\u{80}": 6, "ö": 7 })),
+            canonical(
+                &json!({ "\u{20ac}": 1, "\r": 2, "\u{fb33}": 3, "1": 4, "\u{1f600}": 5, "\u{80}": 6, "ö": 7 })
+            ),
             "{\"\\r\":2,\"1\":4,\"\u{80}\":6,\"ö\":7,\"€\":1,\"\u{1f600}\":5,\"\u{fb33}\":3}"
         );
-        assert_eq!(canonical(&json!([333_333_333.333_333_3_f64, 1e30, 0.002, 1e-27])), "[333333333.3333333,1e+30,0.002,1e-27]");
+        assert_eq!(
+            canonical(&json!([333_333_333.333_333_3_f64, 1e30, 0.002, 1e-27])),
+            "[333333333.3333333,1e+30,0.002,1e-27]"
+        );
         let all = [r#"{"a":1}"#, r#"{"a":"1"}"#, r#"{"a":null}"#, "{}", "[]", "null"].map(digest);
         let differ: std::collections::HashSet<_> = all.iter().collect();
         assert!(differ.len() == all.len() && !all.contains(&None), "null and nothing are two things");

@@ -14,7 +14,7 @@ use crate::agent::CaseId;
 use crate::keys::{KeyError, Keys};
 use crate::lifecycle::Input;
 use crate::revoker::{Admission, ApplyError, Write};
-use crate::store::{StoreError, approvals, approvers, settings};
+use crate::store::{StoreError, approvals, approvers, db, settings};
 
 /// What a human may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,8 +127,8 @@ pub enum DecideError {
     Case(#[from] crate::agent::CaseIdError),
 }
 
-impl From<rusqlite::Error> for DecideError {
-    fn from(e: rusqlite::Error) -> Self {
+impl From<db::Error> for DecideError {
+    fn from(e: db::Error) -> Self {
         Self::Store(e.into())
     }
 }
@@ -236,7 +236,8 @@ fn may_answer(approval: &Approval, who: &ApproverRow, choice: Choice) -> Result<
         Cause::Asked(asked) => asked.approver.as_deref(),
         Cause::Evidence(_) => None,
     };
-    if !(named.is_empty() || named.iter().any(|name| who.is(name))) || !wanted.is_none_or(|name| who.is(name)) {
+    if !(named.is_empty() || named.iter().any(|name| who.is(name))) || !wanted.is_none_or(|name| who.is(name))
+    {
         return Err(Refusal::NotNamed);
     }
     if choice != Choice::Approve {
@@ -299,20 +300,21 @@ fn settle(
     if let Some(refusal) = take(w, approval, said, now)? {
         return Ok(Outcome::Refused(refusal));
     }
-    let answer = approvals::Answer {
-        choice: said.choice,
-        by: said.by.as_str(),
-        with: said.with,
-        grant: match approves {
-            true => Some((approval.binding(), grant_until, settings::epoch(w.tx())?)),
-            false => None,
-        },
-    };
+    let covers = approves.then(|| approval.binding());
+    let epoch = settings::epoch(w.tx())?;
+    let grant = covers.map(|covers| (covers, grant_until, epoch));
+    let answer = approvals::Answer { choice: said.choice, by: said.by.as_str(), with: said.with, grant };
     if !approvals::settle(w.tx(), &approval.id, &answer, now)? {
         // An error, so that the standing does not change either.
         return Err(StoreError::damaged("a question is settled that the agent's standing still asks").into());
     }
     w.audit(Some(&agent), "approval.settled", &body, now)?;
+    if said.choice == Choice::Attack && !approval.is_about_evidence() {
+        // After the answer: what is still open about the agent's acts is taken back with its access.
+        let reason = "a human says that what the agent asked for is an attack".to_owned();
+        let revoked = w.apply(&agent, Input::Revoke { by: said.by.to_string(), reason }, now);
+        revoked.map_err(|e| StoreError::damaged(format!("an agent that may act cannot be revoked: {e}")))?;
+    }
     Ok(Outcome::Settled)
 }
 
@@ -331,8 +333,6 @@ fn take(
             Choice::Deny => Input::Denied { case, by },
             Choice::Attack => Input::Attack { case, by },
         }
-    } else if said.choice == Choice::Attack {
-        Input::Revoke { by, reason: "a human says that what the agent asked for is an attack".to_owned() }
     } else {
         // The agent need not be stopped to be told yes or no, but what it may not do at all is not to be approved.
         let ended = Admission::of(&w.standing(&agent)).is_ended();

@@ -30,7 +30,7 @@ impl Factor {
     }
 
     /// The authentication context that an approval by it stands for: of a one-time code a name of ours, of a passkey
-    /// "phishing-resistant" (OpenID Connect Extended Authentication Profile ACR Values 1.0).
+    /// "phishing-resistant" (`OpenID` Connect Extended Authentication Profile ACR Values 1.0).
     pub fn acr(self) -> &'static str {
         match self {
             Self::Totp => "urn:tocsin:acr:otp-number-match",

@@ -12,11 +12,11 @@ mod token;
 use std::str::FromStr;
 
 use detector::Timestamp;
-use rusqlite::Transaction;
 use subtle::ConstantTimeEq;
 
 pub use self::token::{Claims, Grant, Grants};
 use super::{Action, Approval, Cause, IdError, Status};
+use crate::store::db::Transaction;
 use crate::store::{StoreError, approvals, settings};
 
 /// The agent's name for one resumption: 1 to 128 visible ASCII characters, unique among its own.
@@ -76,10 +76,14 @@ pub enum GrantRefused {
     #[error("the resumption was retried with more than {} different events", approvals::ADMISSIONS_MAX)]
     Retries,
     /// Since the yes there has been more against the agent, and a newer question.
-    #[error("there was a newer question about this agent since; send the request without the grant and it is judged anew")]
+    #[error(
+        "there was a newer question about this agent since; send the request without the grant and it is judged anew"
+    )]
     Stale,
     /// The record was restored from a backup, which may not know that the grant was used.
-    #[error("the record was restored since the grant was given; send the request without it and it is judged anew")]
+    #[error(
+        "the record was restored since the grant was given; send the request without it and it is judged anew"
+    )]
     Restored,
     /// The agent may not act at all.
     #[error("the agent is {0}; no grant helps against that")]

@@ -5,11 +5,11 @@ use serde_json::json;
 
 use super::{Admission, Revoker, Write};
 use crate::agent::CaseId;
+use crate::approval::Action;
 use crate::approval::{
     Admittance, Approval, ApprovalId, Asked, AskedError, Cause, Grant, GrantRefused, Grants, ResumeId,
     Resumption, admit,
 };
-use crate::approval::Action;
 use crate::store::{StoreError, approvals};
 
 /// Why nobody is asked.
@@ -107,8 +107,13 @@ impl Write<'_> {
             return Ok(Put { approval: approval.clone(), coalesced: true });
         }
         let cool = config.cool_down_s.duration();
-        let refused = approvals::refused_at(self.tx(), &agent, &action.digest(), now - policy.config().challenge_s.duration() - cool)
-            .map_err(StoreError::from)?;
+        let refused = approvals::refused_at(
+            self.tx(),
+            &agent,
+            &action.digest(),
+            now - policy.config().challenge_s.duration() - cool,
+        )
+        .map_err(StoreError::from)?;
         if let Some(until) = refused.map(|at| at + cool).filter(|until| now < *until) {
             return Err(AskError::CoolingDown { until });
         }

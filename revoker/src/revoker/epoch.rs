@@ -63,7 +63,11 @@ impl Inner {
         if newest >= seen.seq {
             return Ok(());
         }
-        tracing::warn!(newest, mark = seen.seq, "the record is older than it was: grants given before count no more");
+        tracing::warn!(
+            newest,
+            mark = seen.seq,
+            "the record is older than it was: grants given before count no more"
+        );
         self.write(|w| w.raise_epoch("found older than its mark", now))?;
         self.note_mark()
     }

@@ -6,21 +6,19 @@
 use std::time::Duration;
 
 use detector::{Timestamp, VerdictRecord};
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde_json::Value;
 
 use super::register::Accountable;
 use super::{Page, StoreError, issuer_column, to_json};
-
+use crate::agent::AgentKey;
 use crate::approval::lockout::Attempts;
 use crate::approval::page::Past;
-use crate::agent::AgentKey;
 use crate::approval::{
     Approval, ApprovalId, Asked, BindingCode, Cause, Choice, Digest, Factor, GrantState, Needs, PageKey,
     ResumeId, State,
 };
 pub use crate::effect::Closing;
+use crate::store::db::{self, Connection, OptionalExtension, Row, Transaction, params};
 
 /// Tables of approvals, approvers and admissions. Made where they are missing.
 pub const SCHEMA: &str = include_str!("approvals.sql");
@@ -75,7 +73,7 @@ pub(crate) fn open(tx: &Transaction<'_>, ask: Ask<'_>, now: Timestamp) -> Result
 }
 
 /// Forgets questions that ended before `end`, so that the table has a limit: what is asked in [`KEPT`].
-fn prune(tx: &Transaction<'_>, end: Timestamp) -> rusqlite::Result<()> {
+fn prune(tx: &Transaction<'_>, end: Timestamp) -> db::Result<()> {
     tx.prepare_cached(
         "DELETE FROM admissions WHERE approval_id IN (SELECT id FROM approvals WHERE expires_at < ?1)",
     )?
@@ -118,7 +116,7 @@ fn insert(tx: &Transaction<'_>, a: &Approval) -> Result<(), StoreError> {
 }
 
 /// Ends the question of `case`, if it is still pending, without an answer.
-pub fn close(tx: &Transaction<'_>, case: &str, how: Closing, now: Timestamp) -> rusqlite::Result<()> {
+pub fn close(tx: &Transaction<'_>, case: &str, how: Closing, now: Timestamp) -> db::Result<()> {
     let state = match how {
         Closing::Expired => EXPIRED,
         Closing::Superseded => SUPERSEDED,
@@ -148,7 +146,7 @@ pub(crate) fn settle(
     approval: &ApprovalId,
     answer: &Answer<'_>,
     now: Timestamp,
-) -> rusqlite::Result<bool> {
+) -> db::Result<bool> {
     let (covers, until, epoch) = match answer.grant {
         Some((covers, until, epoch)) => (Some(*covers.as_bytes()), Some(until.as_micros()), Some(epoch)),
         None => (None, None, None),
@@ -178,29 +176,28 @@ pub(crate) fn set_first(
     approval: &ApprovalId,
     by: &str,
     now: Timestamp,
-) -> rusqlite::Result<()> {
+) -> db::Result<()> {
     tx.prepare_cached("UPDATE approvals SET first_by = ?2, first_at = ?3 WHERE id = ?1")?
         .execute(params![approval.as_str(), by, now.as_micros()])?;
     Ok(())
 }
 
 /// Whether a newer question on evidence was put about the agent since this one was answered.
-pub(crate) fn is_stale(tx: &Connection, approval: &Approval) -> rusqlite::Result<bool> {
+pub(crate) fn is_stale(tx: &Connection, approval: &Approval) -> db::Result<bool> {
     let State::Answered { at, .. } = approval.state else { return Ok(true) };
     let agent = approval.agent();
     tx.prepare_cached(
         "SELECT count(*) FROM approvals WHERE agent_id = ?1 AND coalesce(issuer, '') = ?2 AND opened_at > ?3 \
          AND cause = 'evidence' AND id <> ?4",
     )?
-    .query_row(
-        params![agent.agent_id, issuer_column(&agent), at.as_micros(), approval.id.as_str()],
-        |row| row.get::<_, i64>(0),
-    )
+    .query_row(params![agent.agent_id, issuer_column(&agent), at.as_micros(), approval.id.as_str()], |row| {
+        row.get::<_, i64>(0)
+    })
     .map(|newer| newer > 0)
 }
 
 /// Questions that were asked about the agent's acts and are open at `now`, oldest first.
-pub(crate) fn asked_of(db: &Connection, agent: &AgentKey, now: Timestamp) -> rusqlite::Result<Vec<Approval>> {
+pub(crate) fn asked_of(db: &Connection, agent: &AgentKey, now: Timestamp) -> db::Result<Vec<Approval>> {
     let mut statement = db.prepare_cached(
         "SELECT * FROM approvals WHERE agent_id = ?1 AND coalesce(issuer, '') = ?2 AND cause = 'asked' \
          AND state = 'pending' AND expires_at > ?3 ORDER BY opened_at",
@@ -210,7 +207,7 @@ pub(crate) fn asked_of(db: &Connection, agent: &AgentKey, now: Timestamp) -> rus
 }
 
 /// Questions that are open at `now`, newest first; a page's cursor is when it was put, in microseconds.
-pub(crate) fn open_at(db: &Connection, now: Timestamp, page: Page) -> rusqlite::Result<Vec<Approval>> {
+pub(crate) fn open_at(db: &Connection, now: Timestamp, page: Page) -> db::Result<Vec<Approval>> {
     let mut statement = db.prepare_cached(
         "SELECT * FROM approvals WHERE state = 'pending' AND expires_at > ?1 AND opened_at < ?2 \
          ORDER BY opened_at DESC LIMIT ?3",
@@ -224,20 +221,19 @@ pub(crate) fn refused_at(
     agent: &AgentKey,
     action: &Digest,
     since: Timestamp,
-) -> rusqlite::Result<Option<Timestamp>> {
+) -> db::Result<Option<Timestamp>> {
     db.prepare_cached(
         "SELECT max(settled_at) FROM approvals WHERE agent_id = ?1 AND coalesce(issuer, '') = ?2 \
          AND action_digest = ?3 AND opened_at >= ?4 AND cause = 'asked' AND state IN ('deny', 'attack')",
     )?
-    .query_row(
-        params![agent.agent_id, issuer_column(agent), action.as_bytes(), since.as_micros()],
-        |row| row.get::<_, Option<i64>>(0),
-    )
+    .query_row(params![agent.agent_id, issuer_column(agent), action.as_bytes(), since.as_micros()], |row| {
+        row.get::<_, Option<i64>>(0)
+    })
     .map(|at| at.map(Timestamp::from_micros))
 }
 
 /// Takes back what was asked about the agent's acts and is open.
-pub(crate) fn supersede_asked(tx: &Transaction<'_>, agent: &AgentKey, now: Timestamp) -> rusqlite::Result<()> {
+pub(crate) fn supersede_asked(tx: &Transaction<'_>, agent: &AgentKey, now: Timestamp) -> db::Result<()> {
     tx.prepare_cached(
         "UPDATE approvals SET state = 'superseded', settled_at = ?3 WHERE agent_id = ?1 \
          AND coalesce(issuer, '') = ?2 AND cause = 'asked' AND state = 'pending'",
@@ -251,7 +247,7 @@ pub(crate) fn set_attempts(
     tx: &Transaction<'_>,
     approval: &ApprovalId,
     attempts: Attempts,
-) -> rusqlite::Result<()> {
+) -> db::Result<()> {
     tx.prepare_cached("UPDATE approvals SET failures = ?2, locked_until = ?3 WHERE id = ?1")?.execute(
         params![approval.as_str(), attempts.failures, attempts.locked_until.map(Timestamp::as_micros)],
     )?;
@@ -264,7 +260,7 @@ pub(crate) fn set_resumed(
     approval: &ApprovalId,
     resume: &ResumeId,
     now: Timestamp,
-) -> rusqlite::Result<()> {
+) -> db::Result<()> {
     tx.prepare_cached(
         "UPDATE approvals SET resume_id = ?2, resumed_at = ?3 WHERE id = ?1 AND resume_id IS NULL",
     )?
@@ -279,7 +275,7 @@ pub(crate) fn add_admission(
     approval: &ApprovalId,
     event_id: &str,
     now: Timestamp,
-) -> rusqlite::Result<bool> {
+) -> db::Result<bool> {
     if let Some(holder) = admitted(tx, event_id)? {
         return Ok(holder == approval.as_str());
     }
@@ -295,36 +291,36 @@ pub(crate) fn add_admission(
 }
 
 /// The approval under which this event resumes, if a human let it: its own evidence is answered already.
-pub fn admitted(tx: &Connection, event_id: &str) -> rusqlite::Result<Option<String>> {
+pub fn admitted(tx: &Connection, event_id: &str) -> db::Result<Option<String>> {
     tx.prepare_cached("SELECT approval_id FROM admissions WHERE event_id = ?1")?
         .query_row([event_id], |row| row.get(0))
         .optional()
 }
 
 /// By the agent's name for it.
-pub fn by_id(db: &Connection, id: &ApprovalId) -> rusqlite::Result<Option<Approval>> {
+pub fn by_id(db: &Connection, id: &ApprovalId) -> db::Result<Option<Approval>> {
     one(db, "id = ?1", id.as_str())
 }
 
 /// By the human's address.
-pub fn by_page(db: &Connection, page: &PageKey) -> rusqlite::Result<Option<Approval>> {
+pub fn by_page(db: &Connection, page: &PageKey) -> db::Result<Option<Approval>> {
     one(db, "page = ?1", page.as_str())
 }
 
 /// By the case in the agent's standing.
-pub fn by_case(db: &Connection, case: &str) -> rusqlite::Result<Option<Approval>> {
+pub fn by_case(db: &Connection, case: &str) -> db::Result<Option<Approval>> {
     one(db, "case_id = ?1", case)
 }
 
 /// The newest question that this event put.
-pub(crate) fn by_event(db: &Connection, event_id: &str) -> rusqlite::Result<Option<Approval>> {
+pub(crate) fn by_event(db: &Connection, event_id: &str) -> db::Result<Option<Approval>> {
     one(db, "event_id = ?1 ORDER BY opened_at DESC LIMIT 1", event_id)
 }
 
 /// How other questions about the same agent ended, put at or after `since`.
-pub(crate) fn past(db: &Connection, approval: &Approval, since: Timestamp) -> rusqlite::Result<Past> {
+pub(crate) fn past(db: &Connection, approval: &Approval, since: Timestamp) -> db::Result<Past> {
     let mut statement = db.prepare_cached(
-        "SELECT state, count(*) FROM approvals WHERE agent_id = ?1 AND issuer IS ?2 AND opened_at >= ?3 AND id <> ?4 \
+        "SELECT state, count(*) FROM approvals WHERE agent_id = ?1 AND issuer IS NOT DISTINCT FROM ?2 AND opened_at >= ?3 AND id <> ?4 \
          GROUP BY state",
     )?;
     let agent = approval.agent();
@@ -343,7 +339,7 @@ pub(crate) fn past(db: &Connection, approval: &Approval, since: Timestamp) -> ru
     Ok(past)
 }
 
-fn one(db: &Connection, by: &str, key: impl rusqlite::ToSql) -> rusqlite::Result<Option<Approval>> {
+fn one(db: &Connection, by: &str, key: impl db::ToSql) -> db::Result<Option<Approval>> {
     db.prepare_cached(&format!("SELECT * FROM approvals WHERE {by}"))?.query_row([key], read).optional()
 }
 
@@ -352,7 +348,7 @@ const ASKED: &str = "asked";
 const EXPIRED: &str = "expired";
 const SUPERSEDED: &str = "superseded";
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Approval> {
+fn read(row: &Row<'_>) -> db::Result<Approval> {
     let first: Option<String> = row.get("first_by")?;
     let people: String = row.get("people")?;
     let approval = Approval {
@@ -380,7 +376,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Approval> {
     }
 }
 
-fn cause(row: &Row<'_>) -> rusqlite::Result<Cause> {
+fn cause(row: &Row<'_>) -> db::Result<Cause> {
     let (cause, record): (String, String) = (row.get("cause")?, row.get("record")?);
     let wrong = |e| unreadable("record", e);
     match cause.as_str() {
@@ -390,7 +386,7 @@ fn cause(row: &Row<'_>) -> rusqlite::Result<Cause> {
     }
 }
 
-fn needs(row: &Row<'_>) -> rusqlite::Result<Needs> {
+fn needs(row: &Row<'_>) -> db::Result<Needs> {
     let factor: String = row.get("factor_min")?;
     let factor = Factor::from_stored(&factor).ok_or_else(|| unreadable("factor_min", "no factor"))?;
     Ok(Needs { approvers: row.get("approvers_min")?, factor })
@@ -414,7 +410,7 @@ fn evidence(kept: &str) -> serde_json::Result<VerdictRecord> {
     serde_json::from_value(record)
 }
 
-fn state(row: &Row<'_>) -> rusqlite::Result<State> {
+fn state(row: &Row<'_>) -> db::Result<State> {
     let name: String = row.get("state")?;
     let at = || time(row, "settled_at").map(Option::unwrap_or_default);
     Ok(match name.as_str() {
@@ -434,7 +430,7 @@ fn state(row: &Row<'_>) -> rusqlite::Result<State> {
     })
 }
 
-fn grant(row: &Row<'_>) -> rusqlite::Result<Option<GrantState>> {
+fn grant(row: &Row<'_>) -> db::Result<Option<GrantState>> {
     let Some(expires_at) = time(row, "grant_expires_at")? else { return Ok(None) };
     let resume: Option<String> = row.get("resume_id")?;
     let used = match (resume, time(row, "resumed_at")?) {
@@ -445,20 +441,20 @@ fn grant(row: &Row<'_>) -> rusqlite::Result<Option<GrantState>> {
     Ok(Some(GrantState { expires_at, epoch, used }))
 }
 
-fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
+fn time(row: &Row<'_>, column: &str) -> db::Result<Option<Timestamp>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_micros))
 }
 
 fn parsed<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
     row: &Row<'_>,
     column: &str,
-) -> rusqlite::Result<T> {
+) -> db::Result<T> {
     row.get::<_, String>(column)?.parse().map_err(|e| unreadable(column, e))
 }
 
-fn unreadable(column: &str, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
+fn unreadable(column: &str, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> db::Error {
     let why = format!("approvals.{column}: {}", why.into());
-    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, why.into())
+    db::Error::value(why)
 }
 
 #[cfg(test)]

@@ -55,7 +55,10 @@ async fn asked_first_and_approved_it_goes_on_once_and_nothing_else_does() {
     let again = world.revoker().ask(asked("billing"), world.now()).await.unwrap();
     assert!(again.coalesced && again.approval == question, "the same question is put once");
     let list = world.send(Ask::get("/v1/approvals").bearer("analyst")).await.json();
-    assert_eq!((&list["rows"][0]["cause"], &list["rows"][0]["binding_code"]), (&json!("asked"), &json!(question.binding_code)));
+    assert_eq!(
+        (&list["rows"][0]["cause"], &list["rows"][0]["binding_code"]),
+        (&json!("asked"), &json!(question.binding_code))
+    );
 
     let (posted, page) = answer(&world, &question, "approve", &alice).await;
     assert_eq!((posted, page.contains("<h1>Approved</h1>")), (303, true), "{page}");
@@ -110,7 +113,10 @@ async fn after_a_no_nobody_is_asked_about_it_for_a_while_and_not_too_often_at_al
     let refused = world.revoker().ask(other(10), world.now()).await;
     assert!(matches!(refused, Err(AskError::TooMany { .. })), "{refused:?}");
     world.pass(301);
-    assert!(matches!(world.revoker().ask(asked("billing"), world.now()).await, Err(AskError::TooMany { .. })));
+    assert!(matches!(
+        world.revoker().ask(asked("billing"), world.now()).await,
+        Err(AskError::TooMany { .. })
+    ));
     world.pass(600);
     ask(&world, asked("billing")).await;
 }
@@ -125,7 +131,10 @@ async fn who_is_revoked_is_asked_about_no_more_and_an_attack_revokes() {
     assert_eq!(status(&world, &question).await["status"], "superseded");
     let page = Browser::open(&world, &question.page.path()).await;
     assert!(page.sees("<h1>Settled elsewhere</h1>") && !page.sees("<form"), "{}", page.body());
-    assert!(matches!(world.revoker().ask(asked("billing"), world.now()).await, Err(AskError::Ended("revoked"))));
+    assert!(matches!(
+        world.revoker().ask(asked("billing"), world.now()).await,
+        Err(AskError::Ended("revoked"))
+    ));
 
     world.pass(30);
     let question = ask(&world, asked("mailer")).await;
@@ -139,7 +148,8 @@ async fn only_who_is_named_answers_and_never_for_themselves() {
     let manifest =
         Manifest { agent_id: "billing".into(), approvers: vec!["Kim".into()], ..Manifest::default() };
     let world = World::of(PolicyConfig::default(), People::declared(&[manifest])).await;
-    let (alice, kim) = (world.approver("alice", &[]).await, world.approver("kim", &["kim@example.com"]).await);
+    let (alice, kim) =
+        (world.approver("alice", &[]).await, world.approver("kim", &["kim@example.com"]).await);
     let question = ask(&world, asked("billing")).await;
     let (posted, page) = answer(&world, &question, "deny", &alice).await;
     assert_eq!((posted, page.contains("They are: Kim.")), (403, true), "{page}");

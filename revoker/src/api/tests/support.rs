@@ -206,7 +206,10 @@ impl World {
     pub(super) fn copy_record(&self) -> Vec<u8> {
         let path = self.folder.path().join("revoker.db");
         let copy = self.folder.path().join("copy.db");
-        rusqlite::Connection::open(path).unwrap().execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+        rusqlite::Connection::open(path)
+            .unwrap()
+            .execute("VACUUM INTO ?1", [copy.to_str().unwrap()])
+            .unwrap();
         let bytes = std::fs::read(&copy).unwrap();
         std::fs::remove_file(&copy).unwrap();
         bytes

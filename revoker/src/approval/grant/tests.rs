@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use rusqlite::Connection;
-
 use super::{Action, Claims, Grant, GrantRefused, Grants, ResumeId, Resumption, admit};
 use crate::approval::{Approval, ApprovalId, Cause, Choice, Factor, Needs};
 use crate::keys::Keys;
 use crate::store::approvals::{self, Answer, Ask};
+use crate::store::db::Connection;
 use crate::store::open::in_memory;
 use crate::store::register::Accountable;
 use crate::store::settings;
@@ -140,7 +139,10 @@ fn a_grant_says_what_was_approved_and_how_and_a_changed_one_says_nothing() {
     assert_eq!((claims.sub.as_str(), claims.sub_iss.as_deref()), ("billing", Some("https://idp.example")));
     assert_eq!((claims.exp - claims.iat, claims.auth_time), (300, claims.iat));
     assert_eq!(claims.acr, "urn:tocsin:acr:otp-number-match");
-    assert_eq!((claims.action_digest, claims.binding), (action().digest().to_string(), approval.binding().to_string()));
+    assert_eq!(
+        (claims.action_digest, claims.binding),
+        (action().digest().to_string(), approval.binding().to_string())
+    );
     assert_eq!(grants(7).of(&approval).unwrap(), grant, "every waiter gets the same one");
 
     let [header, body, signature] = grant.expose().split('.').collect::<Vec<_>>().try_into().unwrap();
@@ -170,7 +172,7 @@ fn a_grant_is_kept_nowhere() {
 #[test]
 fn old_questions_are_forgotten_and_what_hangs_on_them_too() {
     let mut db = in_memory();
-    db.pragma_update(None, "foreign_keys", true).unwrap();
+    db.sqlite().pragma_update(None, "foreign_keys", true).unwrap();
     let (id, grant) = approved(&mut db, &grants(7));
     assert_eq!(resumed(&mut db, &grants(7), &grant).unwrap(), Ok(()));
     for (case, days, kept) in [("c2", 400, true), ("c3", 401, false)] {

@@ -130,10 +130,9 @@ fn words(view: &View<'_>, why: Refusal) -> (&'static str, Markup) {
             "The agent acts for you.",
             html! { "Somebody else has to approve. You may deny, or say that this is an attack; your app's next code will do." },
         ),
-        Refusal::NotNamed => (
-            "Others are named to answer for this agent.",
-            html! { "Nothing was done. " (named(view)) },
-        ),
+        Refusal::NotNamed => {
+            ("Others are named to answer for this agent.", html! { "Nothing was done. " (named(view)) })
+        }
         Refusal::SameApprover => (
             "You have said yes already.",
             html! { "This takes two people. Somebody else has to approve too; you may still deny, or say that this is an attack." },

@@ -9,9 +9,7 @@ use detector::{
 
 use super::{Past, Refused, STYLE, View, notice, render, unknown};
 use crate::approval::lockout::Attempts;
-use crate::approval::{
-    Approval, Cause, Choice, Factor, FormToken, GrantState, Needs, Refusal, State,
-};
+use crate::approval::{Approval, Cause, Choice, Factor, FormToken, GrantState, Needs, Refusal, State};
 use crate::keys::Keys;
 use crate::store::register::Accountable;
 
@@ -312,7 +310,8 @@ fn weak_identities_missing_arguments_and_grown_evidence_stand_out() {
 fn foreign_text_is_shown_and_never_obeyed() {
     let nasty = "<script>alert(1)</script>\"'&\u{202e}";
     let mut hostile = approval(answered(Choice::Deny));
-    hostile.state = State::Answered { choice: Choice::Deny, by: nasty.into(), at: asked(), with: Factor::Totp };
+    hostile.state =
+        State::Answered { choice: Choice::Deny, by: nasty.into(), at: asked(), with: Factor::Totp };
     let r = record_of(&mut hostile);
     for field in [
         &mut r.issuer,
