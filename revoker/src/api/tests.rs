@@ -2,6 +2,7 @@
 //! and fails when told.
 
 mod answers;
+mod asked;
 mod authzen;
 mod gate;
 mod operators;
