@@ -11,6 +11,8 @@ mod gate;
 mod http;
 mod introspect;
 pub(crate) mod issuers;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod outlet;
 mod register;
 mod stored;
@@ -33,7 +35,7 @@ use ingest::pipeline::score::{self, Score};
 use ingest::source::credentials::Credentials;
 use ingest::source::{Intake, LogSource, Source, files};
 use ingest::store::Store;
-use revoker::api::{Api, Gate};
+use revoker::api::{Api, Gate, Mfa};
 use revoker::connector::Connector;
 use revoker::connector::ssf::{self, Transmitter};
 use revoker::executor::Executor;
@@ -273,6 +275,7 @@ impl Server {
                 intake: intake.clone(),
                 revoker: revoker.clone(),
                 transmitter,
+                mfa: Mfa::new(gate.clone(), config.mfa.clone()),
                 gate,
                 metrics,
                 health,

@@ -5,9 +5,11 @@
 //! | agents and their gateways | `POST /v1/gate` | `gate` |
 //! | | `POST /access/v1/evaluation`, `/access/v1/evaluations` | `gate` |
 //! | | `GET /.well-known/authzen-configuration` | none: it is public |
+//! | | `POST /v1/mfa/{operation}`, `GET /v1/mfa/promptless_wait_for_confirmation` | `gate` |
 //! | | `GET /v1/approvals/{id}` | `gate` |
 //! | | `GET /v1/grants/jwks.json` | none: it is public |
 //! | | `GET /v1/revocations`, `/v1/revocations/stream` | `gate` |
+//! | | `GET /mfa/{page}` | none: the address |
 //! | humans | `GET`, `POST /approve/{page}` | none: the address, a one-time code, for a yes the number |
 //! | operators | `GET /v1/status`, `/v1/approvers`; `POST /v1/pause`, `/v1/resume` | `operator` |
 //! | | `GET /v1/alerts`, `/v1/approvals`, `/v1/case` | `analyst` |
@@ -39,6 +41,7 @@ mod effects;
 mod feedback;
 mod gate;
 mod input;
+mod mfa;
 mod person;
 mod problem;
 mod proposals;
@@ -58,8 +61,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use agents::refused;
 pub use caller::{AsAnalyst, AsGate, AsOperator, Caller, Role};
-pub use gate::{Gate, GateError, GoOn, Put, Scored, Scorer, resuming};
+pub use gate::{Gate, GateError, GoOn, Put, Question, Scored, Scorer, resuming};
 pub use input::{Asked, Body};
+pub use mfa::{Mfa, MfaConfig};
 pub use person::Signed;
 pub use problem::Problem;
 
@@ -124,11 +128,12 @@ pub async fn no_such_method() -> Problem {
 }
 
 /// All routes. A record at the gate is limited to `record_bytes_max`.
-pub fn router<S: Scorer>(gate: Gate<S>, record_bytes_max: usize) -> Router {
+pub fn router<S: Scorer>(gate: Gate<S>, mfa: Mfa<S>, record_bytes_max: usize) -> Router {
     let api = gate.api().clone();
     gate::router(gate.clone(), record_bytes_max)
         .merge(authzen::router(gate, record_bytes_max))
         .method_not_allowed_fallback(no_such_method)
+        .merge(mfa::router(mfa))
         .merge(console(api))
 }
 

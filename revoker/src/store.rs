@@ -19,6 +19,7 @@ pub(crate) mod retention;
 pub mod revocations;
 pub(crate) mod settings;
 pub(crate) mod ssf;
+pub(crate) mod transactions;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};

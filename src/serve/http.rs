@@ -17,7 +17,7 @@ use ingest::source::http::{self, HttpState};
 use metrics_exporter_prometheus::PrometheusHandle;
 use revoker::Revoker;
 use revoker::api::ssf::{self, Ssf};
-use revoker::api::{Caller, Gate, Role};
+use revoker::api::{Caller, Gate, Mfa, Role};
 use revoker::connector::ssf::Transmitter;
 use serde_json::json;
 use tokio::sync::watch;
@@ -27,6 +27,8 @@ use super::ext_authz::{self, ExtAuthzConfig};
 use super::fleet;
 use super::gate::ToLog;
 use super::issuers::Issuers;
+#[cfg(feature = "mcp")]
+use super::mcp;
 use super::register::{self, Records};
 use super::stored::Stored;
 use super::{baselines, explain, introspect};
@@ -45,6 +47,7 @@ pub(super) struct Parts {
     pub(super) revoker: Revoker,
     pub(super) transmitter: Option<Arc<Transmitter>>,
     pub(super) gate: Gate<ToLog>,
+    pub(super) mfa: Mfa<ToLog>,
     pub(super) metrics: PrometheusHandle,
     pub(super) health: watch::Receiver<FleetStatus>,
     pub(super) stored: Stored,
@@ -54,7 +57,8 @@ pub(super) struct Parts {
 
 /// All routes.
 pub(super) fn router(config: &Config, parts: Parts) -> Router {
-    let Parts { who, intake, revoker, transmitter, gate, metrics, health, stored, baselines, stop } = parts;
+    let Parts { who, intake, revoker, transmitter, gate, mfa, metrics, health, stored, baselines, stop } =
+        parts;
     let calls = HttpState::new(&config.http, Arc::clone(&who.credentials), intake, stop.clone());
     let streams = transmitter.map_or_else(Router::new, |transmitter| {
         ssf::router(Ssf::new(transmitter, revoker.clone(), Arc::new(clock::now), stop.clone()))
@@ -71,8 +75,18 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(async move || metrics.render()))
-        .with_state((revoker.clone(), stored, stop));
-    revoker::api::router(gate, RECORD_BYTES_MAX)
+        .with_state((revoker.clone(), stored, stop.clone()));
+    #[cfg(feature = "mcp")]
+    let tools = {
+        let issuers = config.issuers.iter().map(|issuer| issuer.issuer().to_owned()).collect();
+        let resource =
+            mcp::Resource { public_url: config.http.public_url.trim_end_matches('/').into(), issuers };
+        mcp::router(mcp::Doors { gate: gate.clone(), mfa: mfa.clone() }, resource, stop.clone())
+    };
+    #[cfg(not(feature = "mcp"))]
+    let tools = Router::new();
+    revoker::api::router(gate, mfa, RECORD_BYTES_MAX)
+        .merge(tools)
         .merge(explanations)
         .merge(register)
         .merge(baselines)

@@ -251,6 +251,12 @@ impl Issuer {
 }
 
 impl IssuerConfig {
+    /// The `iss` of its tokens.
+    #[cfg(feature = "mcp")]
+    pub(super) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
     /// What the names under `roles_claim` allow.
     fn allowed(&self, claims: &serde_json::Map<String, Value>) -> Vec<Role> {
         let mut path = self.roles_claim.split('.');

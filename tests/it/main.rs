@@ -26,6 +26,7 @@ mod kafka_incidents;
 mod keycloak;
 mod kills;
 mod latency;
+mod mcp;
 mod oauth;
 mod outbox;
 mod parts;

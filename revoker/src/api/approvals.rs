@@ -26,7 +26,7 @@ use axum::{Json, Router};
 use detector::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use self::stream::Seconds;
+pub(super) use self::stream::{SOCKET_BYTES, Seconds};
 use super::Api;
 use super::agents::Question;
 use super::caller::{AsAnalyst, AsGate, text_header};
@@ -185,7 +185,11 @@ fn preferred_wait(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// The approval as soon as it is no longer pending, or as it is when the wait is over or the server ends.
-async fn waited(api: &Api, id: &ApprovalId, wait: Duration) -> Result<Option<Arc<Approval>>, StoreError> {
+pub(super) async fn waited(
+    api: &Api,
+    id: &ApprovalId,
+    wait: Duration,
+) -> Result<Option<Arc<Approval>>, StoreError> {
     // Listening begins before looking, so an answer in between is heard.
     let waiter = if wait.is_zero() { None } else { api.wait_for(id) };
     match (load(api, id).await?, waiter) {

@@ -40,10 +40,11 @@ pub use answer::GoOn;
 pub use scorer::{GateError, Scored, Scorer};
 
 use super::Api;
+use super::approvals as waiting;
 use super::caller::{AsGate, Caller, text_header};
 use super::problem::Problem;
 use crate::agent::AgentKey;
-use crate::approval::{Action, Admittance, Grant, ResumeId, Status};
+use crate::approval::{Action, Admittance, ApprovalId, Grant, ResumeId, Status};
 use crate::connector::tokens::Token;
 use crate::policy::Demand;
 use crate::revoker::Admission;
@@ -118,6 +119,17 @@ pub struct Put {
     pub token: Option<Token>,
 }
 
+/// A question as whoever asked the gate is told.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// How it stands.
+    pub status: Status,
+    /// Where the human answers. For a client that shows it to one.
+    pub page_url: String,
+    /// Of one that was approved, while it is good.
+    pub grant: Option<String>,
+}
+
 /// Role `gate`.
 async fn decide<S: Scorer>(
     State(gate): State<Gate<S>>,
@@ -134,8 +146,30 @@ async fn decide<S: Scorer>(
 }
 
 impl<S: Scorer> Gate<S> {
+    /// How a question stands once it is settled, or when the wait is over.
+    pub async fn question(&self, id: &ApprovalId, wait: Duration) -> Result<Option<Question>, Problem> {
+        let Some(approval) = waiting::waited(&self.api, id, wait).await? else { return Ok(None) };
+        let (status, now) = (approval.status(self.api.now()), self.api.now());
+        let good = approval.grant.as_ref().is_some_and(|grant| now < grant.expires_at);
+        let grant = if good { self.api.revoker.grants().of(&approval) } else { None };
+        Ok(Some(Question {
+            status,
+            page_url: format!("{}{}", self.api.public_url, approval.page.path()),
+            grant: grant.map(|grant| grant.expose().to_owned()),
+        }))
+    }
+
     pub(super) fn api(&self) -> &Api {
         &self.api
+    }
+
+    /// A record as this caller would deliver it; nothing is kept.
+    pub(super) fn decode<'a>(
+        &self,
+        record: &'a [u8],
+        caller: &Caller,
+    ) -> Result<detector::Call<'a>, GateError> {
+        self.scorer.decode(record, caller)
     }
 
     /// Has an act scored and answers by where its agent stands then. Everything but an `Ok` is a no: of status 401 or 403 a

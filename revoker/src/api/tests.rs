@@ -5,6 +5,7 @@ mod answers;
 mod asked;
 mod authzen;
 mod gate;
+mod mfa;
 mod operators;
 mod page;
 mod revocations;

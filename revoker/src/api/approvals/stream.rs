@@ -27,7 +27,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(25);
 const SECONDS_MAX: u64 = 7 * 24 * 3_600;
 
 /// Nothing of length is read from who waits; the library's own default is 128 KiB a connection.
-const SOCKET_BYTES: usize = 1_024;
+pub(in crate::api) const SOCKET_BYTES: usize = 1_024;
 
 /// How long to wait: whole seconds, 1 or more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

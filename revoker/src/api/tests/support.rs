@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use totp_rs::Totp;
 
 pub(super) use self::http::{Ask, Reply};
-use crate::api::{Api, Caller, Gate, GateError, Role, Scored, Scorer, router};
+use crate::api::{Api, Caller, Gate, GateError, Mfa, MfaConfig, Role, Scored, Scorer, router};
 use crate::approval::{ApproverName, enrol};
 use crate::config::PolicyConfig;
 use crate::connector::Route;
@@ -191,7 +191,12 @@ impl World {
             trouble: Arc::clone(&self.trouble),
             seen: Arc::clone(&self.seen),
         };
-        let app = router(Gate::new(api, scorer), RECORD_BYTES_MAX).layer(from_fn(credentials));
+        let mfa = MfaConfig {
+            callback_urls: vec!["https://app.example/back".to_owned()],
+            logout_urls: vec!["https://app.example/out".to_owned()],
+        };
+        let gate = Gate::new(api, scorer);
+        let app = router(gate.clone(), Mfa::new(gate, mfa), RECORD_BYTES_MAX).layer(from_fn(credentials));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
