@@ -73,7 +73,8 @@ fn who(config: &ExtAuthzConfig, attributes: &Attributes, http: &Http) -> Option<
     }
     for (field, header) in &config.headers {
         if let Some(value) = http.headers.get(header).filter(|value| !value.is_empty()) {
-            record.insert(field.clone(), value.as_str().into());
+            // What was verified stands.
+            record.entry(field.as_str()).or_insert_with(|| value.as_str().into());
             record.entry("attestation").or_insert_with(|| "network".into());
         }
     }
@@ -145,7 +146,7 @@ mod tests {
             (&by_header["agent_id"], &by_header["attestation"]),
             (&"billing".into(), &"network".into())
         );
-        let by_certificate = read("principals = true", &asked).unwrap();
+        let by_certificate = read("principals = true\nheaders = { agent_id = \"x-agent\" }", &asked).unwrap();
         assert_eq!(by_certificate["agent_id"], "spiffe://example/billing");
         assert_eq!(by_certificate["attestation"], "key");
     }
