@@ -35,6 +35,7 @@ use revoker::connector::Connector;
 use revoker::connector::ssf::{self, Transmitter};
 use revoker::executor::Executor;
 use revoker::groups::Groups;
+use revoker::people::People;
 use revoker::policy::Policy;
 use revoker::{Revoker, Setup};
 use tokio::runtime::Handle;
@@ -114,7 +115,9 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     let public_url = config.http.public_url.trim_end_matches('/').to_owned();
     let policy = Policy::new(config.budgets, config.policy.clone());
     let groups = Groups::declared(&config.manifests);
-    Revoker::open(&config.data_dir, Setup { policy, public_url, routes, groups }).or_exit(Code::CantCreate)
+    let people = People::declared(&config.manifests);
+    Revoker::open(&config.data_dir, Setup { policy, public_url, routes, groups, people })
+        .or_exit(Code::CantCreate)
 }
 
 /// Every target that the configuration names.
