@@ -315,6 +315,9 @@ pub struct VerdictRecord {
     /// From where the call came, for whoever judges it at once: no record of a verdict keeps it, calls do.
     #[serde(skip)]
     pub source_ip: Option<std::net::IpAddr>,
+    /// Bytes the agent got by it, or would get; kept as `source_ip` is.
+    #[serde(skip)]
+    pub bytes_out: Option<u64>,
 }
 
 impl VerdictRecord {
@@ -338,6 +341,7 @@ impl VerdictRecord {
             operation: own(&call.operation),
             route: None,
             source_ip: call.source_ip,
+            bytes_out: call.bytes_out,
         }
     }
 

@@ -9,7 +9,8 @@ use serde::de::{Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::governor::GovernorConfig;
-use crate::policy::risk::RiskLists;
+use crate::policy::envelope::EnvelopeConfig;
+use crate::policy::risk::{Risk, RiskLists};
 use crate::policy::when::Whens;
 use crate::whom::Whom;
 
@@ -216,6 +217,8 @@ pub struct PolicyConfig {
     pub probation_calls: NonZeroU32,
     /// Time that probation asks for, besides the calls.
     pub probation_s: Seconds,
+    /// Classes of action that an agent on probation is asked about, but for what a human approved.
+    pub probation_asks: Vec<Risk>,
     /// Normal calls after which a watched agent is trusted again, besides the time.
     pub watch_calls: NonZeroU32,
     /// Time after which a watched agent is trusted again, besides the calls.
@@ -234,6 +237,8 @@ pub struct PolicyConfig {
     pub protected: Vec<Whom>,
     /// Whether a pause of everything takes a second person, as the revocation of a group always does.
     pub pause_takes_two: bool,
+    /// What goes on while a human is asked.
+    pub envelope: EnvelopeConfig,
     /// Endpoints by the harm they can do, beside those whose names say so.
     pub risk: RiskLists,
     /// What may follow at most and at least, by who does what, from where and when: the first rule that fits decides.
@@ -248,6 +253,7 @@ impl Default for PolicyConfig {
             grant_s: Seconds(300),
             probation_calls: FIFTY,
             probation_s: Seconds(3_600),
+            probation_asks: vec![Risk::Payments, Risk::Deletion, Risk::Permissions],
             watch_calls: FIFTY,
             watch_s: Seconds(3_600),
             clock_tolerance_s: Seconds(5),
@@ -257,6 +263,7 @@ impl Default for PolicyConfig {
             shadow: Shadow::default(),
             protected: Vec::new(),
             pause_takes_two: false,
+            envelope: EnvelopeConfig::default(),
             risk: RiskLists::default(),
             when: Whens::default(),
         }

@@ -4,6 +4,7 @@ use detector::{Ruling, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::CaseId;
+use crate::policy::envelope::Room;
 use crate::restraint::Would;
 
 /// One thing to do, in the order given.
@@ -23,6 +24,11 @@ pub enum Effect {
         case: CaseId,
         /// Why.
         how: Closing,
+    },
+    /// The request goes on, although a human is being asked.
+    LetThrough {
+        /// How much more may.
+        left: Room,
     },
     /// Put the agent on the list of revoked subjects.
     List {
@@ -106,6 +112,8 @@ pub enum Event {
         case: CaseId,
         /// How long it stands.
         until: Timestamp,
+        /// What may go on meanwhile, of reading and what is known to be benign and is no part of the evidence.
+        envelope: Room,
     },
     /// A human let the agent go on.
     Approved {

@@ -22,6 +22,7 @@ pub use self::person::{Refusal, permits};
 use crate::agent::CaseId;
 use crate::config::OnExpiry;
 use crate::effect::{Cause, Closing, Effect, Event};
+use crate::policy::envelope::Place;
 use crate::policy::{Demand, Evidence, Policy};
 use crate::restraint::Would;
 use crate::standing::{Acting, Calm, Challenge, Phase, Probation, Revocation, Standing};
@@ -39,6 +40,11 @@ pub enum Input {
     },
     /// Nothing happened, and time passed.
     TimePassed,
+    /// The log tells how an earlier call of the agent ended.
+    Outcome {
+        /// Bytes that the agent got.
+        bytes: u64,
+    },
     /// A human lets the agent go on.
     Approved {
         /// The question answered.
@@ -94,6 +100,13 @@ pub enum Input {
     },
 }
 
+impl Input {
+    /// Whether a person does it; what else happens is automatic.
+    pub fn is_by_person(&self) -> bool {
+        !matches!(self, Self::Verdict { .. } | Self::TimePassed | Self::Outcome { .. })
+    }
+}
+
 /// The standing after the input, and what it asks of the world, in order.
 ///
 /// An input that [`permits`] refuses changes nothing but what time alone changes.
@@ -102,6 +115,7 @@ pub fn step(standing: &Standing, input: &Input, now: Timestamp, policy: &Policy)
     let settled = settle(standing, now, policy, &mut effects);
     let next = match input {
         Input::TimePassed => settled,
+        Input::Outcome { bytes } => verdict::got(settled, *bytes),
         Input::Verdict { evidence, fresh } => {
             let policy = &policy.on(evidence);
             verdict::Judge { evidence, fresh: *fresh, now, policy, effects: &mut effects }.judge(settled)
@@ -121,7 +135,7 @@ fn settle(standing: &Standing, now: Timestamp, policy: &Policy, effects: &mut Ve
         Standing::Challenged(c) => expire(c, now, policy, effects),
         Standing::Suspended(_) => {
             effects.extend([Effect::Unlist, Effect::Publish(Event::Reinstated)]);
-            probation(standing, now)
+            probation(standing, None, now)
         }
         _ => *standing,
     }
@@ -167,12 +181,13 @@ fn supersede(from: &Standing, effects: &mut Vec<Effect>) {
 }
 
 /// Lets the agent go on, with all evidence known so far answered for.
-fn probation(from: &Standing, now: Timestamp) -> Standing {
+fn probation(from: &Standing, approved: Option<Place>, now: Timestamp) -> Standing {
     Standing::Probation(Probation {
         calm: Calm { calls: 0, since: now },
         answered: from.known(),
         would: Would::default(),
         rule_told: false,
+        approved,
     })
 }
 

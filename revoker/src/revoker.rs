@@ -35,6 +35,7 @@ pub use self::lists::Story;
 use self::memory::{Limits, Memory};
 pub use self::operate::RedeliverError;
 pub use self::write::Write;
+use crate::agent::AgentKey;
 use crate::connector::Route;
 use crate::connector::tokens::Tokens;
 use crate::groups::{Crowd, Groups};
@@ -209,6 +210,17 @@ impl Revoker {
     /// same verdict again.
     pub fn handle(&self, record: &detector::VerdictRecord, now: Timestamp) -> Result<Decision, StoreError> {
         self.inner.handle(record, now)
+    }
+
+    /// Takes what a log says of how a call ended: an agent that is challenged got so many bytes more.
+    pub fn got(
+        &self,
+        issuer: Option<&str>,
+        agent_id: &str,
+        bytes: u64,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.inner.got(&AgentKey::new(issuer, agent_id), bytes, now)
     }
 }
 

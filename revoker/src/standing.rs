@@ -4,6 +4,7 @@ use detector::{MicroBits, Timestamp, Trust};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::CaseId;
+use crate::policy::envelope::{Place, Touched, Used};
 use crate::policy::{Evidence, within};
 use crate::restraint::Would;
 
@@ -48,6 +49,9 @@ pub struct Watch {
     /// Whether the people who watch were told of a broken rule.
     #[serde(default)]
     pub rule_told: bool,
+    /// What the evidence speaks of.
+    #[serde(default)]
+    pub touched: Touched,
 }
 
 /// How far a challenge has come. Five answers in all, told apart everywhere; the other two, approved and superseded,
@@ -83,6 +87,15 @@ pub struct Challenge {
     /// What was withheld.
     #[serde(flatten)]
     pub would: Would,
+    /// What the question is about.
+    #[serde(default)]
+    pub asked: Place,
+    /// What the evidence speaks of, which waits whatever it is.
+    #[serde(default)]
+    pub touched: Touched,
+    /// What went on since the question was asked.
+    #[serde(default)]
+    pub used: Used,
 }
 
 /// Evidence that a person has looked at and let go.
@@ -136,6 +149,9 @@ pub struct Probation {
     /// Whether the people who watch were told of a broken rule.
     #[serde(default)]
     pub rule_told: bool,
+    /// What the human approved, which goes on although it is grave.
+    #[serde(default)]
+    pub approved: Option<Place>,
 }
 
 /// An agent stopped for a time.

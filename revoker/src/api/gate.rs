@@ -6,7 +6,7 @@
 //!
 //! | answer | means | body |
 //! | --- | --- | --- |
-//! | 200 | go on | `decision`, `scored`, `event_id`, `level`, `standing`, `resumed` |
+//! | 200 | go on | `decision`, `scored`, `event_id`, `level`, `standing`, `resumed`, `restricted` |
 //! | 401 `challenged` | a human must approve (RFC 9470) | `approval_id`, `status_url`, `expires_at`, `interval`, `binding_code` |
 //! | 401 `grant_required` | approved; the grant must come with it | `approval_id`, `status_url` |
 //! | 401 `grant_refused` | the grant does not admit this act | `reason` |
@@ -17,6 +17,9 @@
 //! An agent that was approved sends the same act again with `Tocsin-Grant` (from `GET /v1/approvals/{id}`) and
 //! `Tocsin-Resume-Id` (its own choice). The first resume id that comes with a grant owns it: the same id is admitted again
 //! until the grant expires (`resumed.repeated` says so, for whoever must not carry the act out twice), any other is refused.
+//!
+//! While a human is asked, a few requests go on that read or are known to be benign and are no part of the evidence; the answer then
+//! says how many more may (`restricted: {calls, bytes}`).
 //!
 //! A gateway may hand on the token that the agent called with (`Tocsin-Subject-Token`): it is held in memory, so that it can be
 //! ended, and seen to have ended, should the agent be revoked.
@@ -144,6 +147,10 @@ async fn decide<S: Scorer>(
                 unconditional(&gate.api, &said).await?;
             }
             Ok(answer::go_on(&said, admitted.as_ref()))
+        }
+        // Once: the very record that comes again might be carried out again, uncounted.
+        Admission::Challenged { .. } if said.scored.let_through.is_some() && !said.scored.duplicate => {
+            Ok(answer::go_on(&said, None))
         }
         Admission::Challenged { case, phase, until } => {
             Err(answer::challenged(&gate.api, &said, &case, phase, until).await?)

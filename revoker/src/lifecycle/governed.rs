@@ -54,7 +54,7 @@ pub fn governed(
 
 /// What a step did without a person. A question in place of one that lapsed is no new one.
 fn automatic(standing: &Standing, input: &Input, effects: &[Effect]) -> Option<Action> {
-    if !matches!(input, Input::Verdict { .. } | Input::TimePassed) {
+    if input.is_by_person() {
         return None;
     }
     let revokes = |e: &Effect| matches!(e, Effect::Publish(Event::Revoked { .. }));

@@ -7,6 +7,7 @@ use detector::{Kind, MicroBits, Timestamp};
 use super::{Cause, revoke_now, supersede};
 use crate::agent::CaseId;
 use crate::effect::{AlertAction, Effect, Event};
+use crate::policy::envelope::{Touched, Used};
 use crate::policy::{Demand, Evidence, Policy};
 use crate::restraint::{Answer, Restraint, Would};
 use crate::standing::{
@@ -49,8 +50,12 @@ impl Judge<'_> {
     fn trusted(&mut self) -> Standing {
         let demand = self.policy.demand(self.evidence, MicroBits::ZERO);
         let answer = self.policy.answer(demand);
-        let watch =
-            Watch { calm: self.restless(), would: Would::default(), rule_told: self.evidence.rule.is_some() };
+        let watch = Watch {
+            calm: self.restless(),
+            would: Would::default(),
+            rule_told: self.evidence.rule.is_some(),
+            touched: self.touched(Touched::default()),
+        };
         match answer.does {
             Demand::None => Standing::Trusted,
             Demand::Watch => match answer.withheld {
@@ -70,6 +75,7 @@ impl Judge<'_> {
         let demand = self.policy.demand(self.evidence, MicroBits::ZERO);
         let answer = self.policy.answer(demand);
         let settings = self.policy.config();
+        let w = if demand == Demand::None { w } else { Watch { touched: self.touched(w.touched), ..w } };
         match answer.does {
             Demand::None => {
                 let (calls, time) = (settings.watch_calls.get(), settings.watch_s.duration());
@@ -92,7 +98,7 @@ impl Judge<'_> {
 
     fn probation(&mut self, p: Probation) -> Standing {
         let unanswered = p.answered.unanswered(self.evidence);
-        let demand = self.policy.demand(&unanswered, p.answered.bits(self.evidence));
+        let demand = self.policy.demand_on_probation(&unanswered, p.answered.bits(self.evidence), p.approved);
         let answer = self.policy.answer(demand);
         // What a human answered for is no relapse, but it is not a normal call either.
         let normal = self.policy.demand(self.evidence, MicroBits::ZERO) == Demand::None;
@@ -125,16 +131,23 @@ impl Judge<'_> {
         let answer = self.policy.answer(demand);
         let (peak, covers) = self.grown(c.peak, c.covers);
         let attested = c.attested || self.attests(demand);
-        let c = Challenge { peak, covers, attested, answered: c.answered.after(self.evidence), ..c };
+        let is_let_through = self.policy.lets_through(&c, self.evidence);
+        let touched = if unanswered.is_evident() { self.touched(c.touched) } else { c.touched };
+        let c = Challenge { peak, covers, attested, touched, answered: c.answered.after(self.evidence), ..c };
         if answer.does == Demand::Revoke {
             return self.escalate(demand, answer, Standing::Challenged(c));
         }
+        if is_let_through {
+            return self.let_through(c);
+        }
+        let c = if self.evidence.kind == Kind::Call { had(c, self.evidence.bytes) } else { c };
         // An agent whose question was denied or never answered may ask again once that question's time is over;
         // else it would wait for ever.
         let asks = self.evidence.kind == Kind::Request || answer.does == Demand::StepUp;
         if asks && c.phase != Phase::Pending && self.now >= c.until {
             let would = stronger(c.would, demand, answer);
-            return self.challenge(Challenge { would, ..c });
+            let asked = self.evidence.place;
+            return self.challenge(Challenge { would, asked, touched: self.touched(c.touched), ..c });
         }
         let would = if demand == Demand::Revoke { self.withhold(c.would, demand, answer) } else { c.would };
         Standing::Challenged(Challenge { would, ..c })
@@ -191,9 +204,10 @@ impl Judge<'_> {
                 other => other,
             };
         }
-        let answered = match from {
-            Standing::Probation(p) => p.answered,
-            _ => Answered::default(),
+        let (answered, touched) = match from {
+            Standing::Probation(p) => (p.answered, Touched::default()),
+            Standing::Watched(w) => (Answered::default(), w.touched),
+            _ => Default::default(),
         };
         supersede(&from, self.effects);
         self.challenge(Challenge {
@@ -205,16 +219,33 @@ impl Judge<'_> {
             attested: self.attests(demand),
             answered,
             would: stronger(Would::default(), demand, answer),
+            asked: self.evidence.place,
+            touched: self.touched(touched),
+            used: Used::default(),
         })
+    }
+
+    /// Within the envelope: it goes on although the question stands.
+    fn let_through(&mut self, c: Challenge) -> Standing {
+        let used = Used { calls: c.used.calls.saturating_add(1), ..c.used };
+        let left = self.policy.config().envelope.left(used);
+        self.effects.push(Effect::LetThrough { left });
+        Standing::Challenged(Challenge { used, ..c })
+    }
+
+    fn touched(&self, before: Touched) -> Touched {
+        before.with(self.evidence.place)
     }
 
     /// A new question on what is known.
     fn challenge(&mut self, known: Challenge) -> Standing {
         let (case, until) = (self.fresh, self.now + self.policy.config().challenge_s.duration());
         self.effects.push(Effect::OpenCase { case, until });
-        self.effects.push(Effect::Publish(Event::Challenged { case, until }));
+        let used = Used::default();
+        let envelope = self.policy.config().envelope.left(used);
+        self.effects.push(Effect::Publish(Event::Challenged { case, until, envelope }));
         self.alert(AlertAction::Challenge, known.would);
-        Standing::Challenged(Challenge { case, until, phase: Phase::Pending, ..known })
+        Standing::Challenged(Challenge { case, until, used, phase: Phase::Pending, ..known })
     }
 
     /// Told once for each stronger answer, not once a call.
@@ -258,6 +289,18 @@ impl Judge<'_> {
         let seen = calm.calls.saturating_add(1).min(calls);
         (seen < calls || self.now.since(calm.since) < time).then_some(Calm { calls: seen, ..calm })
     }
+}
+
+/// A challenged agent got so much more, by whatever call.
+pub(super) fn got(standing: Standing, bytes: u64) -> Standing {
+    match standing {
+        Standing::Challenged(c) => Standing::Challenged(had(c, bytes)),
+        other => other,
+    }
+}
+
+fn had(c: Challenge, bytes: u64) -> Challenge {
+    Challenge { used: Used { bytes: c.used.bytes.saturating_add(bytes), ..c.used }, ..c }
 }
 
 /// What is withheld by now: the first that withheld the strongest.

@@ -12,6 +12,7 @@ use crate::fleetwide::{Unconfirmed, WAITING_MAX};
 use crate::lifecycle::{Input, Limits, Refusal, governed, permits};
 use crate::message::Facts;
 use crate::policy::Policy;
+use crate::policy::envelope::Room;
 use crate::restraint::Restraint;
 use crate::standing::Standing;
 use crate::store::settings::Spent;
@@ -113,6 +114,17 @@ pub(super) struct Case<'a> {
     pub(super) now: Timestamp,
 }
 
+/// What a step came to.
+#[derive(Debug, Default)]
+pub(super) struct Ran {
+    /// Whether the change is more than a standing's memory.
+    pub(super) changed: bool,
+    /// What to tell the people who watch.
+    pub(super) alert: Option<Alert>,
+    /// What is left of the envelope, where the request goes on within it.
+    pub(super) let_through: Option<Room>,
+}
+
 impl Write<'_> {
     /// Gives an input to the agent's standing: the new standing, its effects and the audit entry join this transaction.
     ///
@@ -142,14 +154,14 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Steps, and carries out what follows. True if the change is more than a standing's memory.
-    pub(super) fn run(&mut self, case: &Case<'_>) -> Result<(bool, Option<Alert>), StoreError> {
+    /// Steps, and carries out what follows.
+    pub(super) fn run(&mut self, case: &Case<'_>) -> Result<Ran, StoreError> {
         let held = self.held(case.agent);
         let from = held.as_ref().map_or(Standing::Trusted, |held| held.live);
         let (to, effects) = self.step(case, &from);
         if effects.is_empty() && from.name() == to.name() {
             self.note(case.agent, held, to)?;
-            return Ok((false, None));
+            return Ok(Ran::default());
         }
         let txn = match (held, case.record) {
             (Some(held), _) => held.txn,
@@ -160,7 +172,11 @@ impl Write<'_> {
         let held = if to == Standing::Trusted { None } else { Some(Held { live: to, kept: to, txn }) };
         self.changed.insert(case.agent.clone(), held);
         metrics::counter!("tocsin_standing_changes_total", "to" => to.name()).increment(1);
-        Ok((true, alert))
+        let let_through = effects.iter().find_map(|effect| match effect {
+            Effect::LetThrough { left } => Some(*left),
+            _ => None,
+        });
+        Ok(Ran { changed: true, alert, let_through })
     }
 
     /// A step under the governor, whose counts join this transaction.
@@ -212,6 +228,7 @@ impl Write<'_> {
                 Effect::CloseCase { case: id, how } => {
                     approvals::close(&self.tx, &id.to_string(), closing(*how), case.now)?;
                 }
+                Effect::LetThrough { .. } => metrics::counter!("tocsin_let_through_total").increment(1),
                 Effect::List { not_before } => revocations::revoke(&self.tx, case.agent, *not_before, txn)?,
                 Effect::Unlist => revocations::unrevoke(&self.tx, case.agent, case.now + TOKEN_LIFE_MAX)?,
                 Effect::Publish(event) => {

@@ -3,7 +3,7 @@
 use detector::{Kind, MicroBits, Timestamp, VerdictRecord};
 
 use super::Inner;
-use super::apply::Case;
+use super::apply::{Case, Ran};
 use super::decision::{Admission, Decision};
 use super::memory::worth_keeping;
 use super::write::Write;
@@ -30,6 +30,18 @@ impl Inner {
             return Ok(decision);
         }
         self.write(|w| w.handle(record, evidence, now))
+    }
+
+    pub(super) fn got(&self, agent: &AgentKey, bytes: u64, now: Timestamp) -> Result<(), StoreError> {
+        let stands = self.memory().get(agent.issuer.as_deref(), &agent.agent_id).map(|held| held.live);
+        if bytes == 0 || !matches!(stands, Some(Standing::Challenged(_))) {
+            return Ok(());
+        }
+        self.write(|w| {
+            let policy = w.policy_for(agent, now);
+            let input = Input::Outcome { bytes };
+            w.run(&Case { agent, input: &input, record: None, policy: &policy, now }).map(drop)
+        })
     }
 
     /// Nothing is held against the agent and nothing is to be: the way of nearly every call.
@@ -84,8 +96,8 @@ impl Write<'_> {
         record.verdict.layers.oversight = self.standing(&agent).oversight();
         let input = Input::Verdict { evidence, fresh: CaseId::random() };
         let case = Case { agent: &agent, input: &input, record: Some(&record), policy: &policy, now };
-        let (changed, alert) = self.run(&case)?;
-        let decision = Decision { alert, ..decision(&record, &self.standing(&agent)) };
+        let Ran { changed, alert, let_through } = self.run(&case)?;
+        let decision = Decision { alert, let_through, ..decision(&record, &self.standing(&agent)) };
         if changed {
             handled::put(&self.tx, &decision, now)?;
             self.handled = Some(evidence.verdict);
@@ -128,5 +140,6 @@ fn decision(record: &VerdictRecord, standing: &Standing) -> Decision {
         agent: AgentKey::new(record.issuer.as_deref(), &record.agent_id),
         admission: Admission::of(standing),
         alert: None,
+        let_through: None,
     }
 }

@@ -4,7 +4,7 @@
 //! rose) changes in memory with every call and is written when it has changed by enough, so that a watched agent costs a
 //! transaction now and then and not one a call. A crash loses at most that much, and each loss errs on the safe side or
 //! within its bound: normal calls are counted again; a calm that was broken is at most [`CALM_LAG`] too old; a human's
-//! answer covers at most [`BITS_LAG`] more or less than it did.
+//! answer covers at most [`BITS_LAG`] more or less than it did; of what a challenged agent was sent at most [`BYTES_LAG`] is forgotten.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -41,6 +41,7 @@ impl Default for Limits {
 const CALLS_LAG: u32 = 10;
 const CALM_LAG: Duration = Duration::from_mins(1);
 const BITS_LAG: MicroBits = MicroBits::from_micros(2_000_000);
+const BYTES_LAG: u64 = 64 << 10;
 
 /// One agent that is not plainly trusted.
 #[derive(Clone, Debug, PartialEq)]
@@ -184,14 +185,17 @@ impl Memory {
 /// Whether a standing remembers so much more (or less) than the store does that it should be written down.
 pub(super) fn worth_keeping(kept: &Standing, live: &Standing) -> bool {
     match (kept, live) {
-        (Standing::Watched(k), Standing::Watched(l)) => calm_moved(k.calm, l.calm) || k.would != l.would,
+        (Standing::Watched(k), Standing::Watched(l)) => {
+            calm_moved(k.calm, l.calm) || (k.would, k.touched) != (l.would, l.touched)
+        }
         (Standing::Probation(k), Standing::Probation(l)) => {
             calm_moved(k.calm, l.calm) || k.would != l.would || bits_moved(k.answered.left, l.answered.left)
         }
         (Standing::Challenged(k), Standing::Challenged(l)) => {
             bits_moved(k.peak, l.peak)
-                || (k.attested, k.would, k.phase, k.case, k.until)
-                    != (l.attested, l.would, l.phase, l.case, l.until)
+                || l.used.bytes.saturating_sub(k.used.bytes) >= BYTES_LAG
+                || (k.attested, k.would, k.phase, k.case, k.until, k.touched, k.used.calls)
+                    != (l.attested, l.would, l.phase, l.case, l.until, l.touched, l.used.calls)
         }
         (Standing::Suspended(k), Standing::Suspended(l)) => bits_moved(k.peak, l.peak) || k.until != l.until,
         (Standing::Revoked(k), Standing::Revoked(l)) => {

@@ -76,6 +76,7 @@ impl<V: Into<Verdict>> From<VerdictRecord<V>> for detector::VerdictRecord {
             operation: None,
             route: None,
             source_ip: None,
+            bytes_out: None,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::api::Api;
 use crate::api::approvals::INTERVAL_S;
 use crate::api::problem::Problem;
 use crate::approval::{ACR, Admittance, Approval, GrantRefused, Status};
+use crate::policy::envelope::Room;
 use crate::standing::{Phase, Standing};
 use crate::store::{StoreError, approvals};
 
@@ -40,6 +41,9 @@ struct GoOn<'a> {
     duplicate: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     resumed: Option<Resumed<'a>>,
+    /// A human is being asked, and what is no part of the evidence goes on: so much more of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restricted: Option<Room>,
 }
 
 #[derive(Serialize)]
@@ -68,6 +72,7 @@ pub(super) fn go_on(said: &Said<'_>, admitted: Option<&Admittance>) -> Response 
             first_admitted_at: admitted.first,
             expires_at: admitted.until,
         }),
+        restricted: said.scored.let_through.filter(|_| matches!(said.standing, Standing::Challenged(_))),
     })
     .into_response()
 }

@@ -78,6 +78,7 @@ mod tests {
     use crate::connector::ssf::keys::tests::{decode, file};
     use crate::effect::{Cause, Event};
     use crate::message::Facts;
+    use crate::policy::envelope::Room;
     use crate::testing::{at, damning};
 
     fn message(event: &Event, standing: &'static str, evidence: bool, reasons: &[String]) -> Message {
@@ -114,7 +115,12 @@ mod tests {
             message(&Event::Suspended { not_before: at(0), until: at(9) }, "suspended", false, &why),
             message(&Event::Retired { not_before: at(0) }, "retired", false, &why),
             message(&Event::Reinstated, "probation", false, &why),
-            message(&Event::Challenged { case, until: at(9) }, "challenged", true, &why),
+            message(
+                &Event::Challenged { case, until: at(9), envelope: Room::default() },
+                "challenged",
+                true,
+                &why,
+            ),
             message(&Event::Approved { case }, "probation", false, &why),
             message(&Event::Denied { case, until: at(9) }, "challenged", false, &why),
         ];

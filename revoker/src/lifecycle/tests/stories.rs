@@ -23,6 +23,7 @@ fn lines_by(beats: &[(u64, What)], policy: &Policy) -> String {
             Effect::CloseCase { how, .. } => format!("close:{how:?}"),
             Effect::List { .. } => "list".to_owned(),
             Effect::Unlist => "unlist".to_owned(),
+            Effect::LetThrough { .. } => "let_through".to_owned(),
         });
         format!("{} {}", s.after.name(), effects.collect::<Vec<_>>().join(" ")).trim_end().to_owned()
     };
@@ -151,7 +152,7 @@ fn more_than_a_human_answered_for_is_a_relapse() {
     insta::assert_snapshot!(lines(&[
         (0, asks(9.0, 9.0, false)),
         (30, approve),
-        (5, shows(15.0)),
+        (5, shows(11.0)),
         (5, shows(16.0)),
         (5, What::Attack { right: true }),
         (5, What::Reinstate),
