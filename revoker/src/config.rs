@@ -9,6 +9,7 @@ use serde::de::{Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::governor::GovernorConfig;
+use crate::part::PartKind;
 use crate::policy::envelope::EnvelopeConfig;
 use crate::policy::risk::{Risk, RiskLists};
 use crate::policy::when::Whens;
@@ -62,6 +63,28 @@ pub enum OnExpiry {
     Stay,
     /// It is revoked, if its identity was attested well enough for that.
     Revoke,
+}
+
+/// The narrowest subject that is ended without a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Narrowest {
+    /// A token,
+    #[default]
+    Token,
+    /// a session,
+    Session,
+    /// a running instance,
+    Instance,
+    /// or nothing less than the agent.
+    Agent,
+}
+
+impl Narrowest {
+    /// Whether parts of this kind are ended alone.
+    pub fn allows(self, kind: PartKind) -> bool {
+        kind as u8 >= self as u8
+    }
 }
 
 /// What a broken rule asks for, whatever the level of evidence says.
@@ -229,6 +252,8 @@ pub struct PolicyConfig {
     pub on_expiry: OnExpiry,
     /// What broken rules ask for: what a manifest declares, and the same call again and again.
     pub rules: OnRules,
+    /// The narrowest subject that is ended where all the evidence is of it and others of the agent call as ever.
+    pub narrowest: Narrowest,
     /// How much may be done automatically at once.
     pub governor: GovernorConfig,
     /// What is only recorded as "would have": `true` for all, or a list of `step_up` and `revoke`.
@@ -259,6 +284,7 @@ impl Default for PolicyConfig {
             clock_tolerance_s: Seconds(5),
             on_expiry: OnExpiry::Stay,
             rules: OnRules::default(),
+            narrowest: Narrowest::default(),
             governor: GovernorConfig::default(),
             shadow: Shadow::default(),
             protected: Vec::new(),

@@ -4,6 +4,7 @@ use detector::{Ruling, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::CaseId;
+use crate::part::PartKind;
 use crate::policy::envelope::Room;
 use crate::restraint::Would;
 
@@ -33,6 +34,13 @@ pub enum Effect {
     /// Put the agent on the list of revoked subjects.
     List {
         /// Tokens issued before are void.
+        not_before: Timestamp,
+    },
+    /// End access of the part of the agent that the call is of, and tell the enforcement points.
+    EndPart {
+        /// Which of its parts.
+        kind: PartKind,
+        /// Calls made after are "still acting".
         not_before: Timestamp,
     },
     /// The agent may act again; its `not_before` stays listed until earlier tokens have expired.
@@ -138,6 +146,9 @@ pub enum Event {
         not_before: Timestamp,
         /// Why.
         cause: Cause,
+        /// What would have been enough to end, where not all who are told can end that alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        in_place_of: Option<PartKind>,
     },
     /// Access ends for a time.
     Suspended {

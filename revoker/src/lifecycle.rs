@@ -161,7 +161,7 @@ fn expire(c: &Challenge, now: Timestamp, policy: &Policy, effects: &mut Vec<Effe
 fn revoke_now(from: &Standing, cause: Cause, now: Timestamp, effects: &mut Vec<Effect>) -> Standing {
     supersede(from, effects);
     effects.push(Effect::List { not_before: now });
-    effects.push(Effect::Publish(Event::Revoked { not_before: now, cause }));
+    effects.push(Effect::Publish(Event::Revoked { not_before: now, cause, in_place_of: None }));
     let known = from.known();
     Standing::Revoked(Revocation {
         not_before: now,

@@ -1,5 +1,6 @@
 //! How much evidence asks for which answer. Pure: no clock, no store, and nothing is done here.
 
+mod blame;
 pub mod envelope;
 mod evidence;
 pub mod risk;
@@ -11,12 +12,14 @@ use detector::{Budgets, Kind, MicroBits, VerdictRecord};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::blame::Blame;
 use self::envelope::Place;
 pub(crate) use self::evidence::within;
-pub use self::evidence::{Evidence, InCohort};
+pub use self::evidence::{Evidence, Gone, InCohort};
 use self::when::{Facts, When};
 use crate::config::{OnRule, PolicyConfig};
 use crate::hex::hex;
+use crate::part::PartKind;
 use crate::restraint::{Answer, Restraint, Withholding};
 use crate::standing::{Challenge, Phase};
 use crate::whom::Named;
@@ -52,6 +55,8 @@ impl Demand {
 pub struct Policy {
     choices: Arc<Choices>,
     withholding: Withholding,
+    /// Which kinds of part can be ended alone, by [`PartKind`].
+    ends: [bool; 3],
 }
 
 #[derive(Debug, PartialEq)]
@@ -69,6 +74,7 @@ impl Policy {
         let policy = Self {
             choices: Arc::new(Choices { budgets, config, version }),
             withholding: Withholding::default(),
+            ends: [false; 3],
         };
         let shadowed = [(Demand::StepUp, shadow.step_up), (Demand::Revoke, shadow.revoke)];
         shadowed
@@ -102,6 +108,22 @@ impl Policy {
     pub fn withholding(mut self, demand: Demand, why: Restraint) -> Self {
         self.withholding.add(demand, why);
         self
+    }
+
+    /// The same policy where all who are told that access ended can end these kinds of part alone.
+    #[must_use]
+    pub fn ending(self, ends: [bool; 3]) -> Self {
+        Self { ends, ..self }
+    }
+
+    /// The narrowest part of its agent that all the evidence covers while others call as ever, and whether it can be ended alone: one
+    /// that can, where there is one.
+    pub fn narrowest(&self, blame: &Blame, evidence: &Evidence) -> Option<(PartKind, bool)> {
+        let from = self.config().narrowest;
+        let covers = |kind: &PartKind| from.allows(*kind) && blame.is_all_of(*kind, evidence);
+        let mut kinds = PartKind::ALL.into_iter().filter(covers);
+        let able = kinds.clone().find(|kind| self.ends[*kind as usize]);
+        able.map(|kind| (kind, true)).or_else(|| kinds.next().map(|kind| (kind, false)))
     }
 
     /// Whether nothing at all is done automatically.
@@ -141,21 +163,28 @@ impl Policy {
     ///
     /// A revocation by level needs the level, a second witness and an identity that a log line cannot forge; one by rule needs the identity. Without one of them a human is asked instead.
     pub fn demand(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
-        self.by_level(evidence, answered).max(self.by_rule(evidence)).max(self.floor(evidence))
+        self.by_level(evidence, answered)
+            .max(self.by_rule(evidence))
+            .max(self.floor(evidence))
+            .max(by_part(evidence))
     }
 
-    /// The same of an agent on probation: what would be watched is asked about, since a budget of days is never spent in its few
-    /// calls, and so is a grave action that is not the one a human approved.
+    /// The same of an agent that was let go on after evidence: what else would be watched is asked about, since a budget of days is
+    /// not spent in a few calls.
+    pub fn demand_after(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
+        let relapses = evidence.own - answered >= self.choices.budgets.watch();
+        self.demand(evidence, answered).max(if relapses { Demand::StepUp } else { Demand::None })
+    }
+
+    /// The same of one on probation, which is asked about a grave action too that is not the one a human approved.
     pub fn demand_on_probation(
         &self,
         evidence: &Evidence,
         answered: MicroBits,
         approved: Option<Place>,
     ) -> Demand {
-        let relapses = evidence.own - answered >= self.choices.budgets.watch();
         let is_new = evidence.is_grave && !evidence.admitted && approved != Some(evidence.place);
-        let least = if relapses || is_new { Demand::StepUp } else { Demand::None };
-        self.demand(evidence, answered).max(least)
+        self.demand_after(evidence, answered).max(if is_new { Demand::StepUp } else { Demand::None })
     }
 
     /// What of a challenged agent's envelope is left, where this request goes on within it: of a kind that may, and no part of the
@@ -240,6 +269,14 @@ impl Policy {
     /// Whether evidence that grew from `seen` to `level` is so much more that a human should look again.
     pub fn outgrown(&self, seen: MicroBits, level: MicroBits) -> bool {
         level - seen >= self.choices.budgets.step_up()
+    }
+}
+
+/// Where a part of the agent goes on although its access has ended, ending it alone was not enough.
+fn by_part(evidence: &Evidence) -> Demand {
+    match evidence.gone {
+        Some(Gone::Acts { .. }) => asked(OnRule::Revoke, evidence),
+        None | Some(Gone::Asks) => Demand::None,
     }
 }
 

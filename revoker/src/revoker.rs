@@ -6,6 +6,7 @@
 //! never standings.
 
 mod apply;
+mod company;
 mod decision;
 mod feedback;
 mod fleetwide;
@@ -15,6 +16,7 @@ mod limits;
 mod lists;
 mod memory;
 mod operate;
+mod parts;
 mod pause;
 mod register;
 mod tick;
@@ -28,6 +30,7 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 pub use self::apply::{Applied, ApplyError};
+use self::company::Company;
 pub use self::decision::{Admission, Decision};
 pub use self::feedback::Evidence;
 pub use self::fleetwide::{Confirmed, Person};
@@ -44,7 +47,7 @@ use crate::policy::Policy;
 use crate::standing::Standing;
 use crate::store::open::OpenError;
 use crate::store::settings::Pause;
-use crate::store::{Store, StoreError, agents, handled, settings};
+use crate::store::{Store, StoreError, agents, handled, revocations, settings};
 
 /// What a revoker is made of.
 #[derive(Clone, Debug)]
@@ -72,6 +75,7 @@ struct Inner {
     routes: Vec<Route>,
     groups: Groups,
     crowd: Crowd,
+    company: Company,
     public_url: String,
     changes: watch::Sender<u64>,
     limits: Limits,
@@ -107,13 +111,17 @@ impl Revoker {
         let memory = {
             let db = store.reader();
             let recent = handled::newest(&db, memory::RECENT_MAX)?;
-            Memory::new(
+            let mut memory = Memory::new(
                 agents::all(&db)?,
                 recent,
                 setup.policy,
                 settings::pauses(&db)?,
                 settings::spent(&db)?,
-            )
+            );
+            for (agent, part, not_before) in revocations::ended_parts(&db)? {
+                memory.set_ended(&agent, part, Some(not_before));
+            }
+            memory
         };
         let inner = Inner {
             store,
@@ -122,6 +130,7 @@ impl Revoker {
             routes: setup.routes,
             groups: setup.groups,
             crowd: Crowd::default(),
+            company: Company::default(),
             public_url: setup.public_url,
             changes: watch::Sender::new(0),
             limits,

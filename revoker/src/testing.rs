@@ -11,6 +11,7 @@ use detector::{
 
 use crate::config::PolicyConfig;
 use crate::connector::Route;
+use crate::part::PartKind;
 use crate::policy::Policy;
 use crate::revoker::{Revoker, Setup};
 
@@ -29,7 +30,12 @@ pub(crate) fn policy() -> Policy {
 pub(crate) fn setup(targets: &[&str]) -> Setup {
     let routes = targets
         .iter()
-        .map(|name| Route { name: (*name).to_owned(), enforces: true, ..Route::default() })
+        .map(|name| Route {
+            name: (*name).to_owned(),
+            enforces: true,
+            parts: PartKind::ALL.into(),
+            ..Route::default()
+        })
         .collect();
     let groups = crate::groups::Groups::default();
     Setup { policy: policy(), public_url: "https://tocsin.example".to_owned(), routes, groups }

@@ -57,7 +57,7 @@ fn automatic(standing: &Standing, input: &Input, effects: &[Effect]) -> Option<A
     if input.is_by_person() {
         return None;
     }
-    let revokes = |e: &Effect| matches!(e, Effect::Publish(Event::Revoked { .. }));
+    let revokes = |e: &Effect| matches!(e, Effect::Publish(Event::Revoked { .. }) | Effect::EndPart { .. });
     let asks = |e: &Effect| matches!(e, Effect::OpenCase { .. });
     if effects.iter().any(revokes) {
         return Some(Action::Revoke);

@@ -7,8 +7,9 @@ use detector::{Kind, MicroBits, Timestamp};
 use super::{Cause, revoke_now, supersede};
 use crate::agent::CaseId;
 use crate::effect::{AlertAction, Effect, Event};
+use crate::part::PartKind;
 use crate::policy::envelope::{Touched, Used};
-use crate::policy::{Demand, Evidence, Policy};
+use crate::policy::{Blame, Demand, Evidence, Gone, Policy};
 use crate::restraint::{Answer, Restraint, Would};
 use crate::standing::{
     Acting, Answered, Calm, Challenge, Phase, Probation, Retirement, Revocation, Standing, Suspension, Watch,
@@ -36,6 +37,16 @@ impl Judge<'_> {
             }
             return standing;
         }
+        match self.evidence.gone {
+            Some(Gone::Asks) => return self.refused(standing),
+            Some(Gone::Acts { since, .. }) => {
+                let exposure_s = self.evidence.ts.since(since).as_secs();
+                if !matches!(standing, Standing::Revoked(_) | Standing::Retired(_)) {
+                    self.effects.push(Effect::Publish(Event::StillActing { exposure_s, calls: 1 }));
+                }
+            }
+            None => {}
+        }
         match standing {
             Standing::Trusted => self.trusted(),
             Standing::Watched(w) => self.watched(w),
@@ -47,6 +58,19 @@ impl Judge<'_> {
         }
     }
 
+    /// A part whose access has ended asks, which is no act, and no evidence against the others. While it does the agent stays watched.
+    fn refused(&mut self, standing: Standing) -> Standing {
+        let answered = |answered: Answered| answered.after(&Evidence { admitted: true, ..*self.evidence });
+        match standing {
+            Standing::Watched(w) => {
+                let after_part = w.after_part.map(answered);
+                Standing::Watched(Watch { calm: self.restless(), after_part, ..w })
+            }
+            Standing::Probation(p) => Standing::Probation(Probation { answered: answered(p.answered), ..p }),
+            other => other,
+        }
+    }
+
     fn trusted(&mut self) -> Standing {
         let demand = self.policy.demand(self.evidence, MicroBits::ZERO);
         let answer = self.policy.answer(demand);
@@ -55,6 +79,8 @@ impl Judge<'_> {
             would: Would::default(),
             rule_told: self.evidence.rule.is_some(),
             touched: self.touched(Touched::default()),
+            blame: Blame::default().with(self.evidence),
+            after_part: None,
         };
         match answer.does {
             Demand::None => Standing::Trusted,
@@ -72,11 +98,24 @@ impl Judge<'_> {
     }
 
     fn watched(&mut self, w: Watch) -> Standing {
-        let demand = self.policy.demand(self.evidence, MicroBits::ZERO);
+        let demand = match w.after_part {
+            None => self.policy.demand(self.evidence, MicroBits::ZERO),
+            Some(answered) => {
+                let unanswered = answered.unanswered(self.evidence);
+                self.policy.demand_after(&unanswered, answered.bits(self.evidence))
+            }
+        };
         let answer = self.policy.answer(demand);
         let settings = self.policy.config();
-        let w = if demand == Demand::None { w } else { Watch { touched: self.touched(w.touched), ..w } };
+        let normal = self.policy.demand(self.evidence, MicroBits::ZERO) == Demand::None;
+        let w = Watch { after_part: w.after_part.map(|answered| answered.after(self.evidence)), ..w };
+        let w = if demand == Demand::None {
+            w
+        } else {
+            Watch { touched: self.touched(w.touched), blame: w.blame.with(self.evidence), ..w }
+        };
         match answer.does {
+            Demand::None if !normal => Standing::Watched(w),
             Demand::None => {
                 let (calls, time) = (settings.watch_calls.get(), settings.watch_s.duration());
                 match self.calmer(w.calm, calls, time) {
@@ -133,7 +172,9 @@ impl Judge<'_> {
         let attested = c.attested || self.attests(demand);
         let is_let_through = self.policy.lets_through(&c, self.evidence);
         let touched = if unanswered.is_evident() { self.touched(c.touched) } else { c.touched };
-        let c = Challenge { peak, covers, attested, touched, answered: c.answered.after(self.evidence), ..c };
+        let blame = c.blame.filter(|_| c.phase != Phase::Denied).map(|blame| blame.with(self.evidence));
+        let answered = c.answered.after(self.evidence);
+        let c = Challenge { peak, covers, attested, touched, blame, answered, ..c };
         if answer.does == Demand::Revoke {
             return self.escalate(demand, answer, Standing::Challenged(c));
         }
@@ -193,21 +234,12 @@ impl Judge<'_> {
 
     fn escalate(&mut self, demand: Demand, answer: Answer, from: Standing) -> Standing {
         if answer.does == Demand::Revoke {
-            let revoked = revoke_now(&from, Cause::Evidence, self.now, self.effects);
-            self.alert(AlertAction::Revoke, Would::default());
-            // The evidence that ends access is known to whoever reinstates.
-            return match revoked {
-                Standing::Revoked(r) => {
-                    let (peak, covers) = self.grown(r.peak, r.covers);
-                    Standing::Revoked(Revocation { peak, covers, ..r })
-                }
-                other => other,
-            };
+            return self.end(from);
         }
-        let (answered, touched) = match from {
-            Standing::Probation(p) => (p.answered, Touched::default()),
-            Standing::Watched(w) => (Answered::default(), w.touched),
-            _ => Default::default(),
+        let (answered, touched, blame) = match from {
+            Standing::Probation(p) => (p.answered, Touched::default(), None),
+            Standing::Watched(w) => (w.after_part.unwrap_or_default(), w.touched, self.blame(&from)),
+            _ => (Answered::default(), Touched::default(), self.blame(&from)),
         };
         supersede(&from, self.effects);
         self.challenge(Challenge {
@@ -222,6 +254,56 @@ impl Judge<'_> {
             asked: self.evidence.place,
             touched: self.touched(touched),
             used: Used::default(),
+            blame,
+        })
+    }
+
+    /// Whose the evidence is by now; none where nothing less than the agent is to be ended: after a part of it was, or once a person
+    /// was asked and doubted.
+    fn blame(&self, from: &Standing) -> Option<Blame> {
+        match from {
+            Standing::Trusted => Some(Blame::default().with(self.evidence)),
+            Standing::Watched(w) => Some(w.blame).filter(|_| w.after_part.is_none()),
+            Standing::Challenged(c) => c.blame,
+            _ => None,
+        }
+    }
+
+    /// Access ends: of the narrowest subject that the evidence covers.
+    fn end(&mut self, from: Standing) -> Standing {
+        let blame = self.blame(&from).filter(|_| self.evidence.gone.is_none());
+        let narrowest = blame.and_then(|blame| self.policy.narrowest(&blame, self.evidence));
+        if let Some((kind, true)) = narrowest {
+            return self.end_part(kind, &from);
+        }
+        let revoked = revoke_now(&from, Cause::Evidence, self.now, self.effects);
+        if let Some(Effect::Publish(Event::Revoked { in_place_of, .. })) = self.effects.last_mut() {
+            *in_place_of = narrowest.map(|(kind, _)| kind);
+        }
+        self.alert(AlertAction::Revoke, Would::default());
+        // The evidence that ends access is known to whoever reinstates.
+        match revoked {
+            Standing::Revoked(r) => {
+                let (peak, covers) = self.grown(r.peak, r.covers);
+                Standing::Revoked(Revocation { peak, covers, ..r })
+            }
+            other => other,
+        }
+    }
+
+    fn end_part(&mut self, kind: PartKind, from: &Standing) -> Standing {
+        supersede(from, self.effects);
+        self.effects.push(Effect::EndPart { kind, not_before: self.now });
+        self.alert(AlertAction::Revoke, Would::default());
+        let known = from.known();
+        let (level, covers) = self.grown(known.level, known.covers);
+        Standing::Watched(Watch {
+            calm: self.restless(),
+            would: Would::default(),
+            rule_told: false,
+            touched: Touched::default(),
+            blame: Blame::default(),
+            after_part: Some(Answered { level, covers, left: level }),
         })
     }
 

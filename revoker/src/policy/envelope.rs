@@ -4,9 +4,9 @@
 //! on, and few bytes.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::risk::RiskLists;
+use crate::hex::mark;
 use crate::whom::Glob;
 
 /// The section `[policy.envelope]`.
@@ -80,8 +80,7 @@ pub struct Place(u64);
 impl Place {
     /// The place of an endpoint as the signals tell it apart.
     pub fn of(endpoint: &str) -> Self {
-        let hash = Sha256::digest(endpoint.as_bytes());
-        Self(hash.iter().take(8).fold(0, |bits, byte| (bits << 8) | u64::from(*byte)))
+        Self(mark(endpoint))
     }
 }
 

@@ -6,6 +6,7 @@ use detector::{
 use serde::Serialize;
 
 use super::envelope::Place;
+use crate::part::{Marks, PartKind, marks_of};
 
 /// Independent witnesses that must be over the watch budget before a revocation, unless the jump is large (design: detection,
 /// "Combination").
@@ -63,6 +64,27 @@ pub struct Evidence {
     pub is_grave: bool,
     /// Bytes the agent got by it, or would get, as far as is said.
     pub bytes: u64,
+    /// Of which parts of the agent it is, by [`PartKind`].
+    pub parts: Marks,
+    /// Whether, by kind, other parts of the agent called normally of late.
+    pub company: [bool; 3],
+    /// Where it is of a part whose access has ended.
+    pub gone: Option<Gone>,
+}
+
+/// What a part of an agent does after its access ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gone {
+    /// It asks, and is refused: no act.
+    Asks,
+    /// A call of it was accepted.
+    Acts {
+        /// What it is.
+        kind: PartKind,
+        /// When its access ended.
+        since: Timestamp,
+    },
 }
 
 /// What a call must add to its agent's level to be evidence itself, and not beside it: less makes nothing rarer that anybody could
@@ -75,6 +97,7 @@ impl Evidence {
         Self {
             place: Place::of(record.called()),
             bytes: record.bytes_out.unwrap_or(0),
+            parts: marks_of(record),
             ..Self::new(record.kind, &record.verdict)
         }
     }
@@ -100,6 +123,9 @@ impl Evidence {
             is_safe: false,
             is_grave: false,
             bytes: 0,
+            parts: Marks::default(),
+            company: [false; 3],
+            gone: None,
         }
     }
 

@@ -4,6 +4,7 @@ use detector::{MicroBits, Timestamp, VerdictRecord};
 use serde::Serialize;
 
 use super::memory::{Held, worth_keeping};
+use super::parts::PARTS_MAX;
 use super::write::Write;
 use crate::agent::{AgentKey, Txn};
 use crate::alert::Alert;
@@ -11,15 +12,16 @@ use crate::effect::{Cause, Closing, Effect, Event};
 use crate::fleetwide::{Unconfirmed, WAITING_MAX};
 use crate::lifecycle::{Input, Limits, Refusal, governed, permits};
 use crate::message::Facts;
-use crate::policy::Policy;
+use crate::part::{Part, names_of};
 use crate::policy::envelope::Room;
+use crate::policy::{Gone, Policy};
 use crate::restraint::Restraint;
 use crate::standing::Standing;
 use crate::store::settings::Spent;
 use crate::store::{StoreError, agents, alerts, approvals, outbox, revocations};
 
 /// How long the list of revoked subjects remembers one that was reinstated: longer than access tokens live.
-const TOKEN_LIFE_MAX: std::time::Duration = std::time::Duration::from_hours(30 * 24);
+pub(super) const TOKEN_LIFE_MAX: std::time::Duration = std::time::Duration::from_hours(30 * 24);
 
 /// What an input did.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,6 +74,23 @@ pub enum ApplyError {
     /// More than one transaction should hold.
     #[error("the group has too many agents for one command")]
     TooManyMembers,
+    /// Not everybody who must be told can end that alone.
+    #[error("`{target}` cannot end a {kind} alone; end the agent")]
+    NotAlone {
+        /// Which target.
+        target: String,
+        /// What kind of part.
+        kind: &'static str,
+    },
+    /// It ended before, or never did.
+    #[error("its access has {}", if *ended { "ended already" } else { "not ended" })]
+    NotThisPart {
+        /// Which of the two.
+        ended: bool,
+    },
+    /// A name that is none, or one part more than may be.
+    #[error("a part has a name of 1 to 512 bytes, and of one agent at most {PARTS_MAX} end alone")]
+    Part,
     /// No room for one more.
     #[error("{} pauses are the most there may be", super::pause::PAUSES_MAX)]
     TooManyPauses,
@@ -123,6 +142,15 @@ pub(super) struct Ran {
     pub(super) alert: Option<Alert>,
     /// What is left of the envelope, where the request goes on within it.
     pub(super) let_through: Option<Room>,
+}
+
+impl Case<'_> {
+    /// The part that acts although its access has ended; none where the agent does.
+    fn still_acting(&self, record: &VerdictRecord) -> Option<Part> {
+        let Input::Verdict { evidence, .. } = self.input else { return None };
+        let Some(Gone::Acts { kind, .. }) = evidence.gone else { return None };
+        Part::new(kind, names_of(record)[kind as usize]?)
+    }
 }
 
 impl Write<'_> {
@@ -229,12 +257,18 @@ impl Write<'_> {
                     approvals::close(&self.tx, &id.to_string(), closing(*how), case.now)?;
                 }
                 Effect::LetThrough { .. } => metrics::counter!("tocsin_let_through_total").increment(1),
-                Effect::List { not_before } => revocations::revoke(&self.tx, case.agent, *not_before, txn)?,
-                Effect::Unlist => revocations::unrevoke(&self.tx, case.agent, case.now + TOKEN_LIFE_MAX)?,
+                Effect::EndPart { kind, not_before } => self.end_blamed(case, *kind, *not_before, txn)?,
+                Effect::List { not_before } => {
+                    revocations::revoke(&self.tx, (case.agent, None), *not_before, txn)?;
+                }
+                Effect::Unlist => {
+                    revocations::unrevoke(&self.tx, (case.agent, None), case.now + TOKEN_LIFE_MAX)?;
+                }
                 Effect::Publish(event) => {
                     self.publish(case, to.name(), event, approval_url.as_deref(), txn)?;
                     if let (Event::StillActing { .. }, Some(record)) = (event, case.record) {
-                        self.disprove((case.agent, txn), record.verdict.ts, case.now)?;
+                        let part = case.still_acting(record);
+                        self.disprove((case.agent, part.as_ref(), txn), record.verdict.ts, case.now)?;
                     }
                 }
                 Effect::Alert { action, would } => {
@@ -282,6 +316,7 @@ impl Write<'_> {
         let facts = Facts {
             event,
             agent: case.agent,
+            part: None,
             txn,
             standing,
             record: case.record,
@@ -320,6 +355,13 @@ fn reasons(event: &Event, case: &Case<'_>) -> Vec<String> {
             | Input::Retire { reason, .. }
             | Input::Reinstate { reason, .. },
         ) => vec![reason.clone()],
+        (Event::Revoked { in_place_of: Some(kind), .. }, _) => {
+            let widened = format!(
+                "all of it is of one {}, which not every target can end alone, so all access ends",
+                kind.as_str()
+            );
+            evidence().into_iter().chain([widened]).collect()
+        }
         _ => evidence(),
     }
 }

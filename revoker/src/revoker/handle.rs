@@ -18,7 +18,8 @@ use crate::whom::Named;
 impl Inner {
     pub(super) fn handle(&self, record: &VerdictRecord, now: Timestamp) -> Result<Decision, StoreError> {
         let group = self.groups.of(record.issuer.as_deref(), &record.agent_id);
-        let evidence = self.memory().policy().evidence(record, group);
+        let mut evidence = self.memory().policy().evidence(record, group);
+        self.place_part(record, &mut evidence);
         // Only whom a log cannot make up: names that anybody can write down must not raise a cap that goes by them.
         if evidence.attestation.allows_automatic_revocation() {
             self.crowd.saw(record.issuer.as_deref(), &record.agent_id, now);
@@ -47,7 +48,8 @@ impl Inner {
     /// Nothing is held against the agent and nothing is to be: the way of nearly every call.
     fn trusted(&self, record: &VerdictRecord, evidence: &Evidence) -> Option<Decision> {
         let memory = self.memory();
-        let nothing = memory.get(record.issuer.as_deref(), &record.agent_id).is_none()
+        let nothing = evidence.gone.is_none()
+            && memory.get(record.issuer.as_deref(), &record.agent_id).is_none()
             && memory.policy().demand(evidence, MicroBits::ZERO) == Demand::None
             && !memory.is_recent(evidence.verdict);
         nothing.then(|| decision(record, &Standing::Trusted))
@@ -87,7 +89,7 @@ impl Write<'_> {
             return Ok(decision);
         }
         let agent = AgentKey::new(record.issuer.as_deref(), &record.agent_id);
-        let policy = self.policy_for(&agent, now);
+        let policy = self.policy_for(&agent, now).ending(self.ends(&agent)?);
         self.settle(&agent, &policy, now)?;
         if matches!(self.standing(&agent), Standing::Probation(_)) {
             evidence.admitted = approvals::admitted(&self.tx, &record.event_id)?.is_some();

@@ -12,8 +12,9 @@ use std::time::Duration;
 use detector::{MicroBits, Timestamp, VerdictId};
 
 use crate::agent::{AgentKey, Txn};
+use crate::part::{Names, Part};
 use crate::policy::Policy;
-use crate::standing::{Calm, Standing};
+use crate::standing::{Calm, Standing, Watch};
 use crate::store::agents::StandingRow;
 use crate::store::settings::{Pause, Spent};
 use crate::whom::Named;
@@ -58,6 +59,8 @@ pub(super) struct Held {
 pub(super) struct Memory {
     /// By name first, so that a look-up borrows the call's text; few names exist under several issuers.
     agents: HashMap<String, Vec<(Option<String>, Held)>>,
+    /// Parts of agents whose access has ended, and when.
+    ended: HashMap<AgentKey, Vec<(Part, Timestamp)>>,
     watched: usize,
     challenged: usize,
     recent: HashSet<VerdictId>,
@@ -77,6 +80,7 @@ impl Memory {
     ) -> Self {
         let mut memory = Self {
             agents: HashMap::new(),
+            ended: HashMap::new(),
             watched: 0,
             challenged: 0,
             recent: HashSet::new(),
@@ -97,6 +101,41 @@ impl Memory {
     pub(super) fn get(&self, issuer: Option<&str>, agent_id: &str) -> Option<&Held> {
         let issuer = issuer.filter(|issuer| !issuer.is_empty());
         self.agents.get(agent_id)?.iter().find(|(i, _)| i.as_deref() == issuer).map(|(_, held)| held)
+    }
+
+    /// When access of a part of the agent ended, where it did: of the narrowest of these.
+    pub(super) fn ended(
+        &self,
+        issuer: Option<&str>,
+        agent_id: &str,
+        names: &Names<'_>,
+    ) -> Option<(Part, Timestamp)> {
+        if self.ended.is_empty() {
+            return None;
+        }
+        let ended = self.ended.get(&AgentKey::new(issuer, agent_id))?;
+        let is_named = |part: &Part| names[part.kind as usize] == Some(part.id.as_str());
+        ended.iter().filter(|(part, _)| is_named(part)).min().cloned()
+    }
+
+    /// All parts of the agent that have ended, and when.
+    pub(super) fn all_ended(&self, agent: &AgentKey) -> Vec<(Part, Timestamp)> {
+        self.ended.get(agent).cloned().unwrap_or_default()
+    }
+
+    /// How many parts of the agent have ended.
+    pub(super) fn ended_parts(&self, agent: &AgentKey) -> usize {
+        self.ended.get(agent).map_or(0, Vec::len)
+    }
+
+    /// A part of the agent has ended at a time, or is given its access back.
+    pub(super) fn set_ended(&mut self, agent: &AgentKey, part: Part, not_before: Option<Timestamp>) {
+        let ended = self.ended.entry(agent.clone()).or_default();
+        ended.retain(|(other, _)| *other != part);
+        ended.extend(not_before.map(|not_before| (part, not_before)));
+        if ended.is_empty() {
+            self.ended.remove(agent);
+        }
     }
 
     /// The agents of this name that are held, under each of their issuers.
@@ -186,7 +225,11 @@ impl Memory {
 pub(super) fn worth_keeping(kept: &Standing, live: &Standing) -> bool {
     match (kept, live) {
         (Standing::Watched(k), Standing::Watched(l)) => {
-            calm_moved(k.calm, l.calm) || (k.would, k.touched) != (l.would, l.touched)
+            let left = |w: &Watch| w.after_part.map(|answered| answered.left).unwrap_or_default();
+            calm_moved(k.calm, l.calm)
+                || (k.would, k.touched) != (l.would, l.touched)
+                || bits_moved(k.blame.weight(), l.blame.weight())
+                || bits_moved(left(k), left(l))
         }
         (Standing::Probation(k), Standing::Probation(l)) => {
             calm_moved(k.calm, l.calm) || k.would != l.would || bits_moved(k.answered.left, l.answered.left)

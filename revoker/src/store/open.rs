@@ -9,12 +9,13 @@ use rusqlite::{Connection, OpenFlags};
 use super::{Store, StoreError, approvals};
 
 /// In order, each once. `user_version` counts how many have run.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     include_str!("../../migrations/0001_record.sql"),
     include_str!("../../migrations/0002_register.sql"),
     include_str!("../../migrations/0003_proof.sql"),
     include_str!("../../migrations/0004_audit_heads.sql"),
     include_str!("../../migrations/0005_ssf.sql"),
+    include_str!("../../migrations/0006_subjects.sql"),
 ];
 
 /// A command beside the server (enrolling an approver) holds the file for milliseconds; longer than this is a fault.

@@ -61,7 +61,7 @@ pub(crate) fn record(
     tx.prepare_cached(
         "UPDATE deliveries SET check_at = NULL WHERE check_at IS NOT NULL AND (target, issuer, agent_id) =
              (SELECT d.target, d.issuer, d.agent_id FROM deliveries d JOIN events e ON e.seq = d.event_seq
-              WHERE d.id = ?1 AND e.kind IN
+              WHERE d.id = ?1 AND e.part = '' AND e.kind IN
                   ('agent.access.revoked', 'agent.access.suspended', 'agent.retired', 'agent.reinstated'))",
     )?
     .execute([delivery])?;

@@ -13,6 +13,7 @@ use crate::api::Api;
 use crate::api::approvals::INTERVAL_S;
 use crate::api::problem::Problem;
 use crate::approval::{ACR, Admittance, Approval, GrantRefused, Status};
+use crate::part::PartKind;
 use crate::policy::envelope::Room;
 use crate::standing::{Phase, Standing};
 use crate::store::{StoreError, approvals};
@@ -158,6 +159,19 @@ pub(super) fn revoked(said: &Said<'_>, not_before: Timestamp) -> Problem {
     refusal(StatusCode::FORBIDDEN, "revoked", "Access is revoked", said)
         .detail("Only an operator can reinstate this agent. A new token does not help.")
         .fact("decision", "revoked")
+        .fact("not_before", not_before)
+}
+
+/// The agent's other parts may go on.
+pub(super) fn part_revoked(said: &Said<'_>, kind: PartKind, not_before: Timestamp) -> Problem {
+    count("revoked");
+    let kind = kind.as_str();
+    refusal(StatusCode::FORBIDDEN, "revoked", "Access is revoked", said)
+        .detail(format!(
+            "Access of this {kind} has ended, and only an operator can give it back. The agent's others go on."
+        ))
+        .fact("decision", "revoked")
+        .fact("part", kind)
         .fact("not_before", not_before)
 }
 

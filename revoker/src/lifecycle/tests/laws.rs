@@ -14,6 +14,10 @@ use crate::policy::Demand;
 use crate::standing::{Phase, Standing};
 use crate::testing::at;
 
+fn ends_part(effect: &Effect) -> bool {
+    matches!(effect, Effect::EndPart { .. })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -97,6 +101,7 @@ proptest! {
             }
             if !attested && !s.input.is_by_person() {
                 prop_assert!(is_revoked(&s.before) || !is_revoked(&s.after), "{s:?}");
+                prop_assert!(!s.effects.iter().any(ends_part), "{s:?}");
             }
         }
     }
@@ -134,7 +139,7 @@ proptest! {
     fn paused_means_that_nothing_automatic_stops_anybody(story in story()) {
         for s in story.iter().filter(|s| s.policy.paused() && !s.input.is_by_person()) {
             let stops = |e: &Event| matches!(e, Event::Revoked { .. } | Event::Suspended { .. });
-            prop_assert!(!s.publishes(stops), "{s:?}");
+            prop_assert!(!s.publishes(stops) && !s.effects.iter().any(ends_part), "{s:?}");
             if !matches!(s.before, Standing::Challenged(_)) {
                 prop_assert!(!matches!(s.after, Standing::Challenged(_)), "{s:?}");
             }

@@ -136,7 +136,13 @@ fn explore(path: &Path, depth: usize, policy: &Policy, also: &impl Fn(&Path, Wha
 fn by_person(what: What) -> bool {
     !matches!(
         what,
-        What::Verdict { .. } | What::Breaks { .. } | What::Reads { .. } | What::Got { .. } | What::Time
+        What::Verdict { .. }
+            | What::Breaks { .. }
+            | What::Reads { .. }
+            | What::Session { .. }
+            | What::Ended { .. }
+            | What::Got { .. }
+            | What::Time
     )
 }
 
