@@ -83,6 +83,7 @@ enum What {
     /// A session whose access ended a minute ago asks, or a call of it was accepted.
     Ended {
         acts: bool,
+        bits: f64,
         added: f64,
     },
     /// An earlier call got so many bytes.
@@ -135,7 +136,8 @@ fn beat() -> impl Strategy<Value = Beat> {
             .prop_map(|(place, added, bytes)| What::Reads { place, added, bytes }),
         5 => (0_u8..3, prop::sample::select(vec![3.0, 8.0, 20.0]), prop::sample::select(vec![0.0, 1.0, 12.0]), any::<bool>())
             .prop_map(|(name, bits, added, company)| What::Session { name, bits, added, company }),
-        1 => (any::<bool>(), prop::sample::select(vec![0.0, 9.0])).prop_map(|(acts, added)| What::Ended { acts, added }),
+        1 => (any::<bool>(), prop::sample::select(vec![1.0, 20.0]), prop::sample::select(vec![0.0, 9.0]))
+            .prop_map(|(acts, bits, added)| What::Ended { acts, bits, added }),
         2 => prop::sample::select(vec![1_u64, 400, 5_000]).prop_map(|bytes| What::Got { bytes }),
         3 => Just(What::Time),
         3 => (prop::bool::weighted(0.8), seen).prop_map(|(right, seen)| What::Approve { right, seen }),
@@ -196,10 +198,10 @@ fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
         let parts = [None, Some(PartMark::of(&format!("s-{name}"))), None];
         return Some(Evidence { parts, company: [company; 3], ..evidence(n, call, now)? });
     }
-    if let What::Ended { acts, added } = what {
+    if let What::Ended { acts, bits, added } = what {
         let since = now - Duration::from_mins(1);
         let gone = if acts { Gone::Acts { kind: PartKind::Session, since } } else { Gone::Asks };
-        let call = What::Session { name: 0, bits: 1.0, added, company: true };
+        let call = What::Session { name: 0, bits, added, company: true };
         let kind = if acts { Kind::Call } else { Kind::Request };
         return Some(Evidence { gone: Some(gone), kind, ..evidence(n, call, now)? });
     }

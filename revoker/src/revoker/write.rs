@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use detector::{Timestamp, VerdictId};
-use rusqlite::{Transaction, TransactionBehavior};
 use serde::Serialize;
 
 use super::Inner;
@@ -13,6 +12,7 @@ use crate::audit::{self, NewEntry};
 use crate::connector::Route;
 use crate::part::Part;
 use crate::standing::Standing;
+use crate::store::db::Transaction;
 use crate::store::settings::{self, Pause, Spent};
 use crate::store::{StoreError, escalation, ssf, to_json};
 
@@ -37,7 +37,7 @@ impl Inner {
         // Held until the memory has followed, so that changes reach it in the order of their commits.
         let mut db = self.store.writer();
         let before = db.total_changes();
-        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
+        let tx = db.transaction().map_err(StoreError::from)?;
         let mut write = Write {
             tx,
             inner: self,

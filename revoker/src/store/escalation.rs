@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use detector::Timestamp;
-use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::outbox::{self, DeliveryState};
 use super::receipts::{self, Receipt};
@@ -11,6 +10,7 @@ use super::{StoreError, issuer_column};
 use crate::agent::AgentKey;
 use crate::connector::Route;
 use crate::part::Part;
+use crate::store::db::{self, OptionalExtension, Transaction, params};
 
 /// Lets the next target of the list take its turn; none where nobody stands by for this event.
 pub(crate) fn escalate(
@@ -41,8 +41,7 @@ pub(crate) fn was_told(
          WHERE target = ?1 AND issuer = ?2 AND agent_id = ?3 AND state = 'standby'
              AND event_seq IN (SELECT seq FROM events e WHERE e.seq = event_seq AND e.part = ?5) RETURNING id",
     )?;
-    let withdrawn: Vec<i64> =
-        withdraw.query_map(whose, |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let withdrawn: Vec<i64> = withdraw.query_map(whose, |row| row.get(0))?.collect::<db::Result<_>>()?;
     for delivery in withdrawn {
         outbox::advance(tx, delivery, now)?;
     }

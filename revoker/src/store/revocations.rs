@@ -3,12 +3,12 @@
 //! Each change of an entry gives it the next version, so that who knows the list up to a version asks for what came after.
 
 use detector::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::{StoreError, agent_of, issuer_column, settings};
 use crate::agent::{AgentKey, Txn};
 use crate::part::Part;
+use crate::store::db::{self, Connection, OptionalExtension, Transaction, params};
 
 /// The setting that counts versions. Not the newest entry's, which goes once it has expired.
 const VERSION: &str = "revocations_version";
@@ -69,7 +69,7 @@ impl From<RevokedRow> for Listed {
 
 const COLUMNS: &str = "issuer, agent_id, not_before, until, txn, version, part";
 
-fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<RevokedRow> {
+fn row(row: &db::Row<'_>) -> db::Result<RevokedRow> {
     Ok(RevokedRow {
         agent: agent_of(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?),
         not_before: Timestamp::from_micros(row.get(2)?),
@@ -103,8 +103,9 @@ pub(crate) fn revoke(
     tx.prepare_cached(
         "INSERT INTO revocations (issuer, agent_id, part, not_before, until, txn, version)
          VALUES (?1, ?2, ?6, ?3, NULL, ?4, ?5)
-         ON CONFLICT (issuer, agent_id, part) DO UPDATE SET
-             not_before = max(revocations.not_before, excluded.not_before),
+         ON CONFLICT (issuer, agent_id, part) DO UPDATE SET not_before = CASE
+                 WHEN revocations.not_before > excluded.not_before THEN revocations.not_before
+                 ELSE excluded.not_before END,
              until = NULL, txn = excluded.txn, version = excluded.version",
     )?
     .execute(params![
@@ -136,8 +137,8 @@ pub(crate) fn unrevoke(
 /// Every part of an agent whose access has ended alone, and when.
 pub(crate) fn ended_parts(db: &Connection) -> Result<Vec<(AgentKey, Part, Timestamp)>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM revocations WHERE part <> '' AND until IS NULL");
-    let mut statement = db.prepare(&sql)?;
-    let rows = statement.query_map([], row)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map([], row)?.collect::<db::Result<Vec<_>>>()?;
     Ok(rows.into_iter().filter_map(|row| Some((row.agent, row.part?, row.not_before))).collect())
 }
 
@@ -158,5 +159,5 @@ pub(crate) fn after(db: &Connection, version: i64, limit: u32) -> Result<Vec<Rev
     let sql = format!("SELECT {COLUMNS} FROM revocations WHERE version > ?1 ORDER BY version LIMIT ?2");
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map(params![version, limit], row)?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    Ok(rows.collect::<db::Result<_>>()?)
 }

@@ -345,7 +345,7 @@ fn one_session_is_ended_first_and_the_agent_with_the_next() {
         // What is left of the evidence is no other session's.
         (1, session(2, 20.0, 0.0)), (60, session(3, 19.0, 0.0)),
         // It asks and is refused, which is no evidence against the others.
-        (1, What::Ended { acts: false, added: 30.0 }), (1, session(2, 48.0, 0.0)),
+        (1, What::Ended { acts: false, bits: 49.0, added: 30.0 }), (1, session(2, 48.0, 0.0)),
         // Another does the same.
         (1, session(2, 64.0, 16.0)),
     ], OnExpiry::Stay), @"
@@ -363,8 +363,8 @@ fn one_session_is_ended_first_and_the_agent_with_the_next() {
 fn a_session_that_goes_on_although_its_access_ended_ends_its_agent() {
     insta::assert_snapshot!(lines(&[
         (0, session(1, 20.0, 20.0)),
-        (60, What::Ended { acts: true, added: 0.0 }),
-        (60, What::Ended { acts: true, added: 0.0 }),
+        (60, What::Ended { acts: true, bits: 20.0, added: 0.0 }),
+        (60, What::Ended { acts: true, bits: 20.0, added: 0.0 }),
     ], OnExpiry::Stay), @"
     watched end:session alert:revoke
     revoked agent.still_acting list agent.access.revoked alert:revoke
