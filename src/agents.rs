@@ -73,10 +73,18 @@ pub(crate) enum AgentsCommand {
     Retire(Order),
     /// End an agent's access, or that of one of its tokens, sessions or instances, until somebody reinstates it.
     #[command(after_help = "Examples:\n  tocsin agents revoke billing-001 --reason 'its owner asked'\n  \
-        tocsin agents revoke billing-001 --session s-2210 --reason 'this conversation was hijacked'")]
+        tocsin agents revoke billing-001 --session s-2210 --reason 'this conversation was hijacked'\n  \
+        tocsin agents revoke planner --cascade descendants --plan --reason 'told to pay out'")]
     Revoke {
         #[command(flatten)]
         part: OfAgent,
+        /// With whom it spawned, by manifests and attested calls: `children`, or `descendants` all the way down.
+        #[arg(long, value_name = "HOW_FAR", value_parser = ["children", "descendants"], num_args = 0..=1,
+              default_missing_value = "children", conflicts_with_all = ["token", "session", "instance"])]
+        cascade: Option<String>,
+        /// Only say who would end, why, and which targets would be told.
+        #[arg(long, requires = "cascade")]
+        plan: bool,
         #[command(flatten)]
         order: Order,
     },
@@ -287,7 +295,10 @@ pub(crate) fn run(command: &AgentsCommand) -> Result<()> {
             send(order, "review", json!({ "manifest": known["manifest"] }))
         }
         AgentsCommand::Retire(order) => send(order, "retire", json!({})),
-        AgentsCommand::Revoke { part, order } => send(order, "revoke", part.body()),
+        AgentsCommand::Revoke { part: _, cascade: Some(cascade), plan, order } => {
+            send(order, "cascade", json!({ "cascade": cascade, "plan": plan }))
+        }
+        AgentsCommand::Revoke { part, order, .. } => send(order, "revoke", part.body()),
         AgentsCommand::Suspend { minutes, order } => {
             let until = clock::now() + Duration::from_mins((*minutes).into());
             send(order, "suspend", json!({ "until": until }))

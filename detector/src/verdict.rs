@@ -318,6 +318,9 @@ pub struct VerdictRecord {
     /// Bytes the agent got by it, or would get; kept as `source_ip` is.
     #[serde(skip)]
     pub bytes_out: Option<u64>,
+    /// Which agent spawned it, it says; kept as `source_ip` is.
+    #[serde(skip)]
+    pub parent_agent_id: Option<String>,
 }
 
 impl VerdictRecord {
@@ -342,6 +345,7 @@ impl VerdictRecord {
             route: None,
             source_ip: call.source_ip,
             bytes_out: call.bytes_out,
+            parent_agent_id: own(&call.identity.parent_agent_id),
         }
     }
 

@@ -16,3 +16,23 @@ INSERT INTO revocations (issuer, agent_id, part, not_before, until, txn, version
     SELECT issuer, agent_id, '', not_before, until, txn, version FROM revocations_of_agents;
 DROP TABLE revocations_of_agents;
 CREATE INDEX revocations_version ON revocations (version);
+
+-- Who said in attested calls that an agent of the same issuer spawned it.
+CREATE TABLE kin (
+    issuer      TEXT NOT NULL,
+    agent_id    TEXT NOT NULL,
+    parent      TEXT NOT NULL,
+    seen_at     INTEGER NOT NULL,
+    PRIMARY KEY (issuer, agent_id, parent)
+) WITHOUT ROWID;
+CREATE INDEX kin_parent ON kin (issuer, parent);
+CREATE INDEX kin_seen ON kin (seen_at);
+
+-- What ends or is offered once, and has been: an agent's life by its task or by time, a proposal about a cohort.
+CREATE TABLE once (
+    issuer      TEXT NOT NULL,
+    agent_id    TEXT NOT NULL,
+    what        TEXT NOT NULL,
+    at          INTEGER NOT NULL,
+    PRIMARY KEY (issuer, agent_id, what)
+) WITHOUT ROWID;

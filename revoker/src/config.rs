@@ -65,6 +65,30 @@ pub enum OnExpiry {
     Revoke,
 }
 
+/// Who is ended with an agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cascade {
+    /// Nobody; whom it spawned is named.
+    #[default]
+    None,
+    /// Whom it spawned,
+    Children,
+    /// and whom those spawned, and so on.
+    Descendants,
+}
+
+/// What the end of a declared life does by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnEnd {
+    /// Nothing: the first call after it breaks a rule.
+    #[default]
+    Leave,
+    /// Access ends at once.
+    Revoke,
+}
+
 /// The narrowest subject that is ended without a person.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -250,6 +274,12 @@ pub struct PolicyConfig {
     pub clock_tolerance_s: Seconds,
     /// What becomes of an agent whose challenge nobody answered.
     pub on_expiry: OnExpiry,
+    /// Who is ended with an agent whose access ends, but for a plain command, which says itself.
+    pub cascade: Cascade,
+    /// What a `task_end` does to an agent whose manifest says that it ends with its task.
+    pub on_task_end: OnEnd,
+    /// What the declared end of an agent (`expires`, `retired_at`) does when it has come.
+    pub on_manifest_end: OnEnd,
     /// What broken rules ask for: what a manifest declares, and the same call again and again.
     pub rules: OnRules,
     /// The narrowest subject that is ended where all the evidence is of it and others of the agent call as ever.
@@ -283,6 +313,9 @@ impl Default for PolicyConfig {
             watch_s: Seconds(3_600),
             clock_tolerance_s: Seconds(5),
             on_expiry: OnExpiry::Stay,
+            cascade: Cascade::default(),
+            on_task_end: OnEnd::default(),
+            on_manifest_end: OnEnd::default(),
             rules: OnRules::default(),
             narrowest: Narrowest::default(),
             governor: GovernorConfig::default(),

@@ -108,6 +108,12 @@ pub enum Cause {
     Expired,
     /// An operator said so.
     Operator,
+    /// The one task it lived for is over.
+    TaskEnded,
+    /// The time it was declared for is over.
+    Lapsed,
+    /// The agent that spawned it was ended.
+    Parent,
 }
 
 /// What enforcement points are told.

@@ -18,6 +18,7 @@ pub mod approval;
 pub mod audit;
 pub mod config;
 pub mod connector;
+pub mod declared;
 pub mod effect;
 pub mod executor;
 pub mod fleetwide;

@@ -45,6 +45,15 @@ pub enum Input {
         /// Bytes that the agent got.
         bytes: u64,
     },
+    /// Its task or its declared time is over, or the agent that spawned it was ended.
+    Ended {
+        /// Which of these.
+        cause: Cause,
+        /// In words, for whoever is told.
+        because: String,
+        /// How strong the evidence is that this follows from, where there is any.
+        strength: MicroBits,
+    },
     /// A human lets the agent go on.
     Approved {
         /// The question answered.
@@ -103,7 +112,7 @@ pub enum Input {
 impl Input {
     /// Whether a person does it; what else happens is automatic.
     pub fn is_by_person(&self) -> bool {
-        !matches!(self, Self::Verdict { .. } | Self::TimePassed | Self::Outcome { .. })
+        !matches!(self, Self::Verdict { .. } | Self::TimePassed | Self::Outcome { .. } | Self::Ended { .. })
     }
 }
 
@@ -116,6 +125,7 @@ pub fn step(standing: &Standing, input: &Input, now: Timestamp, policy: &Policy)
     let next = match input {
         Input::TimePassed => settled,
         Input::Outcome { bytes } => verdict::got(settled, *bytes),
+        Input::Ended { cause, .. } => ended(settled, *cause, now, policy, &mut effects),
         Input::Verdict { evidence, fresh } => {
             let policy = &policy.on(evidence);
             verdict::Judge { evidence, fresh: *fresh, now, policy, effects: &mut effects }.judge(settled)
@@ -139,6 +149,21 @@ fn settle(standing: &Standing, now: Timestamp, policy: &Policy, effects: &mut Ve
         }
         _ => *standing,
     }
+}
+
+/// Nobody decided this either: it is not done where revocations are withheld.
+fn ended(
+    from: Standing,
+    cause: Cause,
+    now: Timestamp,
+    policy: &Policy,
+    effects: &mut Vec<Effect>,
+) -> Standing {
+    let has_ended = matches!(from, Standing::Revoked(_) | Standing::Retired(_));
+    if has_ended || policy.withholds(Demand::Revoke).is_some() {
+        return from;
+    }
+    revoke_now(&from, cause, now, effects)
 }
 
 fn expire(c: &Challenge, now: Timestamp, policy: &Policy, effects: &mut Vec<Effect>) -> Standing {

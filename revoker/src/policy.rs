@@ -159,7 +159,8 @@ impl Policy {
     /// What the evidence asks for, where `answered` bits of its level have been answered for by a human: the more of what
     /// its level and the rule it broke ask for.
     ///
-    /// What an agent shares with its cohort watches it and asks for no more: the incident is told once for all of them.
+    /// What an agent shares with its cohort watches it, and asks about what it would write at a gate; the incident is told once for
+    /// all of them.
     ///
     /// A revocation by level needs the level, a second witness and an identity that a log line cannot forge; one by rule needs the identity. Without one of them a human is asked instead.
     pub fn demand(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
@@ -167,6 +168,7 @@ impl Policy {
             .max(self.by_rule(evidence))
             .max(self.floor(evidence))
             .max(by_part(evidence))
+            .max(self.by_cohort(evidence, answered))
     }
 
     /// The same of an agent that was let go on after evidence: what else would be watched is asked about, since a budget of days is
@@ -202,6 +204,15 @@ impl Policy {
     fn by_rule(&self, evidence: &Evidence) -> Demand {
         let Some(rule) = evidence.rule else { return Demand::None };
         asked(self.choices.config.rules.of(rule.kind), evidence)
+    }
+
+    /// What many do at once may be an attack on all of them: what any of them asks to do waits for a human, and what only reads goes
+    /// on.
+    fn by_cohort(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
+        let shares = evidence.cohort == Some(InCohort::Shared) && !evidence.admitted;
+        let writes = evidence.kind == Kind::Request && !evidence.is_safe;
+        let deviates = evidence.level - answered >= self.choices.budgets.watch();
+        if shares && writes && deviates { Demand::StepUp } else { Demand::None }
     }
 
     fn floor(&self, evidence: &Evidence) -> Demand {

@@ -6,6 +6,7 @@
 //! never standings.
 
 mod apply;
+mod cascade;
 mod company;
 mod decision;
 mod feedback;
@@ -14,6 +15,7 @@ mod handle;
 mod heads;
 mod limits;
 mod lists;
+mod lives;
 mod memory;
 mod operate;
 mod parts;
@@ -22,13 +24,15 @@ mod register;
 mod tick;
 mod write;
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use detector::Timestamp;
 use tokio::sync::watch;
 
 pub use self::apply::{Applied, ApplyError};
+pub use self::cascade::Planned;
 use self::company::Company;
 pub use self::decision::{Admission, Decision};
 pub use self::feedback::Evidence;
@@ -40,6 +44,7 @@ pub use self::write::Write;
 use crate::agent::AgentKey;
 use crate::connector::Route;
 use crate::connector::tokens::Tokens;
+use crate::declared::Declared;
 use crate::groups::{Crowd, Groups};
 use crate::keys::Keys;
 use crate::policy::Policy;
@@ -60,6 +65,8 @@ pub struct Setup {
     pub routes: Vec<Route>,
     /// Which agents are declared to be of a group.
     pub groups: Groups,
+    /// Who spawns whom, and when agents end, as declared.
+    pub declared: Declared,
 }
 
 /// The handle. Cloning it is cheap and shares everything.
@@ -74,6 +81,8 @@ struct Inner {
     keys: Arc<Keys>,
     routes: Vec<Route>,
     groups: Groups,
+    declared: Declared,
+    kin_known: Mutex<HashSet<u64>>,
     crowd: Crowd,
     company: Company,
     public_url: String,
@@ -129,6 +138,8 @@ impl Revoker {
             keys,
             routes: setup.routes,
             groups: setup.groups,
+            declared: setup.declared,
+            kin_known: Mutex::default(),
             crowd: Crowd::default(),
             company: Company::default(),
             public_url: setup.public_url,

@@ -11,6 +11,7 @@ use detector::{
 
 use crate::config::PolicyConfig;
 use crate::connector::Route;
+use crate::declared::Declared;
 use crate::part::PartKind;
 use crate::policy::Policy;
 use crate::revoker::{Revoker, Setup};
@@ -38,7 +39,13 @@ pub(crate) fn setup(targets: &[&str]) -> Setup {
         })
         .collect();
     let groups = crate::groups::Groups::default();
-    Setup { policy: policy(), public_url: "https://tocsin.example".to_owned(), routes, groups }
+    Setup {
+        policy: policy(),
+        public_url: "https://tocsin.example".to_owned(),
+        routes,
+        groups,
+        declared: Declared::default(),
+    }
 }
 
 pub(crate) fn open(folder: &Path) -> Revoker {

@@ -7,6 +7,7 @@ use ingest::log::Log;
 use ingest::pipeline::AlertRecord;
 use ingest::pipeline::score::VerdictOutlet;
 use revoker::Revoker;
+use revoker::agent::AgentKey;
 use revoker::alert::Alert;
 use tokio::runtime::Handle;
 
@@ -42,8 +43,13 @@ impl VerdictOutlet for ToRevoker {
 
     fn record(&mut self, call: &Call<'_>) -> Result<(), Box<dyn Error + Send + Sync>> {
         let (issuer, agent_id) = (call.identity.issuer.as_deref(), &*call.identity.agent_id);
-        if call.kind == Kind::Outcome {
-            self.revoker.got(issuer, agent_id, call.bytes_out.unwrap_or(0), clock::now())?;
+        match call.kind {
+            Kind::Outcome => self.revoker.got(issuer, agent_id, call.bytes_out.unwrap_or(0), clock::now())?,
+            Kind::TaskEnd => {
+                let agent = AgentKey::new(issuer, agent_id);
+                self.revoker.task_ended(&agent, &call.event_id, call.attestation, clock::now())?;
+            }
+            _ => {}
         }
         Ok(())
     }

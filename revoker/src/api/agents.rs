@@ -16,8 +16,9 @@ use super::problem::Problem;
 use crate::agent::{AgentKey, CaseId};
 use crate::approval::{Approval, Status};
 use crate::audit;
+use crate::config::Cascade;
 use crate::part::Part;
-use crate::revoker::ApplyError;
+use crate::revoker::{ApplyError, Planned};
 use crate::standing::Standing;
 use crate::store::agents::StandingRow;
 use crate::store::db;
@@ -33,6 +34,7 @@ pub(super) fn router() -> Router<Api> {
         .route("/v1/agent", get(one))
         .route("/v1/agents/register", post(register))
         .route("/v1/agents/review", post(review))
+        .route("/v1/agents/cascade", post(cascade))
         .route("/v1/agents/{command}", post(command))
 }
 
@@ -166,6 +168,37 @@ async fn command(
 ) -> Result<Json<Standing>, Problem> {
     let agent = command.which.key();
     obey(&api, &caller, &verb, agent, command).await.map(Json)
+}
+
+/// An agent that is to end with whom it spawned.
+#[derive(Deserialize)]
+struct Line {
+    #[serde(flatten)]
+    which: Which,
+    #[serde(flatten)]
+    signed: Signed,
+    /// How far down.
+    cascade: Cascade,
+    /// Says what would be done, and does nothing.
+    #[serde(default)]
+    plan: bool,
+}
+
+/// `POST /v1/agents/cascade`: role `operator`. Body `{agent_id, issuer?, person, reason, cascade: "children" | "descendants", plan?}`;
+/// answers with the plan, agent by agent: who spawned it and how that is known, who is told, and why it is excepted if it is.
+/// With `plan: true` nothing is done.
+async fn cascade(
+    State(api): State<Api>,
+    AsOperator(caller): AsOperator,
+    Body(Line { which, signed, cascade, plan }): Body<Line>,
+) -> Result<Json<Vec<Planned>>, Problem> {
+    let ((by, reason), agent) = (signed.checked(&caller)?, which.key());
+    let planned = if plan {
+        api.revoker.plan(agent, cascade, api.now()).await
+    } else {
+        api.revoker.revoke_with(agent, cascade, by, reason, api.now()).await
+    };
+    planned.map(Json).map_err(refused)
 }
 
 /// Who is to answer for an agent.

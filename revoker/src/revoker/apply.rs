@@ -130,6 +130,8 @@ pub(super) struct Case<'a> {
     /// What the input rests on, if it is a verdict.
     pub(super) record: Option<&'a VerdictRecord>,
     pub(super) policy: &'a Policy,
+    /// The story it is part of; without it the agent's own.
+    pub(super) txn: Option<&'a Txn>,
     pub(super) now: Timestamp,
 }
 
@@ -164,7 +166,7 @@ impl Write<'_> {
         self.settle(agent, &policy, now)?;
         let before = self.standing(agent);
         permits(&before, &input, now, &policy).map_err(|refusal| refused(refusal, &before))?;
-        self.run(&Case { agent, input: &input, record: None, policy: &policy, now })?;
+        self.run(&Case { agent, input: &input, record: None, policy: &policy, txn: None, now })?;
         let standing = self.standing(agent);
         Ok(Applied { standing, changed: standing != before })
     }
@@ -177,7 +179,7 @@ impl Write<'_> {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         if self.standing(agent).due().is_some_and(|due| due <= now) {
-            self.run(&Case { agent, input: &Input::TimePassed, record: None, policy, now })?;
+            self.run(&Case { agent, input: &Input::TimePassed, record: None, policy, txn: None, now })?;
         }
         Ok(())
     }
@@ -191,15 +193,18 @@ impl Write<'_> {
             self.note(case.agent, held, to)?;
             return Ok(Ran::default());
         }
-        let txn = match (held, case.record) {
-            (Some(held), _) => held.txn,
-            (None, Some(record)) => Txn::of_verdict(record.verdict.id),
-            (None, None) => Txn::random(),
+        let txn = match (case.txn, held, case.record) {
+            (Some(txn), ..) => txn.clone(),
+            (None, Some(held), _) => held.txn,
+            (None, None, Some(record)) => Txn::of_verdict(record.verdict.id),
+            (None, None, None) => Txn::random(),
         };
         let alert = self.carry_out(case, (&from, &to), &effects, &txn)?;
-        let held = if to == Standing::Trusted { None } else { Some(Held { live: to, kept: to, txn }) };
+        let held =
+            if to == Standing::Trusted { None } else { Some(Held { live: to, kept: to, txn: txn.clone() }) };
         self.changed.insert(case.agent.clone(), held);
         metrics::counter!("tocsin_standing_changes_total", "to" => to.name()).increment(1);
+        self.cascade_of(case, (&from, &to), &txn)?;
         let let_through = effects.iter().find_map(|effect| match effect {
             Effect::LetThrough { left } => Some(*left),
             _ => None,
@@ -313,6 +318,10 @@ impl Write<'_> {
         approval_url: Option<&str>,
         txn: &Txn,
     ) -> Result<(), StoreError> {
+        let mut reasons = reasons(event, case);
+        if event.ends_access() {
+            reasons.extend(self.spawned(case.agent)?);
+        }
         let facts = Facts {
             event,
             agent: case.agent,
@@ -320,7 +329,7 @@ impl Write<'_> {
             txn,
             standing,
             record: case.record,
-            reasons: &reasons(event, case),
+            reasons: &reasons,
             approval_url,
             baseline: None,
             policy: case.policy.version(),
@@ -347,6 +356,7 @@ fn reasons(event: &Event, case: &Case<'_>) -> Vec<String> {
         }
         (Event::Approved { .. }, _) => vec!["a human approved".to_owned()],
         (Event::Denied { .. }, _) => vec!["a human denied".to_owned()],
+        (Event::Revoked { .. }, Input::Ended { because, .. }) => vec![because.clone()],
         (Event::Reinstated, Input::TimePassed) => vec!["the suspension has ended".to_owned()],
         (
             _,

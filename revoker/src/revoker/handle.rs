@@ -24,6 +24,7 @@ impl Inner {
         if evidence.attestation.allows_automatic_revocation() {
             self.crowd.saw(record.issuer.as_deref(), &record.agent_id, now);
         }
+        self.learn_kin(record, now)?;
         if let Some(decision) = self.trusted(record, &evidence) {
             return Ok(decision);
         }
@@ -41,7 +42,7 @@ impl Inner {
         self.write(|w| {
             let policy = w.policy_for(agent, now);
             let input = Input::Outcome { bytes };
-            w.run(&Case { agent, input: &input, record: None, policy: &policy, now }).map(drop)
+            w.run(&Case { agent, input: &input, record: None, policy: &policy, txn: None, now }).map(drop)
         })
     }
 
@@ -97,7 +98,8 @@ impl Write<'_> {
         let mut record = record.clone();
         record.verdict.layers.oversight = self.standing(&agent).oversight();
         let input = Input::Verdict { evidence, fresh: CaseId::random() };
-        let case = Case { agent: &agent, input: &input, record: Some(&record), policy: &policy, now };
+        let case =
+            Case { agent: &agent, input: &input, record: Some(&record), policy: &policy, txn: None, now };
         let Ran { changed, alert, let_through } = self.run(&case)?;
         let decision = Decision { alert, let_through, ..decision(&record, &self.standing(&agent)) };
         if changed {

@@ -61,6 +61,8 @@ pub(super) struct Memory {
     agents: HashMap<String, Vec<(Option<String>, Held)>>,
     /// Parts of agents whose access has ended, and when.
     ended: HashMap<AgentKey, Vec<(Part, Timestamp)>>,
+    /// Agents whose declared time was seen to be over; as many as manifests declare.
+    lapsed: HashSet<(AgentKey, Timestamp)>,
     watched: usize,
     challenged: usize,
     recent: HashSet<VerdictId>,
@@ -81,6 +83,7 @@ impl Memory {
         let mut memory = Self {
             agents: HashMap::new(),
             ended: HashMap::new(),
+            lapsed: HashSet::new(),
             watched: 0,
             challenged: 0,
             recent: HashSet::new(),
@@ -116,6 +119,15 @@ impl Memory {
         let ended = self.ended.get(&AgentKey::new(issuer, agent_id))?;
         let is_named = |part: &Part| names[part.kind as usize] == Some(part.id.as_str());
         ended.iter().filter(|(part, _)| is_named(part)).min().cloned()
+    }
+
+    /// Whether this end of the agent was seen.
+    pub(super) fn has_lapsed(&self, agent: &AgentKey, at: Timestamp) -> bool {
+        !self.lapsed.is_empty() && self.lapsed.contains(&(agent.clone(), at))
+    }
+
+    pub(super) fn set_lapsed(&mut self, lapsed: Vec<(AgentKey, Timestamp)>) {
+        self.lapsed.extend(lapsed);
     }
 
     /// All parts of the agent that have ended, and when.

@@ -24,6 +24,8 @@ pub struct Write<'c> {
     pub(super) handled: Option<VerdictId>,
     /// Parts whose access ended or was given back.
     pub(super) ended: Vec<(AgentKey, Part, Option<Timestamp>)>,
+    /// Agents whose declared time was seen to be over.
+    pub(super) lapsed: Vec<(AgentKey, Timestamp)>,
     pauses: Option<Vec<Pause>>,
     spent: Option<Spent>,
 }
@@ -44,17 +46,19 @@ impl Inner {
             changed: HashMap::new(),
             handled: None,
             ended: Vec::new(),
+            lapsed: Vec::new(),
             pauses: None,
             spent: None,
         };
         let answer = f(&mut write)?;
-        let Write { tx, changed, handled, ended, pauses, spent, .. } = write;
+        let Write { tx, changed, handled, ended, lapsed, pauses, spent, .. } = write;
         if let Some(spent) = &spent {
             settings::set_spent(&tx, spent)?;
         }
         let touched = tx.total_changes() != before;
         tx.commit().map_err(StoreError::from)?;
         self.follow(changed, handled, pauses, spent);
+        self.memory_mut().set_lapsed(lapsed);
         for (agent, part, not_before) in ended {
             self.memory_mut().set_ended(&agent, part, not_before);
         }

@@ -77,6 +77,7 @@ impl<V: Into<Verdict>> From<VerdictRecord<V>> for detector::VerdictRecord {
             route: None,
             source_ip: None,
             bytes_out: None,
+            parent_agent_id: None,
         }
     }
 }

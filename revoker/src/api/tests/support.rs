@@ -163,7 +163,13 @@ impl World {
         let routes = vec![Route { name: "idp".to_owned(), ..Route::default() }];
         let policy = Policy::new(Budgets::default(), PolicyConfig::default());
         let groups = crate::groups::Groups::default();
-        let setup = Setup { policy, public_url: "http://tocsin.test".to_owned(), routes, groups };
+        let setup = Setup {
+            policy,
+            public_url: "http://tocsin.test".to_owned(),
+            routes,
+            groups,
+            declared: crate::declared::Declared::default(),
+        };
         let revoker = Revoker::open(self.folder.path(), setup).unwrap();
         let clock = Arc::clone(&self.clock);
         let api = Api::new(

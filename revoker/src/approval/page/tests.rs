@@ -81,6 +81,7 @@ fn record() -> VerdictRecord {
         operation: None,
         source_ip: None,
         bytes_out: None,
+        parent_agent_id: None,
         route: None,
         verdict: Verdict {
             id: VerdictId(0x5a),

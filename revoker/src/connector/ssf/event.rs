@@ -191,7 +191,10 @@ impl Said {
     fn initiator(&self, approved: bool) -> &'static str {
         match (self.data.cause, approved) {
             (Some(Cause::Attack), _) | (None, true) => "user",
-            (Some(Cause::Evidence | Cause::Expired), _) => "policy",
+            (
+                Some(Cause::Evidence | Cause::Expired | Cause::TaskEnded | Cause::Lapsed | Cause::Parent),
+                _,
+            ) => "policy",
             (None, false) if self.data.evidence.is_some() => "policy",
             (Some(Cause::Operator), _) | (None, false) => "admin",
         }
