@@ -2,6 +2,7 @@
 
 mod audited;
 mod baselines;
+mod cohorts;
 mod explain;
 mod feedback;
 mod findings;
@@ -33,6 +34,7 @@ use ingest::source::{Intake, LogSource, Source, files};
 use ingest::store::Store;
 use revoker::connector::Connector;
 use revoker::connector::ssf::{self, Transmitter};
+use revoker::declared::Declared;
 use revoker::executor::Executor;
 use revoker::groups::Groups;
 use revoker::people::People;
@@ -116,7 +118,8 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     let policy = Policy::new(config.budgets, config.policy.clone());
     let groups = Groups::declared(&config.manifests);
     let people = People::declared(&config.manifests);
-    Revoker::open(&config.data_dir, Setup { policy, public_url, routes, groups, people })
+    let declared = Declared::by(&config.manifests);
+    Revoker::open(&config.data_dir, Setup { policy, public_url, routes, groups, people, declared })
         .or_exit(Code::CantCreate)
 }
 
@@ -238,6 +241,11 @@ impl Server {
             findings: findings.clone(),
             health: tell_health,
         };
+        let offers = cohorts::offer(revoker.clone(), health.clone(), stop.clone());
+        tasks.spawn(async {
+            offers.await;
+            Ok(())
+        });
         threads.push(score::start(score, Handle::current(), stop.clone()).or_exit(Code::CantCreate)?);
         let sources = with(LogSource::new(&logs.calls, "store", Handle::current(), findings)?, kafka.store);
         let stored = stored::Stored::start(&config, sources, &logs, &stop, &mut tasks).await?;

@@ -19,6 +19,7 @@ use detector::Timestamp;
 use crate::agent::AgentKey;
 use crate::effect::EVENT_KINDS;
 use crate::message::Message;
+use crate::part::PartKind;
 
 /// What came of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,11 +106,18 @@ pub struct Route {
     pub issuer: Option<String>,
     /// Whether access ends there, so that calls made after it acknowledged that disprove it.
     pub enforces: bool,
+    /// Of which kinds of part it can end access alone.
+    pub parts: Vec<PartKind>,
     /// Its place in the escalation list, from 0. All but the first stand by until one before them fails.
     pub rank: Option<usize>,
 }
 
 impl Route {
+    /// Whether the target can end access of parts of this kind alone.
+    pub fn ends(&self, kind: PartKind) -> bool {
+        self.parts.contains(&kind)
+    }
+
     /// Whether the target wants events of this type about this agent.
     pub fn wants(&self, kind: &str, agent: &AgentKey) -> bool {
         let named = if self.events.is_empty() {

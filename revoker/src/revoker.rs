@@ -7,6 +7,8 @@
 
 mod apply;
 mod ask;
+mod cascade;
+mod company;
 mod decision;
 mod epoch;
 mod feedback;
@@ -15,21 +17,26 @@ mod handle;
 mod heads;
 mod limits;
 mod lists;
+mod lives;
 mod memory;
 mod operate;
+mod parts;
 mod pause;
 mod register;
 mod tick;
 mod write;
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use detector::Timestamp;
 use tokio::sync::watch;
 
 pub use self::apply::{Applied, ApplyError};
 pub use self::ask::{AskError, Put};
+pub use self::cascade::Planned;
+use self::company::Company;
 pub use self::decision::{Admission, Decision};
 use self::epoch::Mark;
 pub use self::feedback::Evidence;
@@ -38,9 +45,11 @@ pub use self::lists::Story;
 use self::memory::{Limits, Memory};
 pub use self::operate::RedeliverError;
 pub use self::write::Write;
+use crate::agent::AgentKey;
 use crate::approval::Grants;
 use crate::connector::Route;
 use crate::connector::tokens::Tokens;
+use crate::declared::Declared;
 use crate::groups::{Crowd, Groups};
 use crate::keys::Keys;
 use crate::people::People;
@@ -49,7 +58,7 @@ use crate::standing::Standing;
 use crate::store::db::Connection;
 use crate::store::open::OpenError;
 use crate::store::settings::Pause;
-use crate::store::{Store, StoreError, agents, handled, settings};
+use crate::store::{Store, StoreError, agents, handled, revocations, settings};
 
 /// What a revoker is made of.
 #[derive(Clone, Debug)]
@@ -64,6 +73,8 @@ pub struct Setup {
     pub groups: Groups,
     /// Who is declared to answer for an agent.
     pub people: People,
+    /// Who spawns whom, and when agents end, as declared.
+    pub declared: Declared,
 }
 
 /// The handle. Cloning it is cheap and shares everything.
@@ -81,7 +92,10 @@ struct Inner {
     routes: Vec<Route>,
     groups: Groups,
     people: People,
+    declared: Declared,
+    kin_known: Mutex<HashSet<u64>>,
     crowd: Crowd,
+    company: Company,
     public_url: String,
     changes: watch::Sender<u64>,
     limits: Limits,
@@ -117,13 +131,17 @@ impl Revoker {
         let memory = {
             let db = store.reader();
             let recent = handled::newest(&db, memory::RECENT_MAX)?;
-            Memory::new(
+            let mut memory = Memory::new(
                 agents::all(&db)?,
                 recent,
                 setup.policy,
                 settings::pauses(&db)?,
                 settings::spent(&db)?,
-            )
+            );
+            for (agent, part, not_before) in revocations::ended_parts(&db)? {
+                memory.set_ended(&agent, part, Some(not_before));
+            }
+            memory
         };
         let inner = Inner {
             store,
@@ -134,7 +152,10 @@ impl Revoker {
             routes: setup.routes,
             groups: setup.groups,
             people: setup.people,
+            declared: setup.declared,
+            kin_known: Mutex::default(),
             crowd: Crowd::default(),
+            company: Company::default(),
             public_url: setup.public_url,
             changes: watch::Sender::new(0),
             limits,
@@ -224,6 +245,17 @@ impl Revoker {
     /// same verdict again.
     pub fn handle(&self, record: &detector::VerdictRecord, now: Timestamp) -> Result<Decision, StoreError> {
         self.inner.handle(record, now)
+    }
+
+    /// Takes what a log says of how a call ended: an agent that is challenged got so many bytes more.
+    pub fn got(
+        &self,
+        issuer: Option<&str>,
+        agent_id: &str,
+        bytes: u64,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.inner.got(&AgentKey::new(issuer, agent_id), bytes, now)
     }
 }
 

@@ -11,6 +11,7 @@ pub mod cases;
 pub mod db;
 pub(crate) mod escalation;
 pub(crate) mod handled;
+pub(crate) mod kin;
 pub(crate) mod open;
 pub(crate) mod outbox;
 pub(crate) mod receipts;

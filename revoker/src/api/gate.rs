@@ -6,17 +6,20 @@
 //!
 //! | answer | means | body |
 //! | --- | --- | --- |
-//! | 200 | go on | `decision`, `scored`, `event_id`, `level`, `standing`, `resumed` |
+//! | 200 | go on | `decision`, `scored`, `event_id`, `level`, `standing`, `resumed`, `restricted` |
 //! | 401 `challenged` | a human must approve (RFC 9470) | `approval_id`, `status_url`, `expires_at`, `interval`, `binding_code` |
 //! | 401 `grant_required` | approved; the grant must come with it | `approval_id`, `status_url` |
 //! | 401 `grant_refused` | the grant does not admit this act | `reason` |
-//! | 403 `revoked`, `suspended`, `retired` | access has ended | `not_before`, `until`, `since` |
+//! | 403 `revoked`, `suspended`, `retired` | access has ended; of this `token`, `session` or `instance` alone where `part` says so | `not_before`, `until`, `since`, `part` |
 //! | 400, 409, 413 | the record is not one | `field` |
 //! | 429, 503 | no decision was possible | `Retry-After` |
 //!
 //! An agent that was approved sends the same act again with `Tocsin-Grant` (from `GET /v1/approvals/{id}`) and
 //! `Tocsin-Resume-Id` (its own choice). The first resume id that comes with a grant owns it: the same id is admitted again
 //! until the grant expires (`resumed.repeated` says so, for whoever must not carry the act out twice), any other is refused.
+//!
+//! While a human is asked, a few requests go on that read or are known to be benign and are no part of the evidence; the answer then
+//! says how many more may (`restricted: {calls, bytes}`).
 //!
 //! A gateway may hand on the token that the agent called with (`Tocsin-Subject-Token`): it is held in memory, so that it can be
 //! ended, and seen to have ended, should the agent be revoked.
@@ -45,6 +48,7 @@ use super::problem::Problem;
 use crate::agent::AgentKey;
 use crate::approval::{Action, Admittance, Grant, ResumeId, Status};
 use crate::connector::tokens::Token;
+use crate::part::{Part, PartKind, parts_of};
 use crate::revoker::Admission;
 use crate::store::{StoreError, approvals};
 
@@ -103,6 +107,8 @@ async fn unconditional(api: &Api, said: &answer::Said<'_>) -> Result<(), Problem
 /// What is asked: the act a request record announces.
 struct Asked {
     event_id: String,
+    /// What of the agent asks.
+    parts: Vec<Part>,
     action: Action,
 }
 
@@ -119,12 +125,16 @@ async fn decide<S: Scorer>(
     let asked = asked(&gate.scorer.decode(&body, &caller)?)?;
     let agent = AgentKey::new(asked.action.issuer.as_deref(), &asked.action.agent_id);
     if let Some(token) = text_header(&headers, &SUBJECT_TOKEN).and_then(Token::new) {
-        gate.api.revoker.tokens().hold(&agent, token);
+        let named = asked.parts.iter().find(|part| part.kind == PartKind::Token);
+        gate.api.revoker.tokens().hold(&agent, token, named.map(|part| part.id.as_str()));
     }
+    let has_ended = || gate.api.revoker.ended_part(&agent, &asked.parts).is_some();
     // An agent that may not act at all consumes no grant by trying.
     let stands = gate.api.revoker.admission(agent.issuer.as_deref(), &agent.agent_id);
     let admitted = match resume {
-        Some(resume) if stands == Admission::Go => Some(admitted(&gate, resume, &asked).await?),
+        Some(resume) if stands == Admission::Go && !has_ended() => {
+            Some(admitted(&gate, resume, &asked).await?)
+        }
         _ => None,
     };
     let scored = match tokio::time::timeout(SCORE_WAIT_MAX, gate.scorer.score(body, &caller)).await {
@@ -138,12 +148,21 @@ async fn decide<S: Scorer>(
         scored,
         now: gate.api.now(),
     };
-    match gate.api.revoker.admission(agent.issuer.as_deref(), &agent.agent_id) {
+    let admission = gate.api.revoker.admission(agent.issuer.as_deref(), &agent.agent_id);
+    let ended = gate.api.revoker.ended_part(&agent, &asked.parts);
+    if let (Admission::Go | Admission::Challenged { .. }, Some((kind, not_before))) = (&admission, ended) {
+        return Err(answer::part_revoked(&said, kind, not_before));
+    }
+    match admission {
         Admission::Go => {
             if said.scored.duplicate && admitted.is_none() {
                 unconditional(&gate.api, &said).await?;
             }
             Ok(answer::go_on(&said, admitted.as_ref()))
+        }
+        // Once: the very record that comes again might be carried out again, uncounted.
+        Admission::Challenged { .. } if said.scored.let_through.is_some() && !said.scored.duplicate => {
+            Ok(answer::go_on(&said, None))
         }
         Admission::Challenged { case, phase, until } => {
             Err(answer::challenged(&gate.api, &said, &case, phase, until).await?)
@@ -164,7 +183,11 @@ fn asked(call: &detector::Call<'_>) -> Result<Asked, Problem> {
             ),
         ));
     }
-    Ok(Asked { event_id: call.event_id.to_string(), action: Action::of_call(call) })
+    Ok(Asked {
+        event_id: call.event_id.to_string(),
+        parts: parts_of(&call.identity),
+        action: Action::of_call(call),
+    })
 }
 
 /// The grant and the resume id, both or neither.

@@ -100,11 +100,12 @@ impl Scorer for StandIn {
         let record = record(line, level, Timestamp::from_micros(self.clock.load(Ordering::SeqCst)));
         let verdict = Some((record.verdict.id, level));
         if self.seen.lock().unwrap().insert(record.event_id.clone(), record.verdict.id).is_some() {
-            return Ok(Scored { verdict, duplicate: true });
+            return Ok(Scored { verdict, duplicate: true, ..Scored::default() });
         }
         let (revoker, now) = (self.revoker.clone(), record.verdict.ts);
-        tokio::task::spawn_blocking(move || revoker.handle(&record, now)).await.unwrap().unwrap();
-        Ok(Scored { verdict, duplicate: false })
+        let handled = tokio::task::spawn_blocking(move || revoker.handle(&record, now)).await;
+        let let_through = handled.unwrap().unwrap().let_through;
+        Ok(Scored { verdict, let_through, duplicate: false })
     }
 }
 
@@ -172,7 +173,14 @@ impl World {
         let policy = Policy::new(Budgets::default(), self.config.clone());
         let groups = crate::groups::Groups::default();
         let people = self.people.clone();
-        let setup = Setup { policy, public_url: "http://tocsin.test".to_owned(), routes, groups, people };
+        let setup = Setup {
+            policy,
+            public_url: "http://tocsin.test".to_owned(),
+            routes,
+            groups,
+            people,
+            declared: crate::declared::Declared::default(),
+        };
         let revoker = Revoker::open(self.folder.path(), setup).unwrap();
         let clock = Arc::clone(&self.clock);
         let api = Api::new(

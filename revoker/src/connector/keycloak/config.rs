@@ -15,6 +15,7 @@ use crate::connector::target::{Target, TargetError};
 use crate::connector::tokens::Tokens;
 use crate::connector::webhook::{SecretText, is_name};
 use crate::effect::{ENDINGS, REINSTATED};
+use crate::part::PartKind;
 
 /// How access ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -44,6 +45,10 @@ pub struct KeycloakConfig {
     /// What is done.
     #[serde(default)]
     pub action: Action,
+    /// Whether sessions in the agents' logs are named by Keycloak's `sid`, so that one of them can be ended alone. Tokens of a service
+    /// account belong to none.
+    #[serde(default)]
+    pub ends_sessions: bool,
     /// A client with a service account that holds the roles `manage-clients` and `manage-users` of `realm-management`. To see
     /// whether tokens have ended it must be in their audience.
     pub client_id: String,
@@ -129,6 +134,7 @@ impl KeycloakConfig {
         let events = ENDINGS.into_iter().chain([REINSTATED]).map(str::to_owned).collect();
         let by_default = || format!("{}/realms/{}", self.url.trim_end_matches('/'), self.realm);
         let issuer = Some(self.issuer.clone().unwrap_or_else(by_default));
-        Route { name: self.name.clone(), events, issuer, enforces: true, rank: None }
+        let parts = if self.ends_sessions { vec![PartKind::Session] } else { Vec::new() };
+        Route { name: self.name.clone(), events, issuer, enforces: true, parts, rank: None }
     }
 }

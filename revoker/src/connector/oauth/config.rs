@@ -12,6 +12,7 @@ use crate::connector::target::{Target, TargetError};
 use crate::connector::tokens::Tokens;
 use crate::connector::webhook::{SecretText, is_name};
 use crate::effect::ENDINGS;
+use crate::part::PartKind;
 
 /// One entry of `[[oauth]]`. Exactly one of `client_secret`, `client_secret_env` and `client_secret_file` says the secret.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -110,6 +111,7 @@ impl OauthConfig {
             events: ENDINGS.map(str::to_owned).into(),
             issuer: Some(self.issuer.clone()),
             enforces: true,
+            parts: vec![PartKind::Token],
             rank: None,
         }
     }
