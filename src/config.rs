@@ -19,7 +19,9 @@ use ingest::store::StoreConfig;
 use revoker::audit::AuditConfig;
 use revoker::config::PolicyConfig;
 use revoker::connector::Route;
+use revoker::connector::global_revocation::GlobalRevocationConfig;
 use revoker::connector::keycloak::KeycloakConfig;
+use revoker::connector::logout::LogoutConfig;
 use revoker::connector::oauth::OauthConfig;
 use revoker::connector::ssf::SsfConfig;
 use revoker::connector::webhook::WebhookConfig;
@@ -52,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) webhooks: Vec<WebhookConfig>,
     pub(crate) keycloak: Vec<KeycloakConfig>,
     pub(crate) oauth: Vec<OauthConfig>,
+    pub(crate) global_revocation: Vec<GlobalRevocationConfig>,
+    pub(crate) backchannel_logout: Vec<LogoutConfig>,
     #[cfg(feature = "kafka")]
     pub(crate) revocation_topic: Option<TopicConfig>,
     pub(crate) ssf: Option<SsfConfig>,
@@ -81,6 +85,8 @@ impl Default for Config {
             webhooks: Vec::new(),
             keycloak: Vec::new(),
             oauth: Vec::new(),
+            global_revocation: Vec::new(),
+            backchannel_logout: Vec::new(),
             #[cfg(feature = "kafka")]
             revocation_topic: None,
             ssf: None,
@@ -114,6 +120,8 @@ impl Config {
         let mut routes: Vec<Route> = (self.webhooks.iter().map(WebhookConfig::route))
             .chain(self.keycloak.iter().map(KeycloakConfig::route))
             .chain(self.oauth.iter().map(OauthConfig::route))
+            .chain(self.global_revocation.iter().map(GlobalRevocationConfig::route))
+            .chain(self.backchannel_logout.iter().map(LogoutConfig::route))
             .collect();
         #[cfg(feature = "kafka")]
         routes.extend(self.revocation_topic.as_ref().map(TopicConfig::route));

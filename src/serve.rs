@@ -119,25 +119,26 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
 
 /// Every target that the configuration names.
 fn targets(config: &Config, revoker: &Revoker) -> Result<Vec<Arc<dyn Connector>>> {
-    let tokens = revoker.tokens();
     let environment = |name: &str| std::env::var(name).ok();
+    let signing = config.ssf.as_ref().map(|section| section.signing(&config.http.public_url)).transpose();
+    let (signing, tokens) = (signing.context("ssf").or_exit(Code::Config)?, || revoker.tokens().clone());
     let mut targets: Vec<Arc<dyn Connector>> = Vec::new();
-    for webhook in &config.webhooks {
-        let built = webhook
-            .build(&config.http.public_url, environment)
-            .with_context(|| format!("webhooks: {}", webhook.name));
-        targets.push(Arc::new(built.or_exit(Code::Config)?));
+    for entry in &config.webhooks {
+        let built = entry.build(&config.http.public_url, environment);
+        targets.push(target("webhooks", &entry.name, built)?);
     }
-    for realm in &config.keycloak {
-        let built = realm.build(tokens.clone(), environment);
-        targets.push(Arc::new(
-            built.with_context(|| format!("keycloak: {}", realm.name)).or_exit(Code::Config)?,
-        ));
+    for entry in &config.keycloak {
+        targets.push(target("keycloak", &entry.name, entry.build(tokens(), environment))?);
     }
-    for server in &config.oauth {
-        let built = server.build(tokens.clone(), environment);
-        targets
-            .push(Arc::new(built.with_context(|| format!("oauth: {}", server.name)).or_exit(Code::Config)?));
+    for entry in &config.oauth {
+        targets.push(target("oauth", &entry.name, entry.build(tokens(), environment))?);
+    }
+    for entry in &config.global_revocation {
+        let built = entry.build(signing.as_ref(), tokens(), environment);
+        targets.push(target("global_revocation", &entry.name, built)?);
+    }
+    for entry in &config.backchannel_logout {
+        targets.push(target("backchannel_logout", &entry.name, entry.build(signing.as_ref()))?);
     }
     #[cfg(feature = "kafka")]
     if let Some(topic) = &config.revocation_topic {
@@ -145,6 +146,15 @@ fn targets(config: &Config, revoker: &Revoker) -> Result<Vec<Arc<dyn Connector>>
         targets.push(Arc::new(built.or_exit(Code::Config)?));
     }
     Ok(targets)
+}
+
+/// A target as it was built, or which entry of which kind is none.
+fn target<C: Connector, E: std::error::Error + Send + Sync + 'static>(
+    kind: &str,
+    name: &str,
+    built: std::result::Result<C, E>,
+) -> Result<Arc<dyn Connector>> {
+    Ok(Arc::new(built.with_context(|| format!("{kind}: {name}")).or_exit(Code::Config)?))
 }
 
 /// The transmitter of the section `[ssf]`; without it no stream that was made before gets anything.

@@ -23,6 +23,7 @@ mod kafka_incidents;
 mod keycloak;
 mod kills;
 mod latency;
+mod logout;
 mod oauth;
 mod outbox;
 mod parts;

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Ssf, router};
 use crate::agent::AgentKey;
 use crate::api::{Caller, Role};
-use crate::connector::ssf::keys::tests::{decode, file};
+use crate::connector::signing::tests::{decode, file};
 use crate::connector::ssf::{SsfConfig, Transmitter};
 use crate::executor::{Executor, Ladder};
 use crate::revoker::Revoker;

@@ -143,7 +143,7 @@ impl Transmitter {
         let uris =
             |events: &[EventType]| events.iter().map(|event| Value::from(event.uri())).collect::<Vec<_>>();
         let ours = [
-            ("iss", Value::from(self.issuer.as_str())),
+            ("iss", Value::from(self.signing.issuer.as_str())),
             ("aud", receiver.aud.clone()),
             ("events_supported", uris(&receiver.events).into()),
             ("events_delivered", uris(&delivered(receiver, &stream.wanted)).into()),
