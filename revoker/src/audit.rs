@@ -13,7 +13,6 @@ mod tree;
 mod verify;
 
 use detector::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -28,6 +27,7 @@ pub use self::verify::{AuditError, Verified};
 use crate::agent::{AgentKey, Txn};
 use crate::hex::{hex, unhex};
 use crate::keys::{KeyError, Keys};
+use crate::store::db::{self, Connection, OptionalExtension, Transaction, params};
 use crate::store::{Page, StoreError, agent_of, from_json, issuer_column, settings};
 
 const ANCHOR: &str = "audit_anchor";
@@ -170,7 +170,7 @@ pub(crate) fn prune(
     // The newest entry always stays: it carries the chain on.
     let last: Option<i64> = tx
         .prepare_cached(
-            "SELECT max(seq) FROM (SELECT seq, at FROM audit ORDER BY seq LIMIT ?2)
+            "SELECT max(seq) FROM (SELECT seq, at FROM audit ORDER BY seq LIMIT ?2) AS oldest
              WHERE at < ?1 AND seq < (SELECT max(seq) FROM audit)",
         )?
         .query_row(params![until.as_micros(), limit], |row| row.get(0))?;
@@ -254,7 +254,7 @@ struct Raw {
     is_whole: bool,
 }
 
-fn raw(row: &rusqlite::Row<'_>) -> rusqlite::Result<Raw> {
+fn raw(row: &db::Row<'_>) -> db::Result<Raw> {
     let issuer: Option<String> = row.get(3)?;
     let agent_id: Option<String> = row.get(4)?;
     Ok(Raw {

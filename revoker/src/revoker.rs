@@ -24,7 +24,6 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use detector::Timestamp;
-use rusqlite::Connection;
 use tokio::sync::watch;
 
 pub use self::apply::{Applied, ApplyError};
@@ -41,6 +40,7 @@ use crate::groups::{Crowd, Groups};
 use crate::keys::Keys;
 use crate::policy::Policy;
 use crate::standing::Standing;
+use crate::store::db::Connection;
 use crate::store::open::OpenError;
 use crate::store::settings::Pause;
 use crate::store::{Store, StoreError, agents, handled, settings};

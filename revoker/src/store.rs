@@ -8,6 +8,7 @@ pub(crate) mod alerts;
 pub mod approvals;
 pub mod approvers;
 pub mod cases;
+pub mod db;
 pub(crate) mod escalation;
 pub(crate) mod handled;
 pub(crate) mod open;
@@ -22,8 +23,7 @@ pub(crate) mod ssf;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, ErrorCode};
-
+use self::db::{Class, Connection};
 use crate::agent::AgentKey;
 
 /// Why the system of record did not do as asked. Nothing of the transaction remains.
@@ -37,7 +37,7 @@ pub enum StoreError {
     Busy,
     /// The disk failed.
     #[error("the disk under the revoker's record failed: {0}")]
-    Disk(rusqlite::Error),
+    Disk(db::Error),
     /// A row does not hold what this program writes.
     #[error("the revoker's record is damaged: {what}")]
     Damaged {
@@ -55,9 +55,9 @@ pub enum StoreError {
     /// The worker that does the writing was stopped.
     #[error("the revoker is shutting down")]
     Stopped,
-    /// Anything else that SQLite says.
+    /// Anything else that the database says.
     #[error("the revoker's record: {0}")]
-    Sqlite(rusqlite::Error),
+    Database(db::Error),
 }
 
 impl StoreError {
@@ -71,14 +71,14 @@ impl StoreError {
     }
 }
 
-impl From<rusqlite::Error> for StoreError {
-    fn from(e: rusqlite::Error) -> Self {
-        match e.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full,
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
-            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => Self::Disk(e),
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::damaged(e.to_string()),
-            _ => Self::Sqlite(e),
+impl From<db::Error> for StoreError {
+    fn from(e: db::Error) -> Self {
+        match e.class() {
+            Class::Full => Self::Full,
+            Class::Busy => Self::Busy,
+            Class::Disk => Self::Disk(e),
+            Class::Damaged => Self::damaged(e.to_string()),
+            Class::Other => Self::Database(e),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::audit;
 use crate::revoker::ApplyError;
 use crate::standing::Standing;
 use crate::store::agents::StandingRow;
+use crate::store::db;
 use crate::store::register::{Accountable, Registration};
 use crate::store::{Page, StoreError, approvals};
 
@@ -106,10 +107,7 @@ pub(super) async fn questions(
         .revoker
         .read(move |db| -> Result<Vec<Option<Approval>>, StoreError> {
             let find = |case: CaseId| approvals::by_case(db, &case.to_string()).transpose();
-            Ok(cases
-                .into_iter()
-                .map(|case| case.and_then(find).transpose())
-                .collect::<rusqlite::Result<_>>()?)
+            Ok(cases.into_iter().map(|case| case.and_then(find).transpose()).collect::<db::Result<_>>()?)
         })
         .await?;
     Ok(approvals.into_iter().map(|approval| approval.map(|approval| Question::of(api, &approval))).collect())

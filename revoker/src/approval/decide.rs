@@ -14,6 +14,7 @@ use crate::agent::CaseId;
 use crate::keys::{KeyError, Keys};
 use crate::lifecycle::Input;
 use crate::revoker::{ApplyError, Write};
+use crate::store::db;
 use crate::store::{StoreError, approvals, approvers};
 
 /// What a human may say.
@@ -119,8 +120,8 @@ pub enum DecideError {
     Case(#[from] crate::agent::CaseIdError),
 }
 
-impl From<rusqlite::Error> for DecideError {
-    fn from(e: rusqlite::Error) -> Self {
+impl From<db::Error> for DecideError {
+    fn from(e: db::Error) -> Self {
         Self::Store(e.into())
     }
 }

@@ -11,12 +11,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use detector::Timestamp;
-use rusqlite::Transaction;
 use subtle::ConstantTimeEq;
 
 use super::{Action, Approval, Digest, IdError, Status};
 use crate::keys::Keys;
 use crate::store::approvals;
+use crate::store::db::{self, Transaction};
 
 const GRANT_PREFIX: &str = "tgr_";
 
@@ -126,7 +126,7 @@ pub fn admit(
     (grant, resume): (&Grant, &ResumeId),
     (action, event_id): (&Action, &str),
     now: Timestamp,
-) -> rusqlite::Result<Result<Admittance, GrantRefused>> {
+) -> db::Result<Result<Admittance, GrantRefused>> {
     let Some(approval) = approvals::by_grant(tx, &grant.digest())? else {
         return Ok(Err(GrantRefused::Unknown));
     };

@@ -5,12 +5,12 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use detector::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::head::Signer;
 use super::tree::{Hash, Range};
 use super::{AuditError, COLUMNS, Head, Reached, Seal, raw, start};
 use crate::keys::Keys;
+use crate::store::db::{Connection, OptionalExtension, Transaction, params};
 use crate::store::{StoreError, from_json, to_json};
 
 /// Heads in the record; the file beside it has them all.
@@ -66,8 +66,11 @@ fn newest(db: &Connection, signer: &Signer) -> Result<Option<Reached>, StoreErro
 /// Keeps a head in the record.
 pub(crate) fn put(tx: &Transaction<'_>, made: &Made) -> Result<(), StoreError> {
     let size = made.head.tree_size.cast_signed();
-    tx.prepare_cached("INSERT OR REPLACE INTO audit_heads (size, head, roots) VALUES (?1, ?2, ?3)")?
-        .execute(params![size, to_json(&made.head)?, made.roots])?;
+    tx.prepare_cached(
+        "INSERT INTO audit_heads (size, head, roots) VALUES (?1, ?2, ?3)
+         ON CONFLICT (size) DO UPDATE SET head = excluded.head, roots = excluded.roots",
+    )?
+    .execute(params![size, to_json(&made.head)?, made.roots])?;
     tx.prepare_cached(
         "DELETE FROM audit_heads WHERE size <= (SELECT size FROM audit_heads ORDER BY size DESC LIMIT 1 OFFSET ?1)",
     )?

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use detector::Timestamp;
-use rusqlite::Connection;
 use serde::Serialize;
 
 use super::tree::{Hash, Range, Tree};
 use super::{ALL, AuditError, COLUMNS, Entry, Head, PublicKey, Raw, Verified, heads, leaf_text};
 use super::{public_key, raw, start, verify};
 use crate::keys::{KeyError, Keys};
+use crate::store::db::{self, Connection};
 use crate::store::{StoreError, open, to_json};
 
 /// The first version of the record that has heads.
@@ -35,8 +35,8 @@ pub enum RecordError {
     Store(#[from] StoreError),
 }
 
-impl From<rusqlite::Error> for RecordError {
-    fn from(e: rusqlite::Error) -> Self {
+impl From<db::Error> for RecordError {
+    fn from(e: db::Error) -> Self {
         Self::Store(e.into())
     }
 }
@@ -103,7 +103,7 @@ impl Record {
         }
         let keys = Keys::open(&key)?;
         let reader = open::reader(&db)?;
-        let version: i64 = reader.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let version = reader.version()?;
         if version < VERSION_MIN {
             return Err(RecordError::Older(db));
         }
@@ -123,7 +123,7 @@ impl Record {
     /// The entries of one story, in order.
     pub fn story(&self, txn: &str) -> Result<Vec<Entry>, RecordError> {
         let mut statement =
-            self.db.prepare(&format!("SELECT {COLUMNS} FROM audit WHERE txn = ?1 ORDER BY seq"))?;
+            self.db.prepare_cached(&format!("SELECT {COLUMNS} FROM audit WHERE txn = ?1 ORDER BY seq"))?;
         let rows = statement.query_map([txn], raw)?;
         rows.map(|row| Ok(super::entry(row?)?)).collect()
     }
@@ -131,7 +131,7 @@ impl Record {
     /// Writes the entries asked for as JSON, one a line and in order, each with its path to the head on the first line, which
     /// is signed for this and not kept. Verifies all there is, and holds 64 bytes an entry.
     pub fn export(&self, which: &Which, now: Timestamp, out: &mut impl Write) -> Result<(), ExportError> {
-        let db = self.db.unchecked_transaction().map_err(AuditError::from)?;
+        let db = self.db.snapshot().map_err(AuditError::from)?;
         let made = heads::make(&db, &self.keys, now)?;
         let (removed, leaves) = leaves(&db, &self.keys)?;
         let tree = Tree::new(&removed, leaves);
@@ -139,7 +139,7 @@ impl Record {
             out,
             &Opening { head: &made.head, public_key: public_key(&self.keys).map_err(AuditError::from)? },
         )?;
-        let mut statement = db.prepare(ALL).map_err(AuditError::from)?;
+        let mut statement = db.prepare_cached(ALL).map_err(AuditError::from)?;
         for row in statement.query_map([], raw).map_err(AuditError::from)? {
             let r = row.map_err(AuditError::from)?;
             let leaf_index = r.seq.unsigned_abs() - 1;
@@ -172,7 +172,7 @@ fn leaves(db: &Connection, keys: &Keys) -> Result<(Range, Vec<Hash>), AuditError
     let mut reached = start(db, keys)?;
     let removed = reached.tree.clone();
     let mut leaves = Vec::new();
-    let mut statement = db.prepare(ALL)?;
+    let mut statement = db.prepare_cached(ALL)?;
     for row in statement.query_map([], raw)? {
         leaves.push(reached.go_on(keys, &row?)?);
     }

@@ -1,4 +1,4 @@
-use rusqlite::params;
+use crate::store::db::params;
 
 use super::*;
 use crate::store::Store;

@@ -1,6 +1,5 @@
 //! Is the audit what was written, and does it still begin as every head says that was kept of it?
 
-use rusqlite::Connection;
 use serde::Serialize;
 
 use super::head::Signer;
@@ -9,6 +8,7 @@ use super::{ALL, Head, Reached, heads, raw, start};
 use crate::hex::hex;
 use crate::keys::{KeyError, Keys};
 use crate::store::StoreError;
+use crate::store::db::{self, Connection};
 
 /// An unbroken chain that holds what its heads say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -83,8 +83,8 @@ pub enum AuditError {
     Store(#[from] StoreError),
 }
 
-impl From<rusqlite::Error> for AuditError {
-    fn from(e: rusqlite::Error) -> Self {
+impl From<db::Error> for AuditError {
+    fn from(e: db::Error) -> Self {
         Self::Store(e.into())
     }
 }
@@ -123,7 +123,7 @@ impl Kept {
 /// by making both trees: the entries are at hand).
 pub(crate) fn verify(db: &Connection, keys: &Keys, kept: &[Head]) -> Result<Verified, AuditError> {
     // One transaction, so that all of it is read as of one moment.
-    let db = db.unchecked_transaction()?;
+    let db = db.snapshot()?;
     let mut kept = Kept::new(&Signer::new(keys)?, &[heads::all(&db)?, kept.to_vec()].concat())?;
     let mut reached = start(&db, keys)?;
     let removed = reached.seq;
@@ -132,7 +132,7 @@ pub(crate) fn verify(db: &Connection, keys: &Keys, kept: &[Head]) -> Result<Veri
         heads_too_old += 1;
     }
     kept.compare(&reached)?;
-    let mut statement = db.prepare(ALL)?;
+    let mut statement = db.prepare_cached(ALL)?;
     for row in statement.query_map([], raw)? {
         reached.go_on(keys, &row?)?;
         kept.compare(&reached)?;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use detector::Timestamp;
-use rusqlite::Connection;
 
 use super::Revoker;
 use crate::audit::{self, AuditError, Head, HeadsFile, PublicKey, Verified, Written};
 use crate::keys::Keys;
 use crate::store::StoreError;
+use crate::store::db::Connection;
 
 impl Revoker {
     /// Signs a head over all entries, and keeps it in the record, in `file` and in the log.

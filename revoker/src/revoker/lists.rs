@@ -65,7 +65,7 @@ impl Revoker {
     pub async fn revocations(&self, after: i64, limit: u32) -> Result<(i64, Vec<RevokedRow>), StoreError> {
         self.read(move |db| {
             // In one transaction, so that no entry is newer than the version that stands with it.
-            let db = db.unchecked_transaction()?;
+            let db = db.snapshot()?;
             Ok((revocations::version(&db)?, revocations::after(&db, after, limit)?))
         })
         .await

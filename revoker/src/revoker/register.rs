@@ -7,6 +7,7 @@ use super::Revoker;
 use super::apply::ApplyError;
 use super::operate::said;
 use crate::agent::AgentKey;
+use crate::store::db;
 use crate::store::register::{self, Accountable, Registration, Signature};
 use crate::store::{Page, StoreError, agents};
 
@@ -84,7 +85,7 @@ impl Revoker {
     }
 }
 
-fn entry(tx: &rusqlite::Transaction<'_>, agent: &AgentKey) -> Result<Registration, ApplyError> {
+fn entry(tx: &db::Transaction<'_>, agent: &AgentKey) -> Result<Registration, ApplyError> {
     let entry = register::of(tx, agent)?;
     entry.ok_or_else(|| StoreError::damaged("an entry of the register that was just written is gone").into())
 }

@@ -63,6 +63,6 @@ fn later(record: &VerdictRecord, seconds: i64) -> Timestamp {
 impl Revoker {
     /// Makes every write fail, as a disk does that was remounted read-only; or lets them succeed again.
     pub(crate) fn refuse_writes(&self, refuse: bool) {
-        self.inner.store.writer().pragma_update(None, "query_only", refuse).unwrap();
+        self.inner.store.writer().sqlite().pragma_update(None, "query_only", refuse).unwrap();
     }
 }

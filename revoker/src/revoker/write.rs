@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use detector::{Timestamp, VerdictId};
-use rusqlite::{Transaction, TransactionBehavior};
 use serde::Serialize;
 
 use super::Inner;
@@ -12,6 +11,7 @@ use crate::agent::{AgentKey, Txn};
 use crate::audit::{self, NewEntry};
 use crate::connector::Route;
 use crate::standing::Standing;
+use crate::store::db::Transaction;
 use crate::store::settings::{self, Pause, Spent};
 use crate::store::{StoreError, escalation, ssf, to_json};
 
@@ -34,7 +34,7 @@ impl Inner {
         // Held until the memory has followed, so that changes reach it in the order of their commits.
         let mut db = self.store.writer();
         let before = db.total_changes();
-        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
+        let tx = db.transaction().map_err(StoreError::from)?;
         let mut write =
             Write { tx, inner: self, changed: HashMap::new(), handled: None, pauses: None, spent: None };
         let answer = f(&mut write)?;

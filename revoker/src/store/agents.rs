@@ -1,12 +1,12 @@
 //! Standings and the list of revoked subjects.
 
 use detector::Timestamp;
-use rusqlite::{Connection, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::{Page, StoreError, agent_of, from_json, issuer_column, to_json};
 use crate::agent::{AgentKey, Txn};
 use crate::standing::Standing;
+use crate::store::db::{self, Connection, Transaction, params};
 
 /// One agent that is not plainly trusted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ const COLUMNS: &str = "issuer, agent_id, state, txn, changed_at, changed_seq";
 
 type Raw = (String, String, String, String, i64, i64);
 
-fn raw(row: &rusqlite::Row<'_>) -> rusqlite::Result<Raw> {
+fn raw(row: &db::Row<'_>) -> db::Result<Raw> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
 }
 
@@ -84,7 +84,7 @@ fn read((issuer, agent_id, state, txn, at, cursor): Raw) -> Result<StandingRow, 
 
 /// Every agent that has a row.
 pub(crate) fn all(db: &Connection) -> Result<Vec<StandingRow>, StoreError> {
-    let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM agents"))?;
+    let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM agents"))?;
     let rows = statement.query_map([], raw)?;
     rows.map(|row| read(row?)).collect()
 }
@@ -115,7 +115,7 @@ pub(crate) fn due(db: &Connection, now: Timestamp, limit: u32) -> Result<Vec<Age
     let rows = statement.query_map(params![now.as_micros(), limit], |row| {
         Ok(agent_of(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?))
     })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    Ok(rows.collect::<db::Result<_>>()?)
 }
 
 /// Forgets the `count` agents watched longest without a change; returns who.
@@ -127,5 +127,5 @@ pub(crate) fn drop_watched(tx: &Transaction<'_>, count: u32) -> Result<Vec<Agent
     )?;
     let rows = statement
         .query_map([count], |row| Ok(agent_of(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?)))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    Ok(rows.collect::<db::Result<_>>()?)
 }

@@ -1,11 +1,11 @@
 //! Alerts, for the operators' list.
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::{Page, StoreError, agent_of, from_json, issuer_column, to_json};
 use crate::agent::AgentKey;
 use crate::alert::Alert;
+use crate::store::db::{Connection, OptionalExtension as _, Transaction, params};
 
 /// One alert in the list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

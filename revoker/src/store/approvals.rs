@@ -6,8 +6,6 @@
 use std::time::Duration;
 
 use detector::{Timestamp, VerdictRecord};
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, named_params, params};
 use serde_json::Value;
 
 use crate::approval::lockout::Attempts;
@@ -16,6 +14,7 @@ use crate::approval::{
     Approval, ApprovalId, BindingCode, Choice, Digest, GrantState, PageKey, ResumeId, State,
 };
 pub use crate::effect::Closing;
+use crate::store::db::{self, Connection, OptionalExtension, Row, Transaction, params};
 
 /// Tables of approvals, approvers and admissions. Made where they are missing.
 pub const SCHEMA: &str = include_str!("approvals.sql");
@@ -55,7 +54,7 @@ pub struct Opened {
 }
 
 /// Puts a question, in the transaction in which the agent becomes challenged.
-pub fn open(tx: &Transaction<'_>, ask: &Ask<'_>, now: Timestamp) -> rusqlite::Result<Opened> {
+pub fn open(tx: &Transaction<'_>, ask: &Ask<'_>, now: Timestamp) -> db::Result<Opened> {
     let approval = Approval {
         id: ApprovalId::random(),
         page: PageKey::random(),
@@ -81,7 +80,7 @@ pub fn open(tx: &Transaction<'_>, ask: &Ask<'_>, now: Timestamp) -> rusqlite::Re
 }
 
 /// Forgets questions that ended before `end`, so that the table has a limit: what is asked in [`KEPT`].
-fn prune(tx: &Transaction<'_>, end: Timestamp) -> rusqlite::Result<()> {
+fn prune(tx: &Transaction<'_>, end: Timestamp) -> db::Result<()> {
     tx.prepare_cached(
         "DELETE FROM admissions WHERE approval_id IN (SELECT id FROM approvals WHERE expires_at < ?1)",
     )?
@@ -90,35 +89,34 @@ fn prune(tx: &Transaction<'_>, end: Timestamp) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn insert(tx: &Transaction<'_>, a: &Approval) -> rusqlite::Result<()> {
-    let record =
-        serde_json::to_string(&a.record).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
+fn insert(tx: &Transaction<'_>, a: &Approval) -> db::Result<()> {
+    let record = serde_json::to_string(&a.record).map_err(db::Error::value)?;
     let agent = a.agent();
     tx.prepare_cached(
-        "INSERT INTO approvals (id, page, case_id, alert_id, issuer, agent_id, event_id, record, action_digest, binding_code, \
-         policy, opened_at, expires_at) VALUES (:id, :page, :case, :alert, :issuer, :agent, :event, :record, :action, :code, \
-         :policy, :opened, :expires)",
+        "INSERT INTO approvals (id, page, case_id, alert_id, issuer, agent_id, event_id, record, action_digest,
+             binding_code, policy, opened_at, expires_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?
-    .execute(named_params! {
-        ":id": a.id.as_str(),
-        ":page": a.page.as_str(),
-        ":case": a.case,
-        ":alert": a.alert_id,
-        ":issuer": agent.issuer,
-        ":agent": agent.agent_id,
-        ":event": a.record.event_id,
-        ":record": record,
-        ":action": a.action().digest().as_bytes(),
-        ":code": a.binding_code.as_str(),
-        ":policy": a.policy,
-        ":opened": a.opened_at.as_micros(),
-        ":expires": a.expires_at.as_micros(),
-    })?;
+    .execute(params![
+        a.id.as_str(),
+        a.page.as_str(),
+        a.case,
+        a.alert_id,
+        agent.issuer,
+        agent.agent_id,
+        a.record.event_id,
+        record,
+        a.action().digest().as_bytes(),
+        a.binding_code.as_str(),
+        a.policy,
+        a.opened_at.as_micros(),
+        a.expires_at.as_micros(),
+    ])?;
     Ok(())
 }
 
 /// Ends the question of `case`, if it is still pending, without an answer.
-pub fn close(tx: &Transaction<'_>, case: &str, how: Closing, now: Timestamp) -> rusqlite::Result<()> {
+pub fn close(tx: &Transaction<'_>, case: &str, how: Closing, now: Timestamp) -> db::Result<()> {
     let state = match how {
         Closing::Expired => EXPIRED,
         Closing::Superseded => SUPERSEDED,
@@ -139,7 +137,7 @@ pub(crate) fn settle(
     (choice, by): (Choice, &str),
     grant: Option<(Digest, Timestamp)>,
     now: Timestamp,
-) -> rusqlite::Result<bool> {
+) -> db::Result<bool> {
     let changed = tx
         .prepare_cached(
             "UPDATE approvals SET state = ?2, settled_by = ?3, settled_at = ?4, grant_digest = ?5, \
@@ -162,7 +160,7 @@ pub(crate) fn set_attempts(
     tx: &Transaction<'_>,
     approval: &ApprovalId,
     attempts: Attempts,
-) -> rusqlite::Result<()> {
+) -> db::Result<()> {
     tx.prepare_cached("UPDATE approvals SET failures = ?2, locked_until = ?3 WHERE id = ?1")?.execute(
         params![approval.as_str(), attempts.failures, attempts.locked_until.map(Timestamp::as_micros)],
     )?;
@@ -175,7 +173,7 @@ pub(crate) fn set_resumed(
     approval: &ApprovalId,
     resume: &ResumeId,
     now: Timestamp,
-) -> rusqlite::Result<()> {
+) -> db::Result<()> {
     tx.prepare_cached(
         "UPDATE approvals SET resume_id = ?2, resumed_at = ?3 WHERE id = ?1 AND resume_id IS NULL",
     )?
@@ -190,7 +188,7 @@ pub(crate) fn add_admission(
     approval: &ApprovalId,
     event_id: &str,
     now: Timestamp,
-) -> rusqlite::Result<bool> {
+) -> db::Result<bool> {
     if let Some(holder) = admitted(tx, event_id)? {
         return Ok(holder == approval.as_str());
     }
@@ -206,36 +204,36 @@ pub(crate) fn add_admission(
 }
 
 /// The approval under which this event resumes, if a human let it: its own evidence is answered already.
-pub fn admitted(tx: &Connection, event_id: &str) -> rusqlite::Result<Option<String>> {
+pub fn admitted(tx: &Connection, event_id: &str) -> db::Result<Option<String>> {
     tx.prepare_cached("SELECT approval_id FROM admissions WHERE event_id = ?1")?
         .query_row([event_id], |row| row.get(0))
         .optional()
 }
 
 /// By the agent's name for it.
-pub fn by_id(db: &Connection, id: &ApprovalId) -> rusqlite::Result<Option<Approval>> {
+pub fn by_id(db: &Connection, id: &ApprovalId) -> db::Result<Option<Approval>> {
     one(db, "id = ?1", id.as_str())
 }
 
 /// By the human's address.
-pub fn by_page(db: &Connection, page: &PageKey) -> rusqlite::Result<Option<Approval>> {
+pub fn by_page(db: &Connection, page: &PageKey) -> db::Result<Option<Approval>> {
     one(db, "page = ?1", page.as_str())
 }
 
 /// By the case in the agent's standing.
-pub fn by_case(db: &Connection, case: &str) -> rusqlite::Result<Option<Approval>> {
+pub fn by_case(db: &Connection, case: &str) -> db::Result<Option<Approval>> {
     one(db, "case_id = ?1", case)
 }
 
 /// The newest question that this event put.
-pub(crate) fn by_event(db: &Connection, event_id: &str) -> rusqlite::Result<Option<Approval>> {
+pub(crate) fn by_event(db: &Connection, event_id: &str) -> db::Result<Option<Approval>> {
     one(db, "event_id = ?1 ORDER BY opened_at DESC LIMIT 1", event_id)
 }
 
 /// How other questions about the same agent ended, put at or after `since`.
-pub(crate) fn past(db: &Connection, approval: &Approval, since: Timestamp) -> rusqlite::Result<Past> {
+pub(crate) fn past(db: &Connection, approval: &Approval, since: Timestamp) -> db::Result<Past> {
     let mut statement = db.prepare_cached(
-        "SELECT state, count(*) FROM approvals WHERE agent_id = ?1 AND issuer IS ?2 AND opened_at >= ?3 AND id <> ?4 \
+        "SELECT state, count(*) FROM approvals WHERE agent_id = ?1 AND issuer IS NOT DISTINCT FROM ?2 AND opened_at >= ?3 AND id <> ?4 \
          GROUP BY state",
     )?;
     let agent = approval.agent();
@@ -255,18 +253,18 @@ pub(crate) fn past(db: &Connection, approval: &Approval, since: Timestamp) -> ru
 }
 
 /// By the digest of its grant.
-pub(crate) fn by_grant(db: &Connection, grant: &Digest) -> rusqlite::Result<Option<Approval>> {
+pub(crate) fn by_grant(db: &Connection, grant: &Digest) -> db::Result<Option<Approval>> {
     one(db, "grant_digest = ?1", *grant.as_bytes())
 }
 
-fn one(db: &Connection, by: &str, key: impl rusqlite::ToSql) -> rusqlite::Result<Option<Approval>> {
+fn one(db: &Connection, by: &str, key: impl db::ToSql) -> db::Result<Option<Approval>> {
     db.prepare_cached(&format!("SELECT * FROM approvals WHERE {by}"))?.query_row([key], read).optional()
 }
 
 const EXPIRED: &str = "expired";
 const SUPERSEDED: &str = "superseded";
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Approval> {
+fn read(row: &Row<'_>) -> db::Result<Approval> {
     let record: String = row.get("record")?;
     let approval = Approval {
         id: parsed(row, "id")?,
@@ -308,7 +306,7 @@ fn evidence(kept: &str) -> serde_json::Result<VerdictRecord> {
     serde_json::from_value(record)
 }
 
-fn state(row: &Row<'_>) -> rusqlite::Result<State> {
+fn state(row: &Row<'_>) -> db::Result<State> {
     let name: String = row.get("state")?;
     let at = || time(row, "settled_at").map(Option::unwrap_or_default);
     Ok(match name.as_str() {
@@ -324,7 +322,7 @@ fn state(row: &Row<'_>) -> rusqlite::Result<State> {
     })
 }
 
-fn grant(row: &Row<'_>) -> rusqlite::Result<Option<GrantState>> {
+fn grant(row: &Row<'_>) -> db::Result<Option<GrantState>> {
     let Some(expires_at) = time(row, "grant_expires_at")? else { return Ok(None) };
     let resume: Option<String> = row.get("resume_id")?;
     let used = match (resume, time(row, "resumed_at")?) {
@@ -334,20 +332,20 @@ fn grant(row: &Row<'_>) -> rusqlite::Result<Option<GrantState>> {
     Ok(Some(GrantState { expires_at, used }))
 }
 
-fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
+fn time(row: &Row<'_>, column: &str) -> db::Result<Option<Timestamp>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_micros))
 }
 
 fn parsed<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
     row: &Row<'_>,
     column: &str,
-) -> rusqlite::Result<T> {
+) -> db::Result<T> {
     row.get::<_, String>(column)?.parse().map_err(|e| unreadable(column, e))
 }
 
-fn unreadable(column: &str, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
+fn unreadable(column: &str, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> db::Error {
     let why = format!("approvals.{column}: {}", why.into());
-    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, why.into())
+    db::Error::value(why)
 }
 
 #[cfg(test)]

@@ -2,11 +2,10 @@
 //! `approvals.sql`.
 
 use detector::Timestamp;
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use crate::approval::lockout::Attempts;
 use crate::approval::{ApproverName, ApproverRow};
+use crate::store::db::{self, Connection, OptionalExtension, Row, Transaction, params};
 
 /// An approver with what it takes to check a code.
 pub(crate) struct Stored {
@@ -17,10 +16,9 @@ pub(crate) struct Stored {
 }
 
 /// Adds an approver, or gives a disabled one of that name a new secret.
-pub(crate) fn put(tx: &Transaction<'_>, row: &ApproverRow, sealed: &[u8]) -> rusqlite::Result<()> {
-    let also =
-        serde_json::to_string(&row.also).map_err(|e| rusqlite::Error::ToSqlConversionFailure(Box::new(e)))?;
-    tx.execute("DELETE FROM approvers WHERE name = ?1", [row.name.as_str()])?;
+pub(crate) fn put(tx: &Transaction<'_>, row: &ApproverRow, sealed: &[u8]) -> db::Result<()> {
+    let also = serde_json::to_string(&row.also).map_err(db::Error::value)?;
+    tx.execute("DELETE FROM approvers WHERE lower(name) = lower(?1)", [row.name.as_str()])?;
     tx.execute(
         "INSERT INTO approvers (name, also, secret, enrolled_at, enrolled_by) VALUES (?1, ?2, ?3, ?4, ?5)",
         params![row.name.as_str(), also, sealed, row.enrolled_at.as_micros(), row.enrolled_by],
@@ -29,45 +27,47 @@ pub(crate) fn put(tx: &Transaction<'_>, row: &ApproverRow, sealed: &[u8]) -> rus
 }
 
 /// By name, in any case of letters.
-pub(crate) fn by_name(db: &Connection, name: &str) -> rusqlite::Result<Option<Stored>> {
-    db.prepare_cached("SELECT * FROM approvers WHERE name = ?1")?.query_row([name], read).optional()
+pub(crate) fn by_name(db: &Connection, name: &str) -> db::Result<Option<Stored>> {
+    db.prepare_cached("SELECT * FROM approvers WHERE lower(name) = lower(?1)")?
+        .query_row([name], read)
+        .optional()
 }
 
 /// All of them, by name.
-pub(crate) fn all(db: &Connection) -> rusqlite::Result<Vec<ApproverRow>> {
-    let mut statement = db.prepare_cached("SELECT * FROM approvers ORDER BY name")?;
+pub(crate) fn all(db: &Connection) -> db::Result<Vec<ApproverRow>> {
+    let mut statement = db.prepare_cached("SELECT * FROM approvers ORDER BY lower(name)")?;
     statement.query_map([], |row| read(row).map(|stored| stored.row))?.collect()
 }
 
 /// From now on no code of theirs counts. False if there is no such approver or they were disabled before.
-pub(crate) fn disable(tx: &Transaction<'_>, name: &str, now: Timestamp) -> rusqlite::Result<bool> {
+pub(crate) fn disable(tx: &Transaction<'_>, name: &str, now: Timestamp) -> db::Result<bool> {
     let changed = tx.execute(
-        "UPDATE approvers SET disabled_at = ?2 WHERE name = ?1 AND disabled_at IS NULL",
+        "UPDATE approvers SET disabled_at = ?2 WHERE lower(name) = lower(?1) AND disabled_at IS NULL",
         params![name, now.as_micros()],
     )?;
     Ok(changed == 1)
 }
 
 /// A right code: its step is spent, and earlier failures are forgotten.
-pub(crate) fn accept(tx: &Transaction<'_>, name: &str, step: u64) -> rusqlite::Result<()> {
+pub(crate) fn accept(tx: &Transaction<'_>, name: &str, step: u64) -> db::Result<()> {
     tx.prepare_cached(
-        "UPDATE approvers SET last_step = ?2, failures = 0, locked_until = NULL WHERE name = ?1",
+        "UPDATE approvers SET last_step = ?2, failures = 0, locked_until = NULL WHERE lower(name) = lower(?1)",
     )?
     .execute(params![name, step.cast_signed()])?;
     Ok(())
 }
 
 /// Keeps the count of wrong codes.
-pub(crate) fn set_attempts(tx: &Transaction<'_>, name: &str, attempts: Attempts) -> rusqlite::Result<()> {
-    tx.prepare_cached("UPDATE approvers SET failures = ?2, locked_until = ?3 WHERE name = ?1")?
+pub(crate) fn set_attempts(tx: &Transaction<'_>, name: &str, attempts: Attempts) -> db::Result<()> {
+    tx.prepare_cached("UPDATE approvers SET failures = ?2, locked_until = ?3 WHERE lower(name) = lower(?1)")?
         .execute(params![name, attempts.failures, attempts.locked_until.map(Timestamp::as_micros)])?;
     Ok(())
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Stored> {
+fn read(row: &Row<'_>) -> db::Result<Stored> {
     let name: String = row.get("name")?;
     let also: String = row.get("also")?;
-    let time = |column: &str| -> rusqlite::Result<Option<Timestamp>> {
+    let time = |column: &str| -> db::Result<Option<Timestamp>> {
         Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_micros))
     };
     let locked_until = time("locked_until")?;
@@ -87,6 +87,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Stored> {
     })
 }
 
-fn unreadable(why: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(why))
+fn unreadable(why: impl std::error::Error + Send + Sync + 'static) -> db::Error {
+    db::Error::value(why)
 }

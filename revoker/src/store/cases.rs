@@ -1,21 +1,25 @@
 //! One story as operators ask for it: by its own id, by an alert's, or by a question's.
 
-use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use super::StoreError;
 use super::outbox::{DeliveryRow, DeliveryState};
+use super::{StoreError, from_json};
+use crate::alert::Alert;
+use crate::store::db::{Connection, OptionalExtension};
 
 /// The story that an id names: a `txn`, an alert's id or an approval's. None where there is none.
 pub(crate) fn txn_of(db: &Connection, id: &str) -> Result<Option<String>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT txn FROM audit WHERE txn = ?1 LIMIT 1")?;
+    if let Some(txn) = statement.query_row([id], |row| row.get(0)).optional()? {
+        return Ok(Some(txn));
+    }
     let mut statement = db.prepare_cached(
-        "SELECT txn FROM audit WHERE txn = ?1
-         UNION ALL SELECT json_extract(body, '$.txn') FROM alerts WHERE alert_id = ?1
-         UNION ALL SELECT e.txn FROM approvals a JOIN alerts l ON l.alert_id = a.alert_id
-             JOIN events e ON e.txn = json_extract(l.body, '$.txn') WHERE a.id = ?1
-         LIMIT 1",
+        "SELECT body FROM alerts
+         WHERE alert_id = ?1 OR alert_id IN (SELECT alert_id FROM approvals WHERE id = ?1)",
     )?;
-    Ok(statement.query_row([id], |row| row.get(0)).optional()?)
+    let alert: Option<String> = statement.query_row([id], |row| row.get(0)).optional()?;
+    let alert = alert.map(|body| from_json::<Alert>("an alert", &body)).transpose()?;
+    Ok(alert.map(|alert| alert.txn.as_str().to_owned()))
 }
 
 /// What an agent did after its access had ended.
@@ -27,20 +31,20 @@ pub struct Exposure {
     pub exposure_s: u64,
 }
 
+/// A message, as far as it says that.
+#[derive(Deserialize)]
+struct Told {
+    data: Exposure,
+}
+
 /// As it was told last in this story.
 pub(crate) fn exposure(db: &Connection, txn: &str) -> Result<Option<Exposure>, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT json_extract(CAST(body AS TEXT), '$.data.calls'),
-                json_extract(CAST(body AS TEXT), '$.data.exposure_s')
-         FROM events WHERE txn = ?1 AND kind = 'agent.still_acting' ORDER BY seq DESC LIMIT 1",
+        "SELECT body FROM events WHERE txn = ?1 AND kind = 'agent.still_acting' ORDER BY seq DESC LIMIT 1",
     )?;
-    let exposure = statement
-        .query_row(params![txn], |row| {
-            let (calls, exposure_s): (i64, i64) = (row.get(0)?, row.get(1)?);
-            Ok(Exposure { calls: calls.unsigned_abs(), exposure_s: exposure_s.unsigned_abs() })
-        })
-        .optional()?;
-    Ok(exposure)
+    let body: Option<Vec<u8>> = statement.query_row([txn], |row| row.get(0)).optional()?;
+    let told = body.map(|body| serde_json::from_slice::<Told>(&body)).transpose();
+    Ok(told.map_err(|e| StoreError::damaged(format!("an event: {e}")))?.map(|told| told.data))
 }
 
 /// How far an enforcement point has come with what it was told.

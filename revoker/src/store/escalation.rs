@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use detector::Timestamp;
-use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::outbox::{self, DeliveryState};
 use super::receipts::{self, Receipt};
 use super::{StoreError, issuer_column};
 use crate::agent::AgentKey;
 use crate::connector::Route;
+use crate::store::db::{self, OptionalExtension, Transaction, params};
 
 /// Lets the next target of the list take its turn; none where nobody stands by for this event.
 pub(crate) fn escalate(
@@ -38,8 +38,7 @@ pub(crate) fn was_told(
         "UPDATE deliveries SET state = 'withdrawn', settled_at = ?4
          WHERE target = ?1 AND issuer = ?2 AND agent_id = ?3 AND state = 'standby' RETURNING id",
     )?;
-    let withdrawn: Vec<i64> =
-        withdraw.query_map(whose, |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let withdrawn: Vec<i64> = withdraw.query_map(whose, |row| row.get(0))?.collect::<db::Result<_>>()?;
     for delivery in withdrawn {
         outbox::advance(tx, delivery, now)?;
     }

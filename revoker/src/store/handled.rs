@@ -1,10 +1,10 @@
 //! Verdicts that changed something, and the answers they were given.
 
 use detector::{Timestamp, VerdictId};
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::{StoreError, from_json, to_json};
 use crate::revoker::Decision;
+use crate::store::db::{self, Connection, OptionalExtension, Transaction, params};
 
 pub(crate) fn get(db: &Connection, verdict: VerdictId) -> Result<Option<Decision>, StoreError> {
     let mut statement = db.prepare_cached("SELECT decision FROM handled WHERE verdict = ?1")?;
@@ -20,10 +20,10 @@ pub(crate) fn put(tx: &Transaction<'_>, decision: &Decision, now: Timestamp) -> 
 
 /// The newest `limit` of them, oldest first.
 pub(crate) fn newest(db: &Connection, limit: u32) -> Result<Vec<VerdictId>, StoreError> {
-    let mut statement = db.prepare(
-        "SELECT verdict FROM (SELECT verdict, at FROM handled ORDER BY at DESC LIMIT ?1) ORDER BY at",
+    let mut statement = db.prepare_cached(
+        "SELECT verdict FROM (SELECT verdict, at FROM handled ORDER BY at DESC LIMIT ?1) AS newest ORDER BY at",
     )?;
     let rows =
         statement.query_map([limit], |row| Ok(VerdictId(u128::from_be_bytes(row.get::<_, [u8; 16]>(0)?))))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    Ok(rows.collect::<db::Result<_>>()?)
 }

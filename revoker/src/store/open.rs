@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::OpenFlags;
 
+use super::db::{self, Connection};
 use super::{Store, StoreError, approvals};
 
 /// In order, each once. `user_version` counts how many have run.
@@ -52,8 +53,8 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-impl From<rusqlite::Error> for OpenError {
-    fn from(e: rusqlite::Error) -> Self {
+impl From<db::Error> for OpenError {
+    fn from(e: db::Error) -> Self {
         Self::Store(e.into())
     }
 }
@@ -62,27 +63,32 @@ impl Store {
     /// Opens or makes the file; runs the migrations that are missing.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
         create_private(path).map_err(|source| OpenError::Create { path: path.to_owned(), source })?;
-        let mut writer = Connection::open(path)?;
-        writer.busy_timeout(BUSY_TIMEOUT)?;
-        writer.set_prepared_statement_cache_capacity(64);
-        writer.pragma_update(None, "journal_mode", "WAL")?;
-        writer.pragma_update(None, "synchronous", "FULL")?;
-        writer.pragma_update(None, "foreign_keys", true)?;
+        let mut writer = writer(path)?;
         migrate(&mut writer, path)?;
         let (reader, outbox) = (Mutex::new(reader(path)?), Mutex::new(reader(path)?));
         Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), reader, outbox })
     }
 }
 
-pub(crate) fn reader(path: &Path) -> rusqlite::Result<Connection> {
-    let reader = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+fn writer(path: &Path) -> db::Result<Connection> {
+    let writer = rusqlite::Connection::open(path)?;
+    writer.busy_timeout(BUSY_TIMEOUT)?;
+    writer.set_prepared_statement_cache_capacity(64);
+    writer.pragma_update(None, "journal_mode", "WAL")?;
+    writer.pragma_update(None, "synchronous", "FULL")?;
+    writer.pragma_update(None, "foreign_keys", true)?;
+    Ok(writer.into())
+}
+
+pub(crate) fn reader(path: &Path) -> db::Result<Connection> {
+    let reader = rusqlite::Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     reader.busy_timeout(BUSY_TIMEOUT)?;
-    Ok(reader)
+    Ok(reader.into())
 }
 
 fn migrate(db: &mut Connection, path: &Path) -> Result<(), OpenError> {
-    let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let found: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let tx = db.transaction()?;
+    let found = tx.version()?;
     let known = MIGRATIONS.len();
     let done = usize::try_from(found).ok().filter(|done| *done <= known);
     let Some(done) = done else { return Err(OpenError::Newer { path: path.to_owned(), found, known }) };
@@ -90,7 +96,7 @@ fn migrate(db: &mut Connection, path: &Path) -> Result<(), OpenError> {
         tx.execute_batch(migration)?;
     }
     tx.execute_batch(approvals::SCHEMA)?;
-    tx.pragma_update(None, "user_version", i64::try_from(known).unwrap_or(i64::MAX))?;
+    tx.set_version(i64::try_from(known).unwrap_or(i64::MAX))?;
     tx.commit()?;
     Ok(())
 }
@@ -115,7 +121,7 @@ mod tests {
     fn a_file_of_a_newer_program_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("revoker.db");
-        Store::open(&path).unwrap().writer().pragma_update(None, "user_version", 99).unwrap();
+        Store::open(&path).unwrap().writer().set_version(99).unwrap();
         assert!(matches!(Store::open(&path), Err(OpenError::Newer { found: 99, .. })));
     }
 

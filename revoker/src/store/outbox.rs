@@ -1,7 +1,6 @@
 //! The outbox: events, and their deliveries to each target. Written in the transaction that decides; read by the executor.
 
 use detector::Timestamp;
-use rusqlite::{Connection, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::{Page, StoreError, agent_of, escalation, issuer_column};
@@ -9,6 +8,7 @@ use crate::agent::{AgentKey, Txn};
 use crate::connector::Route;
 use crate::effect::REINSTATED;
 use crate::message::{Facts, Message};
+use crate::store::db::{self, Connection, Transaction, params};
 
 /// How far a delivery has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -127,11 +127,16 @@ fn event(
     txn: &Txn,
     at: Timestamp,
 ) -> Result<i64, StoreError> {
-    tx.prepare_cached(
-        "INSERT INTO events (event_id, kind, issuer, agent_id, txn, at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, x'')",
-    )?
-    .execute(params![event_id, kind, issuer_column(agent), agent.agent_id, txn.as_str(), at.as_micros()])?;
-    Ok(tx.last_insert_rowid())
+    let (issuer, at, empty) = (issuer_column(agent), at.as_micros(), b"".as_slice());
+    let seq = tx
+        .prepare_cached(
+            "INSERT INTO events (event_id, kind, issuer, agent_id, txn, at, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING seq",
+        )?
+        .query_row(params![event_id, kind, issuer, agent.agent_id, txn.as_str(), at, empty], |row| {
+            row.get(0)
+        })?;
+    Ok(seq)
 }
 
 fn deliver(
@@ -148,7 +153,7 @@ fn deliver(
              CASE WHEN EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_head WHERE target = ?2
                  AND issuer = ?3 AND agent_id = ?4 AND state = 'pending')
              OR EXISTS (SELECT 1 FROM deliveries INDEXED BY deliveries_standby WHERE target = ?2
-                 AND issuer = ?3 AND agent_id = ?4 AND state = 'standby') THEN ?6 ELSE ?5 END)",
+                 AND issuer = ?3 AND agent_id = ?4 AND state = 'standby') THEN CAST(?6 AS BIGINT) ELSE CAST(?5 AS BIGINT) END)",
     )?
     .execute(params![seq, target, issuer_column(agent), agent.agent_id, at, WAITS, state.as_str()])?;
     Ok(())
@@ -182,7 +187,7 @@ pub(crate) fn due(
         "SELECT d.id, d.event_seq, d.issuer, d.agent_id, d.attempts, e.txn, e.event_id, e.kind, e.body
          FROM deliveries d INDEXED BY deliveries_due JOIN events e ON e.seq = d.event_seq
          WHERE d.target = ?1 AND d.state = 'pending' AND d.next_at <= ?2
-             AND (?4 IS NULL OR d.agent_id = ?4) ORDER BY d.next_at, d.id LIMIT ?3",
+             AND (d.agent_id = ?4 OR ?4 IS NULL) ORDER BY d.next_at, d.id LIMIT ?3",
         (target, now, limit, only),
     )?;
     // What was said later about the same subject decides what is to be seen there.
@@ -192,7 +197,7 @@ pub(crate) fn due(
         "SELECT d.id, d.event_seq, d.issuer, d.agent_id, d.checks, e.txn, e.event_id, e.kind, e.body
          FROM deliveries d INDEXED BY deliveries_check JOIN events e ON e.seq = d.event_seq
          WHERE d.target = ?1 AND d.check_at <= ?2
-             AND (?4 IS NULL OR d.agent_id = ?4) ORDER BY d.check_at, d.id LIMIT ?3",
+             AND (d.agent_id = ?4 OR ?4 IS NULL) ORDER BY d.check_at, d.id LIMIT ?3",
         (target, now, limit, only),
     )?);
     Ok(due)
@@ -216,7 +221,7 @@ fn turns(
             message: Message { id: row.get(6)?, kind: row.get(7)?, body: row.get(8)? },
         })
     })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    Ok(rows.collect::<db::Result<_>>()?)
 }
 
 /// When the next delivery to `target` after `now` is due, to be sent or looked at.
@@ -231,7 +236,7 @@ pub(crate) fn next_due(
                  SELECT min(next_at) AS at FROM deliveries INDEXED BY deliveries_due
                  WHERE target = ?1 AND state = 'pending' AND next_at > ?2 AND next_at < ?3
                  UNION ALL SELECT min(check_at) FROM deliveries INDEXED BY deliveries_check
-                 WHERE target = ?1 AND check_at > ?2)",
+                 WHERE target = ?1 AND check_at > ?2) AS turns",
         )?
         .query_row(params![target, now.as_micros(), WAITS], |row| row.get(0))?;
     Ok(next.map(Timestamp::from_micros))
@@ -239,7 +244,7 @@ pub(crate) fn next_due(
 
 /// How many deliveries are pending, dead and refuted: what waits, and what is open.
 pub(crate) fn backlog(db: &Connection) -> Result<[(&'static str, u64); 3], StoreError> {
-    let count = |state| -> rusqlite::Result<i64> {
+    let count = |state| -> db::Result<i64> {
         db.prepare_cached("SELECT count(*) FROM deliveries WHERE state = ?1")?
             .query_row([state], |row| row.get(0))
     };
@@ -304,13 +309,13 @@ pub(crate) fn list(db: &Connection, which: Which<'_>, page: Page) -> Result<Vec<
     let mut rows = statement.query(params![page.before(), page.limit(), value])?;
     let mut list = Vec::new();
     while let Some(row) = rows.next()? {
-        list.push(delivery(row)?);
+        list.push(delivery(&row)?);
     }
     Ok(list)
 }
 
-fn delivery(row: &rusqlite::Row<'_>) -> Result<DeliveryRow, StoreError> {
-    let time = |i| -> rusqlite::Result<Option<Timestamp>> {
+fn delivery(row: &db::Row<'_>) -> Result<DeliveryRow, StoreError> {
+    let time = |i| -> db::Result<Option<Timestamp>> {
         Ok(row.get::<_, Option<i64>>(i)?.map(Timestamp::from_micros))
     };
     let state = DeliveryState::from_stored(&row.get::<_, String>(6)?)?;

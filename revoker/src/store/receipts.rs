@@ -1,11 +1,11 @@
 //! What came of each attempt, and what that makes of the delivery.
 
 use detector::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
 use super::outbox::{self, DeliveryState, WAITS};
+use crate::store::db::{self, Connection, OptionalExtension, Transaction, params};
 
 /// One attempt, or one look at what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +67,8 @@ pub(crate) fn record(
     .execute([delivery])?;
     // What was taken back while it was under way, and failed, is not tried again.
     tx.prepare_cached(
-        "UPDATE deliveries SET state = iif(state = 'withdrawn' AND ?2 = 'pending', state, ?2), attempts = ?3,
+        "UPDATE deliveries SET state = CASE WHEN state = 'withdrawn' AND ?2 = 'pending' THEN state ELSE ?2 END,
+             attempts = ?3,
              next_at = coalesce(?4, next_at), sent_at = coalesce(sent_at, ?5), settled_at = ?6, check_at = ?7, checks = 0 WHERE id = ?1",
     )?
     .execute(params![
@@ -136,7 +137,7 @@ pub(crate) fn of_delivery(db: &Connection, delivery: i64) -> Result<Vec<Receipt>
             detail: row.get(4)?,
         })
     })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    Ok(rows.collect::<db::Result<_>>()?)
 }
 
 /// Puts a settled delivery on the way again, from the first retry on. False if there is none of this name.
@@ -193,5 +194,5 @@ pub(crate) fn disabled(db: &Connection) -> Result<Vec<DisabledTarget>, StoreErro
             reason: row.get(2)?,
         })
     })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    Ok(rows.collect::<db::Result<_>>()?)
 }

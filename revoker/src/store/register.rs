@@ -1,11 +1,11 @@
 //! What persons have put on record of agents.
 
 use detector::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::{StoreError, agent_of, from_json, issuer_column, to_json};
 use crate::agent::AgentKey;
+use crate::store::db::{self, Connection, OptionalExtension, Row, Transaction, params};
 
 /// The most entries that are read at once.
 const ENTRIES_MAX: u32 = 100_000;
@@ -93,8 +93,8 @@ pub(crate) fn review(
 const COLUMNS: &str = "issuer, agent_id, owner, sponsor, approvers, registered_at, registered_by, reviewed_at, \
      reviewed_by, reviewed_manifest";
 
-fn read(row: &Row<'_>) -> rusqlite::Result<(Registration, String)> {
-    let signature = |at: usize| -> rusqlite::Result<Option<Signature>> {
+fn read(row: &Row<'_>) -> db::Result<(Registration, String)> {
+    let signature = |at: usize| -> db::Result<Option<Signature>> {
         let (at, by): (Option<i64>, Option<String>) = (row.get(at)?, row.get(at + 1)?);
         Ok(at.zip(by).map(|(at, by)| Signature { at: Timestamp::from_micros(at), by }))
     };

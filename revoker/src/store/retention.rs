@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use detector::Timestamp;
-use rusqlite::{Transaction, params};
 
 use super::StoreError;
 use crate::audit;
 use crate::keys::Keys;
+use crate::store::db::{Transaction, params};
 
 const DAY: Duration = Duration::from_hours(24);
 

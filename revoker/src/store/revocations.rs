@@ -3,11 +3,11 @@
 //! Each change of an entry gives it the next version, so that who knows the list up to a version asks for what came after.
 
 use detector::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::{StoreError, agent_of, issuer_column, settings};
 use crate::agent::{AgentKey, Txn};
+use crate::store::db::{self, Connection, OptionalExtension, Transaction, params};
 
 /// The setting that counts versions. Not the newest entry's, which goes once it has expired.
 const VERSION: &str = "revocations_version";
@@ -62,7 +62,7 @@ impl From<RevokedRow> for Listed {
 
 const COLUMNS: &str = "issuer, agent_id, not_before, until, txn, version";
 
-fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<RevokedRow> {
+fn row(row: &db::Row<'_>) -> db::Result<RevokedRow> {
     Ok(RevokedRow {
         agent: agent_of(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?),
         not_before: Timestamp::from_micros(row.get(2)?),
@@ -94,7 +94,9 @@ pub(crate) fn revoke(
     let version = next_version(tx)?;
     tx.prepare_cached(
         "INSERT INTO revocations (issuer, agent_id, not_before, until, txn, version) VALUES (?1, ?2, ?3, NULL, ?4, ?5)
-         ON CONFLICT (issuer, agent_id) DO UPDATE SET not_before = max(not_before, excluded.not_before),
+         ON CONFLICT (issuer, agent_id) DO UPDATE SET not_before = CASE
+                 WHEN revocations.not_before > excluded.not_before THEN revocations.not_before
+                 ELSE excluded.not_before END,
              until = NULL, txn = excluded.txn, version = excluded.version",
     )?
     .execute(params![issuer_column(agent), agent.agent_id, not_before.as_micros(), txn.as_str(), version])?;
@@ -121,5 +123,5 @@ pub(crate) fn after(db: &Connection, version: i64, limit: u32) -> Result<Vec<Rev
     let sql = format!("SELECT {COLUMNS} FROM revocations WHERE version > ?1 ORDER BY version LIMIT ?2");
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map(params![version, limit], row)?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    Ok(rows.collect::<db::Result<_>>()?)
 }

@@ -1,12 +1,12 @@
 //! Settings that outlive a restart.
 
 use detector::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use super::{StoreError, from_json, to_json};
 use crate::fleetwide::Proposal;
 use crate::governor::Governor;
+use crate::store::db::{Connection, OptionalExtension, Transaction, params};
 use crate::whom::Scope;
 
 const PAUSES: &str = "pauses";

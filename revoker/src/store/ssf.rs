@@ -1,7 +1,6 @@
 //! Streams of Shared Signals: targets of the outbox that are made at run time.
 
 use detector::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -9,6 +8,7 @@ use super::{StoreError, from_json, to_json};
 use crate::agent::AgentKey;
 use crate::connector::Route;
 use crate::connector::ssf;
+use crate::store::db::{self, Connection, OptionalExtension, Row, Transaction, params};
 
 /// What names of these targets begin with. No configured name holds a slash.
 const PREFIX: &str = "ssf/";
@@ -81,10 +81,10 @@ impl Stream {
 }
 
 const COLUMNS: &str =
-    "stream_id, receiver, method, status, reason, ours, wanted, kinds, authorization, verified_at";
+    "stream_id, receiver, method, status, reason, ours, wanted, kinds, \"authorization\", verified_at";
 
 fn stream(row: &Row<'_>) -> Result<Stream, StoreError> {
-    let word = |i| -> rusqlite::Result<Value> { Ok(Value::String(row.get(i)?)) };
+    let word = |i| -> db::Result<Value> { Ok(Value::String(row.get(i)?)) };
     let damaged = |e: serde_json::Error| StoreError::damaged(format!("a stream: {e}"));
     Ok(Stream {
         id: row.get(0)?,
@@ -107,7 +107,7 @@ fn streams(db: &Connection, filter: &str, value: &str) -> Result<Vec<Stream>, St
     let mut rows = statement.query([value])?;
     let mut list = Vec::new();
     while let Some(row) = rows.next()? {
-        list.push(stream(row)?);
+        list.push(stream(&row)?);
     }
     Ok(list)
 }
@@ -131,10 +131,10 @@ pub(crate) fn by_id(db: &Connection, stream_id: &str) -> Result<Option<Stream>, 
 pub(crate) fn put(tx: &Transaction<'_>, stream: &Stream, now: Timestamp) -> Result<(), StoreError> {
     let method = if stream.method == Method::Push { "push" } else { "poll" };
     tx.prepare_cached(
-        "INSERT INTO ssf_streams (stream_id, receiver, target, method, status, reason, ours, wanted, kinds, authorization,
+        "INSERT INTO ssf_streams (stream_id, receiver, target, method, status, reason, ours, wanted, kinds, \"authorization\",
              verified_at, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
          ON CONFLICT (stream_id) DO UPDATE SET method = ?4, status = ?5, reason = ?6, ours = ?7, wanted = ?8, kinds = ?9,
-             authorization = ?10, verified_at = ?11",
+             \"authorization\" = ?10, verified_at = ?11",
     )?
     .execute(params![
         stream.id,
@@ -200,7 +200,7 @@ pub(crate) fn set_removed(
         return Ok(false);
     }
     tx.execute(
-        "INSERT OR IGNORE INTO ssf_removed (stream_id, subject) VALUES (?1, ?2)",
+        "INSERT INTO ssf_removed (stream_id, subject) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
         [stream_id, &subject],
     )?;
     Ok(true)
@@ -269,7 +269,7 @@ pub(crate) fn is_held(db: &Connection, stream: &Stream) -> Result<bool, StoreErr
 pub(crate) fn answers(db: &Connection, target: &str) -> Result<Vec<(String, Option<String>)>, StoreError> {
     let mut statement = db.prepare_cached("SELECT jti, err FROM ssf_answers WHERE target = ?1")?;
     let rows = statement.query_map([target], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    Ok(rows.collect::<db::Result<_>>()?)
 }
 
 /// Notes what was said of one token.
@@ -279,8 +279,11 @@ pub(crate) fn answer(
     jti: &str,
     err: Option<&str>,
 ) -> Result<(), StoreError> {
-    tx.prepare_cached("INSERT OR REPLACE INTO ssf_answers (jti, target, err) VALUES (?1, ?2, ?3)")?
-        .execute(params![jti, target, err])?;
+    tx.prepare_cached(
+        "INSERT INTO ssf_answers (jti, target, err) VALUES (?1, ?2, ?3)
+         ON CONFLICT (jti) DO UPDATE SET target = excluded.target, err = excluded.err",
+    )?
+    .execute(params![jti, target, err])?;
     Ok(())
 }
 
@@ -344,7 +347,7 @@ pub(crate) fn more_than(
 ) -> Result<bool, StoreError> {
     let mut statement = db.prepare_cached(
         "SELECT count(*) FROM (SELECT 1 FROM deliveries WHERE target = ?1 AND state = 'pending'
-             AND (?3 IS NULL OR agent_id = ?3) LIMIT ?2)",
+             AND (agent_id = ?3 OR ?3 IS NULL) LIMIT ?2) AS waiting",
     )?;
     let most = u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1);
     let found: u32 = statement.query_row(params![target, most, only], |row| row.get(0))?;

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use detector::VerdictRecord;
-use rusqlite::Connection;
 
 use super::{Grant, GrantRefused, ResumeId, admit};
 use crate::approval::{Approval, ApprovalId, Choice};
 use crate::keys::Keys;
 use crate::store::approvals::{self, Ask, SCHEMA};
+use crate::store::db::{self, Connection};
 use crate::testing::{self, at};
 
 fn record() -> VerdictRecord {
@@ -31,7 +31,7 @@ fn approved(db: &mut Connection, keys: &Keys) -> (ApprovalId, Grant) {
     (id, grant)
 }
 
-fn resumed(db: &mut Connection, keys: &Keys, grant: &Grant) -> rusqlite::Result<Result<(), GrantRefused>> {
+fn resumed(db: &mut Connection, keys: &Keys, grant: &Grant) -> db::Result<Result<(), GrantRefused>> {
     let resume: ResumeId = "r1".parse().unwrap();
     let tx = db.transaction()?;
     let action = super::Action::of_record(&record());
@@ -83,7 +83,7 @@ fn a_grant_is_kept_nowhere() {
 fn old_questions_are_forgotten_and_what_hangs_on_them_too() {
     let keys = Keys::from_secret(&[7; 32]).unwrap();
     let mut db = Connection::open_in_memory().unwrap();
-    db.pragma_update(None, "foreign_keys", true).unwrap();
+    db.sqlite().pragma_update(None, "foreign_keys", true).unwrap();
     let (id, grant) = approved(&mut db, &keys);
     assert_eq!(resumed(&mut db, &keys, &grant).unwrap(), Ok(()));
     let record = record();

@@ -11,6 +11,7 @@ use super::{Receiver, Refusal, Transmitter};
 use crate::message::clip;
 use crate::revoker::Write;
 use crate::store::StoreError;
+use crate::store::db;
 use crate::store::outbox::{self, Due, Turn};
 use crate::store::receipts::{self, Next, Receipt};
 use crate::store::ssf::{self, Method, Open, Stream, StreamStatus};
@@ -107,7 +108,7 @@ impl Transmitter {
         let events: BTreeSet<String> =
             answers.iter().filter_map(|(jti, _)| Some(jti.split_once('.')?.0.to_owned())).collect();
         let target = stream.target();
-        let find = move |db: &rusqlite::Connection| -> Result<Vec<Open>, StoreError> {
+        let find = move |db: &db::Connection| -> Result<Vec<Open>, StoreError> {
             events.iter().filter_map(|id| ssf::open_delivery(db, &target, id).transpose()).collect()
         };
         let found = self.revoker.read(find).await?;

@@ -32,7 +32,8 @@ fn a_full_disk_is_told_and_the_same_verdict_succeeds_later() {
     let folder = tempfile::tempdir().unwrap();
     let revoker = open_ungoverned(folder.path());
     let pages = |most: i64| {
-        let db = revoker.inner.store.writer();
+        let writer = revoker.inner.store.writer();
+        let db = writer.sqlite();
         db.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0))
             .and_then(|now| db.pragma_update_and_check(None, "max_page_count", now.max(most), |_| Ok(())))
             .unwrap();
