@@ -9,8 +9,10 @@ mod fleet;
 mod gate;
 mod http;
 pub(crate) mod issuers;
+mod openapi;
 mod outlet;
 mod register;
+mod roles;
 mod stored;
 #[cfg(feature = "kafka")]
 pub(crate) mod topic;

@@ -12,12 +12,13 @@ use axum::{Json, Router};
 use ingest::baseline::Baselines;
 use ingest::pipeline::score::FleetStatus;
 use ingest::source::Intake;
-use ingest::source::credentials::{Credential, Credentials, Denied, Role as Has, bearer};
+use ingest::source::credentials::{Credential, Credentials, Denied, bearer};
 use ingest::source::http::{self, HttpState};
 use metrics_exporter_prometheus::PrometheusHandle;
 use revoker::Revoker;
+use revoker::agent::AgentKey;
 use revoker::api::ssf::{self, Ssf};
-use revoker::api::{Api, Caller, Role};
+use revoker::api::{Api, Caller};
 use revoker::connector::ssf::Transmitter;
 use serde_json::json;
 use tokio::sync::watch;
@@ -28,7 +29,7 @@ use super::gate::ToLog;
 use super::issuers::Issuers;
 use super::register::{self, Records};
 use super::stored::Stored;
-use super::{baselines, explain};
+use super::{baselines, explain, openapi, roles};
 use crate::clock;
 use crate::config::Config;
 
@@ -71,6 +72,7 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(async move || metrics.render()))
+        .merge(openapi::router())
         .with_state((revoker, stored, stop));
     revoker::api::router(api, scorer, RECORD_BYTES_MAX)
         .merge(explanations)
@@ -118,14 +120,14 @@ impl Who {
 /// Says who calls; the routes say whether that is enough.
 async fn identify(State(who): State<Arc<Who>>, mut request: Request, next: Next) -> Response {
     if let Some((credential, source)) = who.calls(request.headers()).await {
-        let may = |has: Has, role: Role| credential.roles.contains(&has).then_some(role);
-        let roles = [
-            may(Has::Gate, Role::Gate),
-            may(Has::Analyst, Role::Analyst),
-            may(Has::Operator, Role::Operator),
-        ];
-        let roles = roles.into_iter().flatten().collect();
-        request.extensions_mut().insert(Caller { name: credential.name.clone(), source, roles });
+        let agent = credential.agent.as_ref();
+        let caller = Caller {
+            name: credential.name.clone(),
+            source,
+            roles: roles::held_by(&credential.roles),
+            agent: agent.map(|(issuer, agent_id)| AgentKey::new(issuer.as_deref(), agent_id)),
+        };
+        request.extensions_mut().insert(caller);
         request.extensions_mut().insert(credential);
     }
     next.run(request).await

@@ -25,6 +25,7 @@ mod kills;
 mod latency;
 mod logout;
 mod oauth;
+mod openapi;
 mod outbox;
 mod parts;
 mod purpose;

@@ -16,18 +16,23 @@ use crate::decode::{Format, SourceContext};
 /// The shortest token taken, in bytes. `openssl rand -hex 32` makes a good one.
 const TOKEN_BYTES_MIN: usize = 16;
 
-/// What a credential allows.
+/// What a credential is for. What each may do stands in one table, of the executable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// To send calls.
+    /// Sends calls.
     Ingest,
-    /// To ask the gate about requests.
-    Gate,
-    /// To see standings, alerts and stories.
+    /// Is one agent, which waits for the answer to a question about itself.
+    Agent,
+    /// Stands before agents and asks about their requests.
+    #[serde(alias = "gate")]
+    Gateway,
+    /// Sees standings, alerts and stories.
     Analyst,
-    /// To see and change them.
+    /// Changes them, too.
     Operator,
+    /// Changes whom others hear from, too.
+    Admin,
 }
 
 impl Role {
@@ -35,9 +40,11 @@ impl Role {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ingest => "ingest",
-            Self::Gate => "gate",
+            Self::Agent => "agent",
+            Self::Gateway => "gateway",
             Self::Analyst => "analyst",
             Self::Operator => "operator",
+            Self::Admin => "admin",
         }
     }
 }
@@ -67,9 +74,12 @@ pub struct CredentialConfig {
     /// The most its records may claim for their identity.
     #[serde(default)]
     pub attestation_max: Attestation,
-    /// The issuer of agents whose record names none.
+    /// The issuer of agents whose record names none, and of `agent`.
     #[serde(default)]
     pub issuer: Option<String>,
+    /// Which agent it is; with the role `agent`.
+    #[serde(default)]
+    pub agent: Option<String>,
 }
 
 /// Credentials that cannot be used.
@@ -107,6 +117,12 @@ pub enum CredentialsError {
         /// How long it is.
         bytes: usize,
     },
+    /// The role `agent` is of one agent, and of no other use.
+    #[error("http.credentials `{name}`: the role `agent` and the key `agent`, which says whose, go together")]
+    Whose {
+        /// Whose.
+        name: String,
+    },
     /// Two have the same name or the same token.
     #[error("http.credentials `{name}`: its {what} is another one's too")]
     Twice {
@@ -126,6 +142,8 @@ pub struct Credential {
     pub roles: Vec<Role>,
     /// What its records are worth. Shared, so that the log describes the source once.
     pub source: Arc<SourceContext>,
+    /// Which agent it is, if it is one: its issuer and its name there.
+    pub agent: Option<(Option<String>, String)>,
 }
 
 /// All who may call, by the hash of their token.
@@ -145,6 +163,9 @@ impl Credentials {
             if token.len() < TOKEN_BYTES_MIN {
                 return Err(CredentialsError::Short { name, bytes: token.len() });
             }
+            if config.agent.is_some() != config.roles.contains(&Role::Agent) {
+                return Err(CredentialsError::Whose { name });
+            }
             let hash = Sha256::digest(token.as_bytes()).into();
             if known.iter().any(|(_, c)| c.name == name) {
                 return Err(CredentialsError::Twice { name, what: "name" });
@@ -156,8 +177,9 @@ impl Credentials {
                 default_issuer: config.issuer.clone(),
                 ..SourceContext::new(format!("http/{name}"), config.attestation_max, Format::Auto)
             };
-            let roles = config.roles.clone();
-            known.push((hash, Arc::new(Credential { name, roles, source: Arc::new(source) })));
+            let (roles, source) = (config.roles.clone(), Arc::new(source));
+            let agent = config.agent.clone().map(|agent| (config.issuer.clone(), agent));
+            known.push((hash, Arc::new(Credential { name, roles, source, agent })));
         }
         Ok(Self(known))
     }
@@ -267,6 +289,7 @@ mod tests {
             roles: roles.to_vec(),
             attestation_max: Attestation::Token,
             issuer: None,
+            agent: None,
         }
     }
 
@@ -285,8 +308,8 @@ mod tests {
         };
         assert_eq!(check(&format!("Bearer {TOKEN}"), Role::Ingest).unwrap(), "gateway");
         assert_eq!(check(&format!("bearer  {other} "), Role::Operator).unwrap(), "soc");
-        let not_allowed = Denied::NotAllowed { name: "gateway".to_owned(), role: Role::Gate };
-        assert_eq!(check(&format!("Bearer {TOKEN}"), Role::Gate), Err(not_allowed));
+        let not_allowed = Denied::NotAllowed { name: "gateway".to_owned(), role: Role::Gateway };
+        assert_eq!(check(&format!("Bearer {TOKEN}"), Role::Gateway), Err(not_allowed));
         assert_eq!(check(&format!("Bearer {TOKEN}0"), Role::Ingest), Err(Denied::UnknownToken));
         for nothing in ["", "Bearer", "Basic abc", TOKEN] {
             assert_eq!(check(nothing, Role::Ingest), Err(Denied::NoToken), "{nothing}");
@@ -302,6 +325,7 @@ mod tests {
         insta::assert_snapshot!(refused(&[config("a", "short", &[])]), @"http.credentials `a`: a token has at least 16 bytes, this one has 5");
         insta::assert_snapshot!(refused(&[config("a", TOKEN, &[]), config("b", TOKEN, &[])]), @"http.credentials `b`: its token is another one's too");
         insta::assert_snapshot!(refused(&[CredentialConfig { token: None, ..config("a", "", &[]) }]), @"http.credentials `a`: give exactly one of token, token_env and token_file");
+        insta::assert_snapshot!(refused(&[config("a", TOKEN, &[Role::Agent])]), @"http.credentials `a`: the role `agent` and the key `agent`, which says whose, go together");
         let env = CredentialConfig { token: None, token_env: Some("T".to_owned()), ..config("a", "", &[]) };
         insta::assert_snapshot!(refused(std::slice::from_ref(&env)), @"http.credentials `a`: the environment has no T");
         assert!(Credentials::resolve(&[env], |_| Some(TOKEN.to_owned())).is_ok());

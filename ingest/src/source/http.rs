@@ -120,7 +120,10 @@ async fn calls(State(state): State<HttpState>, request: Request) -> Result<Json<
         None => state.0.credentials.known(request.headers()),
     };
     let may = caller.and_then(|caller| caller.may(Role::Ingest).map(|()| caller));
-    let caller = may.map_err(IntoResponse::into_response)?;
+    let caller = may.map_err(|denied| {
+        tracing::warn!(route = "POST /v1/calls", reason = %denied, "refused");
+        denied.into_response()
+    })?;
     take(&state.0, &caller, request).await.map(Json).map_err(IntoResponse::into_response)
 }
 
