@@ -14,6 +14,8 @@ mod outlet;
 mod register;
 mod roles;
 mod stored;
+mod targets;
+mod tls;
 #[cfg(feature = "kafka")]
 pub(crate) mod topic;
 
@@ -33,8 +35,7 @@ use ingest::pipeline::score::{self, Score};
 use ingest::source::credentials::Credentials;
 use ingest::source::{Intake, LogSource, Source, files};
 use ingest::store::Store;
-use revoker::connector::Connector;
-use revoker::connector::ssf::{self, Transmitter};
+use revoker::connector::tokens::Tokens;
 use revoker::executor::Executor;
 use revoker::groups::Groups;
 use revoker::policy::Policy;
@@ -45,7 +46,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ConfigArg;
-use crate::clock;
 use crate::config::Config;
 use crate::exit::{Code, OrExit, Result};
 use crate::telemetry;
@@ -119,57 +119,16 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     Revoker::open(&config.data_dir, Setup { policy, public_url, routes, groups }).or_exit(Code::CantCreate)
 }
 
-/// Every target that the configuration names.
-fn targets(config: &Config, revoker: &Revoker) -> Result<Vec<Arc<dyn Connector>>> {
-    let environment = |name: &str| std::env::var(name).ok();
-    let signing = config.ssf.as_ref().map(|section| section.signing(&config.http.public_url)).transpose();
-    let (signing, tokens) = (signing.context("ssf").or_exit(Code::Config)?, || revoker.tokens().clone());
-    let mut targets: Vec<Arc<dyn Connector>> = Vec::new();
-    for entry in &config.webhooks {
-        let built = entry.build(&config.http.public_url, environment);
-        targets.push(target("webhooks", &entry.name, built)?);
-    }
-    for entry in &config.keycloak {
-        targets.push(target("keycloak", &entry.name, entry.build(tokens(), environment))?);
-    }
-    for entry in &config.oauth {
-        targets.push(target("oauth", &entry.name, entry.build(tokens(), environment))?);
-    }
-    for entry in &config.global_revocation {
-        let built = entry.build(signing.as_ref(), tokens(), environment);
-        targets.push(target("global_revocation", &entry.name, built)?);
-    }
-    for entry in &config.backchannel_logout {
-        targets.push(target("backchannel_logout", &entry.name, entry.build(signing.as_ref()))?);
-    }
-    #[cfg(feature = "kafka")]
-    if let Some(topic) = &config.revocation_topic {
-        let built = topic::Topic::new(topic, revoker.clone()).context("revocation_topic");
-        targets.push(Arc::new(built.or_exit(Code::Config)?));
-    }
-    Ok(targets)
-}
-
-/// A target as it was built, or which entry of which kind is none.
-fn target<C: Connector, E: std::error::Error + Send + Sync + 'static>(
-    kind: &str,
-    name: &str,
-    built: std::result::Result<C, E>,
-) -> Result<Arc<dyn Connector>> {
-    Ok(Arc::new(built.with_context(|| format!("{kind}: {name}")).or_exit(Code::Config)?))
-}
-
-/// The transmitter of the section `[ssf]`; without it no stream that was made before gets anything.
-async fn transmitter(config: &Config, revoker: &Revoker) -> Result<Option<Arc<Transmitter>>> {
-    let environment = |name: &str| std::env::var(name).ok();
-    let Some(section) = &config.ssf else {
-        ssf::silence(revoker, clock::now()).await?;
-        return Ok(None);
-    };
-    let transmitter = Transmitter::new(section, &config.http.public_url, revoker.clone(), environment);
-    let transmitter = transmitter.context("ssf").or_exit(Code::Config)?;
-    transmitter.refresh(clock::now()).await?;
-    Ok(Some(Arc::new(transmitter)))
+/// Looks at all of the configuration that a start would look at, and starts nothing.
+pub(crate) fn check(config: &Config) -> Result<()> {
+    install_tls();
+    config.routes()?;
+    let credentials = Credentials::resolve(&config.http.credentials, |name| std::env::var(name).ok());
+    tls::check(config.http.tls.as_ref(), &credentials.or_exit(Code::Config)?).or_exit(Code::Config)?;
+    config.http.tls.as_ref().map(tls::Tls::open).transpose().or_exit(Code::Config)?;
+    issuers::Issuers::new(&config.issuers).or_exit(Code::Config)?;
+    targets::all(config, &Tokens::default())?;
+    targets::check_ssf(config)
 }
 
 /// Everything that runs, until [`Server::stop`].
@@ -200,8 +159,17 @@ impl Server {
             .with_context(|| format!("http.listen = {}", config.http.listen))
             .or_exit(Code::CantCreate)?;
         let address = listener.local_addr()?;
+        let tls = config.http.tls.as_ref().map(tls::Tls::open).transpose().or_exit(Code::Config)?;
         if config.http.listen.port() == 0 {
-            config.http.public_url = format!("http://{address}");
+            let scheme = if tls.is_some() { "https" } else { "http" };
+            config.http.public_url = format!("{scheme}://{address}");
+        }
+        if tls.is_none() && !address.ip().is_loopback() {
+            tracing::warn!(
+                %address,
+                "plain HTTP on an address that others reach: tokens and one-time codes can be read on the way; set \
+                 [http.tls], or put a proxy with TLS before it"
+            );
         }
 
         let logs = Logs::open(&config)?;
@@ -210,15 +178,22 @@ impl Server {
         let intake = Intake::new(logs.calls.clone(), findings.clone());
         let credentials = Credentials::resolve(&config.http.credentials, |name| std::env::var(name).ok());
         let issuers = issuers::Issuers::new(&config.issuers).or_exit(Code::Config)?;
-        let who = Arc::new(http::Who { credentials: Arc::new(credentials.or_exit(Code::Config)?), issuers });
+        let credentials = credentials.or_exit(Code::Config)?;
+        tls::check(config.http.tls.as_ref(), &credentials).or_exit(Code::Config)?;
+        let who = Arc::new(http::Who { credentials: Arc::new(credentials), issuers });
         // Beside the start: an issuer that hangs must not hold it up.
         let greeted = Arc::clone(&who);
         tokio::spawn(async move { greeted.issuers.greet().await });
 
         let revoker = open_revoker(&config)?;
-        let mut connectors = targets(&config, &revoker)?;
+        let mut connectors = targets::all(&config, revoker.tokens())?;
+        #[cfg(feature = "kafka")]
+        if let Some(topic) = &config.revocation_topic {
+            let built = topic::Topic::new(topic, revoker.clone()).context("revocation_topic");
+            connectors.push(Arc::new(built.or_exit(Code::Config)?));
+        }
         connectors.push(Arc::new(feedback::Feedback::new(intake.clone())));
-        let transmitter = transmitter(&config, &revoker).await?;
+        let transmitter = targets::transmitter(&config, &revoker).await?;
         let mut executor = Executor::new(revoker.clone(), connectors);
         if let Some(transmitter) = &transmitter {
             executor = executor.streaming(Arc::clone(transmitter));
@@ -275,9 +250,18 @@ impl Server {
             },
         );
         let until = stop.clone();
-        tasks.spawn(async move {
-            Ok(axum::serve(listener, router).with_graceful_shutdown(until.cancelled_owned()).await?)
-        });
+        match tls {
+            None => tasks.spawn(async move {
+                Ok(axum::serve(listener, router).with_graceful_shutdown(until.cancelled_owned()).await?)
+            }),
+            Some(tls) => {
+                let listener = tls.listen(listener, &stop, &mut tasks)?;
+                let service = router.into_make_service_with_connect_info::<tls::Peer>();
+                tasks.spawn(async move {
+                    Ok(axum::serve(listener, service).with_graceful_shutdown(until.cancelled_owned()).await?)
+                })
+            }
+        };
         Ok(Self { address, revoker, intake, stop, tasks, threads, stored })
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -29,6 +29,7 @@ use super::gate::ToLog;
 use super::issuers::Issuers;
 use super::register::{self, Records};
 use super::stored::Stored;
+use super::tls::Peer;
 use super::{baselines, explain, openapi, roles};
 use crate::clock;
 use crate::config::Config;
@@ -93,11 +94,20 @@ pub(super) struct Who {
 
 impl Who {
     /// Who sends these headers, and what their records are known under. Why nobody is known is logged.
-    async fn calls(&self, headers: &HeaderMap) -> Option<(Arc<Credential>, String)> {
+    async fn calls(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Option<(Arc<Credential>, String)> {
         match self.credentials.known(headers) {
             Ok(credential) => {
                 let name = credential.name.clone();
                 Some((credential, name))
+            }
+            // A token that is shown is what counts, so a wrong one is not made good by a certificate.
+            Err(Denied::NoToken) if peer.is_some_and(|peer| !peer.names().is_empty()) => {
+                let names = peer.map(Peer::names).unwrap_or_default();
+                let known = self.credentials.certified(names);
+                if known.is_none() {
+                    tracing::warn!(?names, "nobody is known by this certificate");
+                }
+                known.map(|credential| (Arc::clone(&credential), credential.name.clone()))
             }
             Err(Denied::UnknownToken) if !self.issuers.is_empty() => {
                 let token = std::str::from_utf8(bearer(headers)?).ok()?;
@@ -119,7 +129,8 @@ impl Who {
 
 /// Says who calls; the routes say whether that is enough.
 async fn identify(State(who): State<Arc<Who>>, mut request: Request, next: Next) -> Response {
-    if let Some((credential, source)) = who.calls(request.headers()).await {
+    let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|ConnectInfo(peer)| peer.clone());
+    if let Some((credential, source)) = who.calls(request.headers(), peer.as_ref()).await {
         let agent = credential.agent.as_ref();
         let caller = Caller {
             name: credential.name.clone(),

@@ -8,6 +8,7 @@
 
 mod approval;
 mod audit;
+mod bad_config;
 mod borders;
 mod cohort;
 mod demo;
@@ -37,4 +38,5 @@ mod silence;
 mod ssf;
 mod support;
 mod throughput;
+mod tls;
 mod webhooks;

@@ -147,6 +147,15 @@ impl SsfConfig {
         Ok(Signing { issuer: issuer.to_owned(), signer: Arc::new(signer) })
     }
 
+    /// Whether a transmitter can be made of it. `environment` looks a variable up.
+    pub fn verify(
+        &self,
+        public_url: &str,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<(), SsfError> {
+        self.check(public_url, environment).map(drop)
+    }
+
     /// Checks all of it. `environment` looks a variable up.
     pub(super) fn check(
         &self,
