@@ -4,6 +4,7 @@ mod layers;
 mod manifests;
 mod networks;
 pub(crate) mod policy;
+pub(crate) mod sealed;
 mod templates;
 
 use std::num::NonZeroUsize;
@@ -25,6 +26,7 @@ use revoker::connector::logout::LogoutConfig;
 use revoker::connector::oauth::OauthConfig;
 use revoker::connector::ssf::SsfConfig;
 use revoker::connector::webhook::WebhookConfig;
+use revoker::keys::{KeySource, KeysConfig};
 use serde::Deserialize;
 
 use crate::exit::{Code, OrExit, Result};
@@ -38,6 +40,7 @@ use crate::serve::topic::TopicConfig;
 pub(crate) struct Config {
     /// Where the local logs, the revoker's records, snapshots and the embedded engine's data live.
     pub(crate) data_dir: PathBuf,
+    pub(crate) keys: KeysConfig,
     /// Threads that score at once; without it one a processor.
     workers: Option<NonZeroUsize>,
     pub(crate) http: HttpConfig,
@@ -70,6 +73,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: ".tocsin".into(),
+            keys: KeysConfig::default(),
             workers: None,
             http: HttpConfig::default(),
             issuers: Vec::new(),
@@ -113,6 +117,17 @@ impl Config {
             config.detector.providers = networks::read(file).or_exit(Code::Config)?.into();
         }
         Ok(config)
+    }
+
+    /// Where the keys are that seal secrets at rest.
+    pub(crate) fn key_source(&self) -> Result<KeySource> {
+        self.keys.source(&self.data_dir, |name| std::env::var(name).ok()).or_exit(Code::Config)
+    }
+
+    /// What of the file and the environment is sealed: key and text.
+    pub(crate) fn sealed(file: Option<&Path>) -> Result<Vec<(String, String)>> {
+        let layers = layers::Layers::read(file, std::env::vars()).or_exit(Code::Config)?;
+        Ok(sealed::find(&layers.value))
     }
 
     /// Who is told what, those of the escalation list first and in its order.

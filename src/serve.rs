@@ -9,6 +9,7 @@ mod fleet;
 mod gate;
 mod http;
 pub(crate) mod issuers;
+mod listener;
 mod openapi;
 mod outlet;
 mod register;
@@ -20,6 +21,7 @@ mod tls;
 pub(crate) mod topic;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,8 +40,10 @@ use ingest::store::Store;
 use revoker::connector::tokens::Tokens;
 use revoker::executor::Executor;
 use revoker::groups::Groups;
+use revoker::keys::{KeyError, Keys, KeysConfig};
 use revoker::policy::Policy;
-use revoker::{Revoker, Setup};
+
+use revoker::{OpenError, Revoker, Setup};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -47,7 +51,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::ConfigArg;
 use crate::config::Config;
-use crate::exit::{Code, OrExit, Result};
+use crate::exit::{Code, Failure, OrExit, Result};
 use crate::telemetry;
 
 /// How often the detector's state is saved: what a restart has to score again.
@@ -116,12 +120,25 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     let public_url = config.http.public_url.trim_end_matches('/').to_owned();
     let policy = Policy::new(config.budgets, config.policy.clone());
     let groups = Groups::declared(&config.manifests);
-    Revoker::open(&config.data_dir, Setup { policy, public_url, routes, groups }).or_exit(Code::CantCreate)
+    let setup = Setup { policy, public_url, routes, groups };
+    Revoker::open_by(&config.data_dir, setup, &config.key_source()?).map_err(|e| {
+        let code = match &e {
+            OpenError::Key(KeyError::InUse(_)) => Code::Unavailable,
+            OpenError::Key(_) => Code::Config,
+            _ => Code::CantCreate,
+        };
+        Failure::new(code, e)
+    })
 }
 
 /// Looks at all of the configuration that a start would look at, and starts nothing.
 pub(crate) fn check(config: &Config) -> Result<()> {
     install_tls();
+    let source = config.key_source()?;
+    // One of ours that is not there yet is made by the first start.
+    if config.keys != KeysConfig::default() || source.file().is_some_and(Path::exists) {
+        Keys::new(&source.read().or_exit(Code::Config)?).or_exit(Code::Config)?;
+    }
     config.routes()?;
     let credentials = Credentials::resolve(&config.http.credentials, |name| std::env::var(name).ok());
     tls::check(config.http.tls.as_ref(), &credentials.or_exit(Code::Config)?).or_exit(Code::Config)?;
@@ -154,23 +171,8 @@ impl Server {
         let (mut tasks, mut threads) = (JoinSet::new(), Vec::new());
 
         // The listener first: a wrong address is said at once, and the public address may depend on the port.
-        let listener = tokio::net::TcpListener::bind(config.http.listen)
-            .await
-            .with_context(|| format!("http.listen = {}", config.http.listen))
-            .or_exit(Code::CantCreate)?;
-        let address = listener.local_addr()?;
-        let tls = config.http.tls.as_ref().map(tls::Tls::open).transpose().or_exit(Code::Config)?;
-        if config.http.listen.port() == 0 {
-            let scheme = if tls.is_some() { "https" } else { "http" };
-            config.http.public_url = format!("{scheme}://{address}");
-        }
-        if tls.is_none() && !address.ip().is_loopback() {
-            tracing::warn!(
-                %address,
-                "plain HTTP on an address that others reach: tokens and one-time codes can be read on the way; set \
-                 [http.tls], or put a proxy with TLS before it"
-            );
-        }
+        let listener = listener::Listener::bind(&mut config).await?;
+        let address = listener.address();
 
         let logs = Logs::open(&config)?;
         let findings =
@@ -249,19 +251,7 @@ impl Server {
                 stop: stop.clone(),
             },
         );
-        let until = stop.clone();
-        match tls {
-            None => tasks.spawn(async move {
-                Ok(axum::serve(listener, router).with_graceful_shutdown(until.cancelled_owned()).await?)
-            }),
-            Some(tls) => {
-                let listener = tls.listen(listener, &stop, &mut tasks)?;
-                let service = router.into_make_service_with_connect_info::<tls::Peer>();
-                tasks.spawn(async move {
-                    Ok(axum::serve(listener, service).with_graceful_shutdown(until.cancelled_owned()).await?)
-                })
-            }
-        };
+        listener.serve(router, &stop, &mut tasks)?;
         Ok(Self { address, revoker, intake, stop, tasks, threads, stored })
     }
 

@@ -38,3 +38,4 @@ mod testing;
 pub mod whom;
 
 pub use revoker::{Admission, Decision, Revoker, Setup};
+pub use store::open::OpenError;

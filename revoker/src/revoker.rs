@@ -37,13 +37,13 @@ pub use self::write::Write;
 use crate::connector::Route;
 use crate::connector::tokens::Tokens;
 use crate::groups::{Crowd, Groups};
-use crate::keys::Keys;
+use crate::keys::{KeySource, Keys, Lock};
 use crate::policy::Policy;
 use crate::standing::Standing;
 use crate::store::db::Connection;
 use crate::store::open::OpenError;
 use crate::store::settings::Pause;
-use crate::store::{Store, StoreError, agents, handled, settings};
+use crate::store::{Store, StoreError, agents, handled, sealed, settings};
 
 /// What a revoker is made of.
 #[derive(Clone, Debug)]
@@ -68,6 +68,8 @@ struct Inner {
     store: Store,
     memory: RwLock<Memory>,
     keys: Arc<Keys>,
+    /// Nobody changes the keys meanwhile.
+    _lock: Lock,
     routes: Vec<Route>,
     groups: Groups,
     crowd: Crowd,
@@ -95,14 +97,35 @@ impl Revoker {
         Self::open_with(data_dir, setup, Limits::default())
     }
 
+    /// The same with keys that are elsewhere.
+    pub fn open_by(data_dir: &Path, setup: Setup, keys: &KeySource) -> Result<Self, OpenError> {
+        Self::open_whole(data_dir, setup, Limits::default(), keys)
+    }
+
     pub(crate) fn open_with(data_dir: &Path, setup: Setup, limits: Limits) -> Result<Self, OpenError> {
+        Self::open_whole(data_dir, setup, limits, &KeySource::Own(data_dir.join("revoker.key")))
+    }
+
+    fn open_whole(
+        data_dir: &Path,
+        setup: Setup,
+        limits: Limits,
+        source: &KeySource,
+    ) -> Result<Self, OpenError> {
         for (i, route) in setup.routes.iter().enumerate() {
             if setup.routes[..i].iter().any(|other| other.name == route.name) {
                 return Err(OpenError::TwoTargets(route.name.clone()));
             }
         }
         let store = Store::open(&data_dir.join("revoker.db"))?;
-        let keys = Arc::new(Keys::open(&data_dir.join("revoker.key"))?);
+        let lock = Lock::shared(data_dir)?;
+        let keys = {
+            let mut writer = store.writer();
+            let tx = writer.transaction()?;
+            let keys = sealed::rooted(&tx, Keys::new(&source.read()?)?)?;
+            tx.commit()?;
+            Arc::new(keys)
+        };
         let memory = {
             let db = store.reader();
             let recent = handled::newest(&db, memory::RECENT_MAX)?;
@@ -118,6 +141,7 @@ impl Revoker {
             store,
             memory: RwLock::new(memory),
             keys,
+            _lock: lock,
             routes: setup.routes,
             groups: setup.groups,
             crowd: Crowd::default(),

@@ -22,6 +22,7 @@ mod hostile_receiver;
 mod issuers;
 mod kafka_incidents;
 mod keycloak;
+mod keys;
 mod kills;
 mod latency;
 mod logout;

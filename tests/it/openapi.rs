@@ -99,7 +99,7 @@ fn each_role_may_do_what_the_document_says_and_nothing_else_and_refusals_are_log
         let ask = |bearer: Option<&str>| {
             let request = http::request(verb.clone(), &tocsin.url(&url));
             let request = if verb == Method::HEAD { request } else { request.json(&json!({})) };
-            http::send(bearer.iter().fold(request, |request, token| request.bearer_auth(token)))
+            http::send(bearer.iter().fold(request, reqwest::RequestBuilder::bearer_auth))
                 .expect("it answers")
                 .status
         };

@@ -49,8 +49,8 @@ impl Authority {
         rustls::crypto::ring::default_provider().install_default().ok();
         let root = Certificate::from_pem(self.pem.as_bytes()).expect("a certificate");
         let builder = reqwest::Client::builder().tls_certs_only([root]).timeout(LIMIT);
-        let shown = shows.map(|(certificate, key)| format!("{certificate}{key}"));
-        let identity = shown.map(|pem| Identity::from_pem(pem.as_bytes()).expect("an identity"));
+        let identity = shows.map(|(certificate, key)| format!("{certificate}{key}"));
+        let identity = identity.map(|pem| Identity::from_pem(pem.as_bytes()).expect("an identity"));
         identity.into_iter().fold(builder, reqwest::ClientBuilder::identity).build().expect("a client")
     }
 }
@@ -58,7 +58,7 @@ impl Authority {
 /// The status of `GET /v1/agents`; none where there was no connection.
 fn status(tocsin: &Tocsin, client: &reqwest::Client, token: Option<&str>) -> Option<u16> {
     let request = client.get(tocsin.url("/v1/agents").replace("http:", "https:"));
-    let request = token.iter().fold(request, |request, token| request.bearer_auth(token));
+    let request = token.iter().fold(request, reqwest::RequestBuilder::bearer_auth);
     http::send(request).ok().map(|answer| answer.status)
 }
 
@@ -70,7 +70,7 @@ fn write(folder: &Path, (certificate, key): &(String, String)) {
 }
 
 fn settings(stage: &Stage, client_cert: &str) -> String {
-    let file = |name: &str| format!("{:?}", stage.path().join(name));
+    let file = |name: &str| format!("\"{}\"", stage.path().join(name).display());
     stage.settings(&format!(
         "[http.tls]\ncert_file = {}\nkey_file = {}\nclient_ca_file = {}\nclient_cert = \"{client_cert}\"\n\
          [[http.credentials]]\nname = \"operator\"\ntoken = \"{OPERATOR}\"\nroles = [\"operator\"]\n\

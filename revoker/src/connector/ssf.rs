@@ -26,7 +26,7 @@ pub use self::manage::silence;
 pub(crate) use self::poll::{Ask, Polled};
 pub(crate) use self::push::Push;
 use self::set::Reader;
-pub(crate) use self::stream::{Change, Sent};
+pub(crate) use self::stream::{Change, Sent, purpose as authorization_purpose};
 pub use self::subject::SubjectFormat;
 pub(crate) use self::subject::names;
 pub(super) use self::subject::sub_id;

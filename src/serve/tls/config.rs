@@ -59,7 +59,7 @@ impl Files {
     pub(super) fn read(&self) -> Result<Arc<ServerConfig>, TlsError> {
         let TlsConfig { cert_file, key_file, .. } = &self.0;
         let chain = certificates("cert_file", cert_file)?;
-        let key = PrivateKeyDer::from_pem_file(key_file).map_err(|e| wrong("key_file", key_file, e))?;
+        let key = PrivateKeyDer::from_pem_file(key_file).map_err(|e| wrong("key_file", key_file, &e))?;
         let pair = |e: rustls::Error| TlsError::Pair { path: key_file.clone(), reason: e.to_string() };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
@@ -77,7 +77,7 @@ impl Files {
         let Some(path) = &self.0.client_ca_file else { return Ok(None) };
         let mut roots = RootCertStore::empty();
         for certificate in certificates("client_ca_file", path)? {
-            roots.add(certificate).map_err(|e| wrong("client_ca_file", path, e))?;
+            roots.add(certificate).map_err(|e| wrong("client_ca_file", path, &e))?;
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
@@ -85,18 +85,18 @@ impl Files {
             ClientCert::Optional => builder.allow_unauthenticated(),
             ClientCert::Off | ClientCert::Required => builder,
         };
-        builder.build().map(Some).map_err(|e| wrong("client_ca_file", path, e))
+        builder.build().map(Some).map_err(|e| wrong("client_ca_file", path, &e))
     }
 }
 
-fn wrong(key: &'static str, path: &Path, reason: impl ToString) -> TlsError {
+fn wrong(key: &'static str, path: &Path, reason: &impl ToString) -> TlsError {
     TlsError::File { key, path: path.to_owned(), reason: reason.to_string() }
 }
 
 fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match read {
-        Ok(found) if found.is_empty() => Err(wrong(key, path, "holds no certificate in PEM")),
-        read => read.map_err(|e| wrong(key, path, e)),
+        Ok(found) if found.is_empty() => Err(wrong(key, path, &"holds no certificate in PEM")),
+        read => read.map_err(|e| wrong(key, path, &e)),
     }
 }

@@ -206,7 +206,8 @@ pub(super) fn kinds(receiver: &Receiver, wanted: &Wanted) -> Vec<String> {
     event::kinds(&delivered(receiver, wanted)).into_iter().map(str::to_owned).collect()
 }
 
-fn purpose(stream_id: &str) -> String {
+/// What the header of a stream's pushes is sealed for.
+pub(crate) fn purpose(stream_id: &str) -> String {
     format!("ssf/{stream_id}")
 }
 
