@@ -4,16 +4,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::gate::operate;
+use crate::support::keycloak::Keycloak;
 use crate::support::parts::{house, part};
-use crate::support::port;
 use crate::support::process::Process;
 use crate::support::ssf::key;
 use crate::support::stage::Stage;
 use crate::support::tocsin::{ISSUER, Tocsin};
 use crate::support::wait;
+use crate::support::{http, port};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -108,4 +110,59 @@ fn a_relying_party_and_a_server_verify_what_they_are_told_and_refuse_what_is_not
     let bodies: Vec<&Value> = revocations.iter().filter_map(|request| request.get("body")).collect();
     let subject = json!({ "sub_id": { "format": "iss_sub", "iss": ISSUER, "sub": "mailer" } });
     assert_eq!(bodies, [&subject, &subject]);
+}
+
+/// Keycloak as a relying party: a user who came through an identity provider that is Tocsin is logged out by its token, and by no
+/// other agent's.
+#[test]
+fn keycloak_takes_a_logout_token_and_ends_the_sessions_of_its_subject_alone() {
+    let stage = Stage::new();
+    let keycloak = Keycloak::start(stage.path());
+    let key = key(stage.path(), "ssf.pem");
+    let target = format!(
+        "[ssf]\nkey_file = {key}\n[[backchannel_logout]]\nname = \"keycloak\"\nclient_id = \"keycloak\"\nissuer = \"{ISSUER}\"\n\
+         url = \"{}/protocol/openid-connect/logout/backchannel-logout\"\nallow_insecure_target = true\n",
+        keycloak.issuer()
+    );
+    let tocsin = Tocsin::start(stage.path(), &stage.settings(&target));
+    part("peers/node_modules");
+    let login = Command::new("node")
+        .arg(house().join("parts/peers/broker.mjs"))
+        .args([
+            "--keycloak",
+            &keycloak.url(),
+            "--issuer",
+            &tocsin.url(""),
+            "--sub",
+            "mailer",
+            "--key",
+            key.trim_matches('"'),
+        ])
+        .output()
+        .expect("node runs");
+    assert!(login.status.success(), "{}", String::from_utf8_lossy(&login.stderr));
+    let tokens: Value = serde_json::from_slice(&login.stdout).expect("JSON");
+    let refresh_token = tokens["refresh_token"].as_str().expect("a refresh token");
+    let lives = || {
+        let form =
+            [("grant_type", "refresh_token"), ("client_id", "portal"), ("refresh_token", refresh_token)];
+        let url = format!("{}/protocol/openid-connect/token", keycloak.issuer());
+        http::send(http::request(Method::POST, &url).form(&form)).expect("Keycloak answers").status == 200
+    };
+    assert!(lives());
+    let told = |subject: &str| {
+        operate(&tocsin, "revoke", subject);
+        let came = || {
+            let rows = tocsin.look("/v1/effects?limit=100")["rows"].as_array().expect("rows").clone();
+            let row = rows
+                .into_iter()
+                .find(|row| row["target"] == "keycloak" && row["agent"]["agent_id"] == subject)?;
+            (row["state"] != "pending").then(|| row["state"].clone())
+        };
+        wait::until(LIMIT, came).unwrap_or_else(|| panic!("{:#}", tocsin.look("/v1/effects?limit=100")))
+    };
+    told("somebody-else");
+    assert!(lives(), "another's logout");
+    assert_eq!(told("mailer"), "acknowledged");
+    assert!(!lives(), "the session is over");
 }
