@@ -41,8 +41,8 @@ use revoker::connector::tokens::Tokens;
 use revoker::executor::Executor;
 use revoker::groups::Groups;
 use revoker::keys::{KeyError, Keys, KeysConfig};
+use revoker::people::People;
 use revoker::policy::Policy;
-
 use revoker::{OpenError, Revoker, Setup};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -120,7 +120,8 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     let public_url = config.http.public_url.trim_end_matches('/').to_owned();
     let policy = Policy::new(config.budgets, config.policy.clone());
     let groups = Groups::declared(&config.manifests);
-    let setup = Setup { policy, public_url, routes, groups };
+    let people = People::declared(&config.manifests);
+    let setup = Setup { policy, public_url, routes, groups, people };
     Revoker::open_by(&config.data_dir, setup, &config.key_source()?).map_err(|e| {
         let code = match &e {
             OpenError::Key(KeyError::InUse(_)) => Code::Unavailable,

@@ -163,6 +163,8 @@ fn the_document_is_valid_and_what_the_server_answers_is_as_it_says() {
         ("/v1/status", ""),
         ("/v1/approvers", ""),
         ("/v1/alerts", ""),
+        ("/v1/approvals", ""),
+        ("/v1/grants/jwks.json", ""),
         ("/v1/audit/head", ""),
         ("/v1/audit/key", ""),
         ("/v1/proposals", ""),
