@@ -41,3 +41,4 @@ mod testing;
 pub mod whom;
 
 pub use revoker::{Admission, Decision, Revoker, Setup};
+pub use store::open::OpenError;

@@ -51,14 +51,14 @@ use crate::connector::Route;
 use crate::connector::tokens::Tokens;
 use crate::declared::Declared;
 use crate::groups::{Crowd, Groups};
-use crate::keys::Keys;
+use crate::keys::{KeySource, Keys, Lock};
 use crate::people::People;
 use crate::policy::Policy;
 use crate::standing::Standing;
 use crate::store::db::Connection;
 use crate::store::open::OpenError;
 use crate::store::settings::Pause;
-use crate::store::{Store, StoreError, agents, handled, revocations, settings};
+use crate::store::{Store, StoreError, agents, handled, revocations, sealed, settings};
 
 /// What a revoker is made of.
 #[derive(Clone, Debug)]
@@ -89,6 +89,8 @@ struct Inner {
     keys: Arc<Keys>,
     grants: Grants,
     mark: Mark,
+    /// Nobody changes the keys meanwhile.
+    _lock: Lock,
     routes: Vec<Route>,
     groups: Groups,
     people: People,
@@ -120,14 +122,35 @@ impl Revoker {
         Self::open_with(data_dir, setup, Limits::default())
     }
 
+    /// The same with keys that are elsewhere.
+    pub fn open_by(data_dir: &Path, setup: Setup, keys: &KeySource) -> Result<Self, OpenError> {
+        Self::open_whole(data_dir, setup, Limits::default(), keys)
+    }
+
     pub(crate) fn open_with(data_dir: &Path, setup: Setup, limits: Limits) -> Result<Self, OpenError> {
+        Self::open_whole(data_dir, setup, limits, &KeySource::Own(data_dir.join("revoker.key")))
+    }
+
+    fn open_whole(
+        data_dir: &Path,
+        setup: Setup,
+        limits: Limits,
+        source: &KeySource,
+    ) -> Result<Self, OpenError> {
         for (i, route) in setup.routes.iter().enumerate() {
             if setup.routes[..i].iter().any(|other| other.name == route.name) {
                 return Err(OpenError::TwoTargets(route.name.clone()));
             }
         }
         let store = Store::open(&data_dir.join("revoker.db"))?;
-        let keys = Arc::new(Keys::open(&data_dir.join("revoker.key"))?);
+        let lock = Lock::shared(data_dir)?;
+        let keys = {
+            let mut writer = store.writer();
+            let tx = writer.transaction()?;
+            let keys = sealed::rooted(&tx, Keys::new(&source.read()?)?)?;
+            tx.commit()?;
+            Arc::new(keys)
+        };
         let memory = {
             let db = store.reader();
             let recent = handled::newest(&db, memory::RECENT_MAX)?;
@@ -149,6 +172,7 @@ impl Revoker {
             grants: Grants::new(&keys, &setup.public_url)?,
             keys,
             mark: Mark::beside(data_dir),
+            _lock: lock,
             routes: setup.routes,
             groups: setup.groups,
             people: setup.people,

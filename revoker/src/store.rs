@@ -18,6 +18,7 @@ pub(crate) mod receipts;
 pub mod register;
 pub(crate) mod retention;
 pub mod revocations;
+pub(crate) mod sealed;
 pub(crate) mod settings;
 pub(crate) mod ssf;
 

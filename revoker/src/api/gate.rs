@@ -43,7 +43,7 @@ use tokio::sync::Semaphore;
 pub use scorer::{GateError, Scored, Scorer};
 
 use super::Api;
-use super::caller::{AsGate, text_header};
+use super::caller::{AsAgent, Caller, text_header};
 use super::problem::Problem;
 use crate::agent::AgentKey;
 use crate::approval::{Action, Admittance, Grant, ResumeId, Status};
@@ -112,10 +112,10 @@ struct Asked {
     action: Action,
 }
 
-/// Role `gate`.
+/// Role `gateway`; with the role `agent`, an approved act of the caller's own.
 async fn decide<S: Scorer>(
     State(gate): State<Gate<S>>,
-    AsGate(caller): AsGate,
+    AsAgent(caller): AsAgent,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
@@ -124,6 +124,7 @@ async fn decide<S: Scorer>(
     let resume = resumption(&headers)?;
     let asked = asked(&gate.scorer.decode(&body, &caller)?)?;
     let agent = AgentKey::new(asked.action.issuer.as_deref(), &asked.action.agent_id);
+    may_ask(&caller, &agent, resume.is_some())?;
     if let Some(token) = text_header(&headers, &SUBJECT_TOKEN).and_then(Token::new) {
         let named = asked.parts.iter().find(|part| part.kind == PartKind::Token);
         gate.api.revoker.tokens().hold(&agent, token, named.map(|part| part.id.as_str()));
@@ -171,6 +172,22 @@ async fn decide<S: Scorer>(
         Admission::Revoked { not_before } => Err(answer::revoked(&said, not_before)),
         Admission::Retired { since } => Err(answer::retired(&said, since)),
     }
+}
+
+/// An agent goes on with what was approved of its own, and asks nothing else: what it says of itself no gateway has seen.
+fn may_ask(caller: &Caller, agent: &AgentKey, resumes: bool) -> Result<(), Problem> {
+    if caller.is_gateway() || (resumes && caller.speaks_for(agent)) {
+        return Ok(());
+    }
+    tracing::warn!(
+        caller = caller.name,
+        route = "POST /v1/gate",
+        resumes,
+        "refused: not an approved act of its own"
+    );
+    Err(Problem::new(StatusCode::FORBIDDEN, "role_required", "This credential may not ask that").detail(
+        "With the role `agent` an agent goes on with an approved act of its own, and asks nothing else.",
+    ))
 }
 
 fn asked(call: &detector::Call<'_>) -> Result<Asked, Problem> {

@@ -13,7 +13,7 @@ use detector::Timestamp;
 use reqwest::StatusCode;
 
 use self::admin::{Admin, AdminError, Change, ClientRow};
-pub use self::config::{Action, KeycloakConfig, KeycloakError};
+pub use self::config::{Action, KeycloakConfig};
 use super::oauth::Witness;
 use super::subject::Subject;
 use super::{Attempt, Check, Connector, Outcome, Proof, Route};

@@ -13,8 +13,8 @@ use detector::Timestamp;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 
-pub use self::config::{OauthConfig, OauthError};
-use super::http::detail;
+pub use self::config::OauthConfig;
+use super::http::{detail, refused, unanswered};
 use super::subject::Subject;
 use super::tokens::{Token, Tokens};
 use super::{Attempt, Check, Connector, Outcome, Proof, Route};
@@ -150,8 +150,8 @@ impl Oauth {
         for token in &tokens {
             match self.revoke(token).await {
                 Ok(answer) if answer.status().is_success() => {}
-                Ok(answer) => return refused(answer.status()),
-                Err(e) => return Outcome::Failed { status: None, detail: detail(e), wait: None },
+                Ok(answer) => return refused(answer.status(), None),
+                Err(e) => return unanswered(e),
             }
         }
         Outcome::Acknowledged { status: StatusCode::OK.as_u16() }
@@ -163,11 +163,6 @@ impl Oauth {
         let form = [("token", token.reveal()), ("token_type_hint", "access_token"), id, secret];
         self.witness.client.post(self.revocation.clone()).form(&form).timeout(TIMEOUT).send().await
     }
-}
-
-/// An answer that is no success.
-pub(super) fn refused(status: StatusCode) -> Outcome {
-    Outcome::Failed { status: Some(status.as_u16()), detail: "refused".to_owned(), wait: None }
 }
 
 impl Connector for Oauth {

@@ -312,10 +312,12 @@ async fn credentials(mut request: Request, next: Next) -> axum::response::Respon
         name: name.to_owned(),
         source: name.to_owned(),
         roles: match name {
-            "soc" => vec![Role::Operator],
+            "soc" => vec![Role::Analyst, Role::Operator],
             "analyst" => vec![Role::Analyst],
-            _ => vec![Role::Gate],
+            "mailer" => vec![Role::Agent],
+            _ => vec![Role::Agent, Role::Gateway],
         },
+        agent: (name == "mailer").then(|| crate::agent::AgentKey::new(None, name)),
     });
     if let Some(caller) = caller {
         request.extensions_mut().insert(caller);

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::connector::Outcome;
-use crate::connector::http::detail;
-use crate::connector::oauth::{Credentials, TIMEOUT, refused};
+use crate::connector::http::{detail, refused};
+use crate::connector::oauth::{Credentials, TIMEOUT};
 
 /// Our mark on a client that we disabled: the story it was disabled in.
 const MARK: &str = "tocsin.revoked";
@@ -41,7 +41,7 @@ impl From<AdminError> for Outcome {
     fn from(e: AdminError) -> Self {
         match e {
             AdminError::Hopeless(detail) => Self::Hopeless { detail },
-            AdminError::Refused(status) => refused(status),
+            AdminError::Refused(status) => refused(status, None),
             AdminError::Failed(detail) => Self::Failed { status: None, detail, wait: None },
         }
     }

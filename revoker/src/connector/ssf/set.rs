@@ -3,10 +3,13 @@
 use serde_json::{Value, json};
 
 use super::event::{EventType, STREAM_UPDATED, Said, VERIFICATION};
-use super::keys::Signer;
 use super::subject::{SubjectFormat, opaque, part_id, sub_id};
 use crate::agent::AgentKey;
+use crate::connector::signing::Signer;
 use crate::message::Message;
+
+/// The `typ` of a Security Event Token (RFC 8417, section 2.3).
+const TYPE: &str = "secevent+jwt";
 
 /// Whom tokens are for, and what of a message they are told.
 #[derive(Clone, Debug)]
@@ -71,7 +74,7 @@ pub(super) fn sets(
     skip: impl Fn(&str) -> bool,
 ) -> Result<Vec<Set>, String> {
     let all = claims(reader, message)?.into_iter().filter(|(jti, _)| !skip(jti));
-    let made = all.map(|(jti, claims)| signer.sign(&claims).map(|token| Set { jti, token }));
+    let made = all.map(|(jti, claims)| signer.sign(TYPE, &claims).map(|token| Set { jti, token }));
     made.collect::<Result<_, _>>().map_err(str::to_owned)
 }
 
@@ -79,7 +82,7 @@ pub(super) fn sets(
 mod tests {
     use super::*;
     use crate::agent::Txn;
-    use crate::connector::ssf::keys::tests::{decode, file};
+    use crate::connector::signing::tests::{decode, file};
     use crate::effect::{Cause, Event};
     use crate::message::Facts;
     use crate::policy::envelope::Room;

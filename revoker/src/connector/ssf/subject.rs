@@ -23,7 +23,7 @@ pub enum SubjectFormat {
 }
 
 /// The subject of a token about an agent.
-pub(super) fn sub_id(format: SubjectFormat, agent: &AgentKey) -> Value {
+pub(in crate::connector) fn sub_id(format: SubjectFormat, agent: &AgentKey) -> Value {
     match format {
         SubjectFormat::IssSub => iss_sub(agent).unwrap_or_else(|| name(agent)),
         SubjectFormat::Complex => complex(agent),
