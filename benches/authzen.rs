@@ -79,7 +79,7 @@ fn tocsin(folder: &Path) -> Server {
     drop(listener);
     let config = format!(
         "data_dir = {:?}\nworkers = 1\n[http]\nlisten = \"{address}\"\nlines_per_second_max = 1000000\n[[http.credentials]]\n\
-         name = \"gateway\"\ntoken = \"{TOKEN}\"\nroles = [\"ingest\", \"gate\"]\nattestation_max = \"token\"\n",
+         name = \"gateway\"\ntoken = \"{TOKEN}\"\nroles = [\"ingest\", \"gateway\"]\nattestation_max = \"token\"\n",
         folder.join("data").display().to_string()
     );
     std::fs::write(folder.join("tocsin.toml"), config).expect("a file");

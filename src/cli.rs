@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::Result;
 use crate::{
-    agents, approver, audit, bench, case, config_check, demo, effects, engine, explain, fleet, mcp, operate,
-    policy, replay, serve, simulate, webhooks,
+    agents, approver, audit, bench, case, config_check, demo, effects, engine, explain, fleet, keys, mcp,
+    operate, policy, replay, serve, simulate, webhooks,
 };
 
 /// Watches what AI agents do and pulls their access when they stop behaving like themselves.
@@ -65,6 +65,11 @@ enum Command {
     Effects {
         #[command(subcommand)]
         command: effects::EffectsCommand,
+    },
+    /// What seals secrets at rest: make, show and change keys, seal a secret for the configuration.
+    Keys {
+        #[command(subcommand)]
+        command: keys::KeysCommand,
     },
     Explain(explain::ExplainArgs),
     Fleet(fleet::FleetArgs),
@@ -124,6 +129,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Case { command } => case::run(&command),
         Command::Audit { command } => audit::run(&command),
         Command::Effects { command } => effects::run(&command),
+        Command::Keys { command } => keys::run(&command),
         Command::Explain(args) => explain::run(&args),
         Command::Fleet(args) => fleet::run(&args),
         Command::Restored(config) => approver::restored(&config),

@@ -25,7 +25,7 @@ const FAILED: i32 = -32_000;
 
 /// Speak the Model Context Protocol on standard input and output: the gate and approvals of a running server as tools.
 #[derive(Args, Debug)]
-#[command(after_help = "A credential with the role `gate` is taken from TOCSIN_TOKEN.\n\n\
+#[command(after_help = "A credential with the role `gateway` is taken from TOCSIN_TOKEN.\n\n\
     Example:\n  TOCSIN_TOKEN=… tocsin mcp --url https://tocsin.example")]
 pub(crate) struct McpArgs {
     #[command(flatten)]
@@ -50,7 +50,8 @@ pub(crate) async fn run(args: &McpArgs) -> Result<()> {
     serve::install_tls();
     let config = Config::load(args.config.config.as_deref())?;
     let base = args.url.as_deref().unwrap_or(&config.http.public_url).trim_end_matches('/');
-    let unset = || anyhow!("environment variable TOCSIN_TOKEN is not set: a credential with the role `gate`");
+    let unset =
+        || anyhow!("environment variable TOCSIN_TOKEN is not set: a credential with the role `gateway`");
     let token = std::env::var("TOCSIN_TOKEN").map_err(|_| unset()).or_exit(Code::NoPerm)?;
     let server = Arc::new(Server {
         client: Client::builder().build().context("an HTTP client")?,

@@ -1,6 +1,6 @@
 //! Envoy's external authorization (`envoy.service.auth.v3.Authorization/Check`, gRPC): the gate for whatever Envoy stands before.
 //!
-//! Envoy shows a credential of ours with the role `gate` (`initial_metadata` of its `grpc_service`), and its checks are that source's
+//! Envoy shows a credential of ours with the role `gateway` (`initial_metadata` of its `grpc_service`), and its checks are that source's
 //! records. Every check is scored. A yes takes `Tocsin-Grant` and `Tocsin-Resume-Id` away from the request before it goes on; a no is
 //! the gate's answer, with its status, headers and body. Envoy itself closes (403) where nobody answers, unless it is told to
 //! fail open.
@@ -22,7 +22,7 @@ use axum::response::IntoResponse;
 use axum::routing::post;
 use axum::{Extension, Router};
 use rand::RngExt as _;
-use revoker::api::{Caller, Gate, Problem, Put, Role};
+use revoker::api::{Caller, Gate, Problem, Put};
 use serde::Deserialize;
 use serde_json::Value;
 use tonic::codegen::Service;
@@ -126,8 +126,8 @@ impl Service<tonic::Request<CheckRequest>> for Check {
     fn call(&mut self, request: tonic::Request<CheckRequest>) -> Self::Future {
         let (checks, caller) = (self.checks.clone(), self.caller.clone());
         Box::pin(async move {
-            let caller = caller.filter(|caller| caller.roles.contains(&Role::Gate)).ok_or_else(|| {
-                tonic::Status::unauthenticated("a credential with the role `gate` is required")
+            let caller = caller.filter(|caller| caller.is_gateway()).ok_or_else(|| {
+                tonic::Status::unauthenticated("a credential with the role `gateway` is required")
             })?;
             let attributes = request.into_inner().attributes.unwrap_or_default();
             let answer = match checks.judge(&caller, &attributes).await {

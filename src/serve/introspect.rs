@@ -16,7 +16,7 @@ use axum::{Json, Router};
 use detector::Timestamp;
 use revoker::Revoker;
 use revoker::agent::AgentKey;
-use revoker::api::{AsGate, Problem, no_such_method};
+use revoker::api::{AsGateway, Problem, no_such_method};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -64,10 +64,10 @@ struct Question {
     token: String,
 }
 
-/// Role `gate`.
+/// Role `gateway`.
 async fn introspect(
     State(Asked { who, revoker }): State<Asked>,
-    AsGate(caller): AsGate,
+    AsGateway(caller): AsGateway,
     form: Result<Form<Question>, FormRejection>,
 ) -> Result<Response, Problem> {
     let Form(Question { token }) = form.map_err(|rejection| {

@@ -5,7 +5,7 @@
 //! admitted. Without, the call is answered at once as an error that says what to wait for; the agent waits with `approval` and comes back
 //! with `resume`. Neither holds a request open for a human.
 //!
-//! Who calls must show a credential with the role `gate`; who does not is told where to get one (RFC 9728), and which scope is missing.
+//! Who calls must show a credential with the role `gateway`; who does not is told where to get one (RFC 9728), and which scope is missing.
 
 mod tools;
 
@@ -17,9 +17,9 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post_service};
 use axum::{Json, Router};
-use revoker::api::{Caller, Gate, GoOn, Mfa, Problem, Put, Role, resuming};
+use revoker::api::{Caller, Gate, GoOn, Mfa, Problem, Put, resuming};
 use revoker::approval::{ApprovalId, Status};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ElicitRequest, ElicitRequestParams, ErrorData,
@@ -42,7 +42,7 @@ const WAIT: Duration = Duration::from_secs(25);
 const BODY_BYTES_MAX: usize = 256 * 1_024;
 
 /// The scope that the role is called where tokens are asked for.
-const SCOPE: &str = "gate";
+const SCOPE: &str = "gateway";
 
 /// What the tools need. Cheap to clone.
 #[derive(Clone)]
@@ -90,7 +90,7 @@ pub(super) fn router(doors: Doors, resource: Resource, stop: CancellationToken) 
         .route("/.well-known/oauth-protected-resource/mcp", get(metadata))
         .with_state(resource.clone());
     Router::new()
-        .route_service("/mcp", service)
+        .route("/mcp", post_service(service))
         .layer(from_fn_with_state(resource, permitted))
         .merge(metadata)
 }
@@ -111,7 +111,7 @@ async fn metadata(State(resource): State<Resource>) -> impl IntoResponse {
 async fn permitted(State(resource): State<Resource>, request: Request, next: Next) -> Response {
     let metadata = resource.metadata_url();
     let (problem, challenge) = match request.extensions().get::<Caller>() {
-        Some(caller) if caller.roles.contains(&Role::Gate) => return next.run(request).await,
+        Some(caller) if caller.is_gateway() => return next.run(request).await,
         Some(_) => {
             let title = "This credential may not do that";
             let challenge = format!(

@@ -122,7 +122,7 @@ fn who_may_not_ask_is_told_where_to_get_what_is_missing() {
     let told = http::get(&metadata).expect("it answers").expect(200).json();
     assert_eq!(
         (&told["resource"], &told["scopes_supported"]),
-        (&tocsin.url("/mcp").into(), &json!(["gate"]))
+        (&tocsin.url("/mcp").into(), &json!(["gateway"]))
     );
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" });
     let nobody = http::send(http::request(Method::POST, &tocsin.url("/mcp")).json(&body))
@@ -136,5 +136,8 @@ fn who_may_not_ask_is_told_where_to_get_what_is_missing() {
         .expect("it answers")
         .expect(403);
     let challenge = operator.header("www-authenticate");
-    assert!(challenge.contains("insufficient_scope") && challenge.contains("scope=\"gate\""), "{challenge}");
+    assert!(
+        challenge.contains("insufficient_scope") && challenge.contains("scope=\"gateway\""),
+        "{challenge}"
+    );
 }

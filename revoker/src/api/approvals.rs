@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::stream::{SOCKET_BYTES, Seconds};
 use super::Api;
 use super::agents::Question;
-use super::caller::{AsAnalyst, AsGate, text_header};
+use super::caller::{AsAgent, AsAnalyst, text_header};
 use super::input::{Asked, Part, Rows};
 use super::problem::Problem;
 use crate::agent::AgentKey;
@@ -129,19 +129,25 @@ struct GrantAnswer {
     auth_time: Timestamp,
 }
 
-/// Role `gate`.
+/// Role `gateway`, or `agent` for a question about the caller itself.
 ///
 /// The id alone is not enough: it cannot be guessed, but addresses end up in logs, and a grant is of use at the gate only,
 /// which takes the same role.
 async fn status(
     State(api): State<Api>,
-    AsGate(_caller): AsGate,
+    AsAgent(caller): AsAgent,
     id: Result<Path<ApprovalId>, PathRejection>,
     Asked(query): Asked<Wait>,
     headers: HeaderMap,
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let Path(id) = id.map_err(|_| unknown())?;
+    // Another agent's question is none of its own: it is not told that there is one.
+    let asked = load(&api, &id).await?.filter(|approval| caller.speaks_for(&approval.agent()));
+    if asked.is_none() {
+        tracing::info!(caller = caller.name, "asked about no question of its own");
+        return Err(unknown());
+    }
     if headers.contains_key(header::UPGRADE) {
         return match socket {
             Ok(socket) => stream::socket(api, id, query.timeout, socket).await,

@@ -2,8 +2,8 @@
 //!
 //! | route | |
 //! | --- | --- |
-//! | `POST /access/v1/evaluation` | one act; role `gate` |
-//! | `POST /access/v1/evaluations` | up to [`EVALUATIONS_MAX`], with defaults and the three semantics; role `gate` |
+//! | `POST /access/v1/evaluation` | one act; role `gateway` |
+//! | `POST /access/v1/evaluations` | up to [`EVALUATIONS_MAX`], with defaults and the three semantics; role `gateway` |
 //! | `GET /.well-known/authzen-configuration` | where those are; public |
 //!
 //! An evaluation is read as a request record of the native schema:
@@ -41,7 +41,7 @@ use serde_json::{Map, Value, json};
 
 use self::ask::{Ask, Asks, Semantic};
 use super::Api;
-use super::caller::{AsGate, Caller};
+use super::caller::{AsGateway, Caller};
 use super::gate::{Gate, GoOn, Put, Scorer};
 use super::problem::Problem;
 
@@ -139,22 +139,22 @@ type ReadBody = Result<Bytes, BytesRejection>;
 
 async fn evaluation<S: Scorer>(
     State(gate): State<Gate<S>>,
-    caller: Result<AsGate, Problem>,
+    caller: Result<AsGateway, Problem>,
     headers: HeaderMap,
     body: ReadBody,
 ) -> Result<Json<Decision>, Failure> {
-    let AsGate(caller) = caller?;
+    let AsGateway(caller) = caller?;
     let body = read(&headers, body)?;
     Ok(Json(decide(&gate, &caller, &Ask::from(body)).await?))
 }
 
 async fn evaluations<S: Scorer>(
     State(gate): State<Gate<S>>,
-    caller: Result<AsGate, Problem>,
+    caller: Result<AsGateway, Problem>,
     headers: HeaderMap,
     body: ReadBody,
 ) -> Result<Response, Failure> {
-    let AsGate(caller) = caller?;
+    let AsGateway(caller) = caller?;
     let asks = match Asks::read(read(&headers, body)?)? {
         Asks::One(ask) => return Ok(Json(decide(&gate, &caller, &ask).await?).into_response()),
         Asks::Several { asks, .. } if asks.len() > EVALUATIONS_MAX => {

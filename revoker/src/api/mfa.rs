@@ -1,4 +1,4 @@
-//! The seven operations that agent frameworks know for a human's confirmation: `POST /v1/mfa/{operation}`, role `gate`.
+//! The seven operations that agent frameworks know for a human's confirmation: `POST /v1/mfa/{operation}`, role `gateway`.
 //!
 //! | operation | body (required in bold) | answer |
 //! | --- | --- | --- |
@@ -34,7 +34,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use self::prompt::MfaConfig;
-use super::caller::{AsGate, Caller};
+use super::caller::{AsGateway, Caller};
 use super::gate::{Gate, Scorer};
 use super::input::Body;
 use super::problem::Problem;
@@ -73,7 +73,7 @@ impl<S: Scorer> Mfa<S> {
         Self { gate, config: Arc::new(config), looked: Arc::default() }
     }
 
-    /// Carries one out for a caller with the role `gate`. Everything but `Ok` is a no.
+    /// Carries one out for a caller with the role `gateway`. Everything but `Ok` is a no.
     pub async fn call(&self, caller: &Caller, operation: &str, body: Value) -> Result<Value, Problem> {
         match operation {
             "mfa_required_for_action" => self.required(caller, read(body)?).await,
@@ -110,7 +110,7 @@ pub(super) fn router<S: Scorer>(mfa: Mfa<S>) -> Router {
 
 async fn call<S: Scorer>(
     State(mfa): State<Mfa<S>>,
-    AsGate(caller): AsGate,
+    AsGateway(caller): AsGateway,
     operation: Result<Path<String>, PathRejection>,
     Body(body): Body<Value>,
 ) -> Result<Json<Value>, Problem> {
@@ -120,7 +120,7 @@ async fn call<S: Scorer>(
 
 async fn waited<S: Scorer>(
     State(mfa): State<Mfa<S>>,
-    AsGate(caller): AsGate,
+    AsGateway(caller): AsGateway,
     Body(body): Body<Value>,
 ) -> Result<Json<Value>, Problem> {
     mfa.call(&caller, "promptless_wait_for_confirmation", body).await.map(Json)

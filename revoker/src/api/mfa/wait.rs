@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Mfa;
 use super::input::{Wait, bad};
 use crate::api::approvals::{self, SOCKET_BYTES, Seconds};
-use crate::api::caller::{AsGate, Caller};
+use crate::api::caller::{AsGateway, Caller};
 use crate::api::gate::Scorer;
 use crate::api::input::Asked;
 use crate::api::problem::Problem;
@@ -80,7 +80,7 @@ fn seconds(asked: Option<&Value>) -> Result<Option<Duration>, Problem> {
 /// The same over a WebSocket: one message of text with how it stands, one as soon as it is settled or time is over.
 pub(super) async fn socket<S: Scorer>(
     State(mfa): State<Mfa<S>>,
-    AsGate(caller): AsGate,
+    AsGateway(caller): AsGateway,
     Asked(asked): Asked<Wait>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, Problem> {
