@@ -1,7 +1,7 @@
 //! `POST /v1/introspect` (RFC 7662): whether a token of an agent counts, by its issuer's signature and by where its subject stands here.
 //!
 //! Answered for are tokens of `[[issuers]]` whose `aud` is one of `agents_audience`. Whatever is not a live token of an agent that may act
-//! is `{"active":false}` and nothing else: dead, forged, for somebody else, or its subject revoked, suspended or retired, or from
+//! is `{"active":false}` and nothing else: dead, forged, for somebody else, or its subject revoked, suspended or retired, or it or its session ended alone, or from
 //! before its subject's last revocation. An agent that waits for a human keeps its token: what it may do is the gate's to say. A
 //! token's subject is looked up by its `sub`, `client_id` and `azp`, under its issuer and under none.
 
@@ -17,6 +17,7 @@ use detector::Timestamp;
 use revoker::Revoker;
 use revoker::agent::AgentKey;
 use revoker::api::{AsGateway, Problem, no_such_method};
+use revoker::part::{Part, PartKind};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -76,7 +77,9 @@ async fn introspect(
             .fact("error", "invalid_request")
     })?;
     let answer = match who.issuers.agent(&token).await {
-        Ok(claims) if revoker.is_void(names(&claims), seconds(&claims, "iat")).await? => dead(),
+        Ok(claims) if revoker.is_void(names(&claims), parts(&claims), seconds(&claims, "iat")).await? => {
+            dead()
+        }
         Ok(claims) => alive(claims),
         Err(reason) => {
             tracing::debug!(caller = caller.name, %reason, "a token that is asked about is none");
@@ -101,6 +104,13 @@ fn names(claims: &Map<String, Value>) -> Vec<AgentKey> {
     let text = |claim: &str| claims.get(claim).and_then(Value::as_str);
     let subjects = ["sub", "client_id", "azp"].into_iter().filter_map(text);
     subjects.flat_map(|subject| [AgentKey::new(text("iss"), subject), AgentKey::new(None, subject)]).collect()
+}
+
+/// What of its agent the token is: itself, and its session.
+fn parts(claims: &Map<String, Value>) -> Vec<Part> {
+    let named = [(PartKind::Token, "jti"), (PartKind::Session, "sid")];
+    let text = |claim: &str| claims.get(claim).and_then(Value::as_str);
+    named.into_iter().filter_map(|(kind, claim)| Part::new(kind, text(claim)?)).collect()
 }
 
 fn seconds(claims: &Map<String, Value>, claim: &str) -> Option<Timestamp> {
