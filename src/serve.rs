@@ -256,8 +256,8 @@ impl Server {
         }
 
         let scorer = gate::ToLog::new(intake.clone(), waiting, &who);
-        let api =
-            Api::new(revoker.clone(), &config.http.public_url, Arc::new(crate::clock::now)).until(stop.clone());
+        let api = Api::new(revoker.clone(), &config.http.public_url, Arc::new(crate::clock::now))
+            .until(stop.clone());
         let gate = Gate::new(api, scorer);
         if let Some(section) = &config.ext_authz {
             let listener = listen(section.listen, "ext_authz.listen").await?;

@@ -182,7 +182,10 @@ impl<S: Scorer> Gate<S> {
     /// decision, else there was none.
     pub async fn judge(&self, caller: &Caller, put: Put) -> Result<GoOn, Problem> {
         let _place = self.places.try_acquire().map_err(|_| answer::no_room())?;
-        let asked = asked(&self.scorer.decode(&put.record, caller)?)?;
+        let (asked, least) = {
+            let call = self.scorer.decode(&put.record, caller)?;
+            (asked(&call)?, self.api.revoker.asks_for(&call, self.api.now()))
+        };
         let agent = AgentKey::new(asked.action.issuer.as_deref(), &asked.action.agent_id);
         may_ask(caller, &agent, put.resume.is_some())?;
         if let Some(token) = put.token {
@@ -202,7 +205,10 @@ impl<S: Scorer> Gate<S> {
             Ok(scored) => scored?,
             Err(_) => Scored::default(),
         };
-        self.answer(&agent, &asked, scored, admitted).await
+        // A score that comes late must not let go on what policy asks a human about.
+        let is_asked_about = scored.verdict.is_none() && admitted.is_none() && least >= Demand::StepUp;
+        let answer = self.answer(&agent, &asked, scored, admitted).await?;
+        if is_asked_about { Err(answer::score_required(&asked.event_id)) } else { Ok(answer) }
     }
 
     /// Answers by where the agent stands now, from memory: nothing is scored or kept. What policy asks a human about whatever

@@ -168,7 +168,9 @@ fn step_up(problem: Problem, description: &str, factor: Factor, max_age_s: u64) 
 pub(super) fn score_required(event_id: &str) -> Problem {
     count("score_required");
     Problem::new(StatusCode::FORBIDDEN, "score_required", "Policy asks a human about this act")
-        .detail("Only a scored act opens the question: send it with an event id and its time.")
+        .detail(
+            "Only a scored act opens the question: send it with an event id and its time, or again where its score was late.",
+        )
         .fact("decision", "score_required")
         .fact("event_id", event_id)
         .fact("scored", false)

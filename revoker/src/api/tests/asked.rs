@@ -3,7 +3,7 @@
 use detector::Manifest;
 use serde_json::{Value, json};
 
-use super::support::{Ask, Browser, Person, World, line};
+use super::support::{Ask, Browser, Person, Trouble, World, line};
 use crate::agent::AgentKey;
 use crate::approval::{Action, Approval, Asked, Status};
 use crate::config::PolicyConfig;
@@ -207,4 +207,14 @@ async fn a_record_that_was_put_back_admits_no_grant_of_before() {
     let told = world.send(Ask::gate(&line("e3", "mailer", 0.0)).resuming(&grant, "r-3")).await.json();
     assert_eq!(told["reason"], "restored", "{told}");
     assert_eq!(question.status(world.now()), Status::Pending, "the copy in hand is what it was");
+}
+
+#[tokio::test]
+async fn a_score_that_comes_late_lets_nothing_go_on_that_policy_asks_about() {
+    let world = World::of(floor(), People::default()).await;
+    world.trouble(Some(Trouble::Late));
+    let late = world.gate("e1", "billing", 0.0).await;
+    assert_eq!((late.status, &late.json()["type"]), (403, &"urn:tocsin:problem:score_required".into()));
+    world.trouble(None);
+    assert_eq!(world.gate("e1", "billing", 0.0).await.status, 401, "then a human is asked");
 }
