@@ -287,7 +287,7 @@ impl Policy {
 fn by_part(evidence: &Evidence) -> Demand {
     match evidence.gone {
         Some(Gone::Acts { .. }) => asked(OnRule::Revoke, evidence),
-        None | Some(Gone::Asks) => Demand::None,
+        None | Some(Gone::Idle) => Demand::None,
     }
 }
 

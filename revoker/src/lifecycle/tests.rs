@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use super::{Input, step};
 use crate::agent::CaseId;
 use crate::config::{OnExpiry, OnRule, PolicyConfig, Seconds};
-use crate::effect::{Effect, Event};
+use crate::effect::{Cause, Effect, Event};
 use crate::part::{Marks, PartKind, PartMark};
 use crate::policy::envelope::{EnvelopeConfig, Place};
 use crate::policy::{Evidence, Gone, Policy};
@@ -90,6 +90,8 @@ enum What {
     Got {
         bytes: u64,
     },
+    /// The agent's declared life is over.
+    Over,
     Time,
     Approve {
         right: bool,
@@ -200,7 +202,7 @@ fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
     }
     if let What::Ended { acts, bits, added } = what {
         let since = now - Duration::from_mins(1);
-        let gone = if acts { Gone::Acts { kind: PartKind::Session, since } } else { Gone::Asks };
+        let gone = if acts { Gone::Acts { kind: PartKind::Session, since } } else { Gone::Idle };
         let call = What::Session { name: 0, bits, added, company: true };
         let kind = if acts { Kind::Call } else { Kind::Request };
         return Some(Evidence { gone: Some(gone), kind, ..evidence(n, call, now)? });
@@ -265,6 +267,7 @@ fn input(n: usize, what: What, standing: &Standing, now: Timestamp) -> Input {
             let fresh = CaseId::new(n as u128);
             evidence(n, what, now).map_or(Input::TimePassed, |evidence| Input::Verdict { evidence, fresh })
         }
+        What::Over => Input::Ended { cause: Cause::Lapsed, because: reason, strength: MicroBits::ZERO },
         What::Time => Input::TimePassed,
         What::Approve { right, seen } => {
             Input::Approved { case: case(right), by, seen: MicroBits::from_bits(seen) }

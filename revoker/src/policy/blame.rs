@@ -11,6 +11,9 @@ use crate::part::{PartKind, PartMark};
 #[serde(transparent)]
 pub struct Blame([Share; 3]);
 
+/// Bits that are counted at most, of one call and of all; twice as many read back from JSON.
+const ALL_MAX: MicroBits = MicroBits::from_micros(400_000_000);
+
 /// How much of it is of the part that it began with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Share {
@@ -33,6 +36,11 @@ impl Share {
         if part.is_some() && part == self.of {
             self.own += added;
         }
+        // What counts is the share, and what is stored must read back.
+        if self.all > ALL_MAX {
+            let half = |bits: MicroBits| MicroBits::from_micros(bits.as_micros() / 2);
+            (self.own, self.all) = (half(self.own), half(self.all));
+        }
         self
     }
 
@@ -48,7 +56,7 @@ impl Blame {
     /// With one piece of evidence more.
     #[must_use]
     pub fn with(self, evidence: &Evidence) -> Self {
-        let added = evidence.added.max(MicroBits::ZERO);
+        let added = evidence.added.max(MicroBits::ZERO).min(ALL_MAX);
         let mut parts = evidence.parts.into_iter();
         Self(self.0.map(|share| share.with(parts.next().flatten(), added)))
     }
@@ -92,6 +100,11 @@ mod tests {
         assert_eq!(is_all(&[("a", 7.0), ("b", 1.1), ("a", 0.1)]), [false; 3]);
         // What another session did last ends neither.
         assert_eq!(is_all(&[("a", 7.0), ("b", 0.1)]), [false; 3]);
+        // However much there is, it reads back as it was.
+        let much = (0..5_000)
+            .fold(Blame::default(), |b, n| b.with(&evidence(if n % 9 == 0 { "b" } else { "a" }, 300.0)));
+        let text = serde_json::to_string(&much).unwrap();
+        assert_eq!(serde_json::from_str::<Blame>(&text).unwrap(), much);
         let alone = Evidence { company: [false; 3], ..evidence("a", 3.0) };
         assert!(!Blame::default().with(&alone).is_all_of(PartKind::Session, &alone));
     }

@@ -76,8 +76,8 @@ pub struct Evidence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gone {
-    /// It asks, and is refused: no act.
-    Asks,
+    /// It asks and is refused, or a call was under way when access ended: no act.
+    Idle,
     /// A call of it was accepted.
     Acts {
         /// What it is.
