@@ -37,6 +37,7 @@ use revoker::connector::ssf::{self, Transmitter};
 use revoker::declared::Declared;
 use revoker::executor::Executor;
 use revoker::groups::Groups;
+use revoker::people::People;
 use revoker::policy::Policy;
 use revoker::{Revoker, Setup};
 use tokio::runtime::Handle;
@@ -117,7 +118,8 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     let policy = Policy::new(config.budgets, config.policy.clone());
     let groups = Groups::declared(&config.manifests);
     let declared = Declared::by(&config.manifests);
-    Revoker::open(&config.data_dir, Setup { policy, public_url, routes, groups, declared })
+    let people = People::declared(&config.manifests);
+    Revoker::open(&config.data_dir, Setup { policy, public_url, routes, groups, declared, people })
         .or_exit(Code::CantCreate)
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::governor::GovernorConfig;
 use crate::part::PartKind;
+use crate::policy::approval::ApprovalConfig;
 use crate::policy::envelope::EnvelopeConfig;
 use crate::policy::risk::{Risk, RiskLists};
 use crate::policy::when::Whens;
@@ -31,6 +32,12 @@ pub struct SecondsError(pub u64);
 impl Seconds {
     /// One minute.
     pub(crate) const MINUTE: Self = Self(60);
+
+    /// So many times as long, a year at most.
+    pub(crate) const fn times(self, n: u32) -> Self {
+        let seconds = self.0.saturating_mul(n);
+        Self(if seconds > SECONDS_MAX { SECONDS_MAX } else { seconds })
+    }
 
     /// This many seconds as a duration.
     pub const fn duration(self) -> Duration {
@@ -280,6 +287,8 @@ pub struct PolicyConfig {
     pub on_task_end: OnEnd,
     /// What the declared end of an agent (`expires`, `retired_at`) does when it has come.
     pub on_manifest_end: OnEnd,
+    /// What an answer takes, and how often people are asked.
+    pub approval: ApprovalConfig,
     /// What broken rules ask for: what a manifest declares, and the same call again and again.
     pub rules: OnRules,
     /// The narrowest subject that is ended where all the evidence is of it and others of the agent call as ever.
@@ -316,6 +325,7 @@ impl Default for PolicyConfig {
             cascade: Cascade::default(),
             on_task_end: OnEnd::default(),
             on_manifest_end: OnEnd::default(),
+            approval: ApprovalConfig::default(),
             rules: OnRules::default(),
             narrowest: Narrowest::default(),
             governor: GovernorConfig::default(),

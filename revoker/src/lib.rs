@@ -29,6 +29,7 @@ pub mod keys;
 pub mod lifecycle;
 pub mod message;
 pub mod part;
+pub mod people;
 pub mod policy;
 pub mod restraint;
 pub mod revoker;

@@ -6,9 +6,11 @@
 //! never standings.
 
 mod apply;
+mod ask;
 mod cascade;
 mod company;
 mod decision;
+mod epoch;
 mod feedback;
 mod fleetwide;
 mod handle;
@@ -32,9 +34,11 @@ use detector::Timestamp;
 use tokio::sync::watch;
 
 pub use self::apply::{Applied, ApplyError};
+pub use self::ask::{AskError, Put};
 pub use self::cascade::Planned;
 use self::company::Company;
 pub use self::decision::{Admission, Decision};
+use self::epoch::Mark;
 pub use self::feedback::Evidence;
 pub use self::fleetwide::{Confirmed, Person};
 pub use self::lists::Story;
@@ -42,11 +46,13 @@ use self::memory::{Limits, Memory};
 pub use self::operate::RedeliverError;
 pub use self::write::Write;
 use crate::agent::AgentKey;
+use crate::approval::Grants;
 use crate::connector::Route;
 use crate::connector::tokens::Tokens;
 use crate::declared::Declared;
 use crate::groups::{Crowd, Groups};
 use crate::keys::Keys;
+use crate::people::People;
 use crate::policy::Policy;
 use crate::standing::Standing;
 use crate::store::db::Connection;
@@ -67,6 +73,8 @@ pub struct Setup {
     pub groups: Groups,
     /// Who spawns whom, and when agents end, as declared.
     pub declared: Declared,
+    /// Who is declared to answer for an agent.
+    pub people: People,
 }
 
 /// The handle. Cloning it is cheap and shares everything.
@@ -79,10 +87,13 @@ struct Inner {
     store: Store,
     memory: RwLock<Memory>,
     keys: Arc<Keys>,
+    grants: Grants,
+    mark: Mark,
     routes: Vec<Route>,
     groups: Groups,
     declared: Declared,
     kin_known: Mutex<HashSet<u64>>,
+    people: People,
     crowd: Crowd,
     company: Company,
     public_url: String,
@@ -135,11 +146,14 @@ impl Revoker {
         let inner = Inner {
             store,
             memory: RwLock::new(memory),
+            grants: Grants::new(&keys, &setup.public_url)?,
             keys,
+            mark: Mark::beside(data_dir),
             routes: setup.routes,
             groups: setup.groups,
             declared: setup.declared,
             kin_known: Mutex::default(),
+            people: setup.people,
             crowd: Crowd::default(),
             company: Company::default(),
             public_url: setup.public_url,
@@ -147,6 +161,7 @@ impl Revoker {
             limits,
             tokens: Tokens::default(),
         };
+        inner.look_for_restore(now())?;
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -242,6 +257,12 @@ impl Revoker {
     ) -> Result<(), StoreError> {
         self.inner.got(&AgentKey::new(issuer, agent_id), bytes, now)
     }
+}
+
+/// The wall clock, for what opening the record may have to write down.
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

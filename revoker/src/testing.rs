@@ -14,6 +14,7 @@ use crate::config::PolicyConfig;
 use crate::connector::Route;
 use crate::declared::Declared;
 use crate::part::PartKind;
+use crate::people::People;
 use crate::policy::Policy;
 use crate::revoker::{Revoker, Setup};
 
@@ -46,6 +47,7 @@ pub(crate) fn setup(targets: &[&str]) -> Setup {
         routes,
         groups,
         declared: Declared::default(),
+        people: People::default(),
     }
 }
 

@@ -56,11 +56,13 @@ fn cohorts(tocsin: &Tocsin) -> Value {
 
 /// All of them are declared to be tills.
 fn manifests() -> String {
-    (0..AGENTS)
-        .map(|n| {
-            format!("[[manifests]]\nagent_id = \"agent-{n:02}\"\nissuer = \"{ISSUER}\"\ngroup = \"tills\"\n")
-        })
-        .collect()
+    let mut text = String::new();
+    for n in 0..AGENTS {
+        let agent = format!("agent_id = \"agent-{n:02}\"\nissuer = \"{ISSUER}\"\ngroup = \"tills\"\n");
+        text.push_str("[[manifests]]\n");
+        text.push_str(&agent);
+    }
+    text
 }
 
 /// One of the incident asks the gate for something that it does every day.

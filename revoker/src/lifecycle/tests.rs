@@ -18,7 +18,7 @@ use crate::config::{OnExpiry, OnRule, PolicyConfig, Seconds};
 use crate::effect::{Cause, Effect, Event};
 use crate::part::{Marks, PartKind, PartMark};
 use crate::policy::envelope::{EnvelopeConfig, Place};
-use crate::policy::{Evidence, Gone, Policy};
+use crate::policy::{Evidence, Gone, Harm, Policy};
 use crate::standing::Standing;
 use crate::testing::at;
 
@@ -217,7 +217,12 @@ fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
             admitted: false,
             late_s: 0,
         };
-        return Some(Evidence { place: place_of(place), bytes, is_safe: true, ..evidence(n, quiet, now)? });
+        return Some(Evidence {
+            place: place_of(place),
+            bytes,
+            harm: Harm::Safe,
+            ..evidence(n, quiet, now)?
+        });
     }
     let What::Verdict { bits, added, two, attested, request, admitted, late_s } = what else { return None };
     let attestation = if attested { Attestation::Token } else { Attestation::Network };
@@ -238,8 +243,7 @@ fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
         when: None,
         // What asks for more has other endpoints, some of them those that are read too.
         place: place_of((bits.abs() as u8) % 8),
-        is_safe: false,
-        is_grave: false,
+        harm: Harm::Plain,
         bytes: 0,
         parts: Marks::default(),
         company: [false; 3],

@@ -174,7 +174,7 @@ impl Judge<'_> {
         let touched = if unanswered.is_evident() { self.touched(c.touched) } else { c.touched };
         let blame = c.blame.filter(|_| c.phase != Phase::Denied).map(|blame| blame.with(self.evidence));
         let answered = c.answered.after(self.evidence);
-        let c = Challenge { peak, covers, attested, touched, blame, answered, ..c };
+        let c = Challenge { peak, covers, attested, answered, touched, blame, ..c };
         if answer.does == Demand::Revoke {
             return self.escalate(demand, answer, Standing::Challenged(c));
         }

@@ -8,6 +8,7 @@ use super::parts::PARTS_MAX;
 use super::write::Write;
 use crate::agent::{AgentKey, Txn};
 use crate::alert::Alert;
+use crate::approval::{self, Action};
 use crate::effect::{Cause, Closing, Effect, Event};
 use crate::fleetwide::{Unconfirmed, WAITING_MAX};
 use crate::lifecycle::{Input, Limits, Refusal, governed, permits};
@@ -265,6 +266,7 @@ impl Write<'_> {
                 Effect::EndPart { kind, not_before } => self.end_blamed(case, *kind, *not_before, txn)?,
                 Effect::List { not_before } => {
                     revocations::revoke(&self.tx, (case.agent, None), *not_before, txn)?;
+                    approvals::supersede_asked(&self.tx, case.agent, case.now)?;
                 }
                 Effect::Unlist => {
                     revocations::unrevoke(&self.tx, (case.agent, None), case.now + TOKEN_LIFE_MAX)?;
@@ -305,9 +307,16 @@ impl Write<'_> {
         case: &Case<'_>,
     ) -> Result<String, StoreError> {
         let alert_id = crate::alert::alert_id(record.verdict.id);
-        let policy = case.policy.version();
-        let ask = approvals::Ask { case: id, alert_id: &alert_id, record, expires_at, policy };
-        Ok(approvals::open(&self.tx, &ask, case.now)?.page)
+        let ask = approvals::Ask {
+            case: id,
+            alert_id: &alert_id,
+            needs: case.policy.needs(&Action::of_record(record)),
+            people: self.people(case.agent)?,
+            cause: approval::Cause::Evidence(Box::new(record.clone())),
+            expires_at,
+            policy: case.policy.version(),
+        };
+        Ok(approvals::open(&self.tx, ask, case.now)?.page.path())
     }
 
     fn publish(

@@ -10,13 +10,14 @@ use super::db::{self, Connection};
 use super::{Store, StoreError, approvals};
 
 /// In order, each once. `user_version` counts how many have run.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/0001_record.sql"),
     include_str!("../../migrations/0002_register.sql"),
     include_str!("../../migrations/0003_proof.sql"),
     include_str!("../../migrations/0004_audit_heads.sql"),
     include_str!("../../migrations/0005_ssf.sql"),
     include_str!("../../migrations/0006_subjects.sql"),
+    include_str!("../../migrations/0008_questions.sql"),
 ];
 
 /// A command beside the server (enrolling an approver) holds the file for milliseconds; longer than this is a fault.
@@ -93,13 +94,22 @@ fn migrate(db: &mut Connection, path: &Path) -> Result<(), OpenError> {
     let known = MIGRATIONS.len();
     let done = usize::try_from(found).ok().filter(|done| *done <= known);
     let Some(done) = done else { return Err(OpenError::Newer { path: path.to_owned(), found, known }) };
+    // The oldest tables, which the first versions did not count; later migrations change them.
+    tx.execute_batch(approvals::SCHEMA)?;
     for migration in &MIGRATIONS[done..] {
         tx.execute_batch(migration)?;
     }
-    tx.execute_batch(approvals::SCHEMA)?;
     tx.set_version(i64::try_from(known).unwrap_or(i64::MAX))?;
     tx.commit()?;
     Ok(())
+}
+
+/// A record that is gone with the connection.
+#[cfg(test)]
+pub(crate) fn in_memory() -> Connection {
+    let mut db = Connection::open_in_memory().unwrap();
+    migrate(&mut db, Path::new("memory")).unwrap();
+    db
 }
 
 /// The file is made before SQLite opens it, so that it is never readable by others; its WAL takes its mode.
