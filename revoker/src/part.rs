@@ -1,5 +1,7 @@
 //! What of an agent can be ended by itself: one token, session or instance, while its others go on.
 
+use std::num::NonZeroU64;
+
 use detector::{Identity, VerdictRecord};
 use serde::{Deserialize, Serialize};
 
@@ -56,7 +58,7 @@ impl Part {
         (1..=ID_BYTES_MAX).contains(&self.id.len())
     }
 
-    /// As a key column holds it; the whole agent is ``.
+    /// As a key column holds it; of the whole agent it is empty.
     pub(crate) fn column(part: Option<&Self>) -> String {
         part.map_or_else(String::new, |part| format!("{}:{}", part.kind.as_str(), part.id))
     }
@@ -87,12 +89,12 @@ pub(crate) fn parts_of(identity: &Identity<'_>) -> Vec<Part> {
 /// A part as standings remember it: 64 bits of a hash that is the same for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct PartMark(u64);
+pub struct PartMark(NonZeroU64);
 
 impl PartMark {
     /// Of a part of this name.
     pub fn of(id: &str) -> Self {
-        Self(mark(id))
+        Self(NonZeroU64::new(mark(id)).unwrap_or(NonZeroU64::MIN))
     }
 }
 

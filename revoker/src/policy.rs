@@ -16,7 +16,8 @@ use sha2::{Digest, Sha256};
 pub use self::blame::Blame;
 use self::envelope::Place;
 pub(crate) use self::evidence::within;
-pub use self::evidence::{Evidence, Gone, InCohort};
+pub use self::evidence::{Evidence, Gone, Harm, InCohort};
+use self::risk::Risk;
 use self::when::{Facts, When};
 use crate::config::{OnRule, PolicyConfig};
 use crate::hex::hex;
@@ -186,7 +187,7 @@ impl Policy {
         answered: MicroBits,
         approved: Option<Place>,
     ) -> Demand {
-        let is_new = evidence.is_grave && !evidence.admitted && approved != Some(evidence.place);
+        let is_new = evidence.harm == Harm::Grave && !evidence.admitted && approved != Some(evidence.place);
         self.demand_after(evidence, answered).max(if is_new { Demand::StepUp } else { Demand::None })
     }
 
@@ -194,7 +195,7 @@ impl Policy {
     /// evidence.
     pub fn lets_through(&self, challenge: &Challenge, evidence: &Evidence) -> bool {
         let unanswered = challenge.answered.unanswered(evidence);
-        evidence.is_safe
+        evidence.harm == Harm::Safe
             && challenge.phase != Phase::Denied
             && !unanswered.is_evident()
             && !challenge.touched.holds(evidence.place)
@@ -211,7 +212,7 @@ impl Policy {
     /// on.
     fn by_cohort(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
         let shares = evidence.cohort == Some(InCohort::Shared) && !evidence.admitted;
-        let writes = evidence.kind == Kind::Request && !evidence.is_safe;
+        let writes = evidence.kind == Kind::Request && evidence.harm != Harm::Safe;
         let deviates = evidence.level - answered >= self.choices.budgets.watch();
         if shares && writes && deviates { Demand::StepUp } else { Demand::None }
     }
@@ -239,12 +240,17 @@ impl Policy {
         let when = config.when.first(&Facts::of(record, group), &config.risk);
         let (method, operation) = (record.method.as_deref(), record.operation.as_deref());
         let is_request = record.kind == Kind::Request;
-        let is_safe = is_request && config.envelope.holds(&config.risk, method, record.called(), operation);
-        let is_grave = is_request && !config.probation_asks.is_empty() && {
-            let risks = config.risk.of(method, record.called(), operation);
-            config.probation_asks.iter().any(|risk| risks.contains(risk))
+        let asks_about = |risk: &Risk| config.probation_asks.contains(risk);
+        let harm = if !is_request {
+            Harm::Plain
+        } else if config.envelope.holds(&config.risk, method, record.called(), operation) {
+            Harm::Safe
+        } else if config.risk.of(method, record.called(), operation).iter().any(asks_about) {
+            Harm::Grave
+        } else {
+            Harm::Plain
         };
-        Evidence { when, is_safe, is_grave, ..Evidence::of(record) }
+        Evidence { when, harm, ..Evidence::of(record) }
     }
 
     /// The rule that decides about this evidence, if one does.
@@ -300,7 +306,7 @@ impl Policy {
 fn by_part(evidence: &Evidence) -> Demand {
     match evidence.gone {
         Some(Gone::Acts { .. }) => asked(OnRule::Revoke, evidence),
-        None | Some(Gone::Asks) => Demand::None,
+        None | Some(Gone::Idle) => Demand::None,
     }
 }
 

@@ -164,6 +164,12 @@ mod tests {
         ] {
             assert!(Target::new(bad, false).is_err(), "{bad}");
         }
+        crate::testing::prove::row(
+            "outbound-safety corpus: targets that may be connected to",
+            0,
+            "0: private, loopback, link-local, metadata, mapped and octal literals",
+            "only_https_to_public_addresses",
+        );
     }
 
     #[test]

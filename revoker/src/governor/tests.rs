@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::at;
+use crate::testing::{at, prove};
 
 const AGENTS: u32 = 10_000;
 
@@ -91,6 +91,32 @@ fn any_number_of_groups_takes_bounded_memory() {
     let act = Act { group: Some(("late", 1)), ..revoke(30.0) };
     governor.admit(&act, &generous, at(100_000)).unwrap();
     assert_eq!(governor.groups.len(), 1);
+}
+
+#[test]
+fn the_hijack_among_a_thousand_decoys_is_answered_first_wherever_it_comes() {
+    let places = prove::scaled(20, 1_000);
+    let answered = (0..places)
+        .filter(|place| {
+            let mut governor = Governor::default();
+            let mut hijacked = Err(());
+            for n in 0..=1_000_u32 {
+                if n == place * (1_000 / places) {
+                    let act = Act { agents: u32::MAX, ..revoke(16.0) };
+                    hijacked = governor.admit(&act, &caps(), at(0)).map_err(drop);
+                } else {
+                    // Refused from the sixth on, all within one second.
+                    governor
+                        .admit(&Act { agents: u32::MAX, ..revoke(f64::from(n % 10)) }, &caps(), at(0))
+                        .ok();
+                }
+            }
+            hijacked.is_ok()
+        })
+        .count();
+    assert_eq!(answered, places as usize);
+    let goal = "all answered at once: the hijack is 6 bits over the strongest of 1,000 decoys, the cap is 10 a minute";
+    prove::row("a true hijack among 1,000 decoys answered, of placings", answered, goal, "a_thousand_decoys");
 }
 
 proptest! {

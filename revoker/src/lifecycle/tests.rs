@@ -15,10 +15,10 @@ use proptest::prelude::*;
 use super::{Input, step};
 use crate::agent::CaseId;
 use crate::config::{OnExpiry, OnRule, PolicyConfig, Seconds};
-use crate::effect::{Effect, Event};
+use crate::effect::{Cause, Effect, Event};
 use crate::part::{Marks, PartKind, PartMark};
 use crate::policy::envelope::{EnvelopeConfig, Place};
-use crate::policy::{Evidence, Gone, Policy};
+use crate::policy::{Evidence, Gone, Harm, Policy};
 use crate::standing::Standing;
 use crate::testing::at;
 
@@ -90,6 +90,8 @@ enum What {
     Got {
         bytes: u64,
     },
+    /// The agent's declared life is over.
+    Over,
     Time,
     Approve {
         right: bool,
@@ -200,7 +202,7 @@ fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
     }
     if let What::Ended { acts, bits, added } = what {
         let since = now - Duration::from_mins(1);
-        let gone = if acts { Gone::Acts { kind: PartKind::Session, since } } else { Gone::Asks };
+        let gone = if acts { Gone::Acts { kind: PartKind::Session, since } } else { Gone::Idle };
         let call = What::Session { name: 0, bits, added, company: true };
         let kind = if acts { Kind::Call } else { Kind::Request };
         return Some(Evidence { gone: Some(gone), kind, ..evidence(n, call, now)? });
@@ -215,7 +217,12 @@ fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
             admitted: false,
             late_s: 0,
         };
-        return Some(Evidence { place: place_of(place), bytes, is_safe: true, ..evidence(n, quiet, now)? });
+        return Some(Evidence {
+            place: place_of(place),
+            bytes,
+            harm: Harm::Safe,
+            ..evidence(n, quiet, now)?
+        });
     }
     let What::Verdict { bits, added, two, attested, request, admitted, late_s } = what else { return None };
     let attestation = if attested { Attestation::Token } else { Attestation::Network };
@@ -236,8 +243,7 @@ fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
         when: None,
         // What asks for more has other endpoints, some of them those that are read too.
         place: place_of((bits.abs() as u8) % 8),
-        is_safe: false,
-        is_grave: false,
+        harm: Harm::Plain,
         bytes: 0,
         parts: Marks::default(),
         company: [false; 3],
@@ -265,6 +271,7 @@ fn input(n: usize, what: What, standing: &Standing, now: Timestamp) -> Input {
             let fresh = CaseId::new(n as u128);
             evidence(n, what, now).map_or(Input::TimePassed, |evidence| Input::Verdict { evidence, fresh })
         }
+        What::Over => Input::Ended { cause: Cause::Lapsed, because: reason, strength: MicroBits::ZERO },
         What::Time => Input::TimePassed,
         What::Approve { right, seen } => {
             Input::Approved { case: case(right), by, seen: MicroBits::from_bits(seen) }

@@ -38,7 +38,7 @@ impl Judge<'_> {
             return standing;
         }
         match self.evidence.gone {
-            Some(Gone::Asks) => return self.refused(standing),
+            Some(Gone::Idle) => return self.refused(standing),
             Some(Gone::Acts { since, .. }) => {
                 let exposure_s = self.evidence.ts.since(since).as_secs();
                 if !matches!(standing, Standing::Revoked(_) | Standing::Retired(_)) {
@@ -58,7 +58,8 @@ impl Judge<'_> {
         }
     }
 
-    /// A part whose access has ended asks, which is no act, and no evidence against the others. While it does the agent stays watched.
+    /// A part whose access has ended asks, or had begun before; no act, and no evidence against the others. While it does the agent
+    /// stays watched.
     fn refused(&mut self, standing: Standing) -> Standing {
         let answered = |answered: Answered| answered.after(&Evidence { admitted: true, ..*self.evidence });
         match standing {
@@ -100,19 +101,18 @@ impl Judge<'_> {
     fn watched(&mut self, w: Watch) -> Standing {
         let demand = match w.after_part {
             None => self.policy.demand(self.evidence, MicroBits::ZERO),
-            Some(answered) => {
-                let unanswered = answered.unanswered(self.evidence);
-                self.policy.demand_after(&unanswered, answered.bits(self.evidence))
-            }
+            // Its level was of the part that ended; a rule that is broken still was answered for by nobody.
+            Some(answered) => self.policy.demand_after(self.evidence, answered.bits(self.evidence)),
         };
         let answer = self.policy.answer(demand);
         let settings = self.policy.config();
         let normal = self.policy.demand(self.evidence, MicroBits::ZERO) == Demand::None;
         let w = Watch { after_part: w.after_part.map(|answered| answered.after(self.evidence)), ..w };
-        let w = if demand == Demand::None {
-            w
-        } else {
+        let touches = demand != Demand::None || (!normal && self.evidence.is_evident());
+        let w = if touches {
             Watch { touched: self.touched(w.touched), blame: w.blame.with(self.evidence), ..w }
+        } else {
+            w
         };
         match answer.does {
             Demand::None if !normal => Standing::Watched(w),
@@ -174,7 +174,7 @@ impl Judge<'_> {
         let touched = if unanswered.is_evident() { self.touched(c.touched) } else { c.touched };
         let blame = c.blame.filter(|_| c.phase != Phase::Denied).map(|blame| blame.with(self.evidence));
         let answered = c.answered.after(self.evidence);
-        let c = Challenge { peak, covers, attested, touched, blame, answered, ..c };
+        let c = Challenge { peak, covers, attested, answered, touched, blame, ..c };
         if answer.does == Demand::Revoke {
             return self.escalate(demand, answer, Standing::Challenged(c));
         }

@@ -4,70 +4,67 @@ use detector::MicroBits;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
-use crate::part::{PartKind, PartMark};
+use crate::part::{Marks, PartKind};
 
-/// Evidence since the agent was last trusted, by kind of part.
+/// Evidence since the agent was last trusted, and how much of it is of the parts that it began with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Blame([Share; 3]);
-
-/// How much of it is of the part that it began with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Share {
-    /// That part; none where nothing was seen, or the first call named none.
-    of: Option<PartMark>,
+pub struct Blame {
+    /// Those parts, by kind; none where nothing was seen, or the first call named none.
+    of: Marks,
     /// Whether anything was seen.
     begun: bool,
-    /// Bits that its calls added,
-    own: MicroBits,
-    /// and bits that all added.
+    /// Bits that calls of each of them added,
+    own: [MicroBits; 3],
+    /// and bits that all calls added.
     all: MicroBits,
 }
 
-impl Share {
-    fn with(mut self, part: Option<PartMark>, added: MicroBits) -> Self {
-        if !self.begun {
-            (self.of, self.begun) = (part, true);
-        }
-        self.all += added;
-        if part.is_some() && part == self.of {
-            self.own += added;
-        }
-        self
-    }
-
-    /// An eighth may be what others happened to do beside it: of a burst on an agent each call of its other sessions is a call too
-    /// many.
-    fn is_of(&self, part: Option<PartMark>) -> bool {
-        let (own, all) = (self.own.as_micros(), self.all.as_micros());
-        part.is_some() && part == self.of && 8 * (all - own) <= all
-    }
-}
+/// Bits that are counted at most, of one call and of all; twice as many read back from JSON.
+const ALL_MAX: MicroBits = MicroBits::from_micros(400_000_000);
 
 impl Blame {
     /// With one piece of evidence more.
     #[must_use]
-    pub fn with(self, evidence: &Evidence) -> Self {
-        let added = evidence.added.max(MicroBits::ZERO);
-        let mut parts = evidence.parts.into_iter();
-        Self(self.0.map(|share| share.with(parts.next().flatten(), added)))
+    pub fn with(mut self, evidence: &Evidence) -> Self {
+        let added = evidence.added.max(MicroBits::ZERO).min(ALL_MAX);
+        if !self.begun {
+            (self.of, self.begun) = (evidence.parts, true);
+        }
+        self.all += added;
+        for (own, (of, part)) in self.own.iter_mut().zip(self.of.iter().zip(&evidence.parts)) {
+            if part.is_some() && part == of {
+                *own += added;
+            }
+        }
+        // What counts is the share, and what is stored must read back.
+        if self.all > ALL_MAX {
+            let half = |bits: MicroBits| MicroBits::from_micros(bits.as_micros() / 2);
+            (self.own, self.all) = (self.own.map(half), half(self.all));
+        }
+        self
     }
 
     /// Whether all of it is of this call's part of that kind, while others of the agent call as ever.
+    ///
+    /// An eighth may be what others happened to do beside it: of a burst on an agent each call of its other sessions is a call too
+    /// many.
     pub fn is_all_of(&self, kind: PartKind, evidence: &Evidence) -> bool {
         let place = kind as usize;
-        self.0[place].is_of(evidence.parts[place]) && evidence.company[place]
+        let part = evidence.parts[place];
+        let (own, all) = (self.own[place].as_micros(), self.all.as_micros());
+        part.is_some() && part == self.of[place] && 8 * (all - own) <= all && evidence.company[place]
     }
 
     /// How many bits it has seen.
     pub(crate) fn weight(&self) -> MicroBits {
-        self.0[0].all
+        self.all
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::part::PartMark;
     use crate::testing::{at, record};
 
     fn evidence(session: &str, bits: f64) -> Evidence {
@@ -92,6 +89,11 @@ mod tests {
         assert_eq!(is_all(&[("a", 7.0), ("b", 1.1), ("a", 0.1)]), [false; 3]);
         // What another session did last ends neither.
         assert_eq!(is_all(&[("a", 7.0), ("b", 0.1)]), [false; 3]);
+        // However much there is, it reads back as it was.
+        let much = (0..5_000)
+            .fold(Blame::default(), |b, n| b.with(&evidence(if n % 9 == 0 { "b" } else { "a" }, 300.0)));
+        let text = serde_json::to_string(&much).unwrap();
+        assert_eq!(serde_json::from_str::<Blame>(&text).unwrap(), much);
         let alone = Evidence { company: [false; 3], ..evidence("a", 3.0) };
         assert!(!Blame::default().with(&alone).is_all_of(PartKind::Session, &alone));
     }

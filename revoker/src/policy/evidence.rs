@@ -58,10 +58,8 @@ pub struct Evidence {
     pub when: Option<u16>,
     /// What was called.
     pub place: Place,
-    /// Whether it is a request of a kind that may go on while a human is asked.
-    pub is_safe: bool,
-    /// Whether it is a request of a kind that an agent on probation is asked about.
-    pub is_grave: bool,
+    /// What kind of harm it can do.
+    pub harm: Harm,
     /// Bytes the agent got by it, or would get, as far as is said.
     pub bytes: u64,
     /// Of which parts of the agent it is, by [`PartKind`].
@@ -72,12 +70,24 @@ pub struct Evidence {
     pub gone: Option<Gone>,
 }
 
+/// What a request can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Harm {
+    /// Of a kind that may go on while a human is asked.
+    Safe,
+    /// Neither of the others, or no request.
+    Plain,
+    /// Of a kind that an agent on probation is asked about.
+    Grave,
+}
+
 /// What a part of an agent does after its access ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gone {
-    /// It asks, and is refused: no act.
-    Asks,
+    /// It asks and is refused, or a call was under way when access ended: no act.
+    Idle,
     /// A call of it was accepted.
     Acts {
         /// What it is.
@@ -120,8 +130,7 @@ impl Evidence {
             admitted: false,
             when: None,
             place: Place::default(),
-            is_safe: false,
-            is_grave: false,
+            harm: Harm::Plain,
             bytes: 0,
             parts: Marks::default(),
             company: [false; 3],

@@ -84,8 +84,8 @@ mod tests {
         let others = |name, s| company.others(None, "a", &session(name), at(s))[1];
         company.saw(None, "a", &session("one"), at(0));
         assert_eq!((others("one", 1), others("two", 1)), (false, true));
-        for (n, name) in ["two", "three", "two"].into_iter().enumerate() {
-            company.saw(None, "a", &session(name), at(n as i64));
+        for (s, name) in (0..).zip(["two", "three", "two"]) {
+            company.saw(None, "a", &session(name), at(s));
         }
         assert!(others("two", 5) && others("three", 5) && others("four", 5));
         assert!(!others("four", 700) && !company.others(None, "b", &session("four"), at(5))[1]);

@@ -25,11 +25,8 @@ impl Inner {
         let (issuer, agent_id) = (record.issuer.as_deref(), record.agent_id.as_str());
         let tolerance = self.memory().policy().config().clock_tolerance_s.duration();
         if let Some((part, since)) = self.memory().ended(issuer, agent_id, &names_of(record)) {
-            evidence.gone = match record.kind {
-                Kind::Request => Some(Gone::Asks),
-                Kind::Call if evidence.ts > since + tolerance => Some(Gone::Acts { kind: part.kind, since }),
-                _ => None,
-            };
+            let acts = record.kind == Kind::Call && evidence.ts > since + tolerance;
+            evidence.gone = Some(if acts { Gone::Acts { kind: part.kind, since } } else { Gone::Idle });
             return;
         }
         let is_attested = evidence.attestation.allows_automatic_revocation();

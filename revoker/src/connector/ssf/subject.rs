@@ -35,14 +35,12 @@ pub(in crate::connector) fn sub_id(format: SubjectFormat, agent: &AgentKey) -> V
 /// The subject of a token about a part of an agent, whichever format is wanted: one token as its `jwt_id`, all else as the `session`
 /// of a complex subject.
 pub(super) fn part_id(agent: &AgentKey, part: &Part) -> Value {
-    match (part.kind, agent.issuer.as_deref()) {
-        (PartKind::Token, Some(issuer)) => json!({ "format": "jwt_id", "iss": issuer, "jti": part.id }),
-        _ => {
-            let mut subject = complex(agent);
-            subject["session"] = opaque(&part.id);
-            subject
-        }
+    if let (PartKind::Token, Some(issuer)) = (part.kind, agent.issuer.as_deref()) {
+        return json!({ "format": "jwt_id", "iss": issuer, "jti": part.id });
     }
+    let mut subject = complex(agent);
+    subject["session"] = opaque(&part.id);
+    subject
 }
 
 pub(super) fn opaque(id: &str) -> Value {

@@ -10,7 +10,7 @@ use super::super::{Input, permits, step};
 use super::{CALLS, TIME_S, is_revoked, story};
 use crate::config::OnRule;
 use crate::effect::{AlertAction, Closing, Effect, Event};
-use crate::policy::Demand;
+use crate::policy::{Demand, Harm};
 use crate::standing::{Phase, Standing};
 use crate::testing::at;
 
@@ -215,7 +215,7 @@ proptest! {
             }
             if let Input::Verdict { evidence, .. } = &s.input {
                 if let_through {
-                    prop_assert!(evidence.is_safe && evidence.kind == Kind::Request && !evidence.is_evident(), "{s:?}");
+                    prop_assert!(evidence.harm == Harm::Safe && evidence.kind == Kind::Request && !evidence.is_evident(), "{s:?}");
                     prop_assert!(!places.contains(&evidence.place), "{s:?}");
                     prop_assert!(calls < 3 && bytes + evidence.bytes <= 1_000, "{calls} {bytes} {s:?}");
                     calls += 1;

@@ -1,5 +1,5 @@
-//! Every story of up to four beats, under each kind of restraint: what must never happen does not, and from everywhere there is a
-//! way back.
+//! Every story of a few beats, under each kind of restraint: what must never happen does not, and from everywhere there is a way
+//! back. All beats there are in short stories, the few that matter most in longer ones.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -9,8 +9,11 @@ use super::*;
 use crate::governor::{Act, Action, Governor, GovernorConfig};
 use crate::policy::Demand;
 use crate::restraint::Restraint;
+use crate::testing::prove;
 
-const DEPTH: usize = 4;
+/// Of stories of all beats, and of the few: as `make test` tells them, and `make prove`.
+const DEPTH: (usize, usize) = (3, 4);
+const FEW_DEPTH: (usize, usize) = (4, 6);
 
 fn verdict_of(bits: f64, attested: bool, request: bool) -> What {
     What::Verdict { bits, added: 0.0, two: true, attested, request, admitted: false, late_s: 0 }
@@ -34,6 +37,33 @@ fn beats() -> Vec<(What, u64)> {
         (What::Suspend { for_s: 60 }, 1),
         (What::Retire, 1),
         (What::Reinstate, 1),
+        (hijacks(1), 1),
+        (hijacks(2), 1),
+        (What::Ended { acts: true, bits: 20.0, added: 0.0 }, 60),
+        (What::Ended { acts: false, bits: 20.0, added: 9.0 }, 60),
+        (What::Reads { place: 0, added: 0.0, bytes: 400 }, 1),
+        (What::Reads { place: 1, added: 1.0, bytes: 0 }, 1),
+        (What::Got { bytes: 700 }, 1),
+        (What::Over, 1),
+    ]
+}
+
+/// Evidence of one session, while others of the agent call as ever.
+fn hijacks(session: u8) -> What {
+    What::Session { name: session, bits: 20.0, added: 20.0, company: true }
+}
+
+fn few_beats() -> Vec<(What, u64)> {
+    vec![
+        (verdict_of(0.0, true, false), 300),
+        (verdict_of(9.0, true, false), 1),
+        (hijacks(1), 1),
+        (What::Reads { place: 0, added: 0.0, bytes: 400 }, 1),
+        (What::Over, 1),
+        (What::Time, 4_000),
+        (What::Approve { right: true, seen: 60.0 }, 1),
+        (What::Attack { right: true }, 1),
+        (What::Reinstate, 1),
     ]
 }
 
@@ -45,13 +75,23 @@ struct Path {
     governor: Governor,
     opened: HashSet<CaseId>,
     closed: HashSet<CaseId>,
+    /// Calls that went on since the last question was asked.
+    let_through: u32,
     told: String,
 }
 
 impl Path {
     fn begin(governor: Governor) -> Self {
         let (opened, closed) = (HashSet::new(), HashSet::new());
-        Self { standing: Standing::Trusted, now: at(0), governor, opened, closed, told: String::new() }
+        Self {
+            standing: Standing::Trusted,
+            now: at(0),
+            governor,
+            opened,
+            closed,
+            let_through: 0,
+            told: String::new(),
+        }
     }
 
     fn step(&mut self, n: usize, what: What, after_s: u64, policy: &Policy) -> Vec<Effect> {
@@ -85,9 +125,20 @@ impl Path {
         let ends = !is_revoked(before) && matches!(after, Standing::Revoked(_) | Standing::Retired(_));
         let ended = matches!(before, Standing::Retired(_));
         assert_eq!(revocations, usize::from(ends && !ended), "{told}");
+        let parts = effects.iter().filter(|e| matches!(e, Effect::EndPart { .. })).count();
+        let pruned = matches!(before, Standing::Watched(w) if w.after_part.is_some());
+        assert!(parts + revocations <= 1 && !(pruned && parts > 0), "{told}");
+        assert!(parts == 0 || matches!(input, Input::Verdict { .. }), "{told}");
         for effect in effects {
             match effect {
-                Effect::OpenCase { case, .. } => assert!(self.opened.insert(*case), "{told}"),
+                Effect::OpenCase { case, .. } => {
+                    self.let_through = 0;
+                    assert!(self.opened.insert(*case), "{told}");
+                }
+                Effect::LetThrough { .. } => {
+                    self.let_through += 1;
+                    assert!(self.let_through <= 3, "{told}");
+                }
                 Effect::CloseCase { case, .. } => {
                     assert!(self.opened.contains(case) && self.closed.insert(*case), "{told}");
                 }
@@ -117,18 +168,23 @@ impl Path {
     }
 }
 
-fn explore(path: &Path, depth: usize, policy: &Policy, also: &impl Fn(&Path, What, &[Effect])) -> usize {
+fn explore(
+    path: &Path,
+    (depth, beats): (usize, &[(What, u64)]),
+    policy: &Policy,
+    also: &impl Fn(&Path, What, &[Effect]),
+) -> usize {
     path.clone().comes_back(policy);
     if depth == 0 {
         return 1;
     }
     let mut seen = 1;
-    for (what, after_s) in beats() {
+    for &(what, after_s) in beats {
         let mut next = path.clone();
         // A case is named after its beat, so that one that is opened twice is noticed.
         let effects = next.step(depth * 100 + 1, what, after_s, policy);
         also(&next, what, &effects);
-        seen += explore(&next, depth - 1, policy, also);
+        seen += explore(&next, (depth - 1, beats), policy, also);
     }
     seen
 }
@@ -142,16 +198,25 @@ fn by_person(what: What) -> bool {
             | What::Session { .. }
             | What::Ended { .. }
             | What::Got { .. }
+            | What::Over
             | What::Time
     )
 }
 
 #[test]
 fn every_short_story_ends_well_whoever_answers() {
+    let mut stories = 0;
     for on_expiry in [OnExpiry::Stay, OnExpiry::Revoke] {
-        let seen = explore(&Path::begin(Governor::default()), DEPTH, &policy(on_expiry), &|_, _, _| {});
-        assert_eq!(seen, 1 + 15 + 15_usize.pow(2) + 15_usize.pow(3) + 15_usize.pow(4));
+        for (beats, depth) in [(beats(), DEPTH), (few_beats(), FEW_DEPTH)] {
+            let depth = prove::scaled(depth.0, depth.1);
+            let begin = Path::begin(Governor::default());
+            let seen = explore(&begin, (depth, &beats), &policy(on_expiry), &|_, _, _| {});
+            assert_eq!(seen, (0..=u32::try_from(depth).unwrap()).map(|n| beats.len().pow(n)).sum::<usize>());
+            stories += seen;
+        }
     }
+    let goal = "in all: nothing leaves Revoked but by a person, no effect twice, a way back from everywhere";
+    prove::row("stories of the lifecycle, all there are of a length", stories, goal, "every_short_story");
 }
 
 #[test]
@@ -166,8 +231,12 @@ fn where_the_caps_are_used_up_or_it_is_protected_nothing_automatic_ends_access_a
     while full.admit(&act, &base.config().governor, at(0)).is_ok() {}
     let protected = base.clone().withholding(Demand::Revoke, Restraint::Protected);
     for (policy, governor) in [(base, full), (protected, Governor::default())] {
-        explore(&Path::begin(governor), DEPTH - 1, &policy, &|path, what, effects| {
-            let ends = effects.iter().any(|e| matches!(e, Effect::Publish(Event::Revoked { .. })));
+        explore(&Path::begin(governor), (DEPTH.0, &beats()), &policy, &|path, what, effects| {
+            let ends =
+                |e: &Effect| matches!(e, Effect::Publish(Event::Revoked { .. }) | Effect::EndPart { .. });
+            // A declared life ends under no cap.
+            let is_declared = matches!(what, What::Over) && policy.withholds(Demand::Revoke).is_none();
+            let ends = effects.iter().any(ends) && !is_declared;
             assert!(!ends || by_person(what), "{}", path.told);
             let damning = matches!(what, What::Verdict { bits, attested: true, .. } if bits > 50.0);
             if damning
