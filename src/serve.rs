@@ -31,6 +31,7 @@ use ingest::pipeline::score::{self, Score};
 use ingest::source::credentials::Credentials;
 use ingest::source::{Intake, LogSource, Source, files};
 use ingest::store::Store;
+use revoker::approval::webauthn::RelyingParty;
 use revoker::connector::Connector;
 use revoker::connector::ssf::{self, Transmitter};
 use revoker::executor::Executor;
@@ -116,7 +117,16 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     let policy = Policy::new(config.budgets, config.policy.clone());
     let groups = Groups::declared(&config.manifests);
     let people = People::declared(&config.manifests);
-    Revoker::open(&config.data_dir, Setup { policy, public_url, routes, groups, people })
+    let rp_id = config.passkeys.rp_id.as_deref();
+    let relying_party = match RelyingParty::new(&public_url, rp_id) {
+        Ok(party) => Some(party),
+        Err(why) if rp_id.is_some() => return Err(anyhow!(why)).or_exit(Code::Config),
+        Err(why) => {
+            tracing::info!(%why, "passkeys cannot be used");
+            None
+        }
+    };
+    Revoker::open(&config.data_dir, Setup { policy, public_url, routes, groups, people, relying_party })
         .or_exit(Code::CantCreate)
 }
 

@@ -6,7 +6,8 @@
 //! | | `GET /v1/approvals/{id}` | `gate` |
 //! | | `GET /v1/grants/jwks.json` | none: it is public |
 //! | | `GET /v1/revocations`, `/v1/revocations/stream` | `gate` |
-//! | humans | `GET`, `POST /approve/{page}` | none: the address, a one-time code, for a yes the number |
+//! | humans | `GET`, `POST /approve/{page}`, `POST /approve/{page}/passkey` | none: the address, and a passkey, or a one-time code and for a yes the number |
+//! | | `GET`, `POST /enrol/{link}`, `POST /enrol/{link}/passkey` | none: the address |
 //! | operators | `GET /v1/status`, `/v1/approvers`; `POST /v1/pause`, `/v1/resume` | `operator` |
 //! | | `GET /v1/alerts`, `/v1/approvals`, `/v1/case` | `analyst` |
 //! | | `GET /v1/audit/head` | `operator` |
@@ -33,6 +34,7 @@ mod caller;
 mod cases;
 mod control;
 mod effects;
+mod enrol;
 mod feedback;
 mod gate;
 mod input;
@@ -136,6 +138,7 @@ pub fn console(api: Api) -> Router {
         .merge(audit::router())
         .merge(cases::router())
         .merge(effects::router())
+        .merge(enrol::router())
         .merge(feedback::router())
         .merge(control::router())
         .merge(proposals::router())

@@ -39,6 +39,7 @@ use self::memory::{Limits, Memory};
 pub use self::operate::RedeliverError;
 pub use self::write::Write;
 use crate::approval::Grants;
+use crate::approval::webauthn::RelyingParty;
 use crate::connector::Route;
 use crate::connector::tokens::Tokens;
 use crate::groups::{Crowd, Groups};
@@ -64,6 +65,8 @@ pub struct Setup {
     pub groups: Groups,
     /// Who is declared to answer for an agent.
     pub people: People,
+    /// Who relies on passkeys, where they can be used.
+    pub relying_party: Option<RelyingParty>,
 }
 
 /// The handle. Cloning it is cheap and shares everything.
@@ -77,6 +80,7 @@ struct Inner {
     memory: RwLock<Memory>,
     keys: Arc<Keys>,
     grants: Grants,
+    relying_party: Option<RelyingParty>,
     mark: Mark,
     routes: Vec<Route>,
     groups: Groups,
@@ -130,6 +134,7 @@ impl Revoker {
             memory: RwLock::new(memory),
             grants: Grants::new(&keys, &setup.public_url)?,
             keys,
+            relying_party: setup.relying_party,
             mark: Mark::beside(data_dir),
             routes: setup.routes,
             groups: setup.groups,
@@ -167,6 +172,11 @@ impl Revoker {
     /// The installation's keys.
     pub fn keys(&self) -> &Arc<Keys> {
         &self.inner.keys
+    }
+
+    /// Who relies on passkeys, where they can be used.
+    pub fn relying_party(&self) -> Option<&RelyingParty> {
+        self.inner.relying_party.as_ref()
     }
 
     /// Tokens of agents that gateways handed on.

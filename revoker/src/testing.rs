@@ -39,6 +39,7 @@ pub(crate) fn setup(targets: &[&str]) -> Setup {
         routes,
         groups,
         people: People::default(),
+        relying_party: None,
     }
 }
 

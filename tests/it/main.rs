@@ -9,6 +9,7 @@
 mod approval;
 mod audit;
 mod borders;
+mod browser;
 mod cohort;
 mod demo;
 mod disk_full;

@@ -6,6 +6,7 @@ mod asked;
 mod gate;
 mod operators;
 mod page;
+mod passkeys;
 mod revocations;
 mod support;
 mod walk;

@@ -172,7 +172,15 @@ impl World {
         let policy = Policy::new(Budgets::default(), self.config.clone());
         let groups = crate::groups::Groups::default();
         let people = self.people.clone();
-        let setup = Setup { policy, public_url: "http://tocsin.test".to_owned(), routes, groups, people };
+        let relying_party = Some(crate::approval::webauthn::tests::party());
+        let setup = Setup {
+            policy,
+            public_url: "http://tocsin.test".to_owned(),
+            routes,
+            groups,
+            people,
+            relying_party,
+        };
         let revoker = Revoker::open(self.folder.path(), setup).unwrap();
         let clock = Arc::clone(&self.clock);
         let api = Api::new(
@@ -255,6 +263,11 @@ impl World {
         Person { name: enrolled.name.to_string(), app }
     }
 
+    /// An authenticator app that holds this secret.
+    pub(super) fn app(&self, secret: &str) -> Totp {
+        Totp::from_url(format!("otpauth://totp/Tocsin:x?secret={secret}&issuer=Tocsin")).unwrap()
+    }
+
     pub(super) async fn send(&self, request: Ask) -> Reply {
         request.send(self.server.as_ref().unwrap().addr).await
     }
@@ -335,6 +348,36 @@ impl<'w> Browser<'w> {
         self.shown.body.contains(text)
     }
 
+    /// The fields of the form that go along as they stand, with this choice.
+    pub(super) fn fields<'a>(&'a self, choice: &'a str) -> [(&'a str, &'a str); 3] {
+        [("token", self.token()), ("seen", self.shown.field("seen")), ("choice", choice)]
+    }
+
+    pub(super) fn token(&self) -> &str {
+        self.shown.field("token")
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Asks what the authenticator is to be asked for, as the page's script does.
+    pub(super) async fn ask(&self, fields: &[(&str, &str)]) -> Reply {
+        self.world.send(self.own(Ask::form(&format!("{}/passkey", self.path), fields))).await
+    }
+
+    /// Posts the form with these fields.
+    pub(super) async fn send(&self, fields: &[(&str, &str)]) -> Reply {
+        self.world.send(self.own(Ask::form(&self.path, fields))).await
+    }
+
+    /// As the browser itself says where it comes from.
+    fn own(&self, ask: Ask) -> Ask {
+        ask.header("Cookie", &self.cookie)
+            .header("Origin", "http://tocsin.test")
+            .header("Sec-Fetch-Site", "same-origin")
+    }
+
     pub(super) fn body(&self) -> &str {
         &self.shown.body
     }
@@ -357,10 +400,7 @@ impl<'w> Browser<'w> {
             ("code", who.1),
             ("number", number),
         ];
-        Ask::form(&self.path, &fields)
-            .header("Cookie", &self.cookie)
-            .header("Origin", "http://tocsin.test")
-            .header("Sec-Fetch-Site", "same-origin")
+        self.own(Ask::form(&self.path, &fields))
     }
 
     /// Posts it, and follows the redirect if there is one.
