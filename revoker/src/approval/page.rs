@@ -179,6 +179,7 @@ fn question(view: &View<'_>) -> Markup {
                     }
                 }
             }
+            p.lead { a href="#answer" { "Go to your answer" } }
         }
     }
 }

@@ -54,12 +54,12 @@ fn evidence(view: &View<'_>, record: &VerdictRecord) -> Markup {
     }
 }
 
-/// Width and height of the scale, in its own units.
-const SCALE: (f64, f64) = (600.0, 64.0);
+/// Width of the scale, in its own units.
+const SCALE_WIDTH: f64 = 360.0;
 
 /// The level on a scale, with the levels from which an agent is watched, asked about and revoked.
 fn scale(view: &View<'_>, level: MicroBits) -> Markup {
-    let (width, _) = SCALE;
+    let width = SCALE_WIDTH;
     let edges = view.edges.map(MicroBits::as_bits);
     let bits = level.as_bits();
     let most = edges[2].max(bits) * 1.12;
@@ -70,8 +70,8 @@ fn scale(view: &View<'_>, level: MicroBits) -> Markup {
         edges[0], edges[1], edges[2]
     );
     html! {
-        svg.scale viewBox="0 0 600 64" role="img" aria-label=(said) {
-            rect.track x="0" y="24" width="600" height="12" rx="6" {}
+        svg.scale viewBox="0 0 360 64" role="img" aria-label=(said) {
+            rect.track x="0" y="24" width=(width) height="12" rx="6" {}
             rect.fill x="0" y="24" width=(format!("{:.1}", x(bits).max(6.0))) height="12" rx="6" {}
             @for (edge, name) in edges.into_iter().zip(names) {
                 line x1=(format!("{:.1}", x(edge))) x2=(format!("{:.1}", x(edge))) y1="18" y2="42" {}
