@@ -39,22 +39,25 @@ const commands = {
     const response = await page.goto(url, { waitUntil: "load" });
     return { status: response.status(), title: await page.title() };
   },
+  // By keyboard, which also works where the page may run no script.
   async fill({ page }, { selector, text }) {
-    await page.locator(selector).fill(text);
+    await page.bringToFront();
+    await page.$eval(selector, (field) => field.focus());
+    await page.keyboard.type(text);
     return {};
   },
-  // Clicks and waits for the page that follows.
+  // Presses a button by keyboard and waits for the page that follows.
   async press({ page }, { selector }) {
-    const [response] = await Promise.all([page.waitForNavigation({ waitUntil: "load" }), page.locator(selector).click()]);
+    await page.bringToFront();
+    await page.$eval(selector, (button) => button.focus());
+    const [response] = await Promise.all([page.waitForNavigation({ waitUntil: "load" }), page.keyboard.press("Enter")]);
     return { status: response.status(), title: await page.title() };
   },
   async click({ page }, { selector, count = 1 }) {
+    // Authenticators answer the tab that people look at.
+    await page.bringToFront();
     const element = await page.waitForSelector(selector, { visible: true });
     await element.click({ count });
-    return {};
-  },
-  async key({ page }, { name }) {
-    await page.keyboard.press(name);
     return {};
   },
   async wait({ page }, { code }) {

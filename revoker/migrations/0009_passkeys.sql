@@ -37,3 +37,10 @@ CREATE TABLE recovery_codes (
     used_at     INTEGER,
     PRIMARY KEY (approver, code)
 );
+
+-- Notices of the last hour: to whom ('' for whoever may answer) and when.
+CREATE TABLE notices (
+    person      TEXT NOT NULL,
+    at          INTEGER NOT NULL
+);
+CREATE INDEX notices_person ON notices (person, at);

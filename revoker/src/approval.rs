@@ -19,6 +19,7 @@ mod form;
 mod grant;
 mod id;
 pub mod lockout;
+pub(crate) mod notice;
 pub mod page;
 mod proof;
 mod recovery;

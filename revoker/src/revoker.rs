@@ -16,6 +16,7 @@ mod heads;
 mod limits;
 mod lists;
 mod memory;
+mod notice;
 mod operate;
 mod pause;
 mod register;

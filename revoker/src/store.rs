@@ -12,6 +12,7 @@ pub mod db;
 pub(crate) mod enrolments;
 pub(crate) mod escalation;
 pub(crate) mod handled;
+pub(crate) mod notices;
 pub(crate) mod open;
 pub(crate) mod outbox;
 pub(crate) mod passkeys;

@@ -12,6 +12,7 @@ use crate::support::tocsin::Tocsin;
 
 const DESK: (u32, bool) = (1_000, true);
 const PHONE: (u32, bool) = (390, true);
+const PICTURE: (u32, bool) = (820, true);
 const WITHOUT_SCRIPT: (u32, bool) = (1_000, false);
 
 /// A server that browsers know as `localhost`: passkeys are for names.
@@ -60,6 +61,7 @@ fn people_enrol_and_answer_with_a_passkey() {
     browser.open("one", &page, DESK);
     browser.check_access("one");
     if let Some(path) = picture() {
+        browser.open("one", &page, PICTURE);
         browser.screenshot("one", &path);
     }
     browser.set_verified("one", false);

@@ -8,7 +8,7 @@ mod answer;
 pub mod enrol;
 mod evidence;
 mod facts;
-mod words;
+pub(super) mod words;
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -239,4 +239,4 @@ fn granted(view: &View<'_>) -> Markup {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

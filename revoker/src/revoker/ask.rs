@@ -152,6 +152,7 @@ impl Write<'_> {
             "expires_at": approval.expires_at,
         });
         self.audit(Some(&agent), "approval.asked", &body, now)?;
+        self.tell_people(&approval, 0, now)?;
         Ok(Put { approval, coalesced: false })
     }
 

@@ -121,7 +121,7 @@ async fn a_link_is_for_one_person_and_a_day_and_each_method_once() {
     let browser = invited(&world, "Dana").await;
     let secret =
         browser.body().split_once("class=\"secret\">").unwrap().1.split_once('<').unwrap().0.to_owned();
-    let app = world.app(&secret);
+    let app = World::app(&secret);
     let code = || app.generate(world.now().as_millis() as u64 / 1_000).to_string();
     let wrong = browser.send(&[("token", browser.token()), ("code", "000000")]).await;
     assert_eq!((wrong.status, wrong.body.contains("That is not the code")), (422, true));

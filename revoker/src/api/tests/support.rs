@@ -27,6 +27,7 @@ use crate::api::{Api, Caller, GateError, Role, Scored, Scorer, router};
 use crate::approval::{ApproverName, enrol};
 use crate::config::PolicyConfig;
 use crate::connector::Route;
+use crate::effect::NOTICE;
 use crate::people::People;
 use crate::policy::Policy;
 use crate::revoker::{Revoker, Setup};
@@ -168,7 +169,8 @@ impl World {
     }
 
     async fn start(&mut self) {
-        let routes = vec![Route { name: "idp".to_owned(), ..Route::default() }];
+        let told = Route { name: "people".to_owned(), events: vec![NOTICE.to_owned()], ..Route::default() };
+        let routes = vec![Route { name: "idp".to_owned(), ..Route::default() }, told];
         let policy = Policy::new(Budgets::default(), self.config.clone());
         let groups = crate::groups::Groups::default();
         let people = self.people.clone();
@@ -208,6 +210,14 @@ impl World {
         assert!(server.task.await.unwrap_err().is_cancelled());
         drop(server.revoker);
         self.start().await;
+    }
+
+    /// What people were told, in order.
+    pub(super) fn notices(&self) -> Vec<Value> {
+        let db = rusqlite::Connection::open(self.folder.path().join("revoker.db")).unwrap();
+        let mut statement = db.prepare("SELECT body FROM events WHERE kind = ?1 ORDER BY seq").unwrap();
+        let bodies = statement.query_map([NOTICE], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+        bodies.map(|body| serde_json::from_slice(&body.unwrap()).unwrap()).collect()
     }
 
     /// The record as it is now, as a backup would hold it.
@@ -264,7 +274,7 @@ impl World {
     }
 
     /// An authenticator app that holds this secret.
-    pub(super) fn app(&self, secret: &str) -> Totp {
+    pub(super) fn app(secret: &str) -> Totp {
         Totp::from_url(format!("otpauth://totp/Tocsin:x?secret={secret}&issuer=Tocsin")).unwrap()
     }
 

@@ -62,7 +62,8 @@ fn scale(view: &View<'_>, level: MicroBits) -> Markup {
     let width = SCALE_WIDTH;
     let edges = view.edges.map(MicroBits::as_bits);
     let bits = level.as_bits();
-    let most = edges[2].max(bits) * 1.12;
+    // What lies far beyond fills it: how far stands in its figure, and the levels stay apart.
+    let most = edges[2] * 1.6;
     let x = |bits: f64| (bits.max(0.0) / most * width).clamp(0.0, width);
     let names = ["watched", "asked", "revoked"];
     let said = format!(

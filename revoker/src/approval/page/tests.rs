@@ -101,7 +101,7 @@ fn record() -> VerdictRecord {
     }
 }
 
-fn approval(state: State) -> Approval {
+pub(in crate::approval) fn approval(state: State) -> Approval {
     Approval {
         id: "apr_000102030405060708090a0b0c0d0e0f".parse().unwrap(),
         page: "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff".parse().unwrap(),
