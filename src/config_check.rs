@@ -8,7 +8,7 @@ use crate::exit::Result;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum ConfigCommand {
-    /// Read file and environment, say what is wrong with them or nothing, and exit with 0 or 78.
+    /// Read file, environment, and all files, keys and secrets that they name; say what is wrong or nothing, and exit with 0 or 78.
     #[command(
         after_help = "Example:\n  TOCSIN_BUDGETS__WATCH_DAYS=3 tocsin config check --config tocsin.toml"
     )]
@@ -19,6 +19,7 @@ pub(crate) enum ConfigCommand {
 pub(crate) fn run(command: &ConfigCommand) -> Result<()> {
     let ConfigCommand::Check(args) = command;
     let config = Config::load(args.config.as_deref())?;
+    crate::serve::check(&config)?;
     let b = config.budgets;
     println!(
         "the configuration is right: watch at {} bits, step-up at {}, revoke at {}; {} webhooks, {} manifests, data in {}",

@@ -7,6 +7,8 @@
 
 mod apply;
 mod ask;
+mod cascade;
+mod company;
 mod decision;
 mod epoch;
 mod feedback;
@@ -15,22 +17,27 @@ mod handle;
 mod heads;
 mod limits;
 mod lists;
+mod lives;
 mod memory;
 mod notice;
 mod operate;
+mod parts;
 mod pause;
 mod register;
 mod tick;
 mod write;
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use detector::Timestamp;
 use tokio::sync::watch;
 
 pub use self::apply::{Applied, ApplyError};
 pub use self::ask::{AskError, Put};
+pub use self::cascade::Planned;
+use self::company::Company;
 pub use self::decision::{Admission, Decision};
 use self::epoch::Mark;
 pub use self::feedback::Evidence;
@@ -39,19 +46,21 @@ pub use self::lists::Story;
 use self::memory::{Limits, Memory};
 pub use self::operate::RedeliverError;
 pub use self::write::Write;
+use crate::agent::AgentKey;
 use crate::approval::Grants;
 use crate::approval::webauthn::RelyingParty;
 use crate::connector::Route;
 use crate::connector::tokens::Tokens;
+use crate::declared::Declared;
 use crate::groups::{Crowd, Groups};
-use crate::keys::Keys;
+use crate::keys::{KeySource, Keys, Lock};
 use crate::people::People;
 use crate::policy::Policy;
 use crate::standing::Standing;
 use crate::store::db::Connection;
 use crate::store::open::OpenError;
 use crate::store::settings::Pause;
-use crate::store::{Store, StoreError, agents, handled, settings};
+use crate::store::{Store, StoreError, agents, handled, revocations, sealed, settings};
 
 /// What a revoker is made of.
 #[derive(Clone, Debug)]
@@ -68,6 +77,8 @@ pub struct Setup {
     pub people: People,
     /// Who relies on passkeys, where they can be used.
     pub relying_party: Option<RelyingParty>,
+    /// Who spawns whom, and when agents end, as declared.
+    pub declared: Declared,
 }
 
 /// The handle. Cloning it is cheap and shares everything.
@@ -83,10 +94,15 @@ struct Inner {
     grants: Grants,
     relying_party: Option<RelyingParty>,
     mark: Mark,
+    /// Nobody changes the keys meanwhile.
+    _lock: Lock,
     routes: Vec<Route>,
     groups: Groups,
     people: People,
+    declared: Declared,
+    kin_known: Mutex<HashSet<u64>>,
     crowd: Crowd,
+    company: Company,
     public_url: String,
     changes: watch::Sender<u64>,
     limits: Limits,
@@ -111,24 +127,49 @@ impl Revoker {
         Self::open_with(data_dir, setup, Limits::default())
     }
 
+    /// The same with keys that are elsewhere.
+    pub fn open_by(data_dir: &Path, setup: Setup, keys: &KeySource) -> Result<Self, OpenError> {
+        Self::open_whole(data_dir, setup, Limits::default(), keys)
+    }
+
     pub(crate) fn open_with(data_dir: &Path, setup: Setup, limits: Limits) -> Result<Self, OpenError> {
+        Self::open_whole(data_dir, setup, limits, &KeySource::Own(data_dir.join("revoker.key")))
+    }
+
+    fn open_whole(
+        data_dir: &Path,
+        setup: Setup,
+        limits: Limits,
+        source: &KeySource,
+    ) -> Result<Self, OpenError> {
         for (i, route) in setup.routes.iter().enumerate() {
             if setup.routes[..i].iter().any(|other| other.name == route.name) {
                 return Err(OpenError::TwoTargets(route.name.clone()));
             }
         }
         let store = Store::open(&data_dir.join("revoker.db"))?;
-        let keys = Arc::new(Keys::open(&data_dir.join("revoker.key"))?);
+        let lock = Lock::shared(data_dir)?;
+        let keys = {
+            let mut writer = store.writer();
+            let tx = writer.transaction()?;
+            let keys = sealed::rooted(&tx, Keys::new(&source.read()?)?)?;
+            tx.commit()?;
+            Arc::new(keys)
+        };
         let memory = {
             let db = store.reader();
             let recent = handled::newest(&db, memory::RECENT_MAX)?;
-            Memory::new(
+            let mut memory = Memory::new(
                 agents::all(&db)?,
                 recent,
                 setup.policy,
                 settings::pauses(&db)?,
                 settings::spent(&db)?,
-            )
+            );
+            for (agent, part, not_before) in revocations::ended_parts(&db)? {
+                memory.set_ended(&agent, part, Some(not_before));
+            }
+            memory
         };
         let inner = Inner {
             store,
@@ -137,10 +178,14 @@ impl Revoker {
             keys,
             relying_party: setup.relying_party,
             mark: Mark::beside(data_dir),
+            _lock: lock,
             routes: setup.routes,
             groups: setup.groups,
             people: setup.people,
+            declared: setup.declared,
+            kin_known: Mutex::default(),
             crowd: Crowd::default(),
+            company: Company::default(),
             public_url: setup.public_url,
             changes: watch::Sender::new(0),
             limits,
@@ -235,6 +280,17 @@ impl Revoker {
     /// same verdict again.
     pub fn handle(&self, record: &detector::VerdictRecord, now: Timestamp) -> Result<Decision, StoreError> {
         self.inner.handle(record, now)
+    }
+
+    /// Takes what a log says of how a call ended: an agent that is challenged got so many bytes more.
+    pub fn got(
+        &self,
+        issuer: Option<&str>,
+        agent_id: &str,
+        bytes: u64,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.inner.got(&AgentKey::new(issuer, agent_id), bytes, now)
     }
 }
 

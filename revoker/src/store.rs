@@ -12,6 +12,7 @@ pub mod db;
 pub(crate) mod enrolments;
 pub(crate) mod escalation;
 pub(crate) mod handled;
+pub(crate) mod kin;
 pub(crate) mod notices;
 pub(crate) mod open;
 pub(crate) mod outbox;
@@ -20,6 +21,7 @@ pub(crate) mod receipts;
 pub mod register;
 pub(crate) mod retention;
 pub mod revocations;
+pub(crate) mod sealed;
 pub(crate) mod settings;
 pub(crate) mod ssf;
 

@@ -11,6 +11,8 @@ use detector::{
 
 use crate::config::PolicyConfig;
 use crate::connector::Route;
+use crate::declared::Declared;
+use crate::part::PartKind;
 use crate::people::People;
 use crate::policy::Policy;
 use crate::revoker::{Revoker, Setup};
@@ -30,7 +32,12 @@ pub(crate) fn policy() -> Policy {
 pub(crate) fn setup(targets: &[&str]) -> Setup {
     let routes = targets
         .iter()
-        .map(|name| Route { name: (*name).to_owned(), enforces: true, ..Route::default() })
+        .map(|name| Route {
+            name: (*name).to_owned(),
+            enforces: true,
+            parts: PartKind::ALL.into(),
+            ..Route::default()
+        })
         .collect();
     let groups = crate::groups::Groups::default();
     Setup {
@@ -40,6 +47,7 @@ pub(crate) fn setup(targets: &[&str]) -> Setup {
         groups,
         people: People::default(),
         relying_party: None,
+        declared: Declared::default(),
     }
 }
 

@@ -54,8 +54,13 @@ impl ApproverName {
 
     /// What the secret is sealed for.
     pub(super) fn purpose(&self) -> String {
-        format!("approver/{}", self.key())
+        purpose(&self.0)
     }
+}
+
+/// What the secret of the approver of this name is sealed for.
+pub(crate) fn purpose(name: &str) -> String {
+    format!("approver/{}", name.to_ascii_lowercase())
 }
 
 impl fmt::Display for ApproverName {

@@ -11,9 +11,10 @@ use serde::Serialize;
 use super::tree::{Hash, Range, Tree};
 use super::{ALL, AuditError, COLUMNS, Entry, Head, PublicKey, Raw, Verified, heads, leaf_text};
 use super::{public_key, raw, start, verify};
-use crate::keys::{KeyError, Keys};
+use crate::keys::{KeyError, KeySource, Keys};
 use crate::store::db::{self, Connection};
-use crate::store::{StoreError, open, to_json};
+use crate::store::open::OpenError;
+use crate::store::{StoreError, open, sealed, to_json};
 
 /// The first version of the record that has heads.
 const VERSION_MIN: i64 = 3;
@@ -96,17 +97,23 @@ pub struct Record {
 
 impl Record {
     /// Opens what a server keeps in `data_dir`. Makes nothing and changes nothing.
-    pub fn open(data_dir: &Path) -> Result<Self, RecordError> {
-        let [db, key] = ["revoker.db", "revoker.key"].map(|name| data_dir.join(name));
-        if let Some(missing) = [&db, &key].into_iter().find(|path| !path.exists()) {
-            return Err(RecordError::Missing(missing.clone()));
+    pub fn open(data_dir: &Path, source: &KeySource) -> Result<Self, RecordError> {
+        let db = data_dir.join("revoker.db");
+        let key = source.file().map(Path::to_owned);
+        if let Some(missing) = std::iter::once(db.clone()).chain(key).find(|path| !path.exists()) {
+            return Err(RecordError::Missing(missing));
         }
-        let keys = Keys::open(&key)?;
+        let keys = Keys::new(&source.read()?)?;
         let reader = open::reader(&db)?;
         let version = reader.version()?;
         if version < VERSION_MIN {
             return Err(RecordError::Older(db));
         }
+        let keys = sealed::with_root(&reader, keys).map_err(|e| match e {
+            OpenError::Key(e) => RecordError::Key(e),
+            OpenError::Store(e) => RecordError::Store(e),
+            other => RecordError::Store(StoreError::damaged(other.to_string())),
+        })?;
         Ok(Self { db: reader, keys })
     }
 

@@ -16,6 +16,7 @@ impl Revoker {
     pub async fn tick(&self, now: Timestamp) -> Result<bool, StoreError> {
         self.end_pauses(now).await?;
         let more_to_tell = self.tell_due(now).await?;
+        self.lapse(now).await?;
         let due = self.read(move |db| agents::due(db, now, BATCH)).await?;
         if due.is_empty() {
             return Ok(more_to_tell);

@@ -11,6 +11,7 @@ use crate::agent::{AgentKey, Txn};
 use crate::approval::webauthn::RelyingParty;
 use crate::audit::{self, NewEntry};
 use crate::connector::Route;
+use crate::part::Part;
 use crate::standing::Standing;
 use crate::store::db::Transaction;
 use crate::store::register::{self, Accountable};
@@ -23,6 +24,10 @@ pub struct Write<'c> {
     pub(super) inner: &'c Inner,
     pub(super) changed: HashMap<AgentKey, Option<Held>>,
     pub(super) handled: Option<VerdictId>,
+    /// Parts whose access ended or was given back.
+    pub(super) ended: Vec<(AgentKey, Part, Option<Timestamp>)>,
+    /// Agents whose declared time was seen to be over.
+    pub(super) lapsed: Vec<(AgentKey, Timestamp)>,
     pauses: Option<Vec<Pause>>,
     spent: Option<Spent>,
 }
@@ -37,16 +42,28 @@ impl Inner {
         let mut db = self.store.writer();
         let before = db.total_changes();
         let tx = db.transaction().map_err(StoreError::from)?;
-        let mut write =
-            Write { tx, inner: self, changed: HashMap::new(), handled: None, pauses: None, spent: None };
+        let mut write = Write {
+            tx,
+            inner: self,
+            changed: HashMap::new(),
+            handled: None,
+            ended: Vec::new(),
+            lapsed: Vec::new(),
+            pauses: None,
+            spent: None,
+        };
         let answer = f(&mut write)?;
-        let Write { tx, changed, handled, pauses, spent, .. } = write;
+        let Write { tx, changed, handled, ended, lapsed, pauses, spent, .. } = write;
         if let Some(spent) = &spent {
             settings::set_spent(&tx, spent)?;
         }
         let touched = tx.total_changes() != before;
         tx.commit().map_err(StoreError::from)?;
         self.follow(changed, handled, pauses, spent);
+        self.memory_mut().set_lapsed(lapsed);
+        for (agent, part, not_before) in ended {
+            self.memory_mut().set_ended(&agent, part, not_before);
+        }
         if touched {
             self.changes.send_modify(|commits| *commits = commits.wrapping_add(1));
         }
@@ -158,13 +175,13 @@ impl Write<'_> {
     /// What calls that were accepted after access had ended say of the targets that had acknowledged it.
     pub(super) fn disprove(
         &mut self,
-        (agent, txn): (&AgentKey, &Txn),
+        (agent, part, txn): (&AgentKey, Option<&Part>, &Txn),
         call: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let tolerance = self.inner.memory().policy().config().clock_tolerance_s.duration();
         let (refuted, next) =
-            escalation::disprove(&self.tx, &self.routes(agent)?, agent, (call, tolerance), now)?;
+            escalation::disprove(&self.tx, &self.routes(agent)?, (agent, part), (call, tolerance), now)?;
         if !refuted.is_empty() {
             let body = serde_json::json!({ "targets": refuted, "call": call });
             self.audit_in(txn, Some(agent), "delivery.refuted", &body, now)?;

@@ -10,12 +10,13 @@ use super::db::{self, Connection};
 use super::{Store, StoreError, approvals};
 
 /// In order, each once. `user_version` counts how many have run.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../../migrations/0001_record.sql"),
     include_str!("../../migrations/0002_register.sql"),
     include_str!("../../migrations/0003_proof.sql"),
     include_str!("../../migrations/0004_audit_heads.sql"),
     include_str!("../../migrations/0005_ssf.sql"),
+    include_str!("../../migrations/0006_subjects.sql"),
     include_str!("../../migrations/0008_questions.sql"),
     include_str!("../../migrations/0009_passkeys.sql"),
 ];

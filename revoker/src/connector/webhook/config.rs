@@ -9,6 +9,7 @@ use super::signature::{Secrets, SecretsError};
 use super::{Envelope, Route, Webhook};
 use crate::connector::target::{Target, TargetError};
 use crate::effect::{EVENT_KINDS, NOTICE};
+use crate::part::PartKind;
 
 /// The longest name of a target.
 const NAME_CHARS_MAX: usize = 64;
@@ -128,7 +129,13 @@ impl WebhookConfig {
     pub fn route(&self) -> Route {
         let (name, events) = (self.name.clone(), self.events.clone());
         // People who read a chat end nobody's access.
-        Route { name, events, enforces: self.envelope != Envelope::Chat, ..Route::default() }
+        Route {
+            name,
+            events,
+            enforces: self.envelope != Envelope::Chat,
+            parts: PartKind::ALL.into(),
+            ..Route::default()
+        }
     }
 
     /// Whoever has the address of a chat may post there; nothing would look at a signature.
