@@ -3,10 +3,13 @@
 
 mod answers;
 mod asked;
+mod authzen;
 mod gate;
+mod mfa;
 mod operators;
 mod page;
 mod passkeys;
 mod revocations;
 mod support;
+mod waiting;
 mod walk;
