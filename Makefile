@@ -4,12 +4,13 @@
 #   make test                 formatting, lints and all tests, on a real broker, engine and receiver
 #   make prove                the long versions and all benches; one table, and target/prove.json
 #   make lint                 formatting and lints alone
-#   make parts                fetch what tests run on (engine, kafka, keycloak, oidc-provider, peers, pypi, mcp) into .parts/
+#   make parts                fetch what tests run on (engine, kafka, keycloak, oidc-provider, peers, pypi, mcp, chromium) into .parts/
 #   make clean-parts          forget it again
+#   make screenshot           take the picture of the approval page in README.md anew
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove lint build release test-build prove-build parts engine kafka peers keycloak oidc pypi mcp clean-parts demo-tools test-tools
+.PHONY: help demo test prove lint build release test-build prove-build parts engine kafka peers keycloak oidc pypi mcp browser chromium screenshot clean-parts demo-tools test-tools
 MAKEFLAGS += --no-print-directory
 
 CARGO ?= cargo
@@ -60,10 +61,13 @@ prove-build:
 	$(CARGO) test --workspace --locked --release --no-run
 	$(CARGO) bench --workspace --locked --no-run
 
-parts: engine kafka peers keycloak oidc pypi mcp
+parts: engine kafka peers keycloak oidc pypi mcp browser chromium
 
-engine kafka peers keycloak oidc pypi mcp:
+engine kafka peers keycloak oidc pypi mcp browser chromium:
 	@parts/$@.sh
+
+screenshot: engine browser chromium
+	TOCSIN_SCREENSHOT=$(CURDIR)/docs/approval.png $(CARGO) test --locked --test it browser::
 
 clean-parts:
 	rm -rf .parts

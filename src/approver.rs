@@ -1,10 +1,11 @@
 //! `tocsin approver`: the people who may answer a challenge.
 
+use anyhow::anyhow;
 use clap::Subcommand;
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 use revoker::Revoker;
-use revoker::approval::{ApproverName, disable, enrol, list};
+use revoker::approval::{ApproverName, ApproverRow, Factor, disable, enrol, invite, list};
 
 use crate::cli::ConfigArg;
 use crate::clock;
@@ -13,7 +14,9 @@ use crate::exit::{Code, OrExit, Result};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum ApproverCommand {
-    /// Enrol somebody: prints an otpauth address and its QR code once, for an authenticator app.
+    /// Make somebody an approver: prints a link, good for a day, where they enrol a passkey, an authenticator app or both.
+    ///
+    /// For who is one already the link adds to what they have.
     #[command(after_help = "Example:\n  tocsin approver add Dana --also dana@example.com")]
     Add {
         /// How the page and the audit call them.
@@ -21,10 +24,13 @@ pub(crate) enum ApproverCommand {
         /// Their names elsewhere (e-mail, subject at the identity provider): they cannot approve what was done for them.
         #[arg(long)]
         also: Vec<String>,
+        /// No link: enrol an authenticator app here, and print its address and QR code once.
+        #[arg(long)]
+        totp: bool,
         #[command(flatten)]
         config: ConfigArg,
     },
-    /// List who is enrolled.
+    /// List who is enrolled, and how they can answer.
     List {
         /// As JSON.
         #[arg(long)]
@@ -32,55 +38,122 @@ pub(crate) enum ApproverCommand {
         #[command(flatten)]
         config: ConfigArg,
     },
-    /// Make somebody's codes count no more.
-    Disable {
+    /// Make somebody's codes and passkeys count no more.
+    #[command(alias = "disable")]
+    Revoke {
         /// As enrolled.
         name: String,
         #[command(flatten)]
         config: ConfigArg,
     },
+    /// List agents that nobody could answer for: no approver of theirs has a method that works. Exits with 65 if there are any.
+    Check(ConfigArg),
 }
 
-/// Runs the command, beside a running server or without one: the record is one file that both may open.
+/// Runs the command, beside a running server or without one: the record is one that both may open.
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn run(command: &ApproverCommand) -> Result<()> {
     match command {
-        ApproverCommand::Add { name, also, config } => {
+        ApproverCommand::Add { name, also, totp, config } => {
             let name = ApproverName::new(name).or_exit(Code::DataErr)?;
-            let revoker = open(config)?;
-            let enrolled =
-                enrol(&revoker, name, also.clone(), operator(), clock::now()).await.or_exit(Code::DataErr)?;
-            println!(
-                "{} is enrolled. Scan this or type the address; it is not shown again.\n",
-                enrolled.name
-            );
-            println!("{}", QrCode::new(enrolled.expose_address())?.render::<Dense1x2>().build());
-            println!("{}", enrolled.expose_address());
+            add(name, also.clone(), *totp, config).await
         }
-        ApproverCommand::List { json, config } => {
-            let rows = list(&open(config)?).await?;
-            if *json {
-                println!("{}", serde_json::to_string_pretty(&rows)?);
-            } else if rows.is_empty() {
-                println!("nobody is enrolled: `tocsin approver add NAME`");
-            }
-            for row in rows.iter().filter(|_| !json) {
-                let state = match row.disabled_at {
-                    Some(at) => format!("disabled {at}"),
-                    None => "active".to_owned(),
-                };
-                println!("{}\t{state}\tsince {}\tby {}", row.name, row.enrolled_at, row.enrolled_by);
-            }
-        }
-        ApproverCommand::Disable { name, config } => {
+        ApproverCommand::List { json, config } => print_all(&list(&open(config)?).await?, *json),
+        ApproverCommand::Revoke { name, config } => {
             let name = ApproverName::new(name).or_exit(Code::DataErr)?;
             if !disable(&open(config)?, name.clone(), operator(), clock::now()).await? {
-                return Err(anyhow::anyhow!("no active approver is named {name}")).or_exit(Code::DataErr);
+                return Err(anyhow!("no active approver is named {name}")).or_exit(Code::DataErr);
             }
-            println!("{name} is disabled");
+            println!("{name} can answer no more");
+            Ok(())
         }
+        ApproverCommand::Check(config) => check(&Config::load(config.config.as_deref())?).await,
+    }
+}
+
+async fn add(name: ApproverName, also: Vec<String>, totp: bool, config: &ConfigArg) -> Result<()> {
+    let config = Config::load(config.config.as_deref())?;
+    let revoker = crate::serve::open_revoker(&config)?;
+    if !totp {
+        let link = invite(&revoker, name.clone(), also, operator(), clock::now()).await;
+        let link = link.or_exit(Code::DataErr)?;
+        println!(
+            "{name} is an approver as soon as they enrol here, within a day. Give the link to nobody else.\n"
+        );
+        println!("{}{}", config.http.public_url.trim_end_matches('/'), link.path());
+        return Ok(());
+    }
+    let enrolled = enrol(&revoker, name, also, operator(), clock::now()).await.or_exit(Code::DataErr)?;
+    println!("{} is enrolled. Scan this or type the address; it is not shown again.\n", enrolled.name);
+    println!("{}", QrCode::new(enrolled.expose_address())?.render::<Dense1x2>().build());
+    println!("{}", enrolled.expose_address());
+    Ok(())
+}
+
+fn print_all(rows: &[ApproverRow], json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(rows)?);
+        return Ok(());
+    }
+    if rows.is_empty() {
+        println!("nobody is enrolled: `tocsin approver add NAME`");
+    }
+    for row in rows {
+        let state = match row.disabled_at {
+            Some(at) => format!("revoked {at}"),
+            None => methods(row),
+        };
+        println!("{}\t{state}\tsince {}\tby {}", row.name, row.enrolled_at, row.enrolled_by);
     }
     Ok(())
+}
+
+/// How somebody can answer, in words.
+fn methods(row: &ApproverRow) -> String {
+    let passkeys = match row.passkeys {
+        0 => None,
+        1 => Some("a passkey".to_owned()),
+        n => Some(format!("{n} passkeys")),
+    };
+    let has: Vec<String> = passkeys.into_iter().chain(row.has_totp.then(|| "an app".to_owned())).collect();
+    if has.is_empty() { "has not enrolled yet".to_owned() } else { has.join(" and ") }
+}
+
+/// Agents with a manifest or an entry in the register, and who could say yes for each.
+async fn check(config: &Config) -> Result<()> {
+    let revoker = crate::serve::open_revoker(config)?;
+    let approvers = list(&revoker).await?;
+    let strongest =
+        if config.policy.approval.passkey_for.is_empty() { Factor::Totp } else { Factor::Passkey };
+    let mut without = 0;
+    let agents = revoker.accountable_agents().await?;
+    for (agent, people) in &agents {
+        let answers = |row: &&ApproverRow| {
+            people.approvers.is_empty() || people.approvers.iter().any(|name| row.is(name))
+        };
+        let mine: Vec<&ApproverRow> = approvers.iter().filter(answers).collect();
+        let can = |factor| mine.iter().any(|row| row.can(factor));
+        let wrong = match (can(Factor::Totp), can(strongest)) {
+            (false, _) => "nobody could answer for it",
+            (true, false) => "nobody who answers for it has a passkey, which some of its acts may take",
+            (true, true) => continue,
+        };
+        without += 1;
+        println!("{agent}\t{wrong}\tnamed: {}", named(&people.approvers));
+    }
+    if without > 0 {
+        return Err(anyhow!(
+            "{without} of {} agents have no approver with a method that works",
+            agents.len()
+        ))
+        .or_exit(Code::DataErr);
+    }
+    println!("somebody can answer for each of {} agents", agents.len());
+    Ok(())
+}
+
+fn named(approvers: &[String]) -> String {
+    if approvers.is_empty() { "nobody, so whoever is enrolled may".to_owned() } else { approvers.join(", ") }
 }
 
 /// Runs `tocsin restored`, beside a running server or without one.

@@ -66,11 +66,20 @@ pub(crate) struct Config {
     #[cfg(feature = "kafka")]
     pub(crate) revocation_topic: Option<TopicConfig>,
     pub(crate) ssf: Option<SsfConfig>,
+    pub(crate) passkeys: PasskeysConfig,
     /// Targets by name: each but the first is told that access ended once one before it has failed.
     escalation: Vec<String>,
     /// Once loaded, those of `manifests_dir` are among them.
     pub(crate) manifests: Vec<Manifest>,
     manifests_dir: Option<PathBuf>,
+}
+
+/// The section `[passkeys]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PasskeysConfig {
+    /// The domain that passkeys are bound to: the name in `http.public_url`, or one that it is part of.
+    pub(crate) rp_id: Option<String>,
 }
 
 impl Default for Config {
@@ -100,6 +109,7 @@ impl Default for Config {
             #[cfg(feature = "kafka")]
             revocation_topic: None,
             ssf: None,
+            passkeys: PasskeysConfig::default(),
             escalation: Vec::new(),
             manifests: Vec::new(),
             manifests_dir: None,

@@ -43,6 +43,7 @@ use ingest::source::credentials::Credentials;
 use ingest::source::{Intake, LogSource, Source, files};
 use ingest::store::Store;
 use revoker::api::{Api, Gate, Mfa};
+use revoker::approval::webauthn::RelyingParty;
 use revoker::connector::tokens::Tokens;
 use revoker::declared::Declared;
 use revoker::executor::Executor;
@@ -129,8 +130,17 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     let policy = Policy::new(config.budgets, config.policy.clone());
     let groups = Groups::declared(&config.manifests);
     let people = People::declared(&config.manifests);
+    let rp_id = config.passkeys.rp_id.as_deref();
+    let relying_party = match RelyingParty::new(&public_url, rp_id) {
+        Ok(party) => Some(party),
+        Err(why) if rp_id.is_some() => return Err(anyhow!(why)).or_exit(Code::Config),
+        Err(why) => {
+            tracing::info!(%why, "passkeys cannot be used");
+            None
+        }
+    };
     let declared = Declared::by(&config.manifests);
-    let setup = Setup { policy, public_url, routes, groups, people, declared };
+    let setup = Setup { policy, public_url, routes, groups, people, declared, relying_party };
     Revoker::open_by(&config.data_dir, setup, &config.key_source()?).map_err(|e| {
         let code = match &e {
             OpenError::Key(KeyError::InUse(_)) => Code::Unavailable,

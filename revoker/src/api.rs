@@ -18,6 +18,7 @@ mod caller;
 mod cases;
 mod control;
 mod effects;
+mod enrol;
 mod feedback;
 mod gate;
 mod input;
@@ -127,6 +128,7 @@ pub fn console(api: Api) -> Router {
         .merge(authzen::discovery())
         .merge(cases::router())
         .merge(effects::router())
+        .merge(enrol::router())
         .merge(feedback::router())
         .merge(control::router())
         .merge(proposals::router())

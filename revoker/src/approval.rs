@@ -13,13 +13,18 @@ mod approver;
 mod asked;
 mod decide;
 mod digest;
+mod enrol;
 mod factor;
 mod form;
 mod grant;
 mod id;
 pub mod lockout;
+pub(crate) mod notice;
 pub mod page;
+mod proof;
+mod recovery;
 pub mod totp;
+pub mod webauthn;
 
 use detector::{MicroBits, Timestamp, VerdictRecord};
 use serde::{Deserialize, Serialize};
@@ -32,11 +37,15 @@ pub use approver::{
 pub use asked::{Asked, AskedError, Cause};
 pub use decide::{Answer, Choice, DecideError, Outcome, Refusal, decide};
 pub use digest::Digest;
+pub use enrol::{
+    CEREMONY_LIFE, Enrolling, Enrolment, LINK_LIFE, Link, Method, begin, invite, standing, take,
+};
 pub use factor::{Factor, Needs};
 pub use form::FormToken;
 pub use grant::{Admittance, Claims, Grant, GrantRefused, Grants, ResumeId};
 pub(crate) use grant::{Resumption, admit};
 pub use id::{ApprovalId, BindingCode, IdError, PageKey};
+pub use proof::Proof;
 
 use crate::agent::AgentKey;
 use crate::store::register::Accountable;

@@ -224,6 +224,9 @@ pub const REINSTATED: &str = "agent.reinstated";
 /// What the detector alone is told, since it carries the baseline.
 pub const REVERTED: &str = "agent.baseline.reverted";
 
+/// What people are told of questions to them; only for those whose filter names it.
+pub const NOTICE: &str = "approval.notice";
+
 /// Every `type` there is for others; what a target's filter may name.
 pub const EVENT_KINDS: [&str; 10] = [
     "agent.challenged",

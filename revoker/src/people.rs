@@ -36,6 +36,13 @@ impl People {
         under(agent.issuer.as_deref()).or_else(|| under(None)).map(|(_, said)| said)
     }
 
+    /// The agents that manifests name.
+    pub(crate) fn agents(&self) -> impl Iterator<Item = AgentKey> {
+        self.of.iter().flat_map(|(agent_id, declared)| {
+            declared.iter().map(|(issuer, _)| AgentKey::new(issuer.as_deref(), agent_id))
+        })
+    }
+
     /// Who answers for the agent: what its manifest says, and where that is silent what is on record.
     pub(crate) fn of(&self, agent: &AgentKey, recorded: Accountable) -> Accountable {
         let declared = self.declared_of(agent).cloned().unwrap_or_default();

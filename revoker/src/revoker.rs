@@ -20,6 +20,7 @@ mod limits;
 mod lists;
 mod lives;
 mod memory;
+mod notice;
 mod operate;
 mod parts;
 mod pause;
@@ -49,6 +50,7 @@ pub use self::operate::RedeliverError;
 pub use self::write::Write;
 use crate::agent::AgentKey;
 use crate::approval::Grants;
+use crate::approval::webauthn::RelyingParty;
 use crate::connector::Route;
 use crate::connector::tokens::Tokens;
 use crate::declared::Declared;
@@ -75,6 +77,8 @@ pub struct Setup {
     pub groups: Groups,
     /// Who is declared to answer for an agent.
     pub people: People,
+    /// Who relies on passkeys, where they can be used.
+    pub relying_party: Option<RelyingParty>,
     /// Who spawns whom, and when agents end, as declared.
     pub declared: Declared,
 }
@@ -90,6 +94,7 @@ struct Inner {
     memory: RwLock<Memory>,
     keys: Arc<Keys>,
     grants: Grants,
+    relying_party: Option<RelyingParty>,
     mark: Mark,
     /// Nobody changes the keys meanwhile.
     _lock: Lock,
@@ -173,6 +178,7 @@ impl Revoker {
             memory: RwLock::new(memory),
             grants: Grants::new(&keys, &setup.public_url)?,
             keys,
+            relying_party: setup.relying_party,
             mark: Mark::beside(data_dir),
             _lock: lock,
             routes: setup.routes,
@@ -214,6 +220,11 @@ impl Revoker {
     /// The installation's keys.
     pub fn keys(&self) -> &Arc<Keys> {
         &self.inner.keys
+    }
+
+    /// Who relies on passkeys, where they can be used.
+    pub fn relying_party(&self) -> Option<&RelyingParty> {
+        self.inner.relying_party.as_ref()
     }
 
     /// Tokens of agents that gateways handed on.

@@ -47,6 +47,7 @@ pub(crate) fn setup(targets: &[&str]) -> Setup {
         routes,
         groups,
         people: People::default(),
+        relying_party: None,
         declared: Declared::default(),
     }
 }

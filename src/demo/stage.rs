@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Client;
-use revoker::approval::{ApproverName, enrol};
+use revoker::approval::{ApproverName, enrol, invite};
 
 use super::agent::Gateway;
 use super::human::Human;
@@ -108,7 +108,27 @@ impl Stage {
         narrator::detail(&format!("export TOCSIN_TOKEN={}", self.operator));
         narrator::detail(&format!("target/release/tocsin alerts --url {}", self.url));
         narrator::detail(&format!("target/release/tocsin agents list --url {}", self.url));
+        self.offer().await?;
         Ok(tokio::signal::ctrl_c().await?)
+    }
+
+    /// Offers whoever looks on to become an approver and to answer a question that is open.
+    async fn offer(&self) -> Result<()> {
+        let name = ApproverName::new("You")?;
+        let link = invite(self.server.revoker(), name, Vec::new(), "demo".to_owned(), clock::now()).await?;
+        narrator::now("look", "in a browser: become an approver, with an authenticator app");
+        narrator::detail(&format!("{}{}", self.url, link.path()));
+        let asked = self.http.get(format!("{}/v1/approvals?limit=1", self.url)).bearer_auth(&self.operator);
+        let open: serde_json::Value = asked.send().await?.error_for_status()?.json().await?;
+        let row = &open["rows"][0];
+        if let (Some(page), Some(number)) = (row["page_url"].as_str(), row["binding_code"].as_str()) {
+            narrator::now(
+                "look",
+                &format!("and answer for {}; its number is {number}", row["agent"]["agent_id"]),
+            );
+            narrator::detail(page);
+        }
+        Ok(())
     }
 
     /// Ends everything in order.

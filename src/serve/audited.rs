@@ -19,6 +19,8 @@ use crate::{audit, clock};
 
 /// What an alert about an audit that does not verify is called.
 const BROKEN: &str = "audit_broken";
+/// What an alert about people who are asked too often is called.
+const FLOOD: &str = "approval_flood";
 /// Entries passed on at once.
 const BATCH: u32 = 500;
 /// What is written meanwhile goes together: the mirror is for search, and the original is durable.
@@ -39,7 +41,20 @@ pub(super) fn start(
     let (alerts, runtime) = (logs.alerts.clone(), Handle::current());
     let alarm = Box::new(move |e: &AuditError| findings::raise(&alerts, &runtime, BROKEN, e.to_string()));
     let keeper = Keeper::new(revoker.clone(), heads, every, Arc::new(clock::now), alarm).run(stop.clone());
-    let mirror = mirror(revoker.clone(), logs.audit.clone(), stop.clone());
+    let (alerts, runtime) = (logs.alerts.clone(), Handle::current());
+    let flooded = move |entry: &Written| {
+        let whom = entry.agent.as_ref().map(ToString::to_string).unwrap_or_default();
+        findings::raise(
+            &alerts,
+            &runtime,
+            FLOOD,
+            format!(
+                "people are asked so often that they are told no more (ATT&CK T1621), last about {whom}: {}",
+                entry.body
+            ),
+        );
+    };
+    let mirror = mirror(revoker.clone(), logs.audit.clone(), flooded, stop.clone());
     tasks.spawn(async {
         keeper.await;
         Ok(())
@@ -52,11 +67,11 @@ pub(super) fn start(
 }
 
 /// Passes on whatever is written until told to stop.
-async fn mirror(revoker: Revoker, log: Log, stop: CancellationToken) {
+async fn mirror(revoker: Revoker, log: Log, flooded: impl Fn(&Written), stop: CancellationToken) {
     let mut changes = revoker.changes();
     loop {
         changes.mark_unchanged();
-        match pass_on(&revoker, &log).await {
+        match pass_on(&revoker, &log, &flooded).await {
             Ok(BATCH) => continue,
             // Its own note moved the record too.
             Ok(1..) => {}
@@ -76,10 +91,11 @@ async fn mirror(revoker: Revoker, log: Log, stop: CancellationToken) {
 }
 
 /// Passes on what is not mirrored yet, one batch; how many there were.
-async fn pass_on(revoker: &Revoker, log: &Log) -> anyhow::Result<u32> {
+async fn pass_on(revoker: &Revoker, log: &Log, flooded: &impl Fn(&Written)) -> anyhow::Result<u32> {
     let entries = revoker.audit_after(revoker.audit_mirrored().await?, BATCH).await?;
     let Some(last) = entries.last().map(|entry| entry.seq) else { return Ok(0) };
     let count = entries.len() as u32;
+    entries.iter().filter(|entry| entry.kind == "approval.flood").for_each(flooded);
     let entries = entries.into_iter().map(entry).collect::<anyhow::Result<Vec<_>>>()?;
     log.append_when_room(entries).await?;
     revoker.set_audit_mirrored(last).await?;

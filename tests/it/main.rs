@@ -11,6 +11,7 @@ mod audit;
 mod authzen;
 mod bad_config;
 mod borders;
+mod browser;
 mod cohort;
 mod demo;
 mod disk_full;

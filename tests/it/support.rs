@@ -1,5 +1,6 @@
 //! The real parts that scenarios run on. A part that does not start fails the test with what it printed.
 
+pub(crate) mod browser;
 pub(crate) mod chance;
 pub(crate) mod disk;
 pub(crate) mod engine;

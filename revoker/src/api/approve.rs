@@ -6,23 +6,28 @@
 //! followed by a redirect, so that reloading the outcome sends nothing again.
 
 mod origin;
-mod reply;
+pub(super) mod reply;
+
+pub(super) use origin::is_own;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::rejection::{FormRejection, PathRejection};
 use axum::extract::{Form, Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::Response;
-use axum::routing::get;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use detector::{MicroBits, Timestamp};
 use serde::Deserialize;
 
 use super::Api;
 use super::caller::text_header;
 use crate::approval::page::{PAST_DAYS, Past, Refused, View};
-use crate::approval::{Answer, Approval, Choice, DecideError, FormToken, Outcome, PageKey, Refusal, decide};
+use crate::approval::webauthn::{self, Bound, Options};
+use crate::approval::{
+    Answer, Approval, CEREMONY_LIFE, Choice, DecideError, FormToken, Outcome, PageKey, Proof, Refusal, decide,
+};
 use crate::standing::Standing;
 use crate::store::{StoreError, approvals};
 
@@ -30,7 +35,9 @@ use crate::store::{StoreError, approvals};
 const COOKIE: &str = "tocsin_form";
 
 pub(super) fn router() -> Router<Api> {
-    Router::new().route("/approve/{page}", get(show).post(answer))
+    Router::new()
+        .route("/approve/{page}", get(show).post(answer))
+        .route("/approve/{page}/passkey", post(asks))
 }
 
 fn key(path: Result<Path<String>, PathRejection>) -> Option<PageKey> {
@@ -43,10 +50,26 @@ struct Posted {
     token: String,
     seen: i64,
     choice: Choice,
+    #[serde(default)]
     name: String,
+    #[serde(default)]
     code: String,
     #[serde(default)]
     number: String,
+    /// What the passkey says, as JSON; empty where it is not by one.
+    #[serde(default)]
+    passkey: String,
+}
+
+impl Posted {
+    /// Who it is, as far as the form says; none where it cannot be read.
+    fn proof(&self) -> Option<Proof> {
+        if self.passkey.is_empty() {
+            let (name, code, number) = (self.name.clone(), self.code.clone(), self.number.clone());
+            return Some(Proof::Code { name, code, number });
+        }
+        serde_json::from_str(&self.passkey).ok().map(Proof::Passkey)
+    }
 }
 
 async fn show(
@@ -73,9 +96,10 @@ async fn answer(
 ) -> Response {
     let Some(page) = key(page) else { return reply::unknown() };
     let Ok(Form(posted)) = form else { return reply::incomplete() };
+    let Some(proof) = posted.proof() else { return reply::incomplete() };
     let cookie = cookie(&headers);
     let outcome = if genuine(&api, &headers, &page, cookie.as_deref(), &posted) {
-        given(&api, &page, &posted).await
+        given(&api, &page, &posted, proof).await
     } else {
         Ok(Some(Outcome::Refused(Refusal::Stale)))
     };
@@ -97,18 +121,48 @@ async fn answer(
 
 fn genuine(api: &Api, headers: &HeaderMap, page: &PageKey, cookie: Option<&str>, posted: &Posted) -> bool {
     let Some(cookie) = cookie else { return false };
-    let token = FormToken::new(api.revoker.keys(), page, cookie, MicroBits::from_micros(posted.seen));
+    let token =
+        FormToken::new(api.revoker.keys(), page.as_str(), cookie, MicroBits::from_micros(posted.seen));
     origin::is_own(headers, &api.public_url) && token.matches(&posted.token)
 }
 
-async fn given(api: &Api, page: &PageKey, posted: &Posted) -> Result<Option<Outcome>, DecideError> {
-    let answer = Answer {
-        choice: posted.choice,
-        name: posted.name.clone(),
-        code: posted.code.clone(),
-        number: posted.number.clone(),
-        seen: MicroBits::from_micros(posted.seen),
+/// What the browser is to ask the passkey for: a challenge for this answer to this question, and for no other.
+async fn asks(
+    State(api): State<Api>,
+    page: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    form: Result<Form<Posted>, FormRejection>,
+) -> Response {
+    let (Some(page), Ok(Form(posted))) = (key(page), form) else {
+        return StatusCode::NOT_FOUND.into_response();
     };
+    if !genuine(&api, &headers, &page, cookie(&headers).as_deref(), &posted) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    match challenged(&api, &page, &posted).await {
+        Ok(Some(options)) => Json(options).into_response(),
+        Ok(None) => StatusCode::CONFLICT.into_response(),
+        Err(e) => reply::failed(&e),
+    }
+}
+
+async fn challenged(api: &Api, page: &PageKey, posted: &Posted) -> Result<Option<Options>, StoreError> {
+    let page = page.clone();
+    let found = api.revoker.read(move |db| approvals::by_page(db, &page).map_err(StoreError::from)).await?;
+    let (Some(approval), Some(rp)) = (found, api.revoker.relying_party()) else { return Ok(None) };
+    let (challenge, now) = (webauthn::challenge(), api.now());
+    let bound = Bound::Answer(&approval, posted.choice, MicroBits::from_micros(posted.seen)).digest();
+    let opened = api.revoker.open_challenge(challenge.clone(), bound, now + CEREMONY_LIFE, now).await?;
+    Ok(opened.then(|| Options::answer(rp, challenge, CEREMONY_LIFE)))
+}
+
+async fn given(
+    api: &Api,
+    page: &PageKey,
+    posted: &Posted,
+    proof: Proof,
+) -> Result<Option<Outcome>, DecideError> {
+    let answer = Answer { choice: posted.choice, proof, seen: MicroBits::from_micros(posted.seen) };
     let (page, keys, now) = (page.clone(), Arc::clone(api.revoker.keys()), api.now());
     let grant_until = now + api.grant();
     let outcome = api.revoker.write(move |w| decide(w, &keys, &page, &answer, grant_until, now)).await?;
@@ -127,6 +181,7 @@ fn label(outcome: Option<&Outcome>) -> &'static str {
             Refusal::ApproverLocked { .. } => "approver_locked",
             Refusal::WrongNumber { .. } => "wrong_number",
             Refusal::WrongCode => "wrong_code",
+            Refusal::WrongPasskey => "wrong_passkey",
             Refusal::Spent { .. } => "spent",
             Refusal::OwnRequest => "own_request",
             Refusal::NotNamed => "not_named",
@@ -142,7 +197,7 @@ fn label(outcome: Option<&Outcome>) -> &'static str {
 fn status_of(why: Refusal) -> StatusCode {
     match why {
         Refusal::Locked { .. } | Refusal::ApproverLocked { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Refusal::WrongNumber { .. } | Refusal::WrongCode | Refusal::Spent { .. } => {
+        Refusal::WrongNumber { .. } | Refusal::WrongCode | Refusal::WrongPasskey | Refusal::Spent { .. } => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         Refusal::OwnRequest
@@ -187,7 +242,7 @@ fn peak(api: &Api, approval: &Approval) -> MicroBits {
     }
 }
 
-fn cookie(headers: &HeaderMap) -> Option<String> {
+pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {
     text_header(headers, &header::COOKIE)?
         .split(';')
         .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
@@ -195,7 +250,7 @@ fn cookie(headers: &HeaderMap) -> Option<String> {
         .map(str::to_owned)
 }
 
-fn new_cookie() -> String {
+pub(super) fn new_cookie() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
@@ -207,12 +262,21 @@ impl Loaded {
         refused: Option<Refused<'a>>,
         now: Timestamp,
     ) -> View<'a> {
+        let (policy, action) = (api.revoker.policy(), self.approval.action());
+        let budgets = policy.budgets();
         View {
             approval: &self.approval,
             past: self.past,
             peak: self.peak,
             grant: api.grant(),
             token,
+            edges: [budgets.watch(), budgets.step_up(), budgets.revoke()],
+            risks: policy.config().risk.of(
+                action.method.as_deref(),
+                &action.endpoint,
+                action.operation.as_deref(),
+            ),
+            may_passkey: api.revoker.relying_party().is_some(),
             refused,
             now,
         }

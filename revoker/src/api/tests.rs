@@ -8,6 +8,7 @@ mod gate;
 mod mfa;
 mod operators;
 mod page;
+mod passkeys;
 mod revocations;
 mod support;
 mod waiting;

@@ -5,19 +5,19 @@ use std::fmt;
 use detector::Timestamp;
 use serde::Serialize;
 
-use super::totp;
+use super::{Factor, totp};
 use crate::keys::KeyError;
 use crate::revoker::Revoker;
-use crate::store::{StoreError, approvers};
+use crate::store::{StoreError, approvers, enrolments};
 
 /// The most approvers there may be.
 pub const APPROVERS_MAX: usize = 1_000;
 
 /// Other names of one approver that are kept.
-const ALSO_MAX: usize = 16;
+pub(super) const ALSO_MAX: usize = 16;
 
 /// What an authenticator app files the code under.
-const ISSUER: &str = "Tocsin";
+pub(super) const ISSUER: &str = "Tocsin";
 
 /// An approver's name: 1 to 64 characters, no colon (authenticator apps split there) and no control characters. Case of
 /// ASCII letters does not tell two apart.
@@ -45,6 +45,11 @@ impl ApproverName {
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What tells two names apart.
+    pub(crate) fn key(&self) -> String {
+        self.0.to_ascii_lowercase()
     }
 
     /// What the secret is sealed for.
@@ -80,9 +85,39 @@ pub struct ApproverRow {
     pub disabled_at: Option<Timestamp>,
     /// Until when their codes are not looked at, after too many wrong ones.
     pub locked_until: Option<Timestamp>,
+    /// Whether they have enrolled one-time codes.
+    pub has_totp: bool,
+    /// How many passkeys they have.
+    pub passkeys: u32,
+    /// How many recovery codes they have left.
+    pub recovery_codes: u32,
 }
 
 impl ApproverRow {
+    /// Somebody who has enrolled nothing yet.
+    pub(super) fn new(name: ApproverName, also: Vec<String>, now: Timestamp, by: String) -> Self {
+        Self {
+            name,
+            also,
+            enrolled_at: now,
+            enrolled_by: by,
+            disabled_at: None,
+            locked_until: None,
+            has_totp: false,
+            passkeys: 0,
+            recovery_codes: 0,
+        }
+    }
+
+    /// Whether they can say yes to what takes `factor`.
+    pub fn can(&self, factor: Factor) -> bool {
+        let has = match factor {
+            Factor::Totp | Factor::Recovery => self.has_totp || self.passkeys > 0,
+            Factor::Passkey => self.passkeys > 0,
+        };
+        has && self.disabled_at.is_none()
+    }
+
     /// Whether `subject` is this person, as far as anybody told us.
     pub fn is(&self, subject: &str) -> bool {
         std::iter::once(self.name.as_str())
@@ -148,8 +183,7 @@ pub async fn enrol(
     let secret = totp::new_secret();
     let address = totp::address(&secret, name.as_str(), ISSUER).map_err(EnrolError::Address)?;
     let sealed = revoker.keys().seal(&name.purpose(), &secret)?;
-    let row =
-        ApproverRow { name, also, enrolled_at: now, enrolled_by: by, disabled_at: None, locked_until: None };
+    let row = ApproverRow { has_totp: true, ..ApproverRow::new(name, also, now, by) };
     let name = row.name.clone();
     revoker
         .write(move |w| {
@@ -160,6 +194,7 @@ pub async fn enrol(
             if approvers::all(w.tx()).map_err(StoreError::from)?.len() >= APPROVERS_MAX {
                 return Err(EnrolError::Approvers);
             }
+            enrolments::forget(w.tx(), &row.name).map_err(StoreError::from)?;
             approvers::put(w.tx(), &row, &sealed).map_err(StoreError::from)?;
             w.audit(None, "approver.enrolled", &row, now)?;
             Ok(())
@@ -207,14 +242,8 @@ mod tests {
 
     #[test]
     fn a_person_is_known_by_all_their_names() {
-        let row = ApproverRow {
-            name: ApproverName::new("alice").unwrap(),
-            also: vec!["alice@example.com".into()],
-            enrolled_at: Timestamp::default(),
-            enrolled_by: "cli".into(),
-            disabled_at: None,
-            locked_until: None,
-        };
+        let (name, also) = (ApproverName::new("alice").unwrap(), vec!["alice@example.com".into()]);
+        let row = ApproverRow::new(name, also, Timestamp::default(), "cli".into());
         assert!(row.is("Alice") && row.is("ALICE@example.com"));
         assert!(!row.is("alice@example.org"));
     }

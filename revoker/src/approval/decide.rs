@@ -7,14 +7,13 @@
 use detector::{MicroBits, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::lockout::{self, Attempts};
-use super::totp::{self, Checked};
-use super::{Approval, ApproverName, ApproverRow, Cause, Factor, PageKey, State, Status};
+use super::proof::{Proof, may_answer, prove};
+use super::{Approval, ApproverName, Factor, PageKey, State, Status};
 use crate::agent::CaseId;
 use crate::keys::{KeyError, Keys};
 use crate::lifecycle::Input;
 use crate::revoker::{Admission, ApplyError, Write};
-use crate::store::{StoreError, approvals, approvers, db, settings};
+use crate::store::{StoreError, approvals, db, settings};
 
 /// What a human may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,12 +47,8 @@ impl Choice {
 pub struct Answer {
     /// What they say.
     pub choice: Choice,
-    /// Who they say they are.
-    pub name: String,
-    /// The one-time code they typed.
-    pub code: String,
-    /// The number they typed; only looked at for a yes.
-    pub number: String,
+    /// Who they are.
+    pub proof: Proof,
     /// The level of evidence the page showed them.
     pub seen: MicroBits,
 }
@@ -89,6 +84,8 @@ pub enum Refusal {
     },
     /// No such approver, or not their code now. One answer for both: which names exist is not told.
     WrongCode,
+    /// Not a passkey that is enrolled, or not its answer to this.
+    WrongPasskey,
     /// Their code, but taken before.
     Spent {
         /// When the next one begins.
@@ -150,20 +147,14 @@ pub fn decide(
     if let Some(until) = approval.attempts.shut_until(now) {
         return refused(Refusal::Locked { until });
     }
-    if answer.choice == Choice::Approve && approval.needs.factor > Factor::Totp {
-        return refused(Refusal::StrongerFactor);
-    }
-    // Before the code, so that a slip with the number does not cost a code and half a minute of waiting.
-    if answer.choice == Choice::Approve && !approval.binding_code.matches(&answer.number) {
-        let attempts = approval.attempts.failed(lockout::APPROVAL, now);
-        approvals::set_attempts(w.tx(), &approval.id, attempts)?;
-        return refused(wrong(attempts, now, |left| Refusal::WrongNumber { left }));
-    }
-    let by = match authenticate(w, keys, &approval, answer, now)? {
-        Ok(by) => by,
+    let proven = match prove(w, keys, &approval, answer, now)? {
+        Ok(proven) => proven,
         Err(refusal) => return refused(refusal),
     };
-    let said = Said { choice: answer.choice, seen: answer.seen, by: &by, with: Factor::Totp };
+    if let Err(refusal) = may_answer(&approval, &proven.who, answer.choice) {
+        return refused(refusal);
+    }
+    let said = Said { choice: answer.choice, seen: answer.seen, by: &proven.who.name, with: proven.with };
     settle(w, &approval, &said, grant_until, now).map(Some)
 }
 
@@ -176,79 +167,6 @@ fn answerable(approval: &Approval, choice: Choice, now: Timestamp) -> bool {
             choice == Choice::Attack && matches!(approval.state, State::Answered { choice: Choice::Deny, .. })
         }
         Status::Approved | Status::Superseded => false,
-    }
-}
-
-fn wrong(attempts: Attempts, now: Timestamp, refusal: impl FnOnce(u32) -> Refusal) -> Refusal {
-    match attempts.shut_until(now) {
-        Some(until) => Refusal::Locked { until },
-        None => refusal(attempts.left(lockout::APPROVAL)),
-    }
-}
-
-/// Who it is, by a code that is spent from here on whatever follows.
-fn authenticate(
-    w: &mut Write<'_>,
-    keys: &Keys,
-    approval: &Approval,
-    answer: &Answer,
-    now: Timestamp,
-) -> Result<Result<ApproverName, Refusal>, DecideError> {
-    let stored = match ApproverName::new(&answer.name) {
-        Ok(name) => approvers::by_name(w.tx(), name.as_str())?,
-        Err(_) => None,
-    };
-    let Some(stored) = stored.filter(|approver| approver.row.disabled_at.is_none()) else {
-        return Ok(Err(miscounted(w, approval, now)?));
-    };
-    if let Some(until) = stored.attempts.shut_until(now) {
-        return Ok(Err(Refusal::ApproverLocked { until }));
-    }
-    let name = stored.row.name.clone();
-    let secret = keys.open_sealed(&name.purpose(), &stored.sealed)?;
-    let checked = totp::check(secret.expose(), &answer.code, now, stored.last_step);
-    match checked.map_err(DecideError::Secret)? {
-        Checked::Accepted { step } => {
-            approvers::accept(w.tx(), name.as_str(), step)?;
-            Ok(may_answer(approval, &stored.row, answer.choice).map(|()| name))
-        }
-        Checked::Spent => Ok(Err(Refusal::Spent { next: totp::next_code(now, stored.last_step) })),
-        Checked::Wrong => {
-            let attempts = stored.attempts.failed(lockout::APPROVER, now);
-            approvers::set_attempts(w.tx(), name.as_str(), attempts)?;
-            let refusal = miscounted(w, approval, now)?;
-            Ok(Err(attempts.shut_until(now).map_or(refusal, |until| Refusal::ApproverLocked { until })))
-        }
-    }
-}
-
-/// A wrong name or code also counts against the approval, so that nobody can go through the names.
-fn miscounted(w: &mut Write<'_>, approval: &Approval, now: Timestamp) -> Result<Refusal, DecideError> {
-    let attempts = approval.attempts.failed(lockout::APPROVAL, now);
-    approvals::set_attempts(w.tx(), &approval.id, attempts)?;
-    Ok(wrong(attempts, now, |_| Refusal::WrongCode))
-}
-
-/// Whether this person may give this answer, whoever they proved to be.
-fn may_answer(approval: &Approval, who: &ApproverRow, choice: Choice) -> Result<(), Refusal> {
-    let named = &approval.people.approvers;
-    let wanted = match &approval.cause {
-        Cause::Asked(asked) => asked.approver.as_deref(),
-        Cause::Evidence(_) => None,
-    };
-    if !(named.is_empty() || named.iter().any(|name| who.is(name))) || !wanted.is_none_or(|name| who.is(name))
-    {
-        return Err(Refusal::NotNamed);
-    }
-    if choice != Choice::Approve {
-        return Ok(());
-    }
-    if approval.requester().is_some_and(|requester| who.is(requester)) {
-        return Err(Refusal::OwnRequest);
-    }
-    match &approval.first {
-        Some((first, _)) if who.is(first) => Err(Refusal::SameApprover),
-        _ => Ok(()),
     }
 }
 

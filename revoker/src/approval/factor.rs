@@ -9,18 +9,21 @@ pub enum Factor {
     /// A one-time code, and for a yes the number read where the agent is.
     #[default]
     Totp,
+    /// A code for who lost the rest, in place of a one-time code.
+    Recovery,
     /// A passkey whose holder the authenticator verified (WebAuthn).
     Passkey,
 }
 
 impl Factor {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Totp, Self::Passkey];
+    pub const ALL: [Self; 3] = [Self::Totp, Self::Recovery, Self::Passkey];
 
     /// The name in files and in the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Totp => "totp",
+            Self::Recovery => "recovery",
             Self::Passkey => "passkey",
         }
     }
@@ -33,7 +36,7 @@ impl Factor {
     /// "phishing-resistant" (`OpenID` Connect Extended Authentication Profile ACR Values 1.0).
     pub fn acr(self) -> &'static str {
         match self {
-            Self::Totp => "urn:tocsin:acr:otp-number-match",
+            Self::Totp | Self::Recovery => "urn:tocsin:acr:otp-number-match",
             Self::Passkey => "phr",
         }
     }
@@ -41,7 +44,7 @@ impl Factor {
     /// The authentication methods behind it (RFC 8176).
     pub fn amr(self) -> &'static [&'static str] {
         match self {
-            Self::Totp => &["otp", "mfa"],
+            Self::Totp | Self::Recovery => &["otp", "mfa"],
             Self::Passkey => &["pop", "user", "mfa"],
         }
     }

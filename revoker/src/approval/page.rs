@@ -5,9 +5,10 @@
 //! script, loads nothing, and works with forms alone.
 
 mod answer;
+pub mod enrol;
 mod evidence;
 mod facts;
-mod words;
+pub(super) mod words;
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -19,16 +20,22 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
 use super::{Approval, Choice, FormToken, Refusal, State, Status};
+use crate::policy::risk::Risk;
 use words::{clock, span, visible};
 
 /// The one stylesheet, in the page itself.
 const STYLE: &str = include_str!("page/style.css");
 
-/// What the page may do: show its own style and post to where it came from. Nothing else: no script, no image, no frame.
+/// The one script, in the page itself: it asks for a passkey, and without it the rest works.
+const SCRIPT: &str = include_str!("page/passkey.js");
+
+/// What the page may do: show its own style, run its own script and post to where it came from. Nothing else: no image, no frame,
+/// nothing of anybody else's.
 pub static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
-    let hash = STANDARD.encode(Sha256::digest(STYLE));
+    let [style, script] = [STYLE, SCRIPT].map(|text| STANDARD.encode(Sha256::digest(text)));
     format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; connect-src 'self'; form-action 'self'; \
+         frame-ancestors 'none'; base-uri 'none'"
     )
 });
 
@@ -61,6 +68,12 @@ pub struct View<'a> {
     pub grant: Duration,
     /// Ties the form to this page and this browser.
     pub token: &'a FormToken,
+    /// From which level on an agent is watched, asked about and revoked.
+    pub edges: [MicroBits; 3],
+    /// What harm the act can do.
+    pub risks: Vec<Risk>,
+    /// Whether passkeys can be used here.
+    pub may_passkey: bool,
     /// The answer that was just refused, if this is the page after one.
     pub refused: Option<Refused<'a>>,
     /// When the page is made.
@@ -88,6 +101,7 @@ pub fn render(view: &View<'_>) -> Markup {
         @if open { (question(view)) } @else { (settled(view)) }
         (facts::who_and_what(approval))
         (evidence::why(view))
+        (facts::reach(view))
         (answer::form(view, open))
         p.small.muted { "Case " code { (approval.case) }
             @if !approval.alert_id.is_empty() { ", alert " code { (visible(&approval.alert_id)) } }
@@ -129,6 +143,7 @@ fn frame(title: &str, body: &Markup) -> Markup {
             body {
                 header.top { (bell()) span { "Tocsin" } }
                 main { (body) }
+                script { (PreEscaped(SCRIPT)) }
             }
         }
     }
@@ -150,9 +165,21 @@ fn question(view: &View<'_>) -> Markup {
             p.kicker { "An agent is waiting for you" }
             h1 { "May " b { bdi { (visible(&action.agent_id)) } } " call " b { bdi { (visible(&action.endpoint)) } } "?" }
             p.lead {
-                "It is stopped until somebody decides. Left alone, this question lapses in "
+                @if view.approval.evidence().is_some() { "It is stopped until somebody decides." }
+                @else { "It asks before it acts, and waits." }
+                " Left alone, this question lapses in "
                 strong { (span(left)) } " (" (clock(view.approval.expires_at)) ") and nothing is approved."
             }
+            @if view.approval.needs.approvers > 1 {
+                p.lead {
+                    "It takes two people. "
+                    @match &view.approval.first {
+                        Some((name, at)) => strong { (visible(name)) " has said yes, " (clock(*at)) "." },
+                        None => "Nobody has said yes yet.",
+                    }
+                }
+            }
+            p.lead { a href="#answer" { "Go to your answer" } }
         }
     }
 }
@@ -212,4 +239,4 @@ fn granted(view: &View<'_>) -> Markup {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -19,8 +19,8 @@ pub struct ApprovalConfig {
     pub two_for: Vec<Risk>,
     /// Questions without evidence that one agent may have open.
     pub open_per_agent: NonZeroU32,
-    /// Questions without evidence that one person, or all of them where none is named, are put in an hour.
-    pub asked_per_hour: NonZeroU32,
+    /// Notices of questions that one person is sent in an hour; past them questions are only listed, and a finding says so.
+    pub notices_per_hour: NonZeroU32,
     /// How long the same act is not asked about again after a no.
     pub cool_down_s: Seconds,
     /// How long one of those who are named to answer is waited for before the next is told.
@@ -36,7 +36,7 @@ impl Default for ApprovalConfig {
             passkey_for: Vec::new(),
             two_for: Vec::new(),
             open_per_agent: TEN,
-            asked_per_hour: TEN.saturating_add(20),
+            notices_per_hour: TEN.saturating_add(20),
             cool_down_s: Seconds::MINUTE.times(5),
             next_after_s: Seconds::MINUTE.times(5),
             warn_before_s: Seconds::MINUTE.times(2),

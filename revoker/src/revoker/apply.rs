@@ -300,7 +300,7 @@ impl Write<'_> {
     }
 
     fn open_case(
-        &self,
+        &mut self,
         id: &str,
         record: &VerdictRecord,
         expires_at: Timestamp,
@@ -316,7 +316,9 @@ impl Write<'_> {
             expires_at,
             policy: case.policy.version(),
         };
-        Ok(approvals::open(&self.tx, ask, case.now)?.page.path())
+        let approval = approvals::open(&self.tx, ask, case.now)?;
+        self.tell_people(&approval, 0, case.now)?;
+        Ok(approval.page.path())
     }
 
     fn publish(

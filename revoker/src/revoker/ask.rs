@@ -5,12 +5,11 @@ use serde_json::json;
 
 use super::{Admission, Revoker, Write};
 use crate::agent::CaseId;
-use crate::approval::Action;
 use crate::approval::{
-    Admittance, Approval, ApprovalId, Asked, AskedError, Cause, Grant, GrantRefused, Grants, ResumeId,
-    Resumption, admit,
+    Action, Admittance, Approval, ApprovalId, Asked, AskedError, Cause, Digest, Grant, GrantRefused, Grants,
+    ResumeId, Resumption, admit,
 };
-use crate::store::{StoreError, approvals};
+use crate::store::{StoreError, approvals, passkeys};
 
 /// Why nobody is asked.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +56,20 @@ impl Revoker {
     /// A question, by the agent's name for it.
     pub async fn approval(&self, id: ApprovalId) -> Result<Option<Approval>, StoreError> {
         self.read(move |db| approvals::by_id(db, &id).map_err(StoreError::from)).await
+    }
+
+    /// Opens a challenge to a browser. False if too many are open.
+    pub(crate) async fn open_challenge(
+        &self,
+        challenge: String,
+        bound: Digest,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.write(move |w| {
+            passkeys::challenge(w.tx(), &challenge, &bound, until, now).map_err(StoreError::from)
+        })
+        .await
     }
 
     /// Makes and reads grants.
@@ -139,6 +152,7 @@ impl Write<'_> {
             "expires_at": approval.expires_at,
         });
         self.audit(Some(&agent), "approval.asked", &body, now)?;
+        self.tell_people(&approval, 0, now)?;
         Ok(Put { approval, coalesced: false })
     }
 

@@ -1,5 +1,7 @@
 //! The register: what persons put on record of agents. It decides nothing and changes no standing.
 
+use std::collections::BTreeMap;
+
 use detector::Timestamp;
 use serde_json::json;
 
@@ -69,6 +71,19 @@ impl Revoker {
     /// All that is on record.
     pub async fn registrations(&self) -> Result<Vec<Registration>, StoreError> {
         self.read(register::all).await
+    }
+
+    /// The agents that a manifest or the register names, by issuer and name, and who answers for each.
+    pub async fn accountable_agents(&self) -> Result<Vec<(AgentKey, Accountable)>, StoreError> {
+        let entries = self.registrations().await?;
+        let mut said: BTreeMap<AgentKey, Accountable> =
+            self.inner.people.agents().map(|agent| (agent, Accountable::default())).collect();
+        said.extend(entries.into_iter().map(|entry| (entry.agent, entry.accountable)));
+        let of = |(agent, recorded)| {
+            let people = self.inner.people.of(&agent, recorded);
+            (agent, people)
+        };
+        Ok(said.into_iter().map(of).collect())
     }
 
     /// Agents that are not plainly trusted, last changed first, at most so many.

@@ -15,12 +15,13 @@ impl Revoker {
     /// call does a bounded amount of work and says whether there is more.
     pub async fn tick(&self, now: Timestamp) -> Result<bool, StoreError> {
         self.end_pauses(now).await?;
+        let more_to_tell = self.tell_due(now).await?;
         self.lapse(now).await?;
         let due = self.read(move |db| agents::due(db, now, BATCH)).await?;
         if due.is_empty() {
-            return Ok(false);
+            return Ok(more_to_tell);
         }
-        let more = due.len() >= BATCH as usize;
+        let more = more_to_tell || due.len() >= BATCH as usize;
         self.write(move |w| {
             due.iter().try_for_each(|agent| {
                 let policy = w.policy_for(agent, now);

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Inner;
 use super::memory::Held;
 use crate::agent::{AgentKey, Txn};
+use crate::approval::webauthn::RelyingParty;
 use crate::audit::{self, NewEntry};
 use crate::connector::Route;
 use crate::part::Part;
@@ -96,6 +97,11 @@ impl Write<'_> {
     /// The transaction itself, for what this type has no verb for.
     pub fn tx(&self) -> &Transaction<'_> {
         &self.tx
+    }
+
+    /// Who relies on passkeys, where they can be used.
+    pub(crate) fn relying_party(&self) -> Option<&'_ RelyingParty> {
+        self.inner.relying_party.as_ref()
     }
 
     /// Where the agent stands, as this transaction sees it.

@@ -357,7 +357,7 @@ const ASKED: &str = "asked";
 const EXPIRED: &str = "expired";
 const SUPERSEDED: &str = "superseded";
 
-fn read(row: &Row<'_>) -> db::Result<Approval> {
+pub(super) fn read(row: &Row<'_>) -> db::Result<Approval> {
     let first: Option<String> = row.get("first_by")?;
     let people: String = row.get("people")?;
     let approval = Approval {

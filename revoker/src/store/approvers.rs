@@ -15,6 +15,12 @@ pub(crate) struct Stored {
     pub(crate) attempts: Attempts,
 }
 
+/// Approvers, with what each has enrolled beside a one-time code.
+const ALL: &str = "SELECT approvers.*, \
+     (SELECT count(*) FROM passkeys WHERE approver = lower(approvers.name)) AS passkeys, \
+     (SELECT count(*) FROM recovery_codes WHERE approver = lower(approvers.name) AND used_at IS NULL) AS recovery_codes \
+     FROM approvers";
+
 /// Adds an approver, or gives a disabled one of that name a new secret.
 pub(crate) fn put(tx: &Transaction<'_>, row: &ApproverRow, sealed: &[u8]) -> db::Result<()> {
     let also = serde_json::to_string(&row.also).map_err(db::Error::value)?;
@@ -28,14 +34,12 @@ pub(crate) fn put(tx: &Transaction<'_>, row: &ApproverRow, sealed: &[u8]) -> db:
 
 /// By name, in any case of letters.
 pub(crate) fn by_name(db: &Connection, name: &str) -> db::Result<Option<Stored>> {
-    db.prepare_cached("SELECT * FROM approvers WHERE lower(name) = lower(?1)")?
-        .query_row([name], read)
-        .optional()
+    db.prepare_cached(&format!("{ALL} WHERE lower(name) = lower(?1)"))?.query_row([name], read).optional()
 }
 
 /// All of them, by name.
 pub(crate) fn all(db: &Connection) -> db::Result<Vec<ApproverRow>> {
-    let mut statement = db.prepare_cached("SELECT * FROM approvers ORDER BY lower(name)")?;
+    let mut statement = db.prepare_cached(&format!("{ALL} ORDER BY lower(name)"))?;
     statement.query_map([], |row| read(row).map(|stored| stored.row))?.collect()
 }
 
@@ -46,6 +50,15 @@ pub(crate) fn disable(tx: &Transaction<'_>, name: &str, now: Timestamp) -> db::R
         params![name, now.as_micros()],
     )?;
     Ok(changed == 1)
+}
+
+/// One-time codes of this secret count from now on, after the one of `step`.
+pub(crate) fn set_secret(tx: &Transaction<'_>, name: &str, sealed: &[u8], step: u64) -> db::Result<()> {
+    tx.execute(
+        "UPDATE approvers SET secret = ?2, last_step = ?3 WHERE lower(name) = lower(?1)",
+        params![name, sealed, step.cast_signed()],
+    )?;
+    Ok(())
 }
 
 /// A right code: its step is spent, and earlier failures are forgotten.
@@ -71,6 +84,7 @@ fn read(row: &Row<'_>) -> db::Result<Stored> {
         Ok(row.get::<_, Option<i64>>(column)?.map(Timestamp::from_micros))
     };
     let locked_until = time("locked_until")?;
+    let sealed: Vec<u8> = row.get("secret")?;
     let row_of = ApproverRow {
         name: ApproverName::new(&name).map_err(unreadable)?,
         also: serde_json::from_str(&also).map_err(unreadable)?,
@@ -78,10 +92,13 @@ fn read(row: &Row<'_>) -> db::Result<Stored> {
         enrolled_by: row.get("enrolled_by")?,
         disabled_at: time("disabled_at")?,
         locked_until,
+        has_totp: !sealed.is_empty(),
+        passkeys: row.get("passkeys")?,
+        recovery_codes: row.get("recovery_codes")?,
     };
     Ok(Stored {
         row: row_of,
-        sealed: row.get("secret")?,
+        sealed,
         last_step: row.get::<_, Option<i64>>("last_step")?.map(|step| step.max(0) as u64),
         attempts: Attempts { failures: row.get("failures")?, locked_until },
     })

@@ -10,7 +10,7 @@ use super::db::{self, Connection};
 use super::{Store, StoreError, approvals};
 
 /// In order, each once. `user_version` counts how many have run.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("../../migrations/0001_record.sql"),
     include_str!("../../migrations/0002_register.sql"),
     include_str!("../../migrations/0003_proof.sql"),
@@ -19,6 +19,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("../../migrations/0006_subjects.sql"),
     include_str!("../../migrations/0008_questions.sql"),
     include_str!("../../migrations/0009_transactions.sql"),
+    include_str!("../../migrations/0010_passkeys.sql"),
 ];
 
 /// A command beside the server (enrolling an approver) holds the file for milliseconds; longer than this is a fault.

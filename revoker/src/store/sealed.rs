@@ -24,6 +24,8 @@ pub(crate) struct Sealed {
 enum Place {
     Root,
     Approver(String),
+    /// By the digest of its link.
+    Enrolment(Vec<u8>),
     Stream(String),
 }
 
@@ -33,9 +35,18 @@ pub(crate) fn all(db: &Connection) -> Result<Vec<Sealed>, StoreError> {
     let mut all: Vec<Sealed> = root.into_iter().collect();
     let mut approvers = db.prepare_cached("SELECT name, secret FROM approvers ORDER BY name")?;
     for row in approvers.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))? {
-        let (name, bytes): (String, _) = row?;
+        let (name, bytes): (String, Vec<u8>) = row?;
         let purpose = crate::approval::purpose(&name);
-        all.push(Sealed { place: Place::Approver(name), purpose, bytes });
+        // Who has no one-time code has no secret.
+        if !bytes.is_empty() {
+            all.push(Sealed { place: Place::Approver(name), purpose, bytes });
+        }
+    }
+    let mut links = db.prepare_cached("SELECT link, approver, secret FROM enrolments ORDER BY link")?;
+    for row in links.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))? {
+        let (link, name, bytes): (Vec<u8>, String, _) = row?;
+        let purpose = crate::approval::purpose(&name);
+        all.push(Sealed { place: Place::Enrolment(link), purpose, bytes });
     }
     let mut streams = db.prepare_cached(
         "SELECT stream_id, \"authorization\" FROM ssf_streams WHERE \"authorization\" IS NOT NULL ORDER BY stream_id",
@@ -54,6 +65,9 @@ pub(crate) fn put(tx: &Transaction<'_>, secret: &Sealed, bytes: Vec<u8>) -> Resu
         Place::Root => settings::set(tx, ROOT, &STANDARD.encode(bytes))?,
         Place::Approver(name) => {
             tx.execute("UPDATE approvers SET secret = ?2 WHERE name = ?1", params![name, bytes])?;
+        }
+        Place::Enrolment(link) => {
+            tx.execute("UPDATE enrolments SET secret = ?2 WHERE link = ?1", params![link, bytes])?;
         }
         Place::Stream(id) => {
             let sql = "UPDATE ssf_streams SET \"authorization\" = ?2 WHERE stream_id = ?1";

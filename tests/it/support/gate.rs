@@ -145,7 +145,7 @@ pub(crate) struct Human {
 impl Human {
     /// Enrols somebody by the command, and reads the address that it prints.
     pub(crate) fn enrol(tocsin: &Tocsin, name: &'static str) -> Self {
-        let output = tocsin.command(&["approver", "add", name]);
+        let output = tocsin.command(&["approver", "add", name, "--totp"]);
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
         let address = printed.split_whitespace().find(|word| word.starts_with("otpauth://totp/"));

@@ -11,7 +11,7 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// A browser sends at least one of the two headers with a form, and no page can forge them; programs that walk the page
 /// without a browser may send neither, and are not what a forged request comes from. `Origin` must be this server: by the
 /// name in the configuration, or by the name the browser itself asked for.
-pub(super) fn is_own(headers: &HeaderMap, public_url: &str) -> bool {
+pub(in crate::api) fn is_own(headers: &HeaderMap, public_url: &str) -> bool {
     let site = !headers.contains_key(&SEC_FETCH_SITE)
         || text_header(headers, &SEC_FETCH_SITE) == Some("same-origin");
     let origin = !headers.contains_key(header::ORIGIN)

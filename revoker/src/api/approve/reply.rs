@@ -21,7 +21,7 @@ const HEADERS: [(HeaderName, &str); 8] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     (
         HeaderName::from_static("permissions-policy"),
-        "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+        "camera=(), geolocation=(), microphone=(), payment=(), usb=(), publickey-credentials-get=(self), publickey-credentials-create=(self)",
     ),
 ];
 
@@ -34,15 +34,10 @@ pub(super) fn page(
     refused: Option<Refused<'_>>,
 ) -> Response {
     let page = &loaded.approval.page;
-    let token = FormToken::new(api.revoker.keys(), page, cookie, loaded.peak);
+    let token = FormToken::new(api.revoker.keys(), page.as_str(), cookie, loaded.peak);
     let now = api.now();
     let markup = render(&loaded.view(api, &token, refused, now));
-    let mut response = html(status, markup);
-    let secure = if api.public_url.starts_with("https:") { "; Secure" } else { "" };
-    let set = format!("{COOKIE}={cookie}; Path={}; HttpOnly; SameSite=Lax{secure}", page.path());
-    if let Ok(set) = HeaderValue::from_str(&set) {
-        response.headers_mut().insert(header::SET_COOKIE, set);
-    }
+    let mut response = with_cookie(api, html(status, markup), &page.path(), cookie);
     let shut = match refused.map(|refused| refused.why) {
         Some(Refusal::Locked { until } | Refusal::ApproverLocked { until }) => Some(until),
         _ => None,
@@ -53,19 +48,35 @@ pub(super) fn page(
     response
 }
 
+/// The same with the cookie that the forms at this path are bound to.
+pub(in crate::api) fn with_cookie(api: &Api, mut response: Response, path: &str, cookie: &str) -> Response {
+    let secure = if api.public_url.starts_with("https:") { "; Secure" } else { "" };
+    let set = format!("{COOKIE}={cookie}; Path={path}; HttpOnly; SameSite=Lax{secure}");
+    if let Ok(set) = HeaderValue::from_str(&set) {
+        response.headers_mut().insert(header::SET_COOKIE, set);
+    }
+    response
+}
+
+/// No such link, or one that has ended.
+pub(in crate::api) fn no_link() -> Response {
+    let text = "The link is incomplete, or its time is over. Ask whoever runs Tocsin for a new one.";
+    html(StatusCode::NOT_FOUND, notice("This link is good for nothing", text))
+}
+
 /// No such question, or no such address.
 pub(super) fn unknown() -> Response {
     html(StatusCode::NOT_FOUND, unknown_page())
 }
 
 /// What came is no form of ours.
-pub(super) fn incomplete() -> Response {
+pub(in crate::api) fn incomplete() -> Response {
     let text = "The answer did not arrive whole. Go back, reload the page, and send it again.";
     html(StatusCode::BAD_REQUEST, notice("Nothing was done", text))
 }
 
 /// The record cannot be read or written.
-pub(super) fn failed(error: &dyn std::error::Error) -> Response {
+pub(in crate::api) fn failed(error: &dyn std::error::Error) -> Response {
     tracing::error!(%error, "the approval page could not be answered");
     let text = "The server could not look into its record, so nothing was decided: the agent is still stopped. Try again in a \
                 moment. If it goes on, tell whoever runs Tocsin; the server's log says more.";
@@ -83,7 +94,7 @@ pub(super) fn see_other(page: &PageKey) -> Response {
     response
 }
 
-fn html(status: StatusCode, markup: Markup) -> Response {
+pub(in crate::api) fn html(status: StatusCode, markup: Markup) -> Response {
     let mut response = (status, markup.into_string()).into_response();
     harden(&mut response);
     response

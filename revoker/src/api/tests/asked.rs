@@ -218,3 +218,35 @@ async fn a_score_that_comes_late_lets_nothing_go_on_that_policy_asks_about() {
     world.trouble(None);
     assert_eq!(world.gate("e1", "billing", 0.0).await.status, 401, "then a human is asked");
 }
+
+#[tokio::test]
+async fn who_is_named_is_told_in_turn_and_no_more_often_than_policy_allows() {
+    let manifest = Manifest {
+        agent_id: "billing".into(),
+        approvers: vec!["Ann".into(), "Bob".into()],
+        ..Manifest::default()
+    };
+    let mut config = PolicyConfig::default();
+    config.approval.notices_per_hour = std::num::NonZeroU32::new(3).unwrap();
+    let world = World::of(config, People::declared(&[manifest])).await;
+    let told =
+        || world.notices().into_iter().map(|notice| notice["data"]["people"].clone()).collect::<Vec<_>>();
+    ask(&world, asked("billing")).await;
+    assert_eq!(told(), [json!(["Ann"])]);
+    for _ in 0..2 {
+        world.pass(300);
+        world.revoker().tick(world.now()).await.unwrap();
+    }
+    assert_eq!(told(), [json!(["Ann"]), json!(["Bob"])], "the end is not near yet");
+    world.pass(181);
+    world.revoker().tick(world.now()).await.unwrap();
+    assert_eq!(told().pop().unwrap(), json!(["Ann", "Bob"]));
+    for n in 0..3 {
+        let mut another = asked("billing");
+        another.action.resource = Some(n.to_string());
+        ask(&world, another).await;
+    }
+    assert_eq!(told().len(), 4, "Ann was told three times in the hour");
+    let audit = world.send(Ask::get("/v1/agent?agent_id=billing").bearer("analyst")).await.body;
+    assert_eq!(audit.matches("approval.flood").count(), 1, "{audit}");
+}

@@ -27,6 +27,7 @@ use crate::api::{Api, Caller, Gate, GateError, Mfa, MfaConfig, Role, Scored, Sco
 use crate::approval::{ApproverName, enrol};
 use crate::config::PolicyConfig;
 use crate::connector::Route;
+use crate::effect::NOTICE;
 use crate::people::People;
 use crate::policy::Policy;
 use crate::revoker::{Revoker, Setup};
@@ -174,16 +175,19 @@ impl World {
     }
 
     async fn start(&mut self) {
-        let routes = vec![Route { name: "idp".to_owned(), ..Route::default() }];
+        let told = Route { name: "people".to_owned(), events: vec![NOTICE.to_owned()], ..Route::default() };
+        let routes = vec![Route { name: "idp".to_owned(), ..Route::default() }, told];
         let policy = Policy::new(Budgets::default(), self.config.clone());
         let groups = crate::groups::Groups::default();
         let people = self.people.clone();
+        let relying_party = Some(crate::approval::webauthn::tests::party());
         let setup = Setup {
             policy,
             public_url: "http://tocsin.test".to_owned(),
             routes,
             groups,
             people,
+            relying_party,
             declared: crate::declared::Declared::default(),
         };
         let revoker = Revoker::open(self.folder.path(), setup).unwrap();
@@ -218,6 +222,14 @@ impl World {
         assert!(server.task.await.unwrap_err().is_cancelled());
         drop(server.revoker);
         self.start().await;
+    }
+
+    /// What people were told, in order.
+    pub(super) fn notices(&self) -> Vec<Value> {
+        let db = rusqlite::Connection::open(self.folder.path().join("revoker.db")).unwrap();
+        let mut statement = db.prepare("SELECT body FROM events WHERE kind = ?1 ORDER BY seq").unwrap();
+        let bodies = statement.query_map([NOTICE], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+        bodies.map(|body| serde_json::from_slice(&body.unwrap()).unwrap()).collect()
     }
 
     /// The record as it is now, as a backup would hold it.
@@ -271,6 +283,11 @@ impl World {
         let enrolled = enrol(self.revoker(), name, also, "test".to_owned(), self.now()).await.unwrap();
         let app = Totp::from_url(enrolled.expose_address()).unwrap();
         Person { name: enrolled.name.to_string(), app }
+    }
+
+    /// An authenticator app that holds this secret.
+    pub(super) fn app(secret: &str) -> Totp {
+        Totp::from_url(format!("otpauth://totp/Tocsin:x?secret={secret}&issuer=Tocsin")).unwrap()
     }
 
     pub(super) async fn send(&self, request: Ask) -> Reply {
@@ -355,6 +372,36 @@ impl<'w> Browser<'w> {
         self.shown.body.contains(text)
     }
 
+    /// The fields of the form that go along as they stand, with this choice.
+    pub(super) fn fields<'a>(&'a self, choice: &'a str) -> [(&'a str, &'a str); 3] {
+        [("token", self.token()), ("seen", self.shown.field("seen")), ("choice", choice)]
+    }
+
+    pub(super) fn token(&self) -> &str {
+        self.shown.field("token")
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Asks what the authenticator is to be asked for, as the page's script does.
+    pub(super) async fn ask(&self, fields: &[(&str, &str)]) -> Reply {
+        self.world.send(self.own(Ask::form(&format!("{}/passkey", self.path), fields))).await
+    }
+
+    /// Posts the form with these fields.
+    pub(super) async fn send(&self, fields: &[(&str, &str)]) -> Reply {
+        self.world.send(self.own(Ask::form(&self.path, fields))).await
+    }
+
+    /// As the browser itself says where it comes from.
+    fn own(&self, ask: Ask) -> Ask {
+        ask.header("Cookie", &self.cookie)
+            .header("Origin", "http://tocsin.test")
+            .header("Sec-Fetch-Site", "same-origin")
+    }
+
     pub(super) fn body(&self) -> &str {
         &self.shown.body
     }
@@ -377,10 +424,7 @@ impl<'w> Browser<'w> {
             ("code", who.1),
             ("number", number),
         ];
-        Ask::form(&self.path, &fields)
-            .header("Cookie", &self.cookie)
-            .header("Origin", "http://tocsin.test")
-            .header("Sec-Fetch-Site", "same-origin")
+        self.own(Ask::form(&self.path, &fields))
     }
 
     /// Posts it, and follows the redirect if there is one.

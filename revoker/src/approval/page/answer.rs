@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::View;
 use super::words::{clock, span, visible};
-use crate::approval::{Choice, Refusal, State, Status};
+use crate::approval::{Choice, Factor, Refusal, State, Status};
 
 /// The form; with all three answers while the question is open, with "this is an attack" alone while that still counts,
 /// and nothing after.
@@ -18,17 +18,57 @@ pub(super) fn form(view: &View<'_>, open: bool) -> Markup {
             h2 #decide { @if open { "Your answer" } @else { "Is this an attack?" } }
             @if let Some(problem) = problem(view) { (problem) }
             @if !shut {
-                // Back at the form, should the answer not be accepted.
-                form method="post" action={ (view.approval.page.path()) "#answer" } autocomplete="off" {
-                    // The Enter key presses a form's first button. This one does nothing, so Enter decides nothing.
-                    button type="submit" disabled hidden {}
-                    input type="hidden" name="token" value=(view.token.as_str());
-                    input type="hidden" name="seen" value=(view.peak.as_micros());
-                    (fields(view, open))
-                    (choices(view, open))
-                }
+                @if view.may_passkey { (with_passkey(view, open)) }
+                (with_code(view, open))
             }
         }
+    }
+}
+
+/// What ties a form to this page, this browser and the evidence shown.
+fn ties(view: &View<'_>) -> Markup {
+    html! {
+        input type="hidden" name="token" value=(view.token.as_str());
+        input type="hidden" name="seen" value=(view.peak.as_micros());
+    }
+}
+
+/// Back at the form, should the answer not be accepted.
+fn target(view: &View<'_>) -> String {
+    format!("{}#answer", view.approval.page.path())
+}
+
+/// The way that the script shows, where the browser knows passkeys.
+fn with_passkey(view: &View<'_>, open: bool) -> Markup {
+    html! {
+        form method="post" action=(target(view)) data-passkey hidden {
+            (ties(view))
+            input type="hidden" name="choice" value="";
+            input type="hidden" name="passkey" value="";
+            p { "Your device asks for your fingerprint, face or screen lock, and signs this answer to this question alone." }
+            (choices(view, open, By::Passkey))
+        }
+        p.muted #passkey-note role="status" aria-live="polite" {}
+    }
+}
+
+fn with_code(view: &View<'_>, open: bool) -> Markup {
+    let form = html! {
+        form method="post" action=(target(view)) autocomplete="off" {
+            // The Enter key presses a form's first button. This one does nothing, so Enter decides nothing.
+            button type="submit" disabled hidden {}
+            (ties(view))
+            (fields(view, open))
+            (choices(view, open, By::Code))
+        }
+    };
+    html! {
+        @if view.may_passkey {
+            details.other open data-keep[view.refused.is_some()] {
+                summary { "Answer with a one-time code" }
+                (form)
+            }
+        } @else { (form) }
     }
 }
 
@@ -65,27 +105,58 @@ fn fields(view: &View<'_>, open: bool) -> Markup {
             }
             div.field {
                 label for="code" { "One-time code" }
-                input #code name="code" required inputmode="numeric" maxlength="9" autocomplete="one-time-code"
+                input #code name="code" required maxlength="12" autocapitalize="none" spellcheck="false" autocomplete="one-time-code"
                     aria-describedby="code-help" aria-invalid=[code_wrong.then_some("true")];
-                p.help #code-help { "Six digits from your authenticator app. Each counts once." }
+                p.help #code-help { "Six digits from your authenticator app, or a recovery code. Each counts once." }
             }
         }
     }
 }
 
-fn choices(view: &View<'_>, open: bool) -> Markup {
+/// How an answer is proved.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    Passkey,
+    Code,
+}
+
+fn choices(view: &View<'_>, open: bool, by: By) -> Markup {
+    let strong = by == By::Code && view.approval.needs.factor == Factor::Passkey;
     html! {
         @if open {
             div.choices {
-                div { button.approve name="choice" value="approve" { "Approve" }
-                    p.help { "Lets exactly this act go on, once, within " (span(view.grant)) ". The agent is on probation after." } }
-                div { button.deny name="choice" value="deny" { "Deny" }
-                    p.help { "The agent stays stopped and cannot ask again before " (clock(view.approval.expires_at)) "." } }
+                div {
+                    @if strong { p.help { strong { "A yes to this takes a passkey." } " With a code you may say no." } }
+                    @else {
+                        (button(by, "approve", "Approve"))
+                        p.help { "Lets exactly this act go on, once, within " (span(view.grant)) "."
+                            @if view.approval.evidence().is_some() { " The agent is on probation after." } }
+                    }
+                }
+                div {
+                    (button(by, "deny", "Deny"))
+                    p.help {
+                        @if view.approval.evidence().is_some() {
+                            "The agent stays stopped and cannot ask again before " (clock(view.approval.expires_at)) "."
+                        } @else { "The agent is told no, and nobody is asked about this act again for a while." }
+                    }
+                }
             }
         }
         div.attack-zone {
-            button.attack name="choice" value="attack" { "This is an attack" }
-            p.help { "Revokes the agent's access at once, until an operator reinstates it. Needs your name and code, not the number." }
+            (button(by, "attack", "This is an attack"))
+            p.help { "Revokes the agent's access at once, until an operator reinstates it."
+                @if by == By::Code { " Needs your name and code, not the number." } }
+        }
+    }
+}
+
+/// A passkey's buttons are the script's to press.
+fn button(by: By, choice: &str, text: &str) -> Markup {
+    html! {
+        @match by {
+            By::Code => button class=(choice) name="choice" value=(choice) { (text) },
+            By::Passkey => button class=(choice) type="button" data-choice=(choice) { (text) },
         }
     }
 }
@@ -120,6 +191,10 @@ fn words(view: &View<'_>, why: Refusal) -> (&'static str, Markup) {
             "Name and code do not go together.",
             html! { "Check the spelling of your name, and that the code is Tocsin's and still on the screen. If it keeps failing, \
             the clock of your phone may be off by more than half a minute." },
+        ),
+        Refusal::WrongPasskey => (
+            "That passkey does not count here.",
+            html! { "Use one that you enrolled with Tocsin, and confirm on the device that it is you. Nothing was decided." },
         ),
         Refusal::Spent { next } => (
             "That code was used already.",

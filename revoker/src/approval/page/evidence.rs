@@ -41,6 +41,7 @@ fn evidence(view: &View<'_>, record: &VerdictRecord) -> Markup {
             }
             p { span.level { (verdict.level) " bits" } " of evidence that this is not the agent as we know it. Were it \
                 behaving as it always has, it would come to this " strong { (rarity(verdict.level)) } "." }
+            (scale(view, verdict.level.max(view.peak)))
             @if view.peak > verdict.level {
                 p.warn { "Since this question was put, the evidence has grown to " strong { (view.peak) " bits" } "." }
             }
@@ -49,6 +50,35 @@ fn evidence(view: &View<'_>, record: &VerdictRecord) -> Markup {
                 @for part in parts { li { (row(part, &record.reason(part), largest)) } }
             }
             p.muted.small { (past(view)) }
+        }
+    }
+}
+
+/// Width of the scale, in its own units.
+const SCALE_WIDTH: f64 = 360.0;
+
+/// The level on a scale, with the levels from which an agent is watched, asked about and revoked.
+fn scale(view: &View<'_>, level: MicroBits) -> Markup {
+    let width = SCALE_WIDTH;
+    let edges = view.edges.map(MicroBits::as_bits);
+    let bits = level.as_bits();
+    // What lies far beyond fills it: how far stands in its figure, and the levels stay apart.
+    let most = edges[2] * 1.6;
+    let x = |bits: f64| (bits.max(0.0) / most * width).clamp(0.0, width);
+    let names = ["watched", "asked", "revoked"];
+    let said = format!(
+        "{bits:.1} bits; agents are watched from {:.1}, asked about from {:.1} and revoked from {:.1} bits on",
+        edges[0], edges[1], edges[2]
+    );
+    html! {
+        svg.scale viewBox="0 0 360 64" role="img" aria-label=(said) {
+            rect.track x="0" y="24" width=(width) height="12" rx="6" {}
+            rect.fill x="0" y="24" width=(format!("{:.1}", x(bits).max(6.0))) height="12" rx="6" {}
+            @for (edge, name) in edges.into_iter().zip(names) {
+                line x1=(format!("{:.1}", x(edge))) x2=(format!("{:.1}", x(edge))) y1="18" y2="42" {}
+                text x=(format!("{:.1}", x(edge))) y="58" text-anchor="middle" { (name) }
+            }
+            text.now x=(format!("{:.1}", x(bits).clamp(30.0, width - 30.0))) y="14" text-anchor="middle" { (format!("{bits:.1} bits")) }
         }
     }
 }

@@ -3,8 +3,10 @@
 use detector::Attestation;
 use maud::{Markup, html};
 
-use super::words::visible;
+use super::View;
+use super::words::{span, visible};
 use crate::approval::{Approval, Asked, Cause};
+use crate::policy::risk::Risk;
 
 /// Both lists, side by side where there is room.
 pub(super) fn who_and_what(approval: &Approval) -> Markup {
@@ -56,6 +58,33 @@ fn what(approval: &Approval) -> Markup {
                 Cause::Asked(asked) => (said(asked)),
             }
         }
+    }
+}
+
+/// How far the harm can go, and who answers for the agent.
+pub(super) fn reach(view: &View<'_>) -> Markup {
+    let people = &view.approval.people;
+    html! {
+        section.card aria-labelledby="reach" {
+            h2 #reach { "If it is wrong" }
+            @if view.risks.is_empty() { p { "The act's name speaks of no particular harm. Read what it does above." } }
+            @else { ul.harm { @for risk in &view.risks { li { (harm(*risk)) } } } }
+            p.muted { "A yes opens this one act, for " (span(view.grant)) ", and nothing else of the agent." }
+            @if people.owner.is_some() || people.sponsor.is_some() {
+                dl { (fact("Owner", people.owner.as_deref())) (fact("Sponsor", people.sponsor.as_deref())) }
+            }
+        }
+    }
+}
+
+fn harm(risk: Risk) -> &'static str {
+    match risk {
+        Risk::Payments => "It moves money.",
+        Risk::Deletion => "What it takes away may not come back.",
+        Risk::Infrastructure => "It changes what runs.",
+        Risk::Permissions => "It changes or reads what opens doors.",
+        Risk::Outbound => "It tells somebody outside.",
+        Risk::BulkRead => "It reads much at once.",
     }
 }
 

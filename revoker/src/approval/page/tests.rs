@@ -103,7 +103,7 @@ fn record() -> VerdictRecord {
     }
 }
 
-fn approval(state: State) -> Approval {
+pub(in crate::approval) fn approval(state: State) -> Approval {
     Approval {
         id: "apr_000102030405060708090a0b0c0d0e0f".parse().unwrap(),
         page: "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff".parse().unwrap(),
@@ -133,13 +133,16 @@ fn record_of(approval: &mut Approval) -> &mut VerdictRecord {
 /// The page's HTML, one element a line and without the stylesheet, at this time.
 fn shown(approval: &Approval, refused: Option<Refusal>, now: &str) -> String {
     let keys = Keys::from_secret(&[7; 32]).unwrap();
-    let token = FormToken::new(&keys, &approval.page, &"0".repeat(32), approval.level());
+    let token = FormToken::new(&keys, approval.page.as_str(), &"0".repeat(32), approval.level());
     let view = View {
         approval,
         past: Past { approved: 2, expired: 1, ..Past::default() },
         peak: approval.level(),
         grant: Duration::from_mins(5),
         token: &token,
+        edges: [2.8, 6.5, 11.8].map(MicroBits::from_bits),
+        risks: vec![crate::policy::risk::Risk::Outbound],
+        may_passkey: true,
         refused: refused.map(|why| Refused { why, choice: Choice::Approve, name: "alice" }),
         now: at(now),
     };
@@ -147,7 +150,7 @@ fn shown(approval: &Approval, refused: Option<Refusal>, now: &str) -> String {
 }
 
 fn lines(html: &str) -> String {
-    html.replace(STYLE, "…").replace("><", ">\n<")
+    html.replace(STYLE, "…").replace(super::SCRIPT, "…").replace("><", ">\n<")
 }
 
 fn answered(choice: Choice) -> State {
@@ -333,7 +336,7 @@ fn foreign_text_is_shown_and_never_obeyed() {
     for state in [hostile.state.clone(), State::Pending] {
         hostile.state = state;
         let html = shown(&hostile, Some(Refusal::WrongCode), "2026-11-22T03:04:00Z");
-        assert!(!html.contains("<script"));
+        assert_eq!(html.matches("<script").count(), 1, "the page's own");
         assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
         assert!(!html.contains('\u{202e}'));
         assert!(html.contains("\\u{202e}"));

@@ -40,11 +40,16 @@ fn is_hidden(c: char) -> bool {
 /// A point in time, to the minute, in UTC: the page cannot know the reader's zone.
 pub(super) fn clock(at: Timestamp) -> Markup {
     let second = at.floor_to(Duration::from_secs(1)).to_string();
-    let text = match (second.get(..10), second.get(11..16)) {
+    html! { time datetime=(second) { (clock_text(at)) } }
+}
+
+/// The same as text.
+pub(in crate::approval) fn clock_text(at: Timestamp) -> String {
+    let second = at.floor_to(Duration::from_secs(1)).to_string();
+    match (second.get(..10), second.get(11..16)) {
         (Some(day), Some(minute)) => format!("{day} {minute} UTC"),
-        _ => second.clone(),
-    };
-    html! { time datetime=(second) { (text) } }
+        _ => second,
+    }
 }
 
 /// A length of time in its two largest units.

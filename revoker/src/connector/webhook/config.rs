@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::signature::{Secrets, SecretsError};
 use super::{Envelope, Route, Webhook};
 use crate::connector::target::{Target, TargetError};
-use crate::effect::EVENT_KINDS;
+use crate::effect::{EVENT_KINDS, NOTICE};
 use crate::part::PartKind;
 
 /// The longest name of a target.
@@ -87,7 +87,7 @@ pub enum WebhookError {
     #[error("secret: {0}")]
     Secrets(#[from] SecretsError),
     /// The filter.
-    #[error("`events`: `{0}` is no event type; there are: {known}", known = EVENT_KINDS.join(", "))]
+    #[error("`events`: `{0}` is no event type; there are: {known}, {NOTICE}", known = EVENT_KINDS.join(", "))]
     Event(String),
     /// The HTTP client does not start.
     #[error("the HTTP client does not start: {0}")]
@@ -110,11 +110,17 @@ impl WebhookConfig {
         if !is_name(&self.name) {
             return Err(WebhookError::Name);
         }
-        if let Some(unknown) = self.events.iter().find(|event| !EVENT_KINDS.contains(&event.as_str())) {
+        if let Some(unknown) =
+            self.events.iter().find(|event| !EVENT_KINDS.contains(&event.as_str()) && *event != NOTICE)
+        {
             return Err(WebhookError::Event(unknown.clone()));
         }
         let target = Target::new(&self.url, self.allow_insecure_target)?;
-        let secrets = Secrets::parse(&self.secrets(environment)?)?;
+        let secrets = if self.envelope == Envelope::Chat && self.has_no_secret() {
+            Secrets::none()
+        } else {
+            Secrets::parse(&self.secrets(environment)?)?
+        };
         let webhook = Webhook::new(self.route(), target, secrets)?;
         Ok(webhook.with_envelope(self.envelope, public_url))
     }
@@ -122,7 +128,19 @@ impl WebhookConfig {
     /// What it is told.
     pub fn route(&self) -> Route {
         let (name, events) = (self.name.clone(), self.events.clone());
-        Route { name, events, enforces: true, parts: PartKind::ALL.into(), ..Route::default() }
+        // People who read a chat end nobody's access.
+        Route {
+            name,
+            events,
+            enforces: self.envelope != Envelope::Chat,
+            parts: PartKind::ALL.into(),
+            ..Route::default()
+        }
+    }
+
+    /// Whoever has the address of a chat may post there; nothing would look at a signature.
+    fn has_no_secret(&self) -> bool {
+        self.secret.is_none() && self.secret_env.is_none() && self.secret_file.is_none()
     }
 
     fn secrets(&self, environment: impl Fn(&str) -> Option<String>) -> Result<String, WebhookError> {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use crate::message::Message;
 
@@ -16,6 +17,8 @@ pub enum Envelope {
     Standard,
     /// CloudEvents 1.0, JSON format: the same type, time and data; the id is the `webhook-id`, the source this installation.
     CloudEvents,
+    /// One text in words, as chats take it at an incoming webhook.
+    Chat,
 }
 
 #[derive(Deserialize)]
@@ -48,10 +51,24 @@ struct CloudEvent<'a> {
     data: &'a RawValue,
 }
 
+/// A message as people read it, with nothing in it that a chat would obey.
+fn words(message: &Value) -> String {
+    let data = &message["data"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let said = if let Value::String(text) = &data["text"] {
+        text.clone()
+    } else {
+        let reasons: Vec<String> = data["reasons"].as_array().into_iter().flatten().map(text).collect();
+        let link = data["approval_url"].as_str().map(|url| format!(" {url}")).unwrap_or_default();
+        format!("{}: {}: {}{link}", text(&message["type"]), text(&data["subject"]), reasons.join("; "))
+    };
+    said.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 impl Envelope {
     pub(super) fn content_type(self) -> &'static str {
         match self {
-            Self::Standard => "application/json",
+            Self::Standard | Self::Chat => "application/json",
             Self::CloudEvents => "application/cloudevents+json; charset=utf-8",
         }
     }
@@ -60,6 +77,10 @@ impl Envelope {
     pub(super) fn around<'m>(self, message: &'m Message, source: &str) -> serde_json::Result<Cow<'m, [u8]>> {
         if self == Self::Standard {
             return Ok(Cow::Borrowed(&message.body));
+        }
+        if self == Self::Chat {
+            return serde_json::to_vec(&json!({ "text": words(&serde_json::from_slice(&message.body)?) }))
+                .map(Cow::Owned);
         }
         let event: Event<'_> = serde_json::from_slice(&message.body)?;
         let Subject { subject } = serde_json::from_str(event.data.get())?;

@@ -1,0 +1,156 @@
+//! Whom people hear of a question from: who is told when, and in which words. A notice holds no secret but the page's address, which
+//! shows and approves nothing.
+
+use detector::Timestamp;
+use serde_json::{Value, json};
+
+use super::page::words::clock_text;
+use super::{Approval, Cause};
+use crate::message::clip;
+use crate::policy::approval::ApprovalConfig;
+
+/// Bytes of any text from outside, at most.
+const TEXT_BYTES_MAX: usize = 300;
+
+/// Why people hear of it now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It was put.
+    Asked,
+    /// Those before have not answered.
+    Next,
+    /// It is about to lapse.
+    Expiring,
+}
+
+impl Stage {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Next => "next",
+            Self::Expiring => "expiring",
+        }
+    }
+}
+
+/// One turn of telling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Turn {
+    pub(crate) stage: Stage,
+    /// Their names; none where whoever is enrolled may answer.
+    pub(crate) people: Vec<String>,
+    /// How many of those who are named have been told after this turn.
+    pub(crate) told: usize,
+    /// When the next turn is, if there is one.
+    pub(crate) next: Option<Timestamp>,
+}
+
+impl Turn {
+    /// The turn after so many were told: those who are named in their order, as many at once as it takes; in the end all of them.
+    pub(crate) fn after(told: usize, approval: &Approval, config: &ApprovalConfig, now: Timestamp) -> Self {
+        let named = wanted(approval);
+        let ending = approval.expires_at - config.warn_before_s.duration();
+        if told > 0 && now >= ending {
+            return Self { stage: Stage::Expiring, told: named.len().max(1), people: named, next: None };
+        }
+        let stage = if told == 0 { Stage::Asked } else { Stage::Next };
+        let at_once = usize::from(approval.needs.approvers);
+        let people: Vec<String> = named.iter().skip(told).take(at_once).cloned().collect();
+        let told = (told + people.len()).max(1);
+        let next = if told < named.len() { ending.min(now + config.next_after_s.duration()) } else { ending };
+        Self { stage, people, told, next: (now < next).then_some(next) }
+    }
+}
+
+/// Who is to answer, by name.
+fn wanted(approval: &Approval) -> Vec<String> {
+    match &approval.cause {
+        Cause::Asked(asked) if asked.approver.is_some() => asked.approver.iter().cloned().collect(),
+        _ => approval.people.approvers.clone(),
+    }
+}
+
+/// The message; `page` is the whole address of the page.
+pub(crate) fn body(turn: &Turn, approval: &Approval, page: &str, now: Timestamp) -> Value {
+    let action = approval.action();
+    let (agent, endpoint) = (clip(&action.agent_id, TEXT_BYTES_MAX), clip(&action.endpoint, TEXT_BYTES_MAX));
+    let whom = match turn.people.as_slice() {
+        [] => "a human".to_owned(),
+        names => clip(&names.join(", "), TEXT_BYTES_MAX),
+    };
+    let until = clock_text(approval.expires_at);
+    let text = match turn.stage {
+        Stage::Asked => format!("{agent} waits for {whom}: may it call {endpoint}? By {until}: {page}"),
+        Stage::Next => format!(
+            "Nobody has answered for {agent} yet, so {whom} is asked: may it call {endpoint}? By {until}: {page}"
+        ),
+        Stage::Expiring => format!(
+            "The question about {agent} lapses at {until}, and nothing is approved then: may it call {endpoint}? {page}"
+        ),
+    };
+    json!({
+        "type": crate::effect::NOTICE,
+        "timestamp": now,
+        "data": {
+            "stage": turn.stage.as_str(),
+            "issuer": action.issuer,
+            "subject": action.agent_id,
+            "endpoint": endpoint,
+            "approval_url": page,
+            "expires_at": approval.expires_at,
+            "people": turn.people,
+            "owner": approval.people.owner,
+            "sponsor": approval.people.sponsor,
+            "text": text,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::approval::page::tests::approval;
+    use crate::approval::{Needs, State};
+
+    #[test]
+    fn those_who_are_named_are_told_in_turn_and_all_before_the_end() {
+        let config = ApprovalConfig::default();
+        let mut question = approval(State::Pending);
+        let start = question.opened_at;
+        question.people.approvers = vec!["Ann".into(), "Bob".into(), "Cleo".into()];
+        let (mut at, mut told, mut turns) = (start, 0, Vec::new());
+        loop {
+            let turn = Turn::after(told, &question, &config, at);
+            turns.push((at.since(start).as_secs() / 60, turn.stage.as_str(), turn.people.join(" ")));
+            told = turn.told;
+            match turn.next {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        let wanted =
+            [(0, "asked", "Ann"), (5, "next", "Bob"), (10, "next", "Cleo"), (13, "expiring", "Ann Bob Cleo")];
+        assert_eq!(turns, wanted.map(|(m, stage, who)| (m, stage, who.to_owned())));
+
+        question.needs = Needs { approvers: 2, ..Needs::default() };
+        assert_eq!(Turn::after(0, &question, &config, start).people, ["Ann", "Bob"]);
+        question.people.approvers.clear();
+        let anybody = Turn::after(0, &question, &config, start);
+        assert_eq!((anybody.told, anybody.next), (1, Some(question.expires_at - Duration::from_mins(2))));
+        let late = Turn::after(0, &question, &config, question.expires_at);
+        assert_eq!((late.stage, late.next), (Stage::Asked, None), "told once at least");
+    }
+
+    #[test]
+    fn a_notice_says_what_to_do_and_holds_no_number() {
+        let question = approval(State::Pending);
+        let turn = Turn::after(0, &question, &ApprovalConfig::default(), question.opened_at);
+        let said = body(&turn, &question, "https://tocsin.example/approve/x", question.opened_at);
+        let text = said["data"]["text"].as_str().unwrap();
+        assert!(text.contains("send_money") && text.contains("https://tocsin.example/approve/x"), "{text}");
+        let all = said.to_string();
+        assert!(!all.contains("4711") && !all.contains("apr_"), "{all}");
+    }
+}

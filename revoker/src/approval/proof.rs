@@ -1,0 +1,201 @@
+//! Who it is that answers: by a one-time code, a recovery code or a passkey. Whatever a proof turns out to be, it is spent from then
+//! on, and wrong ones are counted.
+
+use detector::Timestamp;
+
+use super::decide::{Answer, Choice, DecideError, Refusal};
+use super::lockout::{self, Attempts};
+use super::totp::{self, Checked};
+use super::webauthn::{Assertion, Bound, PasskeyError, RelyingParty};
+use super::{Approval, ApproverName, ApproverRow, Cause, Factor, recovery};
+use crate::keys::Keys;
+use crate::revoker::Write;
+use crate::store::approvers::Stored;
+use crate::store::{approvals, approvers, enrolments, passkeys};
+
+/// What came with an answer to say who gives it.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// A name and a code: one-time, or one for recovery.
+    Code {
+        /// Who they say they are.
+        name: String,
+        /// What they typed.
+        code: String,
+        /// The number they typed; only looked at for a yes.
+        number: String,
+    },
+    /// What a passkey says.
+    Passkey(Assertion),
+}
+
+/// Somebody, and how they proved it.
+pub(super) struct Proven {
+    pub(super) who: ApproverRow,
+    pub(super) with: Factor,
+}
+
+type Checking = Result<Result<Proven, Refusal>, DecideError>;
+
+/// Who it is. Commit whatever comes back.
+pub(super) fn prove(
+    w: &mut Write<'_>,
+    keys: &Keys,
+    approval: &Approval,
+    answer: &Answer,
+    now: Timestamp,
+) -> Checking {
+    let approves = answer.choice == Choice::Approve;
+    match &answer.proof {
+        Proof::Code { .. } if approves && approval.needs.factor > Factor::Recovery => {
+            Ok(Err(Refusal::StrongerFactor))
+        }
+        // Before the code, so that a slip with the number does not cost a code and half a minute of waiting.
+        Proof::Code { number, .. } if approves && !approval.binding_code.matches(number) => {
+            let attempts = approval.attempts.failed(lockout::APPROVAL, now);
+            approvals::set_attempts(w.tx(), &approval.id, attempts)?;
+            Ok(Err(wrong(attempts, now, |left| Refusal::WrongNumber { left })))
+        }
+        Proof::Code { name, code, .. } => by_code(w, keys, approval, (name, code), now),
+        Proof::Passkey(used) => by_passkey(w, approval, answer, used, now),
+    }
+}
+
+fn by_code(
+    w: &mut Write<'_>,
+    keys: &Keys,
+    approval: &Approval,
+    (name, code): (&str, &str),
+    now: Timestamp,
+) -> Checking {
+    let stored = match ApproverName::new(name) {
+        Ok(name) => approvers::by_name(w.tx(), name.as_str())?,
+        Err(_) => None,
+    };
+    let Some(stored) = stored.filter(|approver| approver.row.disabled_at.is_none()) else {
+        return Ok(Err(miscounted(w, approval, now, Refusal::WrongCode)?));
+    };
+    if let Some(until) = stored.attempts.shut_until(now) {
+        return Ok(Err(Refusal::ApproverLocked { until }));
+    }
+    let name = stored.row.name.clone();
+    if let Some(code) = recovery::digest(keys, &name, code) {
+        return if enrolments::spend_recovery(w.tx(), &name, &code, now)? {
+            Ok(Ok(Proven { who: stored.row, with: Factor::Recovery }))
+        } else {
+            wrong_code(w, approval, &stored, now)
+        };
+    }
+    if !stored.row.has_totp {
+        return wrong_code(w, approval, &stored, now);
+    }
+    let secret = keys.open_sealed(&name.purpose(), &stored.sealed)?;
+    match totp::check(secret.expose(), code, now, stored.last_step).map_err(DecideError::Secret)? {
+        Checked::Accepted { step } => {
+            approvers::accept(w.tx(), name.as_str(), step)?;
+            Ok(Ok(Proven { who: stored.row, with: Factor::Totp }))
+        }
+        Checked::Spent => Ok(Err(Refusal::Spent { next: totp::next_code(now, stored.last_step) })),
+        Checked::Wrong => wrong_code(w, approval, &stored, now),
+    }
+}
+
+fn wrong_code(w: &mut Write<'_>, approval: &Approval, stored: &Stored, now: Timestamp) -> Checking {
+    let attempts = stored.attempts.failed(lockout::APPROVER, now);
+    approvers::set_attempts(w.tx(), stored.row.name.as_str(), attempts)?;
+    let refusal = miscounted(w, approval, now, Refusal::WrongCode)?;
+    Ok(Err(attempts.shut_until(now).map_or(refusal, |until| Refusal::ApproverLocked { until })))
+}
+
+fn by_passkey(
+    w: &mut Write<'_>,
+    approval: &Approval,
+    answer: &Answer,
+    used: &Assertion,
+    now: Timestamp,
+) -> Checking {
+    let bound = Bound::Answer(approval, answer.choice, answer.seen);
+    match verified(w, &bound, used, now)? {
+        Ok(who) => Ok(Ok(Proven { who, with: Factor::Passkey })),
+        Err(why) => {
+            tracing::warn!(approval_id = approval.id.as_str(), %why, "a passkey was refused");
+            // An old page's challenge is nobody's attempt at anything.
+            let refusal = match why {
+                PasskeyError::Challenge => Refusal::Stale,
+                _ => miscounted(w, approval, now, Refusal::WrongPasskey)?,
+            };
+            Ok(Err(refusal))
+        }
+    }
+}
+
+fn verified(
+    w: &mut Write<'_>,
+    bound: &Bound<'_>,
+    used: &Assertion,
+    now: Timestamp,
+) -> Result<Result<ApproverRow, PasskeyError>, DecideError> {
+    let challenge = match used.challenge() {
+        Ok(challenge) => challenge,
+        Err(why) => return Ok(Err(why)),
+    };
+    // Taken first: nothing is answered twice, whatever comes of it.
+    if !passkeys::take(w.tx(), &challenge, &bound.digest(), now)? {
+        return Ok(Err(PasskeyError::Challenge));
+    }
+    let Some(rp) = w.relying_party() else { return Ok(Err(PasskeyError::RelyingParty)) };
+    let Some((passkey, approver)) = passkeys::by_id(w.tx(), &used.id)? else {
+        return Ok(Err(PasskeyError::Unknown));
+    };
+    let approver = approvers::by_name(w.tx(), &approver)?.filter(|a| a.row.disabled_at.is_none());
+    let Some(approver) = approver else { return Ok(Err(PasskeyError::Unknown)) };
+    match RelyingParty::verify(rp, &challenge, used, &passkey) {
+        Ok(counter) => {
+            passkeys::used(w.tx(), &passkey.id, counter, now)?;
+            Ok(Ok(approver.row))
+        }
+        Err(why) => Ok(Err(why)),
+    }
+}
+
+fn wrong(attempts: Attempts, now: Timestamp, refusal: impl FnOnce(u32) -> Refusal) -> Refusal {
+    match attempts.shut_until(now) {
+        Some(until) => Refusal::Locked { until },
+        None => refusal(attempts.left(lockout::APPROVAL)),
+    }
+}
+
+/// A wrong name, code or passkey also counts against the approval, so that nobody can go through the names.
+fn miscounted(
+    w: &mut Write<'_>,
+    approval: &Approval,
+    now: Timestamp,
+    refusal: Refusal,
+) -> Result<Refusal, DecideError> {
+    let attempts = approval.attempts.failed(lockout::APPROVAL, now);
+    approvals::set_attempts(w.tx(), &approval.id, attempts)?;
+    Ok(wrong(attempts, now, |_| refusal))
+}
+
+/// Whether this person may give this answer, whoever they proved to be.
+pub(super) fn may_answer(approval: &Approval, who: &ApproverRow, choice: Choice) -> Result<(), Refusal> {
+    let named = &approval.people.approvers;
+    let wanted = match &approval.cause {
+        Cause::Asked(asked) => asked.approver.as_deref(),
+        Cause::Evidence(_) => None,
+    };
+    let is_named = named.is_empty() || named.iter().any(|name| who.is(name));
+    if !is_named || !wanted.is_none_or(|name| who.is(name)) {
+        return Err(Refusal::NotNamed);
+    }
+    if choice != Choice::Approve {
+        return Ok(());
+    }
+    if approval.requester().is_some_and(|requester| who.is(requester)) {
+        return Err(Refusal::OwnRequest);
+    }
+    match &approval.first {
+        Some((first, _)) if who.is(first) => Err(Refusal::SameApprover),
+        _ => Ok(()),
+    }
+}

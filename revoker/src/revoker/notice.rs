@@ -1,0 +1,79 @@
+//! Telling people of questions, through the outbox as everything else that leaves.
+
+use std::time::Duration;
+
+use detector::Timestamp;
+use serde_json::json;
+
+use super::{Revoker, Write};
+use crate::agent::Txn;
+use crate::approval::Approval;
+use crate::approval::notice::{Turn, body};
+use crate::effect::NOTICE;
+use crate::store::{StoreError, notices, outbox, to_json};
+
+/// What "lately" is to the cap on notices.
+const LATELY: Duration = Duration::from_hours(1);
+
+/// Whom a notice to whoever may answer is counted for.
+const ANYBODY: &str = "";
+
+/// Questions settled in one transaction.
+const BATCH: u32 = 100;
+
+impl Write<'_> {
+    /// Tells those whose turn it is. Nobody is told more often than policy allows: past that a question is only listed, and that
+    /// somebody puts so many is told once, since it is how a second factor is worn down (ATT&CK T1621).
+    pub(super) fn tell_people(
+        &mut self,
+        approval: &Approval,
+        told: usize,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let agent = approval.agent();
+        let config = self.policy_for(&agent, now).config().approval.clone();
+        let mut turn = Turn::after(told, approval, &config, now);
+        notices::told(self.tx(), &approval.id, turn.told, turn.next)?;
+        let most = config.notices_per_hour.get();
+        let people = if turn.people.is_empty() { vec![ANYBODY.to_owned()] } else { turn.people.clone() };
+        let mut heard = Vec::new();
+        for person in people {
+            let sent = notices::count(self.tx(), &person, now - LATELY, now)?;
+            if sent == most + 1 {
+                let body = json!({ "person": person, "notices": most, "technique": "T1621" });
+                self.audit(Some(&agent), "approval.flood", &body, now)?;
+            }
+            if sent <= most {
+                heard.push(person);
+            }
+        }
+        if heard.is_empty() {
+            return Ok(());
+        }
+        heard.retain(|person| person != ANYBODY);
+        turn.people = heard;
+        let page = format!("{}{}", self.inner.public_url, approval.page.path());
+        let body = to_json(&body(&turn, approval, &page, now))?;
+        let txn = self.held(&agent).map_or_else(Txn::random, |held| held.txn);
+        let inner = self.inner;
+        let wanting = |route: &&crate::connector::Route| route.events.iter().any(|kind| kind == NOTICE);
+        for route in inner.routes.iter().filter(wanting) {
+            outbox::notify(self.tx(), &route.name, NOTICE, &agent, (&txn, body.as_bytes()), now)?;
+        }
+        Ok(())
+    }
+}
+
+impl Revoker {
+    /// Tells those whose turn has come; whether there is more.
+    pub(super) async fn tell_due(&self, now: Timestamp) -> Result<bool, StoreError> {
+        let due = self.read(move |db| notices::due(db, now, BATCH).map_err(StoreError::from)).await?;
+        if due.is_empty() {
+            return Ok(false);
+        }
+        let more = due.len() >= BATCH as usize;
+        self.write(move |w| due.iter().try_for_each(|(approval, told)| w.tell_people(approval, *told, now)))
+            .await?;
+        Ok(more)
+    }
+}
