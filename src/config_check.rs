@@ -20,8 +20,12 @@ pub(crate) fn run(command: &ConfigCommand) -> Result<()> {
     let ConfigCommand::Check(args) = command;
     let config = Config::load(args.config.as_deref())?;
     let b = config.budgets;
+    let record = match config.record()? {
+        Place::File(_) => String::new(),
+        server @ Place::Server(_) => format!(", the record in {server}"),
+    };
     println!(
-        "the configuration is right: watch at {} bits, step-up at {}, revoke at {}; {} webhooks, {} manifests, data in {}",
+        "the configuration is right: watch at {} bits, step-up at {}, revoke at {}; {} webhooks, {} manifests, data in {}{record}",
         b.watch(),
         b.step_up(),
         b.revoke(),

@@ -2,8 +2,8 @@
 //!
 //! A standing, its effects and its audit entry are one transaction. Standings are also held in memory, so that a verdict
 //! that changes nothing costs a look-up: the memory follows a commit and never runs ahead of one, but for what a
-//! standing only remembers (see [`memory`](self)). One process owns the file; a command beside it may write approvers,
-//! never standings.
+//! standing only remembers (see [`memory`](self)). One process owns a file, and a command beside it may write approvers,
+//! never standings; of a database several processes may each have a memory (see [`shared`](self)).
 
 mod apply;
 mod decision;
@@ -17,10 +17,12 @@ mod memory;
 mod operate;
 mod pause;
 mod register;
+mod shared;
 mod tick;
 mod write;
 
 use std::path::Path;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use detector::Timestamp;
@@ -43,7 +45,7 @@ use crate::standing::Standing;
 use crate::store::db::Connection;
 use crate::store::open::OpenError;
 use crate::store::settings::Pause;
-use crate::store::{Store, StoreError, agents, handled, settings};
+use crate::store::{Place, Store, StoreError, agents, changes, handled, settings};
 
 /// What a revoker is made of.
 #[derive(Clone, Debug)]
@@ -75,6 +77,8 @@ struct Inner {
     changes: watch::Sender<u64>,
     limits: Limits,
     tokens: Tokens,
+    /// The last change of the record that the memory follows. Moved by who holds the writer.
+    seen: AtomicI64,
 }
 
 impl Inner {
@@ -92,28 +96,32 @@ impl Inner {
 impl Revoker {
     /// Opens or makes the record `revoker.db` and the key file `revoker.key` in `data_dir`.
     pub fn open(data_dir: &Path, setup: Setup) -> Result<Self, OpenError> {
-        Self::open_with(data_dir, setup, Limits::default())
+        Self::open_at(&Place::in_dir(data_dir), data_dir, setup)
     }
 
-    pub(crate) fn open_with(data_dir: &Path, setup: Setup, limits: Limits) -> Result<Self, OpenError> {
+    /// Opens or makes the record at `place`, and the key file `revoker.key` in `data_dir`.
+    pub fn open_at(place: &Place, data_dir: &Path, setup: Setup) -> Result<Self, OpenError> {
+        Self::open_with(place, data_dir, setup, Limits::default())
+    }
+
+    pub(crate) fn open_with(
+        place: &Place,
+        data_dir: &Path,
+        setup: Setup,
+        limits: Limits,
+    ) -> Result<Self, OpenError> {
         for (i, route) in setup.routes.iter().enumerate() {
             if setup.routes[..i].iter().any(|other| other.name == route.name) {
                 return Err(OpenError::TwoTargets(route.name.clone()));
             }
         }
-        let store = Store::open(&data_dir.join("revoker.db"))?;
-        let keys = Arc::new(Keys::open(&data_dir.join("revoker.key"))?);
-        let memory = {
-            let db = store.reader();
-            let recent = handled::newest(&db, memory::RECENT_MAX)?;
-            Memory::new(
-                agents::all(&db)?,
-                recent,
-                setup.policy,
-                settings::pauses(&db)?,
-                settings::spent(&db)?,
-            )
-        };
+        let store = Store::open(place)?;
+        let key = data_dir.join("revoker.key");
+        let keys = Arc::new(Keys::open(&key)?);
+        if !store.is_of(&keys).map_err(|e| OpenError::store(place, e))? {
+            return Err(OpenError::OtherKey { place: place.clone(), key });
+        }
+        let (memory, seen) = remember(&store, setup.policy).map_err(|e| OpenError::store(place, e))?;
         let inner = Inner {
             store,
             memory: RwLock::new(memory),
@@ -125,6 +133,7 @@ impl Revoker {
             changes: watch::Sender::new(0),
             limits,
             tokens: Tokens::default(),
+            seen: AtomicI64::new(seen),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -210,6 +219,16 @@ impl Revoker {
     pub fn handle(&self, record: &detector::VerdictRecord, now: Timestamp) -> Result<Decision, StoreError> {
         self.inner.handle(record, now)
     }
+}
+
+/// What the record holds, and the last change that it holds.
+fn remember(store: &Store, policy: Policy) -> Result<(Memory, i64), StoreError> {
+    let db = store.reader();
+    let db = db.snapshot()?;
+    let seen = if db.is_shared() { changes::newest(&db)? } else { 0 };
+    let recent = handled::newest(&db, memory::RECENT_MAX)?;
+    let (agents, pauses, spent) = (agents::all(&db)?, settings::pauses(&db)?, settings::spent(&db)?);
+    Ok((Memory::new(agents, recent, policy, pauses, spent), seen))
 }
 
 #[cfg(test)]

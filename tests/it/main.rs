@@ -31,6 +31,7 @@ mod replay;
 mod revocation_topic;
 mod routes;
 mod rules;
+mod shared_record;
 mod silence;
 mod ssf;
 mod support;

@@ -13,7 +13,7 @@ use super::{ALL, AuditError, COLUMNS, Entry, Head, PublicKey, Raw, Verified, hea
 use super::{public_key, raw, start, verify};
 use crate::keys::{KeyError, Keys};
 use crate::store::db::{self, Connection};
-use crate::store::{StoreError, open, to_json};
+use crate::store::{Place, StoreError, to_json};
 
 /// The first version of the record that has heads.
 const VERSION_MIN: i64 = 3;
@@ -26,7 +26,7 @@ pub enum RecordError {
     Missing(PathBuf),
     /// The record was last opened by a program that knew no heads.
     #[error("{0} has no heads yet: start this version of the server on it once")]
-    Older(PathBuf),
+    Older(Place),
     /// The key file cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -95,17 +95,18 @@ pub struct Record {
 }
 
 impl Record {
-    /// Opens what a server keeps in `data_dir`. Makes nothing and changes nothing.
-    pub fn open(data_dir: &Path) -> Result<Self, RecordError> {
-        let [db, key] = ["revoker.db", "revoker.key"].map(|name| data_dir.join(name));
-        if let Some(missing) = [&db, &key].into_iter().find(|path| !path.exists()) {
+    /// Opens the record at `place`, with the key that the server keeps in `data_dir`. Makes nothing and changes nothing.
+    pub fn open(place: &Place, data_dir: &Path) -> Result<Self, RecordError> {
+        let key = data_dir.join("revoker.key");
+        let file = if let Place::File(path) = place { Some(path) } else { None };
+        if let Some(missing) = file.into_iter().chain([&key]).find(|path| !path.exists()) {
             return Err(RecordError::Missing(missing.clone()));
         }
         let keys = Keys::open(&key)?;
-        let reader = open::reader(&db)?;
+        let reader = place.reader()?;
         let version = reader.version()?;
         if version < VERSION_MIN {
-            return Err(RecordError::Older(db));
+            return Err(RecordError::Older(place.clone()));
         }
         Ok(Self { db: reader, keys })
     }

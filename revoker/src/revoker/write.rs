@@ -1,6 +1,7 @@
 //! One transaction, and the memory that follows it.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
 
 use detector::{Timestamp, VerdictId};
 use serde::Serialize;
@@ -11,6 +12,7 @@ use crate::agent::{AgentKey, Txn};
 use crate::audit::{self, NewEntry};
 use crate::connector::Route;
 use crate::standing::Standing;
+use crate::store::changes::Change;
 use crate::store::db::Transaction;
 use crate::store::settings::{self, Pause, Spent};
 use crate::store::{StoreError, escalation, ssf, to_json};
@@ -35,6 +37,7 @@ impl Inner {
         let mut db = self.store.writer();
         let before = db.total_changes();
         let tx = db.transaction().map_err(StoreError::from)?;
+        self.catch_up(&tx)?;
         let mut write =
             Write { tx, inner: self, changed: HashMap::new(), handled: None, pauses: None, spent: None };
         let answer = f(&mut write)?;
@@ -43,8 +46,21 @@ impl Inner {
             settings::set_spent(&tx, spent)?;
         }
         let touched = tx.total_changes() != before;
+        let told = if touched && tx.is_shared() {
+            let more = [
+                handled.map(Change::Handled),
+                pauses.as_ref().map(|_| Change::Pauses),
+                spent.as_ref().map(|_| Change::Spent),
+            ];
+            Some(self.tell(&tx, &changed, more.into_iter().flatten())?)
+        } else {
+            None
+        };
         tx.commit().map_err(StoreError::from)?;
         self.follow(changed, handled, pauses, spent);
+        if let Some(last) = told {
+            self.seen.store(last, Relaxed);
+        }
         if touched {
             self.changes.send_modify(|commits| *commits = commits.wrapping_add(1));
         }

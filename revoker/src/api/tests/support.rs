@@ -163,7 +163,7 @@ impl World {
         let policy = Policy::new(Budgets::default(), PolicyConfig::default());
         let groups = crate::groups::Groups::default();
         let setup = Setup { policy, public_url: "http://tocsin.test".to_owned(), routes, groups };
-        let revoker = Revoker::open(self.folder.path(), setup).unwrap();
+        let revoker = crate::testing::open_as(self.folder.path(), setup);
         let clock = Arc::clone(&self.clock);
         let api = Api::new(
             revoker.clone(),
