@@ -190,9 +190,7 @@ impl Open {
         {
             explained[own] = 0.0;
         }
-        let most =
-            explained[..model.templates()].iter().fold(0.0, |most, &e| if e > most { e } else { most });
-        (whole, most)
+        (whole, largest(&explained[..model.templates()]))
     }
 
     /// What the nearest template does not hold of it as it stands.
@@ -215,14 +213,24 @@ fn left(weight: f64, without: f64) -> f64 {
 
 /// The sum of weights, none of which is negative, and the largest, in lanes that do not wait for each other.
 fn sum_and_best(weights: &[f64]) -> (f64, f64) {
-    let (mut sums, mut bests) = ([0.0; LANES], [0.0; LANES]);
+    let mut sums = [0.0; LANES];
     let (rows, rest) = weights.as_chunks::<LANES>();
     for row in rows {
         for lane in 0..LANES {
             sums[lane] += row[lane];
+        }
+    }
+    (sums.iter().chain(rest).sum(), largest(weights))
+}
+
+/// The largest of what is not negative, in the same lanes.
+fn largest(weights: &[f64]) -> f64 {
+    let mut bests = [0.0; LANES];
+    let (rows, rest) = weights.as_chunks::<LANES>();
+    for row in rows {
+        for lane in 0..LANES {
             bests[lane] = if row[lane] > bests[lane] { row[lane] } else { bests[lane] };
         }
     }
-    let largest = bests.iter().chain(rest).fold(0.0, |best: f64, w| best.max(*w));
-    (sums.iter().chain(rest).sum(), largest)
+    bests.iter().chain(rest).fold(0.0, |best: f64, w| best.max(*w))
 }

@@ -114,8 +114,9 @@ impl Order {
     /// The chance that `to` follows `from`.
     fn chance(&self, from: u64, to: u64, without: &Without) -> f64 {
         let (mut known, mut all, mut given) = (0.0, 0.0, 0.0);
+        let own = without.from(from);
         for &(next, weight) in self.after(from) {
-            let weight = without.left(from, next, weight);
+            let weight = own.left(next, weight);
             all += weight;
             given += weight.min(DISCOUNT);
             known += if next == to { weight } else { 0.0 };
@@ -136,6 +137,7 @@ impl Order {
 /// What one session has added.
 #[derive(Default)]
 struct Without {
+    /// In order, so that the few from one endpoint lie together.
     steps: Vec<((u64, u64), f64)>,
     /// Steps that nobody else makes, and endpoints that nobody else reaches.
     lost: Vec<(u64, u64)>,
@@ -154,9 +156,10 @@ impl Without {
                 None => without.steps.push((step, learned)),
             }
         }
+        without.steps.sort_unstable_by_key(|(step, _)| *step);
         let counted = |(from, to): (u64, u64)| order.after(from).iter().find(|(next, _)| *next == to);
         let is_lost = |step: &(u64, u64)| {
-            counted(*step).is_some_and(|(_, weight)| without.left(step.0, step.1, *weight) <= 0.0)
+            counted(*step).is_some_and(|(_, weight)| without.from(step.0).left(step.1, *weight) <= 0.0)
         };
         let lost: Vec<(u64, u64)> = without.steps.iter().map(|(step, _)| *step).filter(is_lost).collect();
         without.lost = lost;
@@ -168,14 +171,25 @@ impl Without {
         without
     }
 
-    /// What is left of a step's weight.
-    fn left(&self, from: u64, to: u64, weight: f64) -> f64 {
-        let own = self.steps.iter().find(|(step, _)| *step == (from, to)).map_or(0.0, |(_, own)| *own);
-        if weight - own < LEAST { 0.0 } else { weight - own }
+    fn from(&self, from: u64) -> WithoutFrom<'_> {
+        let begin = self.steps.partition_point(|(step, _)| step.0 < from);
+        let end = begin + self.steps[begin..].partition_point(|(step, _)| step.0 == from);
+        WithoutFrom(&self.steps[begin..end])
     }
 
     fn lost_to(&self, to: u64) -> f64 {
         self.lost.iter().filter(|step| step.1 == to).count() as f64
+    }
+}
+
+/// The same of the steps from one endpoint.
+struct WithoutFrom<'a>(&'a [((u64, u64), f64)]);
+
+impl WithoutFrom<'_> {
+    /// What is left of a step's weight.
+    fn left(&self, to: u64, weight: f64) -> f64 {
+        let own = self.0.iter().find(|(step, _)| step.1 == to).map_or(0.0, |(_, own)| *own);
+        if weight - own < LEAST { 0.0 } else { weight - own }
     }
 }
 
