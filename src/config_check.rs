@@ -1,6 +1,7 @@
 //! `tocsin config check`: is the configuration right, and what does it come to?
 
 use clap::Subcommand;
+use revoker::store::Place;
 
 use crate::cli::ConfigArg;
 use crate::config::Config;

@@ -375,9 +375,11 @@ impl Kafka {
             let source = KafkaSource::connect(kafka, group, Arc::clone(&seen), findings.clone());
             Ok(Some(Box::new(source.or_exit(Code::Config)?)))
         };
-        let score = if roles.score { connect(Group::Score)? } else { None };
-        let store = if roles.ingest { connect(Group::Store)? } else { None };
-        Ok(Self { score, store })
+        let connect_if = |runs, group| if runs { connect(group) } else { Ok(None) };
+        Ok(Self {
+            score: connect_if(roles.score, Group::Score)?,
+            store: connect_if(roles.ingest, Group::Store)?,
+        })
     }
 }
 

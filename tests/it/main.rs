@@ -9,6 +9,7 @@
 mod approval;
 mod audit;
 mod borders;
+mod bus;
 mod cohort;
 mod demo;
 mod disk_full;

@@ -78,9 +78,7 @@ fn who_is_killed_in_the_middle_of_deliveries_is_taken_over_from() {
     first.restart();
     revoke(&first, AGENTS);
     stage.check_effects(&first, &[("agent-40", &["agent.access.revoked"])]);
-    let verified = second.command(&["audit", "verify"]);
-    let said = String::from_utf8_lossy(&verified.stdout).into_owned();
-    assert!(verified.status.success(), "{said}{}", String::from_utf8_lossy(&verified.stderr));
+    Stage::check_audit(&second);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::tree::{Hash, Range, Tree};
 use super::{ALL, AuditError, COLUMNS, Entry, Head, PublicKey, Raw, Verified, heads, leaf_text};
-use super::{public_key, raw, start, verify};
+use super::{each, public_key, raw, start, verify};
 use crate::keys::{KeyError, Keys};
 use crate::store::db::{self, Connection};
 use crate::store::{Place, StoreError, to_json};
@@ -50,6 +50,12 @@ pub enum ExportError {
     /// It cannot be written where it should go.
     #[error("the export cannot be written: {0}")]
     Output(#[from] std::io::Error),
+}
+
+impl From<StoreError> for ExportError {
+    fn from(e: StoreError) -> Self {
+        Self::Audit(e.into())
+    }
 }
 
 /// Which entries to export; all conditions that are set must hold.
@@ -140,9 +146,7 @@ impl Record {
             out,
             &Opening { head: &made.head, public_key: public_key(&self.keys).map_err(AuditError::from)? },
         )?;
-        let mut statement = db.prepare_cached(ALL).map_err(AuditError::from)?;
-        for row in statement.query_map([], raw).map_err(AuditError::from)? {
-            let r = row.map_err(AuditError::from)?;
+        each(&db, ALL, |r| {
             let leaf_index = r.seq.unsigned_abs() - 1;
             if let Some(path) = tree.path(leaf_index).filter(|_| which.holds(&r)) {
                 let audit_path = path.iter().map(|node| STANDARD.encode(node)).collect();
@@ -151,7 +155,8 @@ impl Record {
                     &Exported { leaf_index, leaf: leaf_text(&r).map_err(AuditError::from)?, audit_path },
                 )?;
             }
-        }
+            Ok::<_, ExportError>(())
+        })?;
         Ok(out.flush()?)
     }
 }
@@ -173,9 +178,9 @@ fn leaves(db: &Connection, keys: &Keys) -> Result<(Range, Vec<Hash>), AuditError
     let mut reached = start(db, keys)?;
     let removed = reached.tree.clone();
     let mut leaves = Vec::new();
-    let mut statement = db.prepare_cached(ALL)?;
-    for row in statement.query_map([], raw)? {
-        leaves.push(reached.go_on(keys, &row?)?);
-    }
+    each(db, ALL, |entry| -> Result<(), AuditError> {
+        leaves.push(reached.go_on(keys, &entry)?);
+        Ok(())
+    })?;
     Ok((removed, leaves))
 }

@@ -5,6 +5,7 @@ mod governor;
 mod operators;
 mod record;
 mod restraint;
+mod shared;
 mod trouble;
 
 use std::path::Path;

@@ -194,16 +194,12 @@ pub struct Transaction<'c> {
 impl Transaction<'_> {
     /// Makes all of it durable. After an error it may still have become so, where the answer was lost on its way.
     pub fn commit(mut self) -> Result<()> {
-        self.end("COMMIT")
-    }
-
-    fn end(&mut self, how: &str) -> Result<()> {
         match &self.db.0 {
-            Backend::Sqlite(db) => db.execute_batch(how)?,
+            Backend::Sqlite(db) => db.execute_batch("COMMIT")?,
             Backend::Postgres(db) => {
-                // Whatever becomes of it, it is over.
+                // Whatever comes of it, it is over.
                 self.ended = true;
-                db.end(how)?;
+                db.commit()?;
             }
         }
         self.ended = true;
@@ -213,9 +209,14 @@ impl Transaction<'_> {
 
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
-        // An error may have ended SQLite's already.
-        let over = self.ended || matches!(&self.db.0, Backend::Sqlite(db) if db.is_autocommit());
-        if !over && let Err(e) = self.end("ROLLBACK") {
+        let rolled_back = match &self.db.0 {
+            _ if self.ended => Ok(()),
+            // An error may have ended it already.
+            Backend::Sqlite(db) if db.is_autocommit() => Ok(()),
+            Backend::Sqlite(db) => db.execute_batch("ROLLBACK").map_err(Error::from),
+            Backend::Postgres(db) => db.end("ROLLBACK"),
+        };
+        if let Err(e) = rolled_back {
             tracing::error!(error = %e, "a transaction could not be rolled back");
         }
     }

@@ -68,7 +68,7 @@ fn start() -> (Server, String) {
         .unwrap();
     let server = Server { process, _folder: folder };
     let url = format!("postgres://tocsin@127.0.0.1:{port}/postgres");
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while let Err(e) = Connection::connect(Arc::new(Address::new(&url, None).unwrap())) {
         assert!(Instant::now() < until, "PostgreSQL does not start (`make parts` fetches it): {e}");
         std::thread::sleep(Duration::from_millis(100));

@@ -80,14 +80,13 @@ fn of_postgres(e: &tokio_postgres::Error) -> Class {
     };
     match *code {
         SqlState::DISK_FULL => Class::Full,
-        // It is starting, stopping, or another took its place.
+        // It is starting, stopping, or another took its place; or the session ended between preparing and asking.
         SqlState::ADMIN_SHUTDOWN
         | SqlState::CRASH_SHUTDOWN
         | SqlState::CANNOT_CONNECT_NOW
         | SqlState::TOO_MANY_CONNECTIONS
-        | SqlState::READ_ONLY_SQL_TRANSACTION => Class::Away,
-        // Of a session that ended between preparing and asking.
-        SqlState::INVALID_SQL_STATEMENT_NAME => Class::Away,
+        | SqlState::READ_ONLY_SQL_TRANSACTION
+        | SqlState::INVALID_SQL_STATEMENT_NAME => Class::Away,
         SqlState::LOCK_NOT_AVAILABLE
         | SqlState::QUERY_CANCELED
         | SqlState::T_R_DEADLOCK_DETECTED

@@ -75,9 +75,22 @@ impl Postgres {
     }
 
     pub(super) fn begin(&self, how: &str) -> Result<()> {
-        self.execute_batch(how)?;
+        if let Err(e) = self.execute_batch(how) {
+            // It may have begun before it failed, as where its turn did not come in time.
+            self.session.borrow().batch("ROLLBACK").ok();
+            return Err(e);
+        }
         self.in_transaction.set(true);
         Ok(())
+    }
+
+    /// A statement that failed has undone the transaction already, which `COMMIT` alone would not say.
+    pub(super) fn commit(&self) -> Result<()> {
+        let committed = self.end("SELECT 1; COMMIT");
+        if committed.is_err() {
+            self.session.borrow().batch("ROLLBACK").ok();
+        }
+        committed
     }
 
     pub(super) fn end(&self, how: &str) -> Result<()> {

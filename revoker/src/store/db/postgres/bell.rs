@@ -35,11 +35,11 @@ pub(in crate::store) fn listen(address: &Arc<Address>) -> watch::Receiver<u64> {
 
 /// Rings until the connection ends or nobody hears.
 async fn hear(address: &Address, ring: &watch::Sender<u64>) -> Result<()> {
-    let (client, mut driver) = address.connect().await?;
+    let (client, mut connection) = address.connect().await?;
     let heard = ring.clone();
-    let driven = async move {
+    let listening = async move {
         loop {
-            match poll_fn(|cx| driver.poll_message(cx)).await {
+            match poll_fn(|cx| connection.poll_message(cx)).await {
                 Some(Ok(AsyncMessage::Notification(_))) => heard.send_modify(|n| *n = n.wrapping_add(1)),
                 Some(Ok(_)) => {}
                 Some(Err(e)) => return Err(Error::from(e)),
@@ -54,5 +54,5 @@ async fn hear(address: &Address, ring: &watch::Sender<u64>) -> Result<()> {
         ring.closed().await;
         Ok(())
     };
-    tokio::select! { ended = driven => ended, asked = asked => asked }
+    tokio::select! { ended = listening => ended, asked = asked => asked }
 }
