@@ -83,6 +83,14 @@ pub(crate) async fn run(command: &ApproverCommand) -> Result<()> {
     Ok(())
 }
 
+/// Runs `tocsin restored`, beside a running server or without one.
+#[tokio::main(flavor = "current_thread")]
+pub(crate) async fn restored(config: &ConfigArg) -> Result<()> {
+    open(config)?.restored(operator(), clock::now()).await?;
+    println!("grants given before now are void; agents that were approved ask again");
+    Ok(())
+}
+
 fn open(config: &ConfigArg) -> Result<Revoker> {
     crate::serve::open_revoker(&Config::load(config.config.as_deref())?)
 }

@@ -68,6 +68,10 @@ enum Command {
     },
     Explain(explain::ExplainArgs),
     Fleet(fleet::FleetArgs),
+    /// Say that the record was restored from a backup: grants given before it are void, since one that was used may seem unused in it.
+    ///
+    /// Where only the record was put back and not the whole `data_dir`, the next start finds out by itself.
+    Restored(ConfigArg),
     Pause(operate::PauseArgs),
     Resume(operate::ResumeArgs),
     /// What receivers of webhooks need: the schema of events, keys.
@@ -121,6 +125,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Effects { command } => effects::run(&command),
         Command::Explain(args) => explain::run(&args),
         Command::Fleet(args) => fleet::run(&args),
+        Command::Restored(config) => approver::restored(&config),
         Command::Pause(args) => operate::pause(&args),
         Command::Resume(args) => operate::resume(&args),
         Command::Webhooks { command } => webhooks::run(&command),

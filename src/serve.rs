@@ -40,6 +40,7 @@ use revoker::connector::Connector;
 use revoker::connector::ssf::{self, Transmitter};
 use revoker::executor::Executor;
 use revoker::groups::Groups;
+use revoker::people::People;
 use revoker::policy::Policy;
 use revoker::{Revoker, Setup};
 use tokio::runtime::Handle;
@@ -127,7 +128,8 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     let public_url = config.http.public_url.trim_end_matches('/').to_owned();
     let policy = Policy::new(config.budgets, config.policy.clone());
     let groups = Groups::declared(&config.manifests);
-    let setup = Setup { policy, public_url, routes, groups };
+    let people = People::declared(&config.manifests);
+    let setup = Setup { policy, public_url, routes, groups, people };
     Revoker::open_at(&config.record()?, &config.data_dir, setup).or_exit(Code::CantCreate)
 }
 

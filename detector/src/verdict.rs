@@ -113,6 +113,8 @@ pub enum Pattern {
     ManyChildren,
     /// Context: one credential used by two clients by turns, from one network.
     TwoCallers,
+    /// Context: a numeric argument larger than those it gives.
+    LargeArgument,
 }
 
 impl Pattern {
@@ -150,6 +152,7 @@ impl Pattern {
             Self::LineMoreCalls => "line_more_calls",
             Self::ManyChildren => "many_children",
             Self::TwoCallers => "two_callers",
+            Self::LargeArgument => "large_argument",
         }
     }
 }
@@ -182,7 +185,7 @@ pub struct Part {
     pub pattern: Pattern,
     /// What was seen: calls in the window for volume; the gap before this call in seconds for timing; for endpoint one, this call,
     /// peers' sessions that held an unfitting pair, or sessions of a drift; for context how many established agents have what is new, calls of this
-    /// hour that were denied, failed or changed places, or a size (bytes, ms); for look-elsewhere, how many occasions a day it accounts
+    /// hour that were denied, failed or changed places, or a size (bytes, ms, an argument's value); for look-elsewhere, how many occasions a day it accounts
     /// for.
     pub observed: f64,
     /// What was expected, in the unit of `observed`: for endpoint the chance that a call of this agent is to it, or how many

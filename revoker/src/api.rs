@@ -4,10 +4,11 @@
 //! | --- | --- | --- |
 //! | agents and their gateways | `POST /v1/gate` | `gate` |
 //! | | `GET /v1/approvals/{id}` | `gate` |
+//! | | `GET /v1/grants/jwks.json` | none: it is public |
 //! | | `GET /v1/revocations`, `/v1/revocations/stream` | `gate` |
 //! | humans | `GET`, `POST /approve/{page}` | none: the address, a one-time code, for a yes the number |
 //! | operators | `GET /v1/status`, `/v1/approvers`; `POST /v1/pause`, `/v1/resume` | `operator` |
-//! | | `GET /v1/alerts`, `/v1/case` | `analyst` |
+//! | | `GET /v1/alerts`, `/v1/approvals`, `/v1/case` | `analyst` |
 //! | | `GET /v1/audit/head` | `operator` |
 //! | auditors | `GET /v1/audit/key` | none: it is public |
 //! | receivers | `GET /v1/webhooks/schema` | none: it is public |

@@ -1,17 +1,19 @@
 //! Approvals: one question put to a human about one act of one agent, and what comes of the answer.
 //!
-//! An approval is opened in the transaction that challenges the agent, bound to the act, the evidence, the policy and
-//! its own end, and answered once. Approved, it is good for one act: the grant that the agent then gets is bound to the
-//! same digest, is consumed when the resumed act is admitted, and belongs from then on to the `resume_id` that the agent
-//! chose for it.
+//! An approval is opened in the transaction that challenges the agent, or because the agent or its gateway asks before there
+//! is any evidence ([`Cause`]). It is bound to the act, the cause, the policy, what an answer takes and its own end, and answered
+//! once. Approved, it is good for one act: the grant that the agent then gets is bound to the same digest, is consumed when the
+//! resumed act is admitted, and belongs from then on to the `resume_id` that the agent chose for it.
 //!
 //! The number (`binding_code`) is shown by the agent and in the operators' alert list, and typed by the human: the page
 //! never shows it. The page's address goes to people only; the agent knows the approval by another name.
 
 mod action;
 mod approver;
+mod asked;
 mod decide;
 mod digest;
+mod factor;
 mod form;
 mod grant;
 mod id;
@@ -19,29 +21,26 @@ pub mod lockout;
 pub mod page;
 pub mod totp;
 
-use detector::{Timestamp, VerdictRecord};
+use detector::{MicroBits, Timestamp, VerdictRecord};
 use serde::{Deserialize, Serialize};
 
 pub use action::Action;
 pub use approver::{
     APPROVERS_MAX, ApproverName, ApproverRow, EnrolError, Enrolled, NameError, disable, enrol, list,
 };
+pub use asked::{Asked, AskedError, Cause};
 pub use decide::{Answer, Choice, DecideError, Outcome, Refusal, decide};
 pub use digest::Digest;
+pub use factor::{Factor, Needs};
 pub use form::FormToken;
-pub use grant::{Admittance, Grant, GrantRefused, ResumeId, admit};
+pub use grant::{Admittance, Claims, Grant, GrantRefused, Grants, ResumeId};
+pub(crate) use grant::{Resumption, admit};
 pub use id::{ApprovalId, BindingCode, IdError, PageKey};
 
 use crate::agent::AgentKey;
+use crate::store::register::Accountable;
 use digest::Fields;
 use lockout::Attempts;
-
-/// The authentication context that an approval stands for: a person other than the requester, with a one-time code and
-/// the number read where the agent is.
-pub const ACR: &str = "urn:tocsin:acr:otp-number-match";
-
-/// The authentication methods behind it (RFC 8176).
-pub const AMR: [&str; 2] = ["otp", "mfa"];
 
 /// What became of the question, as kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +55,8 @@ pub enum State {
         by: String,
         /// When.
         at: Timestamp,
+        /// How they proved who they are.
+        with: Factor,
     },
     /// Nobody answered in time.
     Expired,
@@ -100,6 +101,8 @@ impl Status {
 pub struct GrantState {
     /// Not admitted from this instant on.
     pub expires_at: Timestamp,
+    /// The record's epoch when it was given; in another it admits nothing.
+    pub epoch: i64,
     /// The resumption it was used for, and when first.
     pub used: Option<(ResumeId, Timestamp)>,
 }
@@ -113,10 +116,16 @@ pub struct Approval {
     pub page: PageKey,
     /// The case in the agent's standing.
     pub case: String,
-    /// The alert that goes with it.
+    /// The alert that goes with it; empty where there is none.
     pub alert_id: String,
-    /// The act and the evidence.
-    pub record: VerdictRecord,
+    /// The act, and why a human is asked.
+    pub cause: Cause,
+    /// What an answer takes.
+    pub needs: Needs,
+    /// Who answers for the agent, as of when it was asked. Where approvers are named, nobody else may answer.
+    pub people: Accountable,
+    /// Who has said yes and when, where it takes a second.
+    pub first: Option<(String, Timestamp)>,
     /// Shown by the agent, typed by the human.
     pub binding_code: BindingCode,
     /// Version of the policy it was asked under.
@@ -146,33 +155,70 @@ impl Approval {
         }
     }
 
+    /// The evidence, if that is why.
+    pub fn evidence(&self) -> Option<&VerdictRecord> {
+        match &self.cause {
+            Cause::Evidence(record) => Some(record),
+            Cause::Asked(_) => None,
+        }
+    }
+
+    /// The highest level of evidence that was known when it was put.
+    pub fn level(&self) -> MicroBits {
+        self.evidence().map_or(MicroBits::ZERO, |record| record.verdict.level)
+    }
+
+    /// For whom the agent acts: may not let it go on.
+    pub fn requester(&self) -> Option<&str> {
+        match &self.cause {
+            Cause::Evidence(record) => record.delegator.as_deref(),
+            Cause::Asked(asked) => asked.requester.as_deref(),
+        }
+    }
+
     /// Whom it is about.
     pub fn agent(&self) -> AgentKey {
-        AgentKey::new(self.record.issuer.as_deref(), &self.record.agent_id)
+        let action = self.action();
+        AgentKey::new(action.issuer.as_deref(), &action.agent_id)
     }
 
     /// The act it is about.
     pub fn action(&self) -> Action {
-        Action::of_record(&self.record)
+        match &self.cause {
+            Cause::Evidence(record) => Action::of_record(record),
+            Cause::Asked(asked) => asked.action.clone(),
+        }
     }
 
-    /// Digest of everything a yes covers: the act, the evidence, the policy and the end. It goes into the grant and into
-    /// the audit entry, so neither can be moved to another question.
+    /// Digest of everything a yes covers: the act, the evidence or its absence, the policy, who may say it and how, and the end. It
+    /// goes into the grant and into the audit entry, so neither can be moved to another question.
     pub fn binding(&self) -> Digest {
-        let verdict = &self.record.verdict;
-        let mut fields = Fields::of("tocsin approval 1")
+        let fields = Fields::of("tocsin approval 2")
             .text(self.id.as_str())
             .text(&self.case)
             .text(&self.action().digest().to_string())
-            .text(&self.record.event_id)
-            .text(&verdict.id.to_string())
-            .integer(i64::from(verdict.version))
-            .integer(verdict.level.as_micros())
             .text(&self.policy)
-            .integer(self.expires_at.as_micros());
-        for part in &verdict.parts {
-            fields = fields.text(part.signal.as_str()).integer(part.bits.as_micros());
+            .integer(self.expires_at.as_micros())
+            .integer(i64::from(self.needs.approvers))
+            .text(self.needs.factor.as_str());
+        let fields = self.people.approvers.iter().fold(fields, |fields, name| fields.text(name));
+        match &self.cause {
+            Cause::Evidence(record) => evidence(fields.text("evidence"), record),
+            Cause::Asked(asked) => asked.in_fields(fields.text("asked")),
         }
-        fields.finish()
+        .finish()
     }
+}
+
+fn evidence(fields: Fields, record: &VerdictRecord) -> Fields {
+    let verdict = &record.verdict;
+    let fields = fields
+        .text(&record.event_id)
+        .text(&verdict.id.to_string())
+        .integer(i64::from(verdict.version))
+        .integer(verdict.level.as_micros());
+    verdict
+        .parts
+        .iter()
+        .fold(fields, |fields, part| fields.text(part.signal.as_str()).integer(part.bits.as_micros()))
 }

@@ -325,6 +325,11 @@ impl From<Raw> for Written {
 }
 
 /// The last entry that was passed on to the database.
+/// The number of the newest entry, 0 before there is one.
+pub(crate) fn newest(db: &Connection) -> Result<i64, StoreError> {
+    Ok(db.query_row("SELECT coalesce(max(seq), 0) FROM audit", [], |row| row.get(0))?)
+}
+
 pub(crate) fn mirrored(db: &Connection) -> Result<i64, StoreError> {
     let text = settings::get(db, MIRRORED)?;
     text.map_or(Ok(0), |text| from_json("how far the audit is mirrored", &text))

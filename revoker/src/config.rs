@@ -9,6 +9,7 @@ use serde::de::{Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::governor::GovernorConfig;
+use crate::policy::approval::ApprovalConfig;
 use crate::policy::risk::RiskLists;
 use crate::policy::when::Whens;
 use crate::whom::Whom;
@@ -29,6 +30,12 @@ pub struct SecondsError(pub u64);
 impl Seconds {
     /// One minute.
     pub(crate) const MINUTE: Self = Self(60);
+
+    /// So many times as long, a year at most.
+    pub(crate) const fn times(self, n: u32) -> Self {
+        let seconds = self.0.saturating_mul(n);
+        Self(if seconds > SECONDS_MAX { SECONDS_MAX } else { seconds })
+    }
 
     /// This many seconds as a duration.
     pub const fn duration(self) -> Duration {
@@ -224,6 +231,8 @@ pub struct PolicyConfig {
     pub clock_tolerance_s: Seconds,
     /// What becomes of an agent whose challenge nobody answered.
     pub on_expiry: OnExpiry,
+    /// What an answer takes, and how often people are asked.
+    pub approval: ApprovalConfig,
     /// What broken rules ask for: what a manifest declares, and the same call again and again.
     pub rules: OnRules,
     /// How much may be done automatically at once.
@@ -252,6 +261,7 @@ impl Default for PolicyConfig {
             watch_s: Seconds(3_600),
             clock_tolerance_s: Seconds(5),
             on_expiry: OnExpiry::Stay,
+            approval: ApprovalConfig::default(),
             rules: OnRules::default(),
             governor: GovernorConfig::default(),
             shadow: Shadow::default(),

@@ -27,6 +27,7 @@ mod hex;
 pub mod keys;
 pub mod lifecycle;
 pub mod message;
+pub mod people;
 pub mod policy;
 pub mod restraint;
 pub mod revoker;

@@ -1,5 +1,6 @@
 //! How much evidence asks for which answer. Pure: no clock, no store, and nothing is done here.
 
+pub mod approval;
 pub mod risk;
 pub mod when;
 

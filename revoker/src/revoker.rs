@@ -6,7 +6,9 @@
 //! never standings; of a database several processes may each have a memory (see [`shared`](self)).
 
 mod apply;
+mod ask;
 mod decision;
+mod epoch;
 mod feedback;
 mod fleetwide;
 mod handle;
@@ -29,17 +31,21 @@ use detector::Timestamp;
 use tokio::sync::watch;
 
 pub use self::apply::{Applied, ApplyError};
+pub use self::ask::{AskError, Put};
 pub use self::decision::{Admission, Decision};
+use self::epoch::Mark;
 pub use self::feedback::Evidence;
 pub use self::fleetwide::{Confirmed, Person};
 pub use self::lists::Story;
 use self::memory::{Limits, Memory};
 pub use self::operate::RedeliverError;
 pub use self::write::Write;
+use crate::approval::Grants;
 use crate::connector::Route;
 use crate::connector::tokens::Tokens;
 use crate::groups::{Crowd, Groups};
 use crate::keys::Keys;
+use crate::people::People;
 use crate::policy::Policy;
 use crate::standing::Standing;
 use crate::store::db::Connection;
@@ -58,6 +64,8 @@ pub struct Setup {
     pub routes: Vec<Route>,
     /// Which agents are declared to be of a group.
     pub groups: Groups,
+    /// Who is declared to answer for an agent.
+    pub people: People,
 }
 
 /// The handle. Cloning it is cheap and shares everything.
@@ -70,8 +78,11 @@ struct Inner {
     store: Store,
     memory: RwLock<Memory>,
     keys: Arc<Keys>,
+    grants: Grants,
+    mark: Mark,
     routes: Vec<Route>,
     groups: Groups,
+    people: People,
     crowd: Crowd,
     public_url: String,
     changes: watch::Sender<u64>,
@@ -125,9 +136,12 @@ impl Revoker {
         let inner = Inner {
             store,
             memory: RwLock::new(memory),
+            grants: Grants::new(&keys, &setup.public_url)?,
             keys,
+            mark: Mark::beside(data_dir),
             routes: setup.routes,
             groups: setup.groups,
+            people: setup.people,
             crowd: Crowd::default(),
             public_url: setup.public_url,
             changes: watch::Sender::new(0),
@@ -135,6 +149,7 @@ impl Revoker {
             tokens: Tokens::default(),
             seen: AtomicI64::new(seen),
         };
+        inner.look_for_restore(now()).map_err(|e| OpenError::store(place, e))?;
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -229,6 +244,12 @@ fn remember(store: &Store, policy: Policy) -> Result<(Memory, i64), StoreError> 
     let recent = handled::newest(&db, memory::RECENT_MAX)?;
     let (agents, pauses, spent) = (agents::all(&db)?, settings::pauses(&db)?, settings::spent(&db)?);
     Ok((Memory::new(agents, recent, policy, pauses, spent), seen))
+}
+
+/// The wall clock, for what opening the record may have to write down.
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -61,6 +61,14 @@ pub enum StoreError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The mark beside the record cannot be read or written.
+    #[error("the mark beside the record {path}: {source}")]
+    Mark {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The worker that does the writing was stopped.
     #[error("the revoker is shutting down")]
     Stopped,

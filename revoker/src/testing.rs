@@ -13,6 +13,7 @@ use detector::{
 pub(crate) use self::postgres::{place, raw, with_a_file};
 use crate::config::PolicyConfig;
 use crate::connector::Route;
+use crate::people::People;
 use crate::policy::Policy;
 use crate::revoker::{Revoker, Setup};
 
@@ -34,7 +35,13 @@ pub(crate) fn setup(targets: &[&str]) -> Setup {
         .map(|name| Route { name: (*name).to_owned(), enforces: true, ..Route::default() })
         .collect();
     let groups = crate::groups::Groups::default();
-    Setup { policy: policy(), public_url: "https://tocsin.example".to_owned(), routes, groups }
+    Setup {
+        policy: policy(),
+        public_url: "https://tocsin.example".to_owned(),
+        routes,
+        groups,
+        people: People::default(),
+    }
 }
 
 pub(crate) fn open(folder: &Path) -> Revoker {

@@ -44,6 +44,7 @@ impl Pattern {
             Self::LargeAnswers => "bytes in answer to a call",
             Self::LargeRequests => "bytes sent with a call",
             Self::Slow => "ms for a call",
+            Self::LargeArgument => "as a numeric argument of a call",
             _ => return None,
         })
     }

@@ -114,7 +114,7 @@ pub(super) async fn questions(
 }
 
 impl Question {
-    fn of(api: &Api, approval: &Approval) -> Self {
+    pub(super) fn of(api: &Api, approval: &Approval) -> Self {
         let status = approval.status(api.now());
         let number = || approval.binding_code.as_str().to_owned();
         Self {

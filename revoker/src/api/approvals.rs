@@ -1,4 +1,5 @@
-//! `GET /v1/approvals/{id}`: how far the human is, for the agent that waits.
+//! `GET /v1/approvals/{id}`: how far the human is, for the agent that waits; `GET /v1/approvals`: what people are asked, for
+//! operators; `GET /v1/grants/jwks.json`: what grants are verified with.
 
 use std::time::Duration;
 
@@ -13,11 +14,14 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::Api;
-use super::caller::{AsGate, text_header};
-use super::input::Asked;
+use super::agents::Question;
+use super::caller::{AsAnalyst, AsGate, text_header};
+use super::input::{Asked, Part, Rows};
 use super::problem::Problem;
 use super::waiters::Waiter;
-use crate::approval::{ACR, AMR, Approval, ApprovalId, Grant, State as Answered, Status};
+use crate::agent::AgentKey;
+use crate::approval::{Action, Approval, ApprovalId, Factor, State as Answered, Status};
+use crate::store::db::Connection;
 use crate::store::{StoreError, approvals};
 
 /// Seconds between two questions of an agent that does not wait.
@@ -33,7 +37,50 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 pub(super) fn router() -> Router<Api> {
-    Router::new().route("/v1/approvals/{id}", get(status))
+    Router::new()
+        .route("/v1/approvals", get(list))
+        .route("/v1/approvals/{id}", get(status))
+        .route("/v1/grants/jwks.json", get(jwks))
+}
+
+/// A question as operators see it.
+#[derive(Serialize)]
+struct Row {
+    agent: AgentKey,
+    action: Action,
+    /// Why a human is asked: `evidence` or `asked`.
+    cause: &'static str,
+    #[serde(flatten)]
+    question: Question,
+    /// For the next part.
+    cursor: i64,
+}
+
+/// `GET /v1/approvals?limit=&cursor=`: role `analyst`. The questions that are open, newest first, each with its number and the
+/// page's address.
+async fn list(
+    State(api): State<Api>,
+    AsAnalyst(_caller): AsAnalyst,
+    Asked(part): Asked<Part>,
+) -> Result<Json<Rows<Row>>, Problem> {
+    let (page, now) = (part.page(), api.now());
+    let open = move |db: &Connection| approvals::open_at(db, now, page).map_err(StoreError::from);
+    let row = |approval: Approval| Row {
+        agent: approval.agent(),
+        action: approval.action(),
+        cause: if approval.is_about_evidence() { "evidence" } else { "asked" },
+        cursor: approval.opened_at.as_micros(),
+        question: Question::of(&api, &approval),
+    };
+    let rows = api.revoker.read(open).await?.into_iter().map(row).collect();
+    Ok(part.answer(rows, |row: &Row| row.cursor))
+}
+
+/// Nobody needs a credential: the keys are public.
+async fn jwks(State(api): State<Api>) -> Response {
+    let headers =
+        [(header::CACHE_CONTROL, "max-age=300"), (header::CONTENT_TYPE, "application/jwk-set+json")];
+    (headers, api.revoker.grants().jwks().to_string()).into_response()
 }
 
 #[derive(Deserialize)]
@@ -67,7 +114,7 @@ struct GrantAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     resume_id: Option<String>,
     acr: &'static str,
-    amr: [&'static str; 2],
+    amr: &'static [&'static str],
     auth_time: Timestamp,
 }
 
@@ -139,8 +186,7 @@ async fn nap(waiter: &mut Waiter, id: &ApprovalId, end: Instant) {
 }
 
 async fn load(api: &Api, id: &ApprovalId) -> Result<Option<Approval>, StoreError> {
-    let id = id.clone();
-    api.revoker.read(move |db| approvals::by_id(db, &id).map_err(StoreError::from)).await
+    api.revoker.approval(id.clone()).await
 }
 
 fn answer<'a>(api: &Api, approval: &'a Approval, now: Timestamp) -> Answer<'a> {
@@ -149,12 +195,17 @@ fn answer<'a>(api: &Api, approval: &'a Approval, now: Timestamp) -> Answer<'a> {
         Answered::Answered { at, .. } | Answered::Superseded { at } => Some(at),
         Answered::Pending | Answered::Expired => None,
     };
+    let factor = match approval.state {
+        Answered::Answered { with, .. } => with,
+        _ => Factor::default(),
+    };
+    let token = || Some(api.revoker.grants().of(approval)?.expose().to_owned());
     let grant = approval.grant.as_ref().map(|grant| GrantAnswer {
-        token: (now < grant.expires_at).then(|| Grant::of(api.revoker.keys(), approval).expose().to_owned()),
+        token: if now < grant.expires_at { token() } else { None },
         expires_at: grant.expires_at,
         resume_id: grant.used.as_ref().map(|(resume, _)| resume.as_str().to_owned()),
-        acr: ACR,
-        amr: AMR,
+        acr: factor.acr(),
+        amr: factor.amr(),
         auth_time: settled_at.unwrap_or(approval.opened_at),
     });
     Answer {

@@ -80,7 +80,7 @@ async fn answer(
         Ok(Some(Outcome::Refused(Refusal::Stale)))
     };
     match outcome {
-        Ok(Some(Outcome::Settled)) => reply::see_other(&page),
+        Ok(Some(Outcome::Settled | Outcome::Half)) => reply::see_other(&page),
         Ok(Some(Outcome::Refused(why))) => {
             let cookie = cookie.unwrap_or_else(new_cookie);
             let refused = Refused { why, choice: posted.choice, name: &posted.name };
@@ -131,6 +131,7 @@ fn label(outcome: Option<&Outcome>) -> &'static str {
     match outcome {
         None => "unknown",
         Some(Outcome::Settled) => "settled",
+        Some(Outcome::Half) => "half",
         Some(Outcome::Refused(why)) => match why {
             Refusal::Locked { .. } => "locked",
             Refusal::ApproverLocked { .. } => "approver_locked",
@@ -138,6 +139,9 @@ fn label(outcome: Option<&Outcome>) -> &'static str {
             Refusal::WrongCode => "wrong_code",
             Refusal::Spent { .. } => "spent",
             Refusal::OwnRequest => "own_request",
+            Refusal::NotNamed => "not_named",
+            Refusal::SameApprover => "same_approver",
+            Refusal::StrongerFactor => "stronger_factor",
             Refusal::EvidenceGrew => "evidence_grew",
             Refusal::Over => "over",
             Refusal::Stale => "stale",
@@ -151,7 +155,11 @@ fn status_of(why: Refusal) -> StatusCode {
         Refusal::WrongNumber { .. } | Refusal::WrongCode | Refusal::Spent { .. } => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
-        Refusal::OwnRequest | Refusal::Stale => StatusCode::FORBIDDEN,
+        Refusal::OwnRequest
+        | Refusal::NotNamed
+        | Refusal::SameApprover
+        | Refusal::StrongerFactor
+        | Refusal::Stale => StatusCode::FORBIDDEN,
         Refusal::EvidenceGrew | Refusal::Over => StatusCode::CONFLICT,
     }
 }
@@ -182,10 +190,10 @@ async fn load(api: &Api, page: &PageKey) -> Result<Option<Loaded>, StoreError> {
 
 /// The highest level since the question was put, as far as the agent is still in that case.
 fn peak(api: &Api, approval: &Approval) -> MicroBits {
-    let record = &approval.record;
-    match api.revoker.standing(record.issuer.as_deref(), &record.agent_id) {
+    let agent = approval.agent();
+    match api.revoker.standing(agent.issuer.as_deref(), &agent.agent_id) {
         Standing::Challenged(challenge) if challenge.case.to_string() == approval.case => challenge.peak,
-        _ => record.verdict.level,
+        _ => approval.level(),
     }
 }
 

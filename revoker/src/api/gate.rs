@@ -43,7 +43,7 @@ use super::Api;
 use super::caller::{AsGate, text_header};
 use super::problem::Problem;
 use crate::agent::AgentKey;
-use crate::approval::{Action, Admittance, Grant, GrantRefused, ResumeId, Status, admit};
+use crate::approval::{Action, Admittance, Grant, ResumeId, Status};
 use crate::connector::tokens::Token;
 use crate::revoker::Admission;
 use crate::store::{StoreError, approvals};
@@ -189,17 +189,11 @@ fn resumption(headers: &HeaderMap) -> Result<Option<(Grant, ResumeId)>, Problem>
 /// Admits the act before it is scored, so that its own evidence, which a human has answered, does not stop it again.
 async fn admitted<S>(
     gate: &Gate<S>,
-    (grant, resume): (Grant, ResumeId),
+    resumption: (Grant, ResumeId),
     asked: &Asked,
 ) -> Result<Admittance, Problem> {
-    let (action, event_id) = (asked.action.clone(), asked.event_id.clone());
-    let (keys, now) = (Arc::clone(gate.api.revoker.keys()), gate.api.now());
-    let admitted: Result<Admittance, GrantRefused> = gate
-        .api
-        .revoker
-        .write(move |w| {
-            admit(w.tx(), &keys, (&grant, &resume), (&action, &event_id), now).map_err(StoreError::from)
-        })
-        .await?;
+    let revoker = &gate.api.revoker;
+    let admitted =
+        revoker.admit(resumption, asked.action.clone(), asked.event_id.clone(), gate.api.now()).await?;
     admitted.map_err(|refused| answer::grant_refused(&asked.event_id, refused))
 }

@@ -2,6 +2,7 @@
 //! and fails when told.
 
 mod answers;
+mod asked;
 mod gate;
 mod operators;
 mod page;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::{Digest, Fields};
 
 /// One act of one agent, down to its arguments; what a human's yes covers and nothing beside it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the fields are the call's, documented there")]
 pub struct Action {
     pub issuer: Option<String>,

@@ -9,13 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::lockout::{self, Attempts};
 use super::totp::{self, Checked};
-use super::{AMR, Approval, ApproverName, Grant, PageKey, State, Status};
+use super::{Approval, ApproverName, ApproverRow, Cause, Factor, PageKey, State, Status};
 use crate::agent::CaseId;
 use crate::keys::{KeyError, Keys};
 use crate::lifecycle::Input;
-use crate::revoker::{ApplyError, Write};
-use crate::store::db;
-use crate::store::{StoreError, approvals, approvers};
+use crate::revoker::{Admission, ApplyError, Write};
+use crate::store::{StoreError, approvals, approvers, db, settings};
 
 /// What a human may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +63,8 @@ pub struct Answer {
 pub enum Outcome {
     /// Done as they said.
     Settled,
+    /// A yes that takes a second person's.
+    Half,
     /// Not done.
     Refused(Refusal),
 }
@@ -95,6 +96,12 @@ pub enum Refusal {
     },
     /// The agent acts for this very person.
     OwnRequest,
+    /// Others are named to answer for this agent.
+    NotNamed,
+    /// This very person has said yes already; it takes another.
+    SameApprover,
+    /// A yes to this takes a stronger factor.
+    StrongerFactor,
     /// There is more against the agent than the page showed.
     EvidenceGrew,
     /// The question is settled or over; the approval says how.
@@ -143,6 +150,9 @@ pub fn decide(
     if let Some(until) = approval.attempts.shut_until(now) {
         return refused(Refusal::Locked { until });
     }
+    if answer.choice == Choice::Approve && approval.needs.factor > Factor::Totp {
+        return refused(Refusal::StrongerFactor);
+    }
     // Before the code, so that a slip with the number does not cost a code and half a minute of waiting.
     if answer.choice == Choice::Approve && !approval.binding_code.matches(&answer.number) {
         let attempts = approval.attempts.failed(lockout::APPROVAL, now);
@@ -153,7 +163,8 @@ pub fn decide(
         Ok(by) => by,
         Err(refusal) => return refused(refusal),
     };
-    settle(w, keys, &approval, answer, &by, grant_until, now).map(Some)
+    let said = Said { choice: answer.choice, seen: answer.seen, by: &by, with: Factor::Totp };
+    settle(w, &approval, &said, grant_until, now).map(Some)
 }
 
 /// "This is an attack" also counts when nobody answered in time, or somebody merely said no.
@@ -199,8 +210,7 @@ fn authenticate(
     match checked.map_err(DecideError::Secret)? {
         Checked::Accepted { step } => {
             approvers::accept(w.tx(), name.as_str(), step)?;
-            let own = approval.record.delegator.as_deref().is_some_and(|who| stored.row.is(who));
-            Ok(if own && answer.choice == Choice::Approve { Err(Refusal::OwnRequest) } else { Ok(name) })
+            Ok(may_answer(approval, &stored.row, answer.choice).map(|()| name))
         }
         Checked::Spent => Ok(Err(Refusal::Spent { next: totp::next_code(now, stored.last_step) })),
         Checked::Wrong => {
@@ -219,52 +229,120 @@ fn miscounted(w: &mut Write<'_>, approval: &Approval, now: Timestamp) -> Result<
     Ok(wrong(attempts, now, |_| Refusal::WrongCode))
 }
 
+/// Whether this person may give this answer, whoever they proved to be.
+fn may_answer(approval: &Approval, who: &ApproverRow, choice: Choice) -> Result<(), Refusal> {
+    let named = &approval.people.approvers;
+    let wanted = match &approval.cause {
+        Cause::Asked(asked) => asked.approver.as_deref(),
+        Cause::Evidence(_) => None,
+    };
+    if !(named.is_empty() || named.iter().any(|name| who.is(name))) || !wanted.is_none_or(|name| who.is(name))
+    {
+        return Err(Refusal::NotNamed);
+    }
+    if choice != Choice::Approve {
+        return Ok(());
+    }
+    if approval.requester().is_some_and(|requester| who.is(requester)) {
+        return Err(Refusal::OwnRequest);
+    }
+    match &approval.first {
+        Some((first, _)) if who.is(first) => Err(Refusal::SameApprover),
+        _ => Ok(()),
+    }
+}
+
+/// An answer of somebody who may give it.
+pub(super) struct Said<'a> {
+    pub(super) choice: Choice,
+    pub(super) seen: MicroBits,
+    pub(super) by: &'a ApproverName,
+    pub(super) with: Factor,
+}
+
 /// What is written to the audit besides what the new standing says itself.
 #[derive(Serialize)]
 struct Settled<'a> {
     approval_id: &'a str,
     choice: Choice,
     by: &'a ApproverName,
-    amr: [&'static str; 2],
+    /// Who had said yes before, where it took two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<&'a str>,
+    acr: &'static str,
+    amr: &'static [&'static str],
     binding: String,
 }
 
 fn settle(
     w: &mut Write<'_>,
-    keys: &Keys,
     approval: &Approval,
-    answer: &Answer,
-    by: &ApproverName,
+    said: &Said<'_>,
     grant_until: Timestamp,
     now: Timestamp,
 ) -> Result<Outcome, DecideError> {
-    let case: CaseId = approval.case.parse()?;
-    let who = by.to_string();
-    let input = match answer.choice {
-        Choice::Approve => Input::Approved { case, by: who, seen: answer.seen },
-        Choice::Deny => Input::Denied { case, by: who },
-        Choice::Attack => Input::Attack { case, by: who },
-    };
     let agent = approval.agent();
-    match w.apply(&agent, input, now) {
-        Ok(_) => {}
-        Err(ApplyError::Store(e)) => return Err(e.into()),
-        Err(ApplyError::EvidenceGrew { .. }) => return Ok(Outcome::Refused(Refusal::EvidenceGrew)),
-        // The agent has moved on: another case, another standing.
-        Err(_) => return Ok(Outcome::Refused(Refusal::Over)),
+    let approves = said.choice == Choice::Approve;
+    let body = Settled {
+        approval_id: approval.id.as_str(),
+        choice: said.choice,
+        by: said.by,
+        first: approval.first.as_ref().map(|(name, _)| name.as_str()),
+        acr: said.with.acr(),
+        amr: said.with.amr(),
+        binding: approval.binding().to_string(),
+    };
+    if approves && approval.needs.approvers > 1 && approval.first.is_none() {
+        approvals::set_first(w.tx(), &approval.id, said.by.as_str(), now)?;
+        w.audit(Some(&agent), "approval.half", &body, now)?;
+        return Ok(Outcome::Half);
     }
-    let grant = (answer.choice == Choice::Approve).then(|| (Grant::of(keys, approval).digest(), grant_until));
-    if !approvals::settle(w.tx(), &approval.id, (answer.choice, by.as_str()), grant, now)? {
+    if let Some(refusal) = take(w, approval, said, now)? {
+        return Ok(Outcome::Refused(refusal));
+    }
+    let covers = approves.then(|| approval.binding());
+    let epoch = settings::epoch(w.tx())?;
+    let grant = covers.map(|covers| (covers, grant_until, epoch));
+    let answer = approvals::Answer { choice: said.choice, by: said.by.as_str(), with: said.with, grant };
+    if !approvals::settle(w.tx(), &approval.id, &answer, now)? {
         // An error, so that the standing does not change either.
         return Err(StoreError::damaged("a question is settled that the agent's standing still asks").into());
     }
-    let body = Settled {
-        approval_id: approval.id.as_str(),
-        choice: answer.choice,
-        by,
-        amr: AMR,
-        binding: approval.binding().to_string(),
-    };
     w.audit(Some(&agent), "approval.settled", &body, now)?;
+    if said.choice == Choice::Attack && !approval.is_about_evidence() {
+        // After the answer: what is still open about the agent's acts is taken back with its access.
+        let reason = "a human says that what the agent asked for is an attack".to_owned();
+        let revoked = w.apply(&agent, Input::Revoke { by: said.by.to_string(), reason }, now);
+        revoked.map_err(|e| StoreError::damaged(format!("an agent that may act cannot be revoked: {e}")))?;
+    }
     Ok(Outcome::Settled)
+}
+
+/// What the answer does to the agent's standing; or why it does not count any more.
+fn take(
+    w: &mut Write<'_>,
+    approval: &Approval,
+    said: &Said<'_>,
+    now: Timestamp,
+) -> Result<Option<Refusal>, DecideError> {
+    let (agent, by) = (approval.agent(), said.by.to_string());
+    let input = if approval.is_about_evidence() {
+        let case: CaseId = approval.case.parse()?;
+        match said.choice {
+            Choice::Approve => Input::Approved { case, by, seen: said.seen },
+            Choice::Deny => Input::Denied { case, by },
+            Choice::Attack => Input::Attack { case, by },
+        }
+    } else {
+        // The agent need not be stopped to be told yes or no, but what it may not do at all is not to be approved.
+        let ended = Admission::of(&w.standing(&agent)).is_ended();
+        return Ok(ended.then_some(Refusal::Over));
+    };
+    match w.apply(&agent, input, now) {
+        Ok(_) => Ok(None),
+        Err(ApplyError::Store(e)) => Err(e.into()),
+        Err(ApplyError::EvidenceGrew { .. }) => Ok(Some(Refusal::EvidenceGrew)),
+        // The agent has moved on: another case, another standing.
+        Err(_) => Ok(Some(Refusal::Over)),
+    }
 }

@@ -1,65 +1,23 @@
 //! What an agent gets for a yes: good for one act, for minutes, for one resumption.
 //!
-//! The grant is a code over the approval and its binding that only this installation can make. It is never stored, only
-//! its digest; and since it can be made again, every waiter of an approval gets the same one, also after a restart.
+//! The grant is a signed token that is never stored; and since the same row makes the same token, every waiter of an approval
+//! gets the same one, also after a restart. Its signature checks offline; that it is admitted once only the record can tell.
 //!
 //! It is consumed when the resumed act is admitted, and then belongs to the `resume_id` that came with it: a retry with
 //! the same id gets the same admission until the grant expires, any other is refused. So an answer lost on the way burns
 //! nothing, and nothing can be replayed as something else.
 
-use std::fmt;
+mod token;
+
 use std::str::FromStr;
 
 use detector::Timestamp;
 use subtle::ConstantTimeEq;
 
-use super::{Action, Approval, Digest, IdError, Status};
-use crate::keys::Keys;
-use crate::store::approvals;
-use crate::store::db::{self, Transaction};
-
-const GRANT_PREFIX: &str = "tgr_";
-
-/// The grant as the agent holds it: `tgr_` and 64 hexadecimal digits. Not printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Grant(String);
-
-impl Grant {
-    /// The one grant of this approval.
-    pub(crate) fn of(keys: &Keys, approval: &Approval) -> Self {
-        let mac =
-            keys.mac("approval grant", &[approval.id.as_str().as_bytes(), approval.binding().as_bytes()]);
-        Self(format!("{GRANT_PREFIX}{}", Digest::from(mac)))
-    }
-
-    /// For the agent's eyes.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// What is kept of it.
-    pub(crate) fn digest(&self) -> Digest {
-        Digest::of(self.0.as_bytes())
-    }
-}
-
-impl FromStr for Grant {
-    type Err = IdError;
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        match text.strip_prefix(GRANT_PREFIX) {
-            Some(hex) if hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) => {
-                Ok(Self(text.to_owned()))
-            }
-            _ => Err(IdError::new("a grant (`tgr_` and 64 hexadecimal digits)")),
-        }
-    }
-}
-
-impl fmt::Debug for Grant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Grant(…)")
-    }
-}
+pub use self::token::{Claims, Grant, Grants};
+use super::{Action, Approval, Cause, IdError, Status};
+use crate::store::db::Transaction;
+use crate::store::{StoreError, approvals, settings};
 
 /// The agent's name for one resumption: 1 to 128 visible ASCII characters, unique among its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,33 +75,56 @@ pub enum GrantRefused {
     /// The same resumption came back with too many different events.
     #[error("the resumption was retried with more than {} different events", approvals::ADMISSIONS_MAX)]
     Retries,
+    /// Since the yes there has been more against the agent, and a newer question.
+    #[error(
+        "there was a newer question about this agent since; send the request without the grant and it is judged anew"
+    )]
+    Stale,
+    /// The record was restored from a backup, which may not know that the grant was used.
+    #[error(
+        "the record was restored since the grant was given; send the request without it and it is judged anew"
+    )]
+    Restored,
+    /// The agent may not act at all.
+    #[error("the agent is {0}; no grant helps against that")]
+    Standing(&'static str),
 }
 
-/// Admits `action`, announced by `event_id`, under a grant; or says why not.
-pub fn admit(
+/// What comes back with a grant.
+#[derive(Clone, Debug)]
+pub(crate) struct Resumption<'a> {
+    pub(crate) grant: &'a Grant,
+    pub(crate) resume: &'a ResumeId,
+    pub(crate) action: &'a Action,
+    pub(crate) event_id: &'a str,
+}
+
+/// Admits an act under a grant; or says why not.
+pub(crate) fn admit(
     tx: &Transaction<'_>,
-    keys: &Keys,
-    (grant, resume): (&Grant, &ResumeId),
-    (action, event_id): (&Action, &str),
+    grants: &Grants,
+    resumption: &Resumption<'_>,
     now: Timestamp,
-) -> db::Result<Result<Admittance, GrantRefused>> {
-    let Some(approval) = approvals::by_grant(tx, &grant.digest())? else {
+) -> Result<Result<Admittance, GrantRefused>, StoreError> {
+    let Some(claims) = grants.read(resumption.grant) else { return Ok(Err(GrantRefused::Unknown)) };
+    let Some(approval) = approvals::by_id(tx, &claims.approval_id)? else {
         return Ok(Err(GrantRefused::Unknown));
     };
-    let (until, used) = match check(&approval, keys, grant, action, now) {
+    let (until, used) = match check(&approval, &claims, settings::epoch(tx)?, resumption.action, now) {
         Ok(valid) => valid,
         Err(refused) => return Ok(Err(refused)),
     };
     let (first, repeated) = match used {
-        Some((by, _)) if by != *resume => return Ok(Err(GrantRefused::Used)),
+        Some((by, _)) if by != *resumption.resume => return Ok(Err(GrantRefused::Used)),
         Some((_, first)) => (first, true),
+        None if approvals::is_stale(tx, &approval)? => return Ok(Err(GrantRefused::Stale)),
         None => (now, false),
     };
-    if !approvals::add_admission(tx, &approval.id, event_id, now)? {
+    if !approvals::add_admission(tx, &approval.id, resumption.event_id, now)? {
         return Ok(Err(GrantRefused::Retries));
     }
     if !repeated {
-        approvals::set_resumed(tx, &approval.id, resume, now)?;
+        approvals::set_resumed(tx, &approval.id, resumption.resume, now)?;
     }
     Ok(Ok(Admittance { approval, first, until, repeated }))
 }
@@ -152,17 +133,21 @@ type Used = Option<(ResumeId, Timestamp)>;
 
 fn check(
     approval: &Approval,
-    keys: &Keys,
-    grant: &Grant,
+    claims: &Claims,
+    epoch: i64,
     action: &Action,
     now: Timestamp,
 ) -> Result<(Timestamp, Used), GrantRefused> {
-    // Made anew from the row: a row whose act, evidence or end was changed after the yes makes another grant.
-    let genuine = bool::from(Grant::of(keys, approval).0.as_bytes().ct_eq(grant.0.as_bytes()));
+    // Computed anew from the row: one whose act, cause or end was changed after the yes is no longer what was signed for.
+    let binding = approval.binding().to_string();
+    let genuine = bool::from(binding.as_bytes().ct_eq(claims.binding.as_bytes()));
     let Some(state) = approval.grant.clone().filter(|_| genuine && approval.status(now) == Status::Approved)
     else {
         return Err(GrantRefused::Unknown);
     };
+    if claims.epoch != epoch || state.epoch != epoch {
+        return Err(GrantRefused::Restored);
+    }
     if now >= state.expires_at {
         return Err(GrantRefused::Expired);
     }
@@ -170,6 +155,13 @@ fn check(
         return Err(GrantRefused::OtherAct);
     }
     Ok((state.expires_at, state.used))
+}
+
+impl Approval {
+    /// Whether evidence stands behind it, which newer evidence may go beyond.
+    pub(crate) fn is_about_evidence(&self) -> bool {
+        matches!(self.cause, Cause::Evidence(_))
+    }
 }
 
 #[cfg(test)]

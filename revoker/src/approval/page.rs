@@ -82,14 +82,15 @@ pub struct Refused<'a> {
 pub fn render(view: &View<'_>) -> Markup {
     let approval = view.approval;
     let open = approval.status(view.now) == Status::Pending;
-    let agent = visible(&approval.record.agent_id);
+    let agent = visible(&approval.action().agent_id);
     let title = if open { format!("May {agent} go on?") } else { outcome(view).0 };
     let body = html! {
         @if open { (question(view)) } @else { (settled(view)) }
         (facts::who_and_what(approval))
         (evidence::why(view))
         (answer::form(view, open))
-        p.small.muted { "Case " code { (approval.case) } ", alert " code { (visible(&approval.alert_id)) }
+        p.small.muted { "Case " code { (approval.case) }
+            @if !approval.alert_id.is_empty() { ", alert " code { (visible(&approval.alert_id)) } }
             ", policy " code { (visible(&approval.policy)) } "." }
     };
     let title = match view.refused {
@@ -142,12 +143,12 @@ fn bell() -> Markup {
 }
 
 fn question(view: &View<'_>) -> Markup {
-    let record = &view.approval.record;
+    let action = view.approval.action();
     let left = view.approval.expires_at.since(view.now);
     html! {
         div.card.state.ask {
             p.kicker { "An agent is waiting for you" }
-            h1 { "May " b { bdi { (visible(&record.agent_id)) } } " call " b { bdi { (visible(&record.endpoint)) } } "?" }
+            h1 { "May " b { bdi { (visible(&action.agent_id)) } } " call " b { bdi { (visible(&action.endpoint)) } } "?" }
             p.lead {
                 "It is stopped until somebody decides. Left alone, this question lapses in "
                 strong { (span(left)) } " (" (clock(view.approval.expires_at)) ") and nothing is approved."
@@ -164,22 +165,22 @@ fn settled(view: &View<'_>) -> Markup {
 /// Heading, text and colour of a question that is over.
 fn outcome(view: &View<'_>) -> (String, Markup, &'static str) {
     let approval = view.approval;
-    let agent = html! { bdi { (visible(&approval.record.agent_id)) } };
+    let agent = html! { bdi { (visible(&approval.action().agent_id)) } };
     let signed = |by: &str, at: Timestamp| html! { "By " strong { (visible(by)) } ", " (clock(at)) ". " };
     match &approval.state {
-        State::Answered { choice: Choice::Approve, by, at } => (
+        State::Answered { choice: Choice::Approve, by, at, .. } => (
             "Approved".to_owned(),
             html! { p { (signed(by, *at)) (agent) " may do exactly what is shown below, once"
             (granted(view)) " It is on probation now: a relapse stops it again." } },
             "good",
         ),
-        State::Answered { choice: Choice::Deny, by, at } => (
+        State::Answered { choice: Choice::Deny, by, at, .. } => (
             "Denied".to_owned(),
             html! { p { (signed(by, *at)) (agent) " stays stopped. Before " (clock(approval.expires_at))
             " it cannot ask again. If this looks like an attack, say so below and its access ends." } },
             "stop",
         ),
-        State::Answered { choice: Choice::Attack, by, at } => (
+        State::Answered { choice: Choice::Attack, by, at, .. } => (
             "Reported as an attack".to_owned(),
             html! { p { (signed(by, *at)) "The access of " (agent)
             " is revoked, and stays so until an operator reinstates it with a reason." } },

@@ -7,6 +7,7 @@ use super::memory::{Held, worth_keeping};
 use super::write::Write;
 use crate::agent::{AgentKey, Txn};
 use crate::alert::Alert;
+use crate::approval::{self, Action};
 use crate::effect::{Cause, Closing, Effect, Event};
 use crate::fleetwide::{Unconfirmed, WAITING_MAX};
 use crate::lifecycle::{Input, Limits, Refusal, governed, permits};
@@ -212,7 +213,10 @@ impl Write<'_> {
                 Effect::CloseCase { case: id, how } => {
                     approvals::close(&self.tx, &id.to_string(), closing(*how), case.now)?;
                 }
-                Effect::List { not_before } => revocations::revoke(&self.tx, case.agent, *not_before, txn)?,
+                Effect::List { not_before } => {
+                    revocations::revoke(&self.tx, case.agent, *not_before, txn)?;
+                    approvals::supersede_asked(&self.tx, case.agent, case.now)?;
+                }
                 Effect::Unlist => revocations::unrevoke(&self.tx, case.agent, case.now + TOKEN_LIFE_MAX)?,
                 Effect::Publish(event) => {
                     self.publish(case, to.name(), event, approval_url.as_deref(), txn)?;
@@ -249,9 +253,16 @@ impl Write<'_> {
         case: &Case<'_>,
     ) -> Result<String, StoreError> {
         let alert_id = crate::alert::alert_id(record.verdict.id);
-        let policy = case.policy.version();
-        let ask = approvals::Ask { case: id, alert_id: &alert_id, record, expires_at, policy };
-        Ok(approvals::open(&self.tx, &ask, case.now)?.page)
+        let ask = approvals::Ask {
+            case: id,
+            alert_id: &alert_id,
+            needs: case.policy.needs(&Action::of_record(record)),
+            people: self.people(case.agent)?,
+            cause: approval::Cause::Evidence(Box::new(record.clone())),
+            expires_at,
+            policy: case.policy.version(),
+        };
+        Ok(approvals::open(&self.tx, ask, case.now)?.page.path())
     }
 
     fn publish(

@@ -40,6 +40,11 @@ pub enum Admission {
 }
 
 impl Admission {
+    /// Whether access has ended, for a time or for good.
+    pub fn is_ended(&self) -> bool {
+        matches!(self, Self::Suspended { .. } | Self::Revoked { .. } | Self::Retired { .. })
+    }
+
     /// What follows from a standing.
     pub fn of(standing: &Standing) -> Self {
         match standing {

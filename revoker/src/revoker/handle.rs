@@ -77,7 +77,8 @@ impl Write<'_> {
         let agent = AgentKey::new(record.issuer.as_deref(), &record.agent_id);
         let policy = self.policy_for(&agent, now);
         self.settle(&agent, &policy, now)?;
-        if matches!(self.standing(&agent), Standing::Probation(_)) {
+        // Approved in answer to evidence, or asked for before there was any.
+        if matches!(self.standing(&agent), Standing::Probation(_)) || record.kind == Kind::Request {
             evidence.admitted = approvals::admitted(&self.tx, &record.event_id)?.is_some();
         }
         let mut record = record.clone();

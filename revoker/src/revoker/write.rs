@@ -14,6 +14,7 @@ use crate::connector::Route;
 use crate::standing::Standing;
 use crate::store::changes::Change;
 use crate::store::db::Transaction;
+use crate::store::register::{self, Accountable};
 use crate::store::settings::{self, Pause, Spent};
 use crate::store::{StoreError, escalation, ssf, to_json};
 
@@ -137,6 +138,12 @@ impl Write<'_> {
         let mut routes = self.inner.routes.clone();
         routes.extend(ssf::routes(&self.tx, agent)?);
         Ok(routes)
+    }
+
+    /// Who answers for this agent.
+    pub(super) fn people(&self, agent: &AgentKey) -> Result<Accountable, StoreError> {
+        let recorded = register::of(&self.tx, agent)?.map(|entry| entry.accountable);
+        Ok(self.inner.people.of(agent, recorded.unwrap_or_default()))
     }
 
     /// Whether the target is in the escalation list.

@@ -8,10 +8,14 @@ use std::time::Duration;
 use detector::{Timestamp, VerdictRecord};
 use serde_json::Value;
 
+use super::register::Accountable;
+use super::{Page, StoreError, issuer_column, to_json};
+use crate::agent::AgentKey;
 use crate::approval::lockout::Attempts;
 use crate::approval::page::Past;
 use crate::approval::{
-    Approval, ApprovalId, BindingCode, Choice, Digest, GrantState, PageKey, ResumeId, State,
+    Approval, ApprovalId, Asked, BindingCode, Cause, Choice, Digest, Factor, GrantState, Needs, PageKey,
+    ResumeId, State,
 };
 pub use crate::effect::Closing;
 use crate::store::db::{self, Connection, OptionalExtension, Row, Transaction, params};
@@ -26,41 +30,35 @@ const KEPT: Duration = Duration::from_hours(400 * 24);
 pub const ADMISSIONS_MAX: u32 = 16;
 
 /// A question to put to a human.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Ask<'a> {
-    /// The case in the agent's standing; one approval each.
+    /// The case in the agent's standing, or a name of its own where it is in none; one approval each.
     pub case: &'a str,
-    /// The alert that goes with it.
+    /// The alert that goes with it; empty where there is none.
     pub alert_id: &'a str,
-    /// The act and the evidence.
-    pub record: &'a VerdictRecord,
+    /// The act, and why a human is asked.
+    pub cause: Cause,
+    /// What an answer takes.
+    pub needs: Needs,
+    /// Who answers for the agent.
+    pub people: Accountable,
     /// No answer counts from this instant on.
     pub expires_at: Timestamp,
     /// Version of the policy in force.
     pub policy: &'a str,
 }
 
-/// A question that was put.
-#[derive(Clone, Debug)]
-pub struct Opened {
-    /// The agent's name for it.
-    pub approval_id: String,
-    /// The page's path, `/approve/…`: for people only, never for the agent.
-    pub page: String,
-    /// For the agent and for operators' eyes; never sent along with `page`.
-    pub binding_code: String,
-    /// When the question lapses.
-    pub expires_at: Timestamp,
-}
-
-/// Puts a question, in the transaction in which the agent becomes challenged.
-pub fn open(tx: &Transaction<'_>, ask: &Ask<'_>, now: Timestamp) -> db::Result<Opened> {
+/// Puts a question, in the transaction in which the agent becomes challenged or in which it is asked.
+pub(crate) fn open(tx: &Transaction<'_>, ask: Ask<'_>, now: Timestamp) -> Result<Approval, StoreError> {
     let approval = Approval {
         id: ApprovalId::random(),
         page: PageKey::random(),
         case: ask.case.to_owned(),
         alert_id: ask.alert_id.to_owned(),
-        record: ask.record.clone(),
+        cause: ask.cause,
+        needs: ask.needs,
+        people: ask.people,
+        first: None,
         binding_code: BindingCode::random(),
         policy: ask.policy.to_owned(),
         opened_at: now,
@@ -71,12 +69,7 @@ pub fn open(tx: &Transaction<'_>, ask: &Ask<'_>, now: Timestamp) -> db::Result<O
     };
     prune(tx, now - KEPT)?;
     insert(tx, &approval)?;
-    Ok(Opened {
-        approval_id: approval.id.to_string(),
-        page: approval.page.path(),
-        binding_code: approval.binding_code.as_str().to_owned(),
-        expires_at: approval.expires_at,
-    })
+    Ok(approval)
 }
 
 /// Forgets questions that ended before `end`, so that the table has a limit: what is asked in [`KEPT`].
@@ -89,13 +82,16 @@ fn prune(tx: &Transaction<'_>, end: Timestamp) -> db::Result<()> {
     Ok(())
 }
 
-fn insert(tx: &Transaction<'_>, a: &Approval) -> db::Result<()> {
-    let record = serde_json::to_string(&a.record).map_err(db::Error::value)?;
+fn insert(tx: &Transaction<'_>, a: &Approval) -> Result<(), StoreError> {
+    let (cause, record, event) = match &a.cause {
+        Cause::Evidence(record) => (EVIDENCE, to_json(record)?, record.event_id.as_str()),
+        Cause::Asked(asked) => (ASKED, to_json(asked)?, ""),
+    };
     let agent = a.agent();
     tx.prepare_cached(
-        "INSERT INTO approvals (id, page, case_id, alert_id, issuer, agent_id, event_id, record, action_digest,
-             binding_code, policy, opened_at, expires_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        "INSERT INTO approvals (id, page, case_id, alert_id, issuer, agent_id, event_id, record, action_digest, binding_code, \
+         policy, opened_at, expires_at, cause, approvers_min, factor_min, people) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
     )?
     .execute(params![
         a.id.as_str(),
@@ -104,13 +100,17 @@ fn insert(tx: &Transaction<'_>, a: &Approval) -> db::Result<()> {
         a.alert_id,
         agent.issuer,
         agent.agent_id,
-        a.record.event_id,
+        event,
         record,
         a.action().digest().as_bytes(),
         a.binding_code.as_str(),
         a.policy,
         a.opened_at.as_micros(),
         a.expires_at.as_micros(),
+        cause,
+        i64::from(a.needs.approvers),
+        a.needs.factor.as_str(),
+        to_json(&a.people)?,
     ])?;
     Ok(())
 }
@@ -128,31 +128,118 @@ pub fn close(tx: &Transaction<'_>, case: &str, how: Closing, now: Timestamp) -> 
     Ok(())
 }
 
-/// Writes down a human's answer; the grant's digest and end go with a yes. False if the question is settled already.
+/// An answer to write down.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer<'a> {
+    pub(crate) choice: Choice,
+    pub(crate) by: &'a str,
+    pub(crate) with: Factor,
+    /// With a yes: what it covers, until when the grant is good, and the record's epoch.
+    pub(crate) grant: Option<(Digest, Timestamp, i64)>,
+}
+
+/// Writes down a human's answer. False if the question is settled already.
 ///
 /// "This is an attack" may also be said when nobody answered in time or somebody merely said no.
 pub(crate) fn settle(
     tx: &Transaction<'_>,
     approval: &ApprovalId,
-    (choice, by): (Choice, &str),
-    grant: Option<(Digest, Timestamp)>,
+    answer: &Answer<'_>,
     now: Timestamp,
 ) -> db::Result<bool> {
+    let (covers, until, epoch) = match answer.grant {
+        Some((covers, until, epoch)) => (Some(*covers.as_bytes()), Some(until.as_micros()), Some(epoch)),
+        None => (None, None, None),
+    };
     let changed = tx
         .prepare_cached(
             "UPDATE approvals SET state = ?2, settled_by = ?3, settled_at = ?4, grant_digest = ?5, \
-             grant_expires_at = ?6 \
+             grant_expires_at = ?6, settled_with = ?7, grant_epoch = ?8 \
              WHERE id = ?1 AND (state = 'pending' OR (?2 = 'attack' AND state IN ('expired', 'deny')))",
         )?
         .execute(params![
             approval.as_str(),
-            choice.as_str(),
-            by,
+            answer.choice.as_str(),
+            answer.by,
             now.as_micros(),
-            grant.map(|(digest, _)| *digest.as_bytes()),
-            grant.map(|(_, until)| until.as_micros()),
+            covers,
+            until,
+            answer.with.as_str(),
+            epoch,
         ])?;
     Ok(changed == 1)
+}
+
+/// Writes down who said yes first, where it takes two.
+pub(crate) fn set_first(
+    tx: &Transaction<'_>,
+    approval: &ApprovalId,
+    by: &str,
+    now: Timestamp,
+) -> db::Result<()> {
+    tx.prepare_cached("UPDATE approvals SET first_by = ?2, first_at = ?3 WHERE id = ?1")?
+        .execute(params![approval.as_str(), by, now.as_micros()])?;
+    Ok(())
+}
+
+/// Whether a newer question on evidence was put about the agent since this one was answered.
+pub(crate) fn is_stale(tx: &Connection, approval: &Approval) -> db::Result<bool> {
+    let State::Answered { at, .. } = approval.state else { return Ok(true) };
+    let agent = approval.agent();
+    tx.prepare_cached(
+        "SELECT count(*) FROM approvals WHERE agent_id = ?1 AND coalesce(issuer, '') = ?2 AND opened_at > ?3 \
+         AND cause = 'evidence' AND id <> ?4",
+    )?
+    .query_row(params![agent.agent_id, issuer_column(&agent), at.as_micros(), approval.id.as_str()], |row| {
+        row.get::<_, i64>(0)
+    })
+    .map(|newer| newer > 0)
+}
+
+/// Questions that were asked about the agent's acts and are open at `now`, oldest first.
+pub(crate) fn asked_of(db: &Connection, agent: &AgentKey, now: Timestamp) -> db::Result<Vec<Approval>> {
+    let mut statement = db.prepare_cached(
+        "SELECT * FROM approvals WHERE agent_id = ?1 AND coalesce(issuer, '') = ?2 AND cause = 'asked' \
+         AND state = 'pending' AND expires_at > ?3 ORDER BY opened_at",
+    )?;
+    let key = params![agent.agent_id, issuer_column(agent), now.as_micros()];
+    statement.query_map(key, read)?.collect()
+}
+
+/// Questions that are open at `now`, newest first; a page's cursor is when it was put, in microseconds.
+pub(crate) fn open_at(db: &Connection, now: Timestamp, page: Page) -> db::Result<Vec<Approval>> {
+    let mut statement = db.prepare_cached(
+        "SELECT * FROM approvals WHERE state = 'pending' AND expires_at > ?1 AND opened_at < ?2 \
+         ORDER BY opened_at DESC LIMIT ?3",
+    )?;
+    statement.query_map(params![now.as_micros(), page.before(), page.limit()], read)?.collect()
+}
+
+/// When this very act was last refused by a human, at or after `since`.
+pub(crate) fn refused_at(
+    db: &Connection,
+    agent: &AgentKey,
+    action: &Digest,
+    since: Timestamp,
+) -> db::Result<Option<Timestamp>> {
+    db.prepare_cached(
+        "SELECT max(settled_at) FROM approvals WHERE agent_id = ?1 AND coalesce(issuer, '') = ?2 \
+         AND action_digest = ?3 AND opened_at >= ?4 AND cause = 'asked' AND state IN ('deny', 'attack')",
+    )?
+    .query_row(params![agent.agent_id, issuer_column(agent), action.as_bytes(), since.as_micros()], |row| {
+        row.get::<_, Option<i64>>(0)
+    })
+    .map(|at| at.map(Timestamp::from_micros))
+}
+
+/// Takes back what was asked about the agent's acts and is open.
+pub(crate) fn supersede_asked(tx: &Transaction<'_>, agent: &AgentKey, now: Timestamp) -> db::Result<()> {
+    tx.prepare_cached(
+        "UPDATE approvals SET state = 'superseded', settled_at = ?3 WHERE agent_id = ?1 \
+         AND coalesce(issuer, '') = ?2 AND cause = 'asked' AND state = 'pending'",
+    )?
+    .execute(params![agent.agent_id, issuer_column(agent), now.as_micros()])?;
+    Ok(())
 }
 
 /// Keeps the count of wrong answers.
@@ -252,26 +339,27 @@ pub(crate) fn past(db: &Connection, approval: &Approval, since: Timestamp) -> db
     Ok(past)
 }
 
-/// By the digest of its grant.
-pub(crate) fn by_grant(db: &Connection, grant: &Digest) -> db::Result<Option<Approval>> {
-    one(db, "grant_digest = ?1", *grant.as_bytes())
-}
-
 fn one(db: &Connection, by: &str, key: impl db::ToSql) -> db::Result<Option<Approval>> {
     db.prepare_cached(&format!("SELECT * FROM approvals WHERE {by}"))?.query_row([key], read).optional()
 }
 
+const EVIDENCE: &str = "evidence";
+const ASKED: &str = "asked";
 const EXPIRED: &str = "expired";
 const SUPERSEDED: &str = "superseded";
 
 fn read(row: &Row<'_>) -> db::Result<Approval> {
-    let record: String = row.get("record")?;
+    let first: Option<String> = row.get("first_by")?;
+    let people: String = row.get("people")?;
     let approval = Approval {
         id: parsed(row, "id")?,
         page: parsed(row, "page")?,
         case: row.get("case_id")?,
         alert_id: row.get("alert_id")?,
-        record: evidence(&record).map_err(|e| unreadable("record", e))?,
+        cause: cause(row)?,
+        needs: needs(row)?,
+        people: serde_json::from_str(&people).map_err(|e| unreadable("people", e))?,
+        first: first.zip(time(row, "first_at")?),
         binding_code: parsed(row, "binding_code")?,
         policy: row.get("policy")?,
         opened_at: Timestamp::from_micros(row.get("opened_at")?),
@@ -286,6 +374,22 @@ fn read(row: &Row<'_>) -> db::Result<Approval> {
     } else {
         Err(unreadable("action_digest", "the act it was opened for and the act it holds differ"))
     }
+}
+
+fn cause(row: &Row<'_>) -> db::Result<Cause> {
+    let (cause, record): (String, String) = (row.get("cause")?, row.get("record")?);
+    let wrong = |e| unreadable("record", e);
+    match cause.as_str() {
+        EVIDENCE => Ok(Cause::Evidence(Box::new(evidence(&record).map_err(wrong)?))),
+        ASKED => Ok(Cause::Asked(Box::new(serde_json::from_str::<Asked>(&record).map_err(wrong)?))),
+        _ => Err(unreadable("cause", "no reason to ask")),
+    }
+}
+
+fn needs(row: &Row<'_>) -> db::Result<Needs> {
+    let factor: String = row.get("factor_min")?;
+    let factor = Factor::from_stored(&factor).ok_or_else(|| unreadable("factor_min", "no factor"))?;
+    Ok(Needs { approvers: row.get("approvers_min")?, factor })
 }
 
 /// Evidence as it was kept. What an earlier version wrote lacks what parts say beside their shares, and gets what
@@ -318,6 +422,10 @@ fn state(row: &Row<'_>) -> db::Result<State> {
                 .ok_or_else(|| unreadable("state", "no state of an approval"))?,
             by: row.get("settled_by")?,
             at: at()?,
+            with: row
+                .get::<_, Option<String>>("settled_with")?
+                .and_then(|text| Factor::from_stored(&text))
+                .unwrap_or_default(),
         },
     })
 }
@@ -329,7 +437,8 @@ fn grant(row: &Row<'_>) -> db::Result<Option<GrantState>> {
         (Some(resume), Some(at)) => Some((resume.parse().map_err(|e| unreadable("resume_id", e))?, at)),
         _ => None,
     };
-    Ok(Some(GrantState { expires_at, used }))
+    let epoch = row.get::<_, Option<i64>>("grant_epoch")?.unwrap_or_default();
+    Ok(Some(GrantState { expires_at, epoch, used }))
 }
 
 fn time(row: &Row<'_>, column: &str) -> db::Result<Option<Timestamp>> {

@@ -14,6 +14,7 @@ const PAUSES: &str = "pauses";
 const PAUSE: &str = "pause";
 const GOVERNOR: &str = "governor";
 const PROPOSALS: &str = "proposals";
+const EPOCH: &str = "epoch";
 
 /// Automatic action is paused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +60,15 @@ pub(crate) fn set(tx: &Transaction<'_>, name: &str, value: &str) -> Result<(), S
     )?
     .execute(params![name, value])?;
     Ok(())
+}
+
+/// How often the record was restored from a backup, as far as anybody noticed.
+pub(crate) fn epoch(db: &Connection) -> Result<i64, StoreError> {
+    Ok(get(db, EPOCH)?.map(|text| from_json("the epoch", &text)).transpose()?.unwrap_or_default())
+}
+
+pub(crate) fn set_epoch(tx: &Transaction<'_>, epoch: i64) -> Result<(), StoreError> {
+    set(tx, EPOCH, &epoch.to_string())
 }
 
 pub(crate) fn proposals(db: &Connection) -> Result<Vec<Proposal>, StoreError> {

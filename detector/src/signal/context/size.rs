@@ -1,4 +1,4 @@
-//! How much comes back, how much goes out, and how long calls take.
+//! How much comes back, how much goes out, how long calls take, and how large their arguments are.
 //!
 //! A histogram of two octaves a bin for each. The named alternative is the agent's own, four octaves up, and any size
 //! alike: who carries data away takes what the agent takes, at another scale.
@@ -24,9 +24,8 @@ const STEP_MAX: f64 = 6.0;
 /// So many calls are remembered, and half of them from then on.
 const MEMORY: f64 = 1_000.0;
 
-/// What is measured of a call, in this order.
+/// What is measured of a call, in this order: bytes that come back, bytes that go out, and time.
 const ASPECTS: usize = 3;
-const PATTERNS: [Pattern; ASPECTS] = [Pattern::LargeAnswers, Pattern::LargeRequests, Pattern::Slow];
 
 /// The sizes of one agent's calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,7 +36,7 @@ pub(super) struct Sizes {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Aspect {
     bins: Row<Half, BINS>,
-    /// A CUSUM, nats, and the last size.
+    /// A CUSUM, nats, and the last size; that of an argument is negative.
     sum: f32,
     last: f32,
 }
@@ -45,13 +44,17 @@ struct Aspect {
 impl Sizes {
     /// Takes up what a call measured, learns it at `weight`, and gives the evidence that stands; none where it measured nothing.
     pub(super) fn see(&mut self, call: &Call<'_>, weight: f64) -> Option<f64> {
-        let measured = [call.bytes_out.map(|b| b as f64), call.bytes_in.map(|b| b as f64), call.latency_ms];
+        // Logs that give arguments seldom count bytes, and an agent has no room for both.
+        let argument = call.args.iter().map(|(_, value)| -value.abs()).reduce(f64::min);
+        let sent = call.bytes_in.map(|b| b as f64).or(argument);
+        let measured = [call.bytes_out.map(|b| b as f64), sent, call.latency_ms];
         if measured.iter().all(Option::is_none) {
             return None;
         }
         for (aspect, size) in self.aspects.iter_mut().zip(measured) {
             if let Some(size) = size {
-                aspect.see(size, weight);
+                aspect.see(size.abs(), weight);
+                aspect.last = size as f32;
             }
         }
         // The best of three is one of three.
@@ -73,7 +76,7 @@ impl Sizes {
     pub(super) fn accept(&mut self) {
         for aspect in self.aspects.iter_mut().filter(|a| a.sum > 0.0) {
             let weight = aspect.weight().max(PRIOR);
-            aspect.learn(bin(f64::from(aspect.last)), weight);
+            aspect.learn(bin(f64::from(aspect.last.abs())), weight);
             aspect.sum = 0.0;
         }
     }
@@ -88,8 +91,13 @@ impl Sizes {
         let aspect = &self.aspects[i];
         let n = aspect.weight();
         Story {
-            pattern: PATTERNS[i],
-            observed: f64::from(aspect.last),
+            pattern: match i {
+                0 => Pattern::LargeAnswers,
+                1 if aspect.last < 0.0 => Pattern::LargeArgument,
+                1 => Pattern::LargeRequests,
+                _ => Pattern::Slow,
+            },
+            observed: f64::from(aspect.last.abs()),
             expected: aspect.median(),
             history: history(n, n / (n + PRIOR), has_peers),
             ..base
@@ -108,7 +116,6 @@ impl Aspect {
         if more < 0.0 || size > self.median() {
             self.sum.update(|sum| (sum + more).max(0.0));
         }
-        self.last = size as f32;
         self.learn(at, weight);
     }
 

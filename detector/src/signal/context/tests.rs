@@ -278,6 +278,29 @@ fn data_carried_away_is_found_by_its_size() {
 }
 
 #[test]
+fn an_argument_far_beyond_those_it_gives_is_found_where_none_is_declared() {
+    let mut fleet = Fleet::after(1);
+    let pays = |call: &mut Call<'_>, amount: f64| call.args.push(("amount".into(), amount));
+    for _ in 0..40 * 24 * 4 {
+        for agent in 0..AGENTS {
+            let amount = 20.0 + 60.0 * fleet.random.unit();
+            let verdict = fleet.call(agent, |call| pays(call, amount)).expect("a verdict");
+            assert!(verdict.level < Budgets::default().step_up(), "{verdict:?}");
+        }
+        fleet.pass(Duration::from_mins(15));
+    }
+    let mut levels = Vec::new();
+    for _ in 0..6 {
+        let verdict = fleet.call(6, |call| pays(call, 75_000.0)).expect("a verdict");
+        levels.push((verdict.level, patterns(&verdict)));
+    }
+    let is_found = |(level, patterns): &(MicroBits, Vec<Pattern>)| {
+        *level > Budgets::default().step_up() && *patterns == [Pattern::LargeArgument]
+    };
+    assert!(levels.iter().any(is_found), "{levels:?}");
+}
+
+#[test]
 fn how_high_accepted_news_came_is_learned() {
     let mut fleet = Fleet::after(40);
     let mut levels = Vec::new();

@@ -12,7 +12,7 @@ use crate::agent::CaseId;
 use crate::api::Api;
 use crate::api::approvals::INTERVAL_S;
 use crate::api::problem::Problem;
-use crate::approval::{ACR, Admittance, Approval, GrantRefused, Status};
+use crate::approval::{Admittance, Approval, Factor, GrantRefused, Status};
 use crate::standing::{Phase, Standing};
 use crate::store::{StoreError, approvals};
 
@@ -84,6 +84,7 @@ pub(super) async fn challenged(
     let case = case.to_string();
     let approval =
         api.revoker.read(move |db| approvals::by_case(db, &case).map_err(StoreError::from)).await?;
+    let factor = approval.as_ref().map_or_else(Factor::default, |approval| approval.needs.factor);
     let (title, detail) = match phase {
         Phase::Pending => (
             "A human must approve this",
@@ -102,7 +103,7 @@ pub(super) async fn challenged(
     let problem = refusal(StatusCode::UNAUTHORIZED, "challenged", title, said)
         .detail(detail)
         .fact("decision", "challenged")
-        .header(header::WWW_AUTHENTICATE, step_up(title, api.grant().as_secs()));
+        .header(header::WWW_AUTHENTICATE, step_up(title, factor, api.grant().as_secs()));
     let problem = match phase {
         Phase::Denied => problem.retry_after(until.since(said.now).as_secs() + 1),
         Phase::Pending | Phase::Expired => problem,
@@ -123,7 +124,7 @@ pub(super) fn grant_required(api: &Api, said: &Said<'_>, approval: &Approval) ->
              event: it is judged anew.",
         )
         .fact("decision", "grant_required")
-        .header(header::WWW_AUTHENTICATE, step_up(title, api.grant().as_secs()));
+        .header(header::WWW_AUTHENTICATE, step_up(title, approval.needs.factor, api.grant().as_secs()));
     with_approval(problem, api, approval, said.now)
 }
 
@@ -134,16 +135,17 @@ fn with_approval(problem: Problem, api: &Api, approval: &Approval, now: Timestam
         .fact("status_url", format!("{}/v1/approvals/{}", api.public_url, approval.id))
         .fact("expires_at", approval.expires_at)
         // The act that the human is asked about; another act of the same agent waits for the same answer.
-        .fact("asked_for", &approval.record.event_id);
+        .fact("asked_for", approval.evidence().map(|record| &record.event_id));
     match approval.status(now) {
         Status::Pending => problem.fact("interval", INTERVAL_S).fact("binding_code", &approval.binding_code),
         Status::Approved | Status::Denied | Status::Expired | Status::Superseded => problem,
     }
 }
 
-fn step_up(description: &str, max_age_s: u64) -> String {
+fn step_up(description: &str, factor: Factor, max_age_s: u64) -> String {
+    let acr = factor.acr();
     format!(
-        "Bearer error=\"insufficient_user_authentication\", error_description=\"{description}\", acr_values=\"{ACR}\", \
+        "Bearer error=\"insufficient_user_authentication\", error_description=\"{description}\", acr_values=\"{acr}\", \
          max_age=\"{max_age_s}\""
     )
 }
@@ -182,13 +184,16 @@ pub(super) fn grant_refused(event_id: &str, refused: GrantRefused) -> Problem {
         GrantRefused::OtherAct => "other_act",
         GrantRefused::Used => "used",
         GrantRefused::Retries => "retries",
+        GrantRefused::Stale => "stale",
+        GrantRefused::Restored => "restored",
+        GrantRefused::Standing(_) => "standing",
     };
     Problem::new(StatusCode::UNAUTHORIZED, "grant_refused", "The grant does not admit this")
         .detail(format!("{refused}."))
         .fact("decision", "grant_refused")
         .fact("event_id", event_id)
         .fact("reason", reason)
-        .header(header::WWW_AUTHENTICATE, step_up("The grant does not admit this", 0))
+        .header(header::WWW_AUTHENTICATE, step_up("The grant does not admit this", Factor::Totp, 0))
 }
 
 pub(super) fn bad_record(field: Option<&str>, reason: &str) -> Problem {

@@ -27,6 +27,7 @@ use crate::api::{Api, Caller, GateError, Role, Scored, Scorer, router};
 use crate::approval::{ApproverName, enrol};
 use crate::config::PolicyConfig;
 use crate::connector::Route;
+use crate::people::People;
 use crate::policy::Policy;
 use crate::revoker::{Revoker, Setup};
 
@@ -142,17 +143,34 @@ pub(super) struct World {
     /// What the log behind the gate has seen.
     seen: Arc<Mutex<HashMap<String, VerdictId>>>,
     server: Option<Server>,
+    config: PolicyConfig,
+    people: People,
 }
 
 impl World {
     pub(super) async fn new() -> Self {
+        Self::of(PolicyConfig::default(), People::default()).await
+    }
+
+    pub(super) async fn of(config: PolicyConfig, people: People) -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap(), config, people).await
+    }
+
+    /// One whose record is a file on whatever the tests run.
+    pub(super) async fn on_a_file() -> Self {
+        Self::in_folder(crate::testing::with_a_file(), PolicyConfig::default(), People::default()).await
+    }
+
+    async fn in_folder(folder: tempfile::TempDir, config: PolicyConfig, people: People) -> Self {
         let start: Timestamp = START.parse().unwrap();
         let mut world = Self {
-            folder: tempfile::tempdir().unwrap(),
+            folder,
             clock: Arc::new(AtomicI64::new(start.as_micros())),
             trouble: Arc::default(),
             seen: Arc::default(),
             server: None,
+            config,
+            people,
         };
         world.start().await;
         world
@@ -160,9 +178,10 @@ impl World {
 
     async fn start(&mut self) {
         let routes = vec![Route { name: "idp".to_owned(), ..Route::default() }];
-        let policy = Policy::new(Budgets::default(), PolicyConfig::default());
+        let policy = Policy::new(Budgets::default(), self.config.clone());
         let groups = crate::groups::Groups::default();
-        let setup = Setup { policy, public_url: "http://tocsin.test".to_owned(), routes, groups };
+        let people = self.people.clone();
+        let setup = Setup { policy, public_url: "http://tocsin.test".to_owned(), routes, groups, people };
         let revoker = crate::testing::open_as(self.folder.path(), setup);
         let clock = Arc::clone(&self.clock);
         let api = Api::new(
@@ -189,6 +208,33 @@ impl World {
         server.task.abort();
         assert!(server.task.await.unwrap_err().is_cancelled());
         drop(server.revoker);
+        self.start().await;
+    }
+
+    /// The record as it is now, as a backup would hold it.
+    pub(super) fn copy_record(&self) -> Vec<u8> {
+        let path = self.folder.path().join("revoker.db");
+        let copy = self.folder.path().join("copy.db");
+        rusqlite::Connection::open(path)
+            .unwrap()
+            .execute("VACUUM INTO ?1", [copy.to_str().unwrap()])
+            .unwrap();
+        let bytes = std::fs::read(&copy).unwrap();
+        std::fs::remove_file(&copy).unwrap();
+        bytes
+    }
+
+    /// The process ends, and another begins on this copy of the record.
+    pub(super) async fn put_back(&mut self, copy: Vec<u8>) {
+        let server = self.server.take().unwrap();
+        server.task.abort();
+        assert!(server.task.await.unwrap_err().is_cancelled());
+        drop(server.revoker);
+        let path = self.folder.path().join("revoker.db");
+        for beside in ["revoker.db-wal", "revoker.db-shm"] {
+            std::fs::remove_file(path.with_file_name(beside)).ok();
+        }
+        std::fs::write(&path, copy).unwrap();
         self.start().await;
     }
 
@@ -296,6 +342,10 @@ impl<'w> Browser<'w> {
     /// What it shows.
     pub(super) fn sees(&self, text: &str) -> bool {
         self.shown.body.contains(text)
+    }
+
+    pub(super) fn body(&self) -> &str {
+        &self.shown.body
     }
 
     pub(super) fn cookie(&self) -> &str {

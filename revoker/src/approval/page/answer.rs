@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::View;
-use super::words::{clock, span};
+use super::words::{clock, span, visible};
 use crate::approval::{Choice, Refusal, State, Status};
 
 /// The form; with all three answers while the question is open, with "this is an attack" alone while that still counts,
@@ -130,6 +130,18 @@ fn words(view: &View<'_>, why: Refusal) -> (&'static str, Markup) {
             "The agent acts for you.",
             html! { "Somebody else has to approve. You may deny, or say that this is an attack; your app's next code will do." },
         ),
+        Refusal::NotNamed => {
+            ("Others are named to answer for this agent.", html! { "Nothing was done. " (named(view)) })
+        }
+        Refusal::SameApprover => (
+            "You have said yes already.",
+            html! { "This takes two people. Somebody else has to approve too; you may still deny, or say that this is an attack." },
+        ),
+        Refusal::StrongerFactor => (
+            "A yes to this takes a passkey.",
+            html! { "Nothing was done and your code was not used. With a code you may deny, or say that this is an attack. Whoever runs \
+            Tocsin makes you a link to enrol a passkey." },
+        ),
         Refusal::EvidenceGrew => (
             "There is more against the agent than this page showed you.",
             html! { "Nothing was approved. Read again what stands above; then answer with your app's next code." },
@@ -143,5 +155,12 @@ fn words(view: &View<'_>, why: Refusal) -> (&'static str, Markup) {
             "It is settled already.",
             html! { "Your answer came after that and changed nothing. How it was settled stands at the top of this page." },
         ),
+    }
+}
+
+fn named(view: &View<'_>) -> String {
+    match view.approval.people.approvers.as_slice() {
+        [] => "Somebody else was asked.".to_owned(),
+        names => format!("They are: {}.", visible(&names.join(", "))),
     }
 }

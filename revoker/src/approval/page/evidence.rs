@@ -2,18 +2,33 @@
 
 use std::time::Duration;
 
-use detector::{MicroBits, Part, Pattern, Signal};
+use detector::{MicroBits, Part, Pattern, Signal, VerdictRecord};
 use maud::{Markup, html};
 
 use super::words::{capital, clock, gap, number, percent, rarity, signed, span, visible};
 use super::{PAST_DAYS, View};
+use crate::approval::Cause;
 
 /// Width of the drawing that a bar is part of.
 const BAR_WIDTH: f64 = 100.0;
 
 /// The level, its parts, and what happened with this agent before.
 pub(super) fn why(view: &View<'_>) -> Markup {
-    let verdict = &view.approval.record.verdict;
+    match &view.approval.cause {
+        Cause::Evidence(record) => evidence(view, record),
+        Cause::Asked(asked) => html! {
+            section.card aria-labelledby="why" {
+                h2 #why { "Why you are asked" }
+                p { "There is no evidence against this agent. Its own side asks before it acts, by " strong { (visible(&asked.by)) }
+                    "; what stands here of the act is what that side says." }
+                p.muted.small { (past(view)) }
+            }
+        },
+    }
+}
+
+fn evidence(view: &View<'_>, record: &VerdictRecord) -> Markup {
+    let verdict = &record.verdict;
     let mut parts: Vec<&Part> = verdict.parts.iter().filter(|p| p.bits != MicroBits::ZERO).collect();
     parts.sort_by_key(|p| std::cmp::Reverse(p.bits));
     let largest = parts.iter().map(|p| p.bits.as_bits().abs()).fold(f64::MIN_POSITIVE, f64::max);
@@ -31,7 +46,7 @@ pub(super) fn why(view: &View<'_>) -> Markup {
             }
             p { "Who acted: " strong { (verdict.who()) } ". " span.muted { "Layers of trust: " (verdict.layers.told()) "." } }
             ol.parts {
-                @for part in parts { li { (row(part, &view.approval.record.reason(part), largest)) } }
+                @for part in parts { li { (row(part, &record.reason(part), largest)) } }
             }
             p.muted.small { (past(view)) }
         }

@@ -4,7 +4,7 @@ use detector::Attestation;
 use maud::{Markup, html};
 
 use super::words::visible;
-use crate::approval::Approval;
+use crate::approval::{Approval, Asked, Cause};
 
 /// Both lists, side by side where there is room.
 pub(super) fn who_and_what(approval: &Approval) -> Markup {
@@ -17,39 +17,54 @@ pub(super) fn who_and_what(approval: &Approval) -> Markup {
 }
 
 fn who(approval: &Approval) -> Markup {
-    let r = &approval.record;
-    let attestation = r.verdict.attestation.get();
+    let action = approval.action();
     html! {
         dl {
-            (fact("Agent", Some(&r.agent_id)))
-            (fact("Issuer", r.issuer.as_deref()))
-            (fact("Instance", r.instance_id.as_deref()))
-            (fact("Session", r.session_id.as_deref()))
-            (fact("On behalf of", r.delegator.as_deref()))
-            dt { "Identity" }
-            dd class=[(attestation < Attestation::Token).then_some("warn")] { (proof(attestation)) }
+            (fact("Agent", Some(&action.agent_id)))
+            (fact("Issuer", action.issuer.as_deref()))
+            (fact("Instance", action.instance_id.as_deref()))
+            @if let Some(record) = approval.evidence() { (fact("Session", record.session_id.as_deref())) }
+            (fact("On behalf of", approval.requester()))
+            @if let Some(record) = approval.evidence() {
+                @let attestation = record.verdict.attestation.get();
+                dt { "Identity" }
+                dd class=[(attestation < Attestation::Token).then_some("warn")] { (proof(attestation)) }
+            }
         }
     }
 }
 
 fn what(approval: &Approval) -> Markup {
-    let r = &approval.record;
+    let action = approval.action();
+    let route = approval.evidence().and_then(|record| record.route.as_deref());
     html! {
         dl {
-            (fact("Endpoint", Some(&r.endpoint)))
-            (fact("Method", r.method.as_deref()))
-            @if let Some(operation) = &r.operation { (fact("Operation", Some(operation))) }
-            @if let Some(route) = &r.route { (fact("One of", Some(route))) }
-            (fact("Resource", r.resource.as_deref()))
-            @match r.args_digest.as_deref() {
+            (fact("Endpoint", Some(&action.endpoint)))
+            (fact("Method", action.method.as_deref()))
+            @if let Some(operation) = &action.operation { (fact("Operation", Some(operation))) }
+            @if let Some(route) = route { (fact("One of", Some(route))) }
+            (fact("Resource", action.resource.as_deref()))
+            @match action.args_digest.as_deref() {
                 Some(digest) => (fact("Arguments digest", Some(digest))),
                 None => {
                     dt { "Arguments" }
                     dd.warn { "Not in the request. A yes covers this call with any arguments." }
                 }
             }
-            (fact("Event", Some(&r.event_id)))
+            @match &approval.cause {
+                Cause::Evidence(record) => (fact("Event", Some(&record.event_id))),
+                Cause::Asked(asked) => (said(asked)),
+            }
         }
+    }
+}
+
+/// What the agent's side says of it.
+fn said(asked: &Asked) -> Markup {
+    html! {
+        @if let Some(arguments) = &asked.arguments { dt { "Arguments" } dd { code { bdi { (visible(arguments)) } } } }
+        (fact("It says", asked.description.as_deref()))
+        @for (name, value) in &asked.context { (fact(&visible(name), Some(value))) }
     }
 }
 

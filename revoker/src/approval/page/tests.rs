@@ -9,8 +9,9 @@ use detector::{
 
 use super::{Past, Refused, STYLE, View, notice, render, unknown};
 use crate::approval::lockout::Attempts;
-use crate::approval::{Approval, Choice, FormToken, GrantState, Refusal, State};
+use crate::approval::{Approval, Cause, Choice, Factor, FormToken, GrantState, Needs, Refusal, State};
 use crate::keys::Keys;
+use crate::store::register::Accountable;
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -106,7 +107,10 @@ fn approval(state: State) -> Approval {
         page: "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff".parse().unwrap(),
         case: "0000000000000000000000000000ca5e".into(),
         alert_id: "0000000000000000000000000000a1e7".into(),
-        record: record(),
+        cause: Cause::Evidence(Box::new(record())),
+        needs: Needs::default(),
+        people: Accountable::default(),
+        first: None,
         binding_code: "4711".parse().unwrap(),
         policy: "3f2a9c01d4e5".into(),
         opened_at: asked(),
@@ -117,14 +121,21 @@ fn approval(state: State) -> Approval {
     }
 }
 
+fn record_of(approval: &mut Approval) -> &mut VerdictRecord {
+    match &mut approval.cause {
+        Cause::Evidence(record) => record,
+        Cause::Asked(_) => panic!("nothing but asked"),
+    }
+}
+
 /// The page's HTML, one element a line and without the stylesheet, at this time.
 fn shown(approval: &Approval, refused: Option<Refusal>, now: &str) -> String {
     let keys = Keys::from_secret(&[7; 32]).unwrap();
-    let token = FormToken::new(&keys, &approval.page, &"0".repeat(32), approval.record.verdict.level);
+    let token = FormToken::new(&keys, &approval.page, &"0".repeat(32), approval.level());
     let view = View {
         approval,
         past: Past { approved: 2, expired: 1, ..Past::default() },
-        peak: approval.record.verdict.level,
+        peak: approval.level(),
         grant: Duration::from_mins(5),
         token: &token,
         refused: refused.map(|why| Refused { why, choice: Choice::Approve, name: "alice" }),
@@ -138,7 +149,7 @@ fn lines(html: &str) -> String {
 }
 
 fn answered(choice: Choice) -> State {
-    State::Answered { choice, by: "alice".into(), at: at("2026-11-22T03:05:44Z") }
+    State::Answered { choice, by: "alice".into(), at: at("2026-11-22T03:05:44Z"), with: Factor::Totp }
 }
 
 #[test]
@@ -149,7 +160,7 @@ fn an_open_question() {
 /// The numbers of one part.
 fn numbers(part: Part) -> String {
     let mut approval = approval(State::Pending);
-    approval.record.verdict.parts = std::iter::once(part).collect();
+    record_of(&mut approval).verdict.parts = std::iter::once(part).collect();
     let html = shown(&approval, None, "2026-11-22T03:04:00Z");
     let numbers = html.lines().skip_while(|l| !l.contains("<dl class=\"numbers\">"));
     numbers.take_while(|l| !l.contains("</ol>")).collect::<Vec<_>>().join("\n")
@@ -193,10 +204,10 @@ fn the_number_is_never_on_the_page() {
 #[test]
 fn outcomes() {
     let mut approved = approval(answered(Choice::Approve));
-    approved.grant = Some(GrantState { expires_at: at("2026-11-22T03:10:44Z"), used: None });
+    approved.grant = Some(GrantState { expires_at: at("2026-11-22T03:10:44Z"), epoch: 0, used: None });
     let mut resumed = approved.clone();
     let used = Some(("r-1".parse().unwrap(), at("2026-11-22T03:06:01Z")));
-    resumed.grant = Some(GrantState { expires_at: at("2026-11-22T03:10:44Z"), used });
+    resumed.grant = Some(GrantState { expires_at: at("2026-11-22T03:10:44Z"), epoch: 0, used });
     let pages = [
         ("approved", approved, "2026-11-22T03:06:00Z"),
         ("resumed", resumed, "2026-11-22T03:20:00Z"),
@@ -229,6 +240,9 @@ fn every_refusal_says_what_to_do() {
         Refusal::WrongCode,
         Refusal::Spent { next },
         Refusal::OwnRequest,
+        Refusal::NotNamed,
+        Refusal::SameApprover,
+        Refusal::StrongerFactor,
         Refusal::EvidenceGrew,
         Refusal::Over,
         Refusal::Stale,
@@ -266,7 +280,7 @@ fn a_broken_rule_comes_before_the_evidence() {
     let kind = RuleKind::RepeatedCall;
     let rule =
         BrokenRule { kind, observed: 301, limit: 300, window_ms: 60_000, since: at("2026-11-22T03:01:40Z") };
-    looping.record.verdict.rule = Some(rule);
+    record_of(&mut looping).verdict.rule = Some(rule);
     let html = shown(&looping, None, "2026-11-22T03:04:00Z");
     let why: Vec<_> = html.lines().skip_while(|l| !l.contains("id=\"why\"")).take(8).collect();
     insta::assert_snapshot!(why.join("\n"));
@@ -274,15 +288,15 @@ fn a_broken_rule_comes_before_the_evidence() {
     let evidence = |html: &str| {
         html.lines().skip_while(|l| !l.contains("class=\"parts\"")).collect::<Vec<_>>().join("\n")
     };
-    looping.record.verdict.rule = None;
+    record_of(&mut looping).verdict.rule = None;
     assert_eq!(evidence(&html), evidence(&shown(&looping, None, "2026-11-22T03:04:00Z")));
 }
 
 #[test]
 fn weak_identities_missing_arguments_and_grown_evidence_stand_out() {
     let mut weak = approval(State::Pending);
-    weak.record.verdict.attestation = EffectiveAttestation::default();
-    weak.record.args_digest = None;
+    record_of(&mut weak).verdict.attestation = EffectiveAttestation::default();
+    record_of(&mut weak).args_digest = None;
     let html = shown(&weak, None, "2026-11-22T03:04:00Z");
     assert!(html.contains(r#"<dd class="warn">Not proven: a name somebody wrote down</dd>"#));
     assert!(
@@ -296,8 +310,9 @@ fn weak_identities_missing_arguments_and_grown_evidence_stand_out() {
 fn foreign_text_is_shown_and_never_obeyed() {
     let nasty = "<script>alert(1)</script>\"'&\u{202e}";
     let mut hostile = approval(answered(Choice::Deny));
-    hostile.state = State::Answered { choice: Choice::Deny, by: nasty.into(), at: asked() };
-    let r = &mut hostile.record;
+    hostile.state =
+        State::Answered { choice: Choice::Deny, by: nasty.into(), at: asked(), with: Factor::Totp };
+    let r = record_of(&mut hostile);
     for field in [
         &mut r.issuer,
         &mut r.instance_id,

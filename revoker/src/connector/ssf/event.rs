@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
-use crate::approval::{ACR, AMR};
+use crate::approval::Factor;
 use crate::effect::Cause;
 use crate::message::{Message, clip};
 
@@ -167,7 +167,7 @@ impl Said {
                 "current_level": if approved { "LOW" } else { "HIGH" },
                 "risk_reason": self.reason(),
             }),
-            SessionEstablished => json!({ "acr": ACR, "amr": AMR }),
+            SessionEstablished => json!({ "acr": Factor::Totp.acr(), "amr": Factor::Totp.amr() }),
         };
         // Only a question is left by an answer; what stood before a question the message does not say.
         if approved && event == AssuranceLevelChange {

@@ -1,0 +1,210 @@
+//! Questions that an agent's side puts before there is any evidence, and what answers take.
+
+use detector::Manifest;
+use serde_json::{Value, json};
+
+use super::support::{Ask, Browser, Person, World, line};
+use crate::agent::AgentKey;
+use crate::approval::{Action, Approval, Asked, Status};
+use crate::config::PolicyConfig;
+use crate::people::People;
+use crate::policy::risk::Risk;
+use crate::policy::when::When;
+use crate::revoker::AskError;
+
+/// What `line` announces, as its agent's side asks about it.
+fn asked(agent: &str) -> Asked {
+    let action = Action {
+        agent_id: agent.into(),
+        instance_id: Some("pod-1".into()),
+        endpoint: "send_money".into(),
+        args_digest: Some("sha256:01".into()),
+        ..Action::default()
+    };
+    Asked { action, requester: Some("dana@example.com".into()), by: "gateway".into(), ..Asked::default() }
+}
+
+async fn ask(world: &World, asked: Asked) -> Approval {
+    world.revoker().ask(asked, world.now()).await.unwrap().approval
+}
+
+async fn answer(world: &World, approval: &Approval, choice: &str, who: &Person) -> (u16, String) {
+    let mut browser = Browser::open(world, &approval.page.path()).await;
+    let code = who.code(world);
+    let status = browser.post(choice, (&who.name, &code), approval.binding_code.as_str()).await;
+    (status, browser.body().to_owned())
+}
+
+async fn status(world: &World, approval: &Approval) -> Value {
+    world.send(Ask::get(&format!("/v1/approvals/{}", approval.id)).bearer("gateway")).await.json()
+}
+
+/// A policy by which no such act goes without a human.
+fn floor() -> PolicyConfig {
+    let when: When =
+        serde_json::from_value(json!({ "name": "all", "agent": "*", "at_least": "step_up" })).unwrap();
+    PolicyConfig { when: vec![when].try_into().unwrap(), ..PolicyConfig::default() }
+}
+
+#[tokio::test]
+async fn asked_first_and_approved_it_goes_on_once_and_nothing_else_does() {
+    let mut world = World::of(floor(), People::default()).await;
+    let alice = world.approver("alice", &[]).await;
+    let question = ask(&world, asked("billing")).await;
+    assert_eq!(status(&world, &question).await["status"], "pending");
+    let again = world.revoker().ask(asked("billing"), world.now()).await.unwrap();
+    assert!(again.coalesced && again.approval == question, "the same question is put once");
+    let list = world.send(Ask::get("/v1/approvals").bearer("analyst")).await.json();
+    assert_eq!(
+        (&list["rows"][0]["cause"], &list["rows"][0]["binding_code"]),
+        (&json!("asked"), &json!(question.binding_code))
+    );
+
+    let (posted, page) = answer(&world, &question, "approve", &alice).await;
+    assert_eq!((posted, page.contains("<h1>Approved</h1>")), (303, true), "{page}");
+    world.restart().await;
+    let told = status(&world, &question).await;
+    let grant = told["grant"]["token"].as_str().unwrap().to_owned();
+    assert_eq!(told["grant"]["acr"], "urn:tocsin:acr:otp-number-match");
+
+    let mut other = line("e0", "billing", 0.0);
+    other["args_digest"] = Value::Null;
+    let refused = world.send(Ask::gate(&other).resuming(&grant, "r-1")).await.json();
+    assert_eq!(refused["reason"], "other_act", "no arguments are other arguments");
+    let resumed = world.send(Ask::gate(&line("e1", "billing", 0.0)).resuming(&grant, "r-1")).await;
+    assert_eq!(resumed.status, 200, "{resumed:?}");
+    assert_eq!(world.revoker().standing(None, "billing").name(), "trusted", "the floor does not ask again");
+    let used = world.send(Ask::gate(&line("e2", "billing", 0.0)).resuming(&grant, "r-2")).await.json();
+    assert_eq!(used["reason"], "used");
+    // Without the grant the floor asks, as ever.
+    assert_eq!(world.gate("e3", "billing", 0.0).await.status, 401);
+}
+
+#[tokio::test]
+async fn evidence_that_nobody_saw_is_not_approved_with_the_act() {
+    let world = World::new().await;
+    let alice = world.approver("alice", &[]).await;
+    let question = ask(&world, asked("billing")).await;
+    answer(&world, &question, "approve", &alice).await;
+    let grant = status(&world, &question).await["grant"]["token"].as_str().unwrap().to_owned();
+    let resumed = world.send(Ask::gate(&line("e1", "billing", 8.0)).resuming(&grant, "r-1")).await;
+    assert_eq!((resumed.status, &resumed.json()["decision"]), (401, &json!("challenged")));
+    let again = world.send(Ask::gate(&line("e2", "billing", 0.0)).resuming(&grant, "r-1")).await;
+    assert_eq!(again.status, 401, "while it is challenged no grant helps");
+}
+
+#[tokio::test]
+async fn after_a_no_nobody_is_asked_about_it_for_a_while_and_not_too_often_at_all() {
+    let world = World::new().await;
+    let alice = world.approver("alice", &[]).await;
+    let question = ask(&world, asked("billing")).await;
+    assert_eq!(answer(&world, &question, "deny", &alice).await.0, 303);
+    assert_eq!(status(&world, &question).await["status"], "denied");
+    let refused = world.revoker().ask(asked("billing"), world.now()).await;
+    assert!(matches!(refused, Err(AskError::CoolingDown { .. })), "{refused:?}");
+    let other = |n: u32| {
+        let mut asked = asked("billing");
+        asked.action.resource = Some(format!("account/{n}"));
+        asked
+    };
+    for n in 0..10 {
+        ask(&world, other(n)).await;
+    }
+    let refused = world.revoker().ask(other(10), world.now()).await;
+    assert!(matches!(refused, Err(AskError::TooMany { .. })), "{refused:?}");
+    world.pass(301);
+    assert!(matches!(
+        world.revoker().ask(asked("billing"), world.now()).await,
+        Err(AskError::TooMany { .. })
+    ));
+    world.pass(600);
+    ask(&world, asked("billing")).await;
+}
+
+#[tokio::test]
+async fn who_is_revoked_is_asked_about_no_more_and_an_attack_revokes() {
+    let world = World::new().await;
+    let alice = world.approver("alice", &[]).await;
+    let question = ask(&world, asked("billing")).await;
+    let agent = AgentKey::new(None, "billing");
+    world.revoker().revoke(agent, "olga".into(), "stolen".into(), world.now()).await.unwrap();
+    assert_eq!(status(&world, &question).await["status"], "superseded");
+    let page = Browser::open(&world, &question.page.path()).await;
+    assert!(page.sees("<h1>Settled elsewhere</h1>") && !page.sees("<form"), "{}", page.body());
+    assert!(matches!(
+        world.revoker().ask(asked("billing"), world.now()).await,
+        Err(AskError::Ended("revoked"))
+    ));
+
+    world.pass(30);
+    let question = ask(&world, asked("mailer")).await;
+    assert_eq!(answer(&world, &question, "attack", &alice).await.0, 303);
+    assert_eq!(status(&world, &question).await["status"], "denied");
+    assert_eq!(world.gate("e1", "mailer", 0.0).await.status, 403);
+}
+
+#[tokio::test]
+async fn only_who_is_named_answers_and_never_for_themselves() {
+    let manifest =
+        Manifest { agent_id: "billing".into(), approvers: vec!["Kim".into()], ..Manifest::default() };
+    let world = World::of(PolicyConfig::default(), People::declared(&[manifest])).await;
+    let (alice, kim) =
+        (world.approver("alice", &[]).await, world.approver("kim", &["kim@example.com"]).await);
+    let question = ask(&world, asked("billing")).await;
+    let (posted, page) = answer(&world, &question, "deny", &alice).await;
+    assert_eq!((posted, page.contains("They are: Kim.")), (403, true), "{page}");
+    assert_eq!(answer(&world, &question, "approve", &kim).await.0, 303);
+
+    world.pass(30);
+    let own = ask(&world, Asked { requester: Some("KIM@example.com".into()), ..asked("billing") }).await;
+    assert_eq!(answer(&world, &own, "approve", &kim).await.0, 403);
+    assert_eq!(status(&world, &own).await["status"], "pending");
+    world.pass(30);
+    let for_alice = ask(&world, Asked { approver: Some("alice".into()), ..asked("mailer") }).await;
+    assert_eq!(answer(&world, &for_alice, "approve", &kim).await.0, 403, "another was asked");
+    assert_eq!(answer(&world, &for_alice, "approve", &alice).await.0, 303);
+}
+
+#[tokio::test]
+async fn what_takes_two_takes_two_people() {
+    let mut config = PolicyConfig::default();
+    config.approval.two_for = vec![Risk::Outbound];
+    let mut world = World::of(config, People::default()).await;
+    let (alice, kim) = (world.approver("alice", &[]).await, world.approver("kim", &[]).await);
+    let question = ask(&world, asked("billing")).await;
+    assert_eq!(question.needs.approvers, 2);
+    assert_eq!(answer(&world, &question, "approve", &alice).await.0, 303);
+    world.restart().await;
+    let told = status(&world, &question).await;
+    assert_eq!((&told["status"], &told["grant"]), (&json!("pending"), &Value::Null));
+    world.pass(30);
+    let (posted, page) = answer(&world, &question, "approve", &alice).await;
+    assert_eq!((posted, page.contains("You have said yes already.")), (403, true));
+    assert_eq!(answer(&world, &question, "approve", &kim).await.0, 303);
+    assert_eq!(status(&world, &question).await["status"], "approved");
+}
+
+#[tokio::test]
+async fn a_record_that_was_put_back_admits_no_grant_of_before() {
+    let mut world = World::on_a_file().await;
+    let alice = world.approver("alice", &[]).await;
+    let question = ask(&world, asked("billing")).await;
+    answer(&world, &question, "approve", &alice).await;
+    let grant = status(&world, &question).await["grant"]["token"].as_str().unwrap().to_owned();
+    let resume = |event: &str, id: &str| Ask::gate(&line(event, "billing", 0.0)).resuming(&grant, id);
+    let copy = world.copy_record();
+    assert_eq!(world.send(resume("e1", "r-1")).await.status, 200);
+    world.put_back(copy).await;
+    let told = world.send(resume("e2", "r-2")).await.json();
+    assert_eq!(told["reason"], "restored", "{told}");
+
+    // Where the mark was put back too, a person says so.
+    world.pass(30);
+    let question = ask(&world, asked("mailer")).await;
+    answer(&world, &question, "approve", &alice).await;
+    let grant = status(&world, &question).await["grant"]["token"].as_str().unwrap().to_owned();
+    world.revoker().restored("olga".into(), world.now()).await.unwrap();
+    let told = world.send(Ask::gate(&line("e3", "mailer", 0.0)).resuming(&grant, "r-3")).await.json();
+    assert_eq!(told["reason"], "restored", "{told}");
+    assert_eq!(question.status(world.now()), Status::Pending, "the copy in hand is what it was");
+}
