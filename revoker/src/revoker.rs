@@ -127,6 +127,8 @@ impl Revoker {
             }
         }
         let store = Store::open(place)?;
+        std::fs::create_dir_all(data_dir)
+            .map_err(|source| OpenError::Create { path: data_dir.to_owned(), source })?;
         let key = data_dir.join("revoker.key");
         let keys = Arc::new(Keys::open(&key)?);
         if !store.is_of(&keys).map_err(|e| OpenError::store(place, e))? {

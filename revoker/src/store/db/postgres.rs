@@ -47,11 +47,14 @@ impl Postgres {
     pub(super) fn connect(address: Arc<Address>) -> Result<Self> {
         let session = RefCell::new(Session::connect(&address)?);
         let db = Self { address, session, in_transaction: Cell::new(false), changes: Cell::new(0) };
-        let version: String = db.prepare("SHOW server_version_num")?.first(|row| get(row, 0))?;
+        let asked = "SELECT current_setting('server_version_num'), current_setting('server_encoding')";
+        let (version, encoding): (String, String) =
+            db.prepare(asked)?.first_of([], |row| Ok((get(row, 0)?, get(row, 1)?)))?;
         if version.parse().is_ok_and(|version: i32| version < VERSION_MIN) {
-            return Err(Error::value(format!(
-                "the server is PostgreSQL {version}; 15 is the oldest that will do"
-            )));
+            return Err(Error::value(format!("it is PostgreSQL {version}; 15 is the oldest that will do")));
+        }
+        if encoding != "UTF8" {
+            return Err(Error::value(format!("its texts are in {encoding}; they must be in UTF8")));
         }
         Ok(db)
     }
@@ -142,10 +145,6 @@ impl Prepared<'_> {
 
     fn first_of<T>(&self, params: impl Params, f: impl FnOnce(&Row) -> Result<T>) -> Result<T> {
         self.query(params)?.first().map_or(Err(Error::NoRow), f)
-    }
-
-    fn first<T>(&self, f: impl FnOnce(&Row) -> Result<T>) -> Result<T> {
-        self.first_of([], f)
     }
 
     fn count(&self, rows: u64) {
