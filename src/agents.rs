@@ -71,8 +71,23 @@ pub(crate) enum AgentsCommand {
     Review(Order),
     /// Take an agent out of service for good: its access ends, and whatever it does from now on is told.
     Retire(Order),
-    /// End an agent's access until somebody reinstates it.
-    Revoke(Order),
+    /// End an agent's access, or that of one of its tokens, sessions or instances, until somebody reinstates it.
+    #[command(after_help = "Examples:\n  tocsin agents revoke billing-001 --reason 'its owner asked'\n  \
+        tocsin agents revoke billing-001 --session s-2210 --reason 'this conversation was hijacked'\n  \
+        tocsin agents revoke planner --cascade descendants --plan --reason 'told to pay out'")]
+    Revoke {
+        #[command(flatten)]
+        part: OfAgent,
+        /// With whom it spawned, by manifests and attested calls: `children`, or `descendants` all the way down.
+        #[arg(long, value_name = "HOW_FAR", value_parser = ["children", "descendants"], num_args = 0..=1,
+              default_missing_value = "children", conflicts_with_all = ["token", "session", "instance"])]
+        cascade: Option<String>,
+        /// Only say who would end, why, and which targets would be told.
+        #[arg(long, requires = "cascade")]
+        plan: bool,
+        #[command(flatten)]
+        order: Order,
+    },
     /// End an agent's access for a time, after which it is on probation.
     Suspend {
         /// For how long.
@@ -81,8 +96,13 @@ pub(crate) enum AgentsCommand {
         #[command(flatten)]
         order: Order,
     },
-    /// Let a revoked, suspended or challenged agent act again, on probation.
-    Reinstate(Order),
+    /// Let a revoked, suspended or challenged agent act again, on probation; or one of its parts that was ended alone.
+    Reinstate {
+        #[command(flatten)]
+        part: OfAgent,
+        #[command(flatten)]
+        order: Order,
+    },
     /// Pause automatic action on some agents, or on all: as `tocsin pause`.
     Pause(PauseArgs),
     /// Let automatic action go on: as `tocsin resume`.
@@ -214,6 +234,29 @@ pub(crate) struct Whom {
     issuer: Option<String>,
 }
 
+/// One part of an agent; without it, all of it.
+#[derive(Args, Debug)]
+#[group(multiple = false)]
+pub(crate) struct OfAgent {
+    /// The one token that is meant, by its `jti` or what else its log calls it.
+    #[arg(long, value_name = "ID")]
+    token: Option<String>,
+    /// The one session.
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+    /// The one running instance.
+    #[arg(long, value_name = "ID")]
+    instance: Option<String>,
+}
+
+impl OfAgent {
+    fn body(&self) -> Value {
+        let named = [("token", &self.token), ("session", &self.session), ("instance", &self.instance)];
+        let part = named.into_iter().find_map(|(kind, id)| Some(json!({ "kind": kind, "id": id.as_ref()? })));
+        part.map_or(json!({}), |part| json!({ "part": part }))
+    }
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct Order {
     #[command(flatten)]
@@ -252,12 +295,15 @@ pub(crate) fn run(command: &AgentsCommand) -> Result<()> {
             send(order, "review", json!({ "manifest": known["manifest"] }))
         }
         AgentsCommand::Retire(order) => send(order, "retire", json!({})),
-        AgentsCommand::Revoke(order) => send(order, "revoke", json!({})),
+        AgentsCommand::Revoke { part: _, cascade: Some(cascade), plan, order } => {
+            send(order, "cascade", json!({ "cascade": cascade, "plan": plan }))
+        }
+        AgentsCommand::Revoke { part, order, .. } => send(order, "revoke", part.body()),
         AgentsCommand::Suspend { minutes, order } => {
             let until = clock::now() + Duration::from_mins((*minutes).into());
             send(order, "suspend", json!({ "until": until }))
         }
-        AgentsCommand::Reinstate(order) => send(order, "reinstate", json!({})),
+        AgentsCommand::Reinstate { part, order } => send(order, "reinstate", part.body()),
         AgentsCommand::Pause(args) => operate::pause(args),
         AgentsCommand::Resume(args) => operate::resume(args),
         AgentsCommand::Propose { revoke_group, pause_all: _, reason, target } => {

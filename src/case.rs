@@ -88,8 +88,9 @@ fn gist(body: &Value) -> String {
             input["reason"].as_str().unwrap_or("no reason given")
         ))
     };
+    let part = || Some(format!("{} {}", body["part"]["kind"].as_str()?, body["part"]["id"].as_str()?));
     let next = || Some(format!("{} failed, {} is next", said("failed")?, said("next")?));
     let target = || said("target").or_else(|| said("targets"));
     let gist = standing().map(|text| text + &person().unwrap_or_default());
-    gist.or_else(next).or_else(target).unwrap_or_default()
+    gist.or_else(part).or_else(next).or_else(target).unwrap_or_default()
 }

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::Result;
 use crate::{
-    agents, approver, audit, bench, case, config_check, demo, effects, engine, explain, fleet, operate,
+    agents, approver, audit, bench, case, config_check, demo, effects, engine, explain, fleet, keys, operate,
     policy, replay, serve, simulate, webhooks,
 };
 
@@ -66,6 +66,11 @@ enum Command {
         #[command(subcommand)]
         command: effects::EffectsCommand,
     },
+    /// What seals secrets at rest: make, show and change keys, seal a secret for the configuration.
+    Keys {
+        #[command(subcommand)]
+        command: keys::KeysCommand,
+    },
     Explain(explain::ExplainArgs),
     Fleet(fleet::FleetArgs),
     /// Say that the record was restored from a backup: grants given before it are void, since one that was used may seem unused in it.
@@ -123,6 +128,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Case { command } => case::run(&command),
         Command::Audit { command } => audit::run(&command),
         Command::Effects { command } => effects::run(&command),
+        Command::Keys { command } => keys::run(&command),
         Command::Explain(args) => explain::run(&args),
         Command::Fleet(args) => fleet::run(&args),
         Command::Restored(config) => approver::restored(&config),

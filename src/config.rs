@@ -4,6 +4,7 @@ mod layers;
 mod manifests;
 mod networks;
 pub(crate) mod policy;
+pub(crate) mod sealed;
 mod templates;
 
 use std::num::NonZeroUsize;
@@ -19,10 +20,13 @@ use ingest::store::StoreConfig;
 use revoker::audit::AuditConfig;
 use revoker::config::PolicyConfig;
 use revoker::connector::Route;
+use revoker::connector::global_revocation::GlobalRevocationConfig;
 use revoker::connector::keycloak::KeycloakConfig;
+use revoker::connector::logout::LogoutConfig;
 use revoker::connector::oauth::OauthConfig;
 use revoker::connector::ssf::SsfConfig;
 use revoker::connector::webhook::WebhookConfig;
+use revoker::keys::{KeySource, KeysConfig};
 use revoker::store::Place;
 use revoker::store::config::RecordConfig;
 use serde::Deserialize;
@@ -31,7 +35,7 @@ use crate::exit::{Code, OrExit, Result};
 #[cfg(feature = "kafka")]
 use crate::serve::bus::BusConfig;
 use crate::serve::issuers::IssuerConfig;
-use crate::serve::roles::{Roles, RolesConfig};
+use crate::serve::process::{Roles, RolesConfig};
 #[cfg(feature = "kafka")]
 use crate::serve::topic::TopicConfig;
 
@@ -41,6 +45,7 @@ use crate::serve::topic::TopicConfig;
 pub(crate) struct Config {
     /// Where the local logs, the revoker's records, snapshots and the embedded engine's data live.
     pub(crate) data_dir: PathBuf,
+    pub(crate) keys: KeysConfig,
     /// Threads that score at once; without it one a processor.
     workers: Option<NonZeroUsize>,
     pub(crate) http: HttpConfig,
@@ -61,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) webhooks: Vec<WebhookConfig>,
     pub(crate) keycloak: Vec<KeycloakConfig>,
     pub(crate) oauth: Vec<OauthConfig>,
+    pub(crate) global_revocation: Vec<GlobalRevocationConfig>,
+    pub(crate) backchannel_logout: Vec<LogoutConfig>,
     #[cfg(feature = "kafka")]
     pub(crate) revocation_topic: Option<TopicConfig>,
     pub(crate) ssf: Option<SsfConfig>,
@@ -75,6 +82,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: ".tocsin".into(),
+            keys: KeysConfig::default(),
             workers: None,
             http: HttpConfig::default(),
             issuers: Vec::new(),
@@ -94,6 +102,8 @@ impl Default for Config {
             webhooks: Vec::new(),
             keycloak: Vec::new(),
             oauth: Vec::new(),
+            global_revocation: Vec::new(),
+            backchannel_logout: Vec::new(),
             #[cfg(feature = "kafka")]
             revocation_topic: None,
             ssf: None,
@@ -122,11 +132,24 @@ impl Config {
         Ok(config)
     }
 
+    /// Where the keys are that seal secrets at rest.
+    pub(crate) fn key_source(&self) -> Result<KeySource> {
+        self.keys.source(&self.data_dir, |name| std::env::var(name).ok()).or_exit(Code::Config)
+    }
+
+    /// What of the file and the environment is sealed: key and text.
+    pub(crate) fn sealed(file: Option<&Path>) -> Result<Vec<(String, String)>> {
+        let layers = layers::Layers::read(file, std::env::vars()).or_exit(Code::Config)?;
+        Ok(sealed::find(&layers.value))
+    }
+
     /// Who is told what, those of the escalation list first and in its order.
     pub(crate) fn routes(&self) -> Result<Vec<Route>> {
         let mut routes: Vec<Route> = (self.webhooks.iter().map(WebhookConfig::route))
             .chain(self.keycloak.iter().map(KeycloakConfig::route))
             .chain(self.oauth.iter().map(OauthConfig::route))
+            .chain(self.global_revocation.iter().map(GlobalRevocationConfig::route))
+            .chain(self.backchannel_logout.iter().map(LogoutConfig::route))
             .collect();
         #[cfg(feature = "kafka")]
         routes.extend(self.revocation_topic.as_ref().map(TopicConfig::route));

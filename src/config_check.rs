@@ -9,7 +9,7 @@ use crate::exit::Result;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum ConfigCommand {
-    /// Read file and environment, say what is wrong with them or nothing, and exit with 0 or 78.
+    /// Read file, environment, and all files, keys and secrets that they name; say what is wrong or nothing, and exit with 0 or 78.
     #[command(
         after_help = "Example:\n  TOCSIN_BUDGETS__WATCH_DAYS=3 tocsin config check --config tocsin.toml"
     )]
@@ -20,6 +20,7 @@ pub(crate) enum ConfigCommand {
 pub(crate) fn run(command: &ConfigCommand) -> Result<()> {
     let ConfigCommand::Check(args) = command;
     let config = Config::load(args.config.as_deref())?;
+    crate::serve::check(&config)?;
     let b = config.budgets;
     let record = match config.record()? {
         Place::File(_) => String::new(),

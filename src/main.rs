@@ -15,6 +15,7 @@ mod engine;
 mod exit;
 mod explain;
 mod fleet;
+mod keys;
 mod operate;
 mod policy;
 mod register;

@@ -4,6 +4,7 @@ mod audited;
 mod baselines;
 #[cfg(feature = "kafka")]
 pub(crate) mod bus;
+mod cohorts;
 mod explain;
 mod feedback;
 mod findings;
@@ -11,17 +12,23 @@ mod fleet;
 mod gate;
 mod http;
 pub(crate) mod issuers;
+mod listener;
+mod openapi;
 mod outlet;
+pub(crate) mod process;
 mod register;
-pub(crate) mod roles;
+mod roles;
 mod scoring;
 #[cfg(feature = "kafka")]
 mod stages;
 mod stored;
+mod targets;
+mod tls;
 #[cfg(feature = "kafka")]
 pub(crate) mod topic;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -36,23 +43,23 @@ use ingest::pipeline::score::FleetStatus;
 use ingest::source::credentials::Credentials;
 use ingest::source::{Intake, LogSource, Source, files};
 use ingest::store::Store;
-use revoker::connector::Connector;
-use revoker::connector::ssf::{self, Transmitter};
+use revoker::connector::tokens::Tokens;
+use revoker::declared::Declared;
 use revoker::executor::Executor;
 use revoker::groups::Groups;
+use revoker::keys::{KeyError, Keys, KeysConfig};
 use revoker::people::People;
 use revoker::policy::Policy;
-use revoker::{Revoker, Setup};
+use revoker::{OpenError, Revoker, Setup};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ConfigArg;
-use crate::clock;
 use crate::config::Config;
-use crate::exit::{Code, OrExit, Result};
-use crate::serve::roles::Roles;
+use crate::exit::{Code, Failure, OrExit, Result};
+use crate::serve::process::Roles;
 use crate::telemetry;
 
 /// Read calls, score them, challenge and revoke, and answer agents, people and operators over HTTP.
@@ -75,7 +82,7 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
     let config = Config::load(args.config.config.as_deref())?;
     let roles = config.roles()?;
     if args.stdin && !roles.is_whole() {
-        return Err(anyhow!("--stdin: {}", roles::BY_KAFKA)).or_exit(Code::Config);
+        return Err(anyhow!("--stdin: {}", process::BY_KAFKA)).or_exit(Code::Config);
     }
     #[cfg(feature = "kafka")]
     if !roles.revoke {
@@ -129,51 +136,33 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     let policy = Policy::new(config.budgets, config.policy.clone());
     let groups = Groups::declared(&config.manifests);
     let people = People::declared(&config.manifests);
-    let setup = Setup { policy, public_url, routes, groups, people };
-    Revoker::open_at(&config.record()?, &config.data_dir, setup).or_exit(Code::CantCreate)
+    let declared = Declared::by(&config.manifests);
+    let setup = Setup { policy, public_url, routes, groups, people, declared };
+    Revoker::open_by(&config.record()?, &config.data_dir, setup, &config.key_source()?).map_err(|e| {
+        let code = match &e {
+            OpenError::Key(KeyError::InUse(_)) => Code::Unavailable,
+            OpenError::Key(_) => Code::Config,
+            _ => Code::CantCreate,
+        };
+        Failure::new(code, e)
+    })
 }
 
-/// Every target that the configuration names.
-fn targets(config: &Config, revoker: &Revoker) -> Result<Vec<Arc<dyn Connector>>> {
-    let tokens = revoker.tokens();
-    let environment = |name: &str| std::env::var(name).ok();
-    let mut targets: Vec<Arc<dyn Connector>> = Vec::new();
-    for webhook in &config.webhooks {
-        let built = webhook
-            .build(&config.http.public_url, environment)
-            .with_context(|| format!("webhooks: {}", webhook.name));
-        targets.push(Arc::new(built.or_exit(Code::Config)?));
+/// Looks at all of the configuration that a start would look at, and starts nothing.
+pub(crate) fn check(config: &Config) -> Result<()> {
+    install_tls();
+    let source = config.key_source()?;
+    // One of ours that is not there yet is made by the first start.
+    if config.keys != KeysConfig::default() || source.file().is_some_and(Path::exists) {
+        Keys::new(&source.read().or_exit(Code::Config)?).or_exit(Code::Config)?;
     }
-    for realm in &config.keycloak {
-        let built = realm.build(tokens.clone(), environment);
-        targets.push(Arc::new(
-            built.with_context(|| format!("keycloak: {}", realm.name)).or_exit(Code::Config)?,
-        ));
-    }
-    for server in &config.oauth {
-        let built = server.build(tokens.clone(), environment);
-        targets
-            .push(Arc::new(built.with_context(|| format!("oauth: {}", server.name)).or_exit(Code::Config)?));
-    }
-    #[cfg(feature = "kafka")]
-    if let Some(topic) = &config.revocation_topic {
-        let built = topic::Topic::new(topic, revoker.clone()).context("revocation_topic");
-        targets.push(Arc::new(built.or_exit(Code::Config)?));
-    }
-    Ok(targets)
-}
-
-/// The transmitter of the section `[ssf]`; without it no stream that was made before gets anything.
-async fn transmitter(config: &Config, revoker: &Revoker) -> Result<Option<Arc<Transmitter>>> {
-    let environment = |name: &str| std::env::var(name).ok();
-    let Some(section) = &config.ssf else {
-        ssf::silence(revoker, clock::now()).await?;
-        return Ok(None);
-    };
-    let transmitter = Transmitter::new(section, &config.http.public_url, revoker.clone(), environment);
-    let transmitter = transmitter.context("ssf").or_exit(Code::Config)?;
-    transmitter.refresh(clock::now()).await?;
-    Ok(Some(Arc::new(transmitter)))
+    config.routes()?;
+    let credentials = Credentials::resolve(&config.http.credentials, |name| std::env::var(name).ok());
+    tls::check(config.http.tls.as_ref(), &credentials.or_exit(Code::Config)?).or_exit(Code::Config)?;
+    config.http.tls.as_ref().map(tls::Tls::open).transpose().or_exit(Code::Config)?;
+    issuers::Issuers::new(&config.issuers).or_exit(Code::Config)?;
+    targets::all(config, &Tokens::default())?;
+    targets::check_ssf(config)
 }
 
 /// Everything that runs, until [`Server::stop`].
@@ -200,14 +189,8 @@ impl Server {
         let (mut tasks, mut threads) = (JoinSet::new(), Vec::new());
 
         // The listener first: a wrong address is said at once, and the public address may depend on the port.
-        let listener = tokio::net::TcpListener::bind(config.http.listen)
-            .await
-            .with_context(|| format!("http.listen = {}", config.http.listen))
-            .or_exit(Code::CantCreate)?;
-        let address = listener.local_addr()?;
-        if config.http.listen.port() == 0 {
-            config.http.public_url = format!("http://{address}");
-        }
+        let listener = listener::Listener::bind(&mut config).await?;
+        let address = listener.address();
 
         let logs = Logs::open(&config)?;
         let findings =
@@ -215,17 +198,24 @@ impl Server {
         let intake = Intake::new(logs.calls.clone(), findings.clone());
         let credentials = Credentials::resolve(&config.http.credentials, |name| std::env::var(name).ok());
         let issuers = issuers::Issuers::new(&config.issuers).or_exit(Code::Config)?;
-        let who = Arc::new(http::Who { credentials: Arc::new(credentials.or_exit(Code::Config)?), issuers });
+        let credentials = credentials.or_exit(Code::Config)?;
+        tls::check(config.http.tls.as_ref(), &credentials).or_exit(Code::Config)?;
+        let who = Arc::new(http::Who { credentials: Arc::new(credentials), issuers });
         // Beside the start: an issuer that hangs must not hold it up.
         let greeted = Arc::clone(&who);
         tokio::spawn(async move { greeted.issuers.greet().await });
 
         let revoker = open_revoker(&config)?;
-        let mut connectors = targets(&config, &revoker)?;
+        let mut connectors = targets::all(&config, revoker.tokens())?;
+        #[cfg(feature = "kafka")]
+        if let Some(topic) = &config.revocation_topic {
+            let built = topic::Topic::new(topic, revoker.clone()).context("revocation_topic");
+            connectors.push(Arc::new(built.or_exit(Code::Config)?));
+        }
         if roles.score {
             connectors.push(Arc::new(feedback::Feedback::new(intake.clone())));
         }
-        let transmitter = transmitter(&config, &revoker).await?;
+        let transmitter = targets::transmitter(&config, &revoker).await?;
         let mut executor = Executor::new(revoker.clone(), connectors);
         if let Some(transmitter) = &transmitter {
             executor = executor.streaming(Arc::clone(transmitter));
@@ -254,6 +244,11 @@ impl Server {
             #[cfg(feature = "kafka")]
             threads.extend(bus::read(&config, outlet, &stop)?);
         }
+        let offers = cohorts::offer(revoker.clone(), health.clone(), stop.clone());
+        tasks.spawn(async {
+            offers.await;
+            Ok(())
+        });
         let sources = with(LogSource::new(&logs.calls, "store", Handle::current(), findings)?, kafka.store);
         let stored = stored::Stored::start(&config, sources, &logs, &stop, &mut tasks).await?;
         if !config.files.is_empty() {
@@ -281,10 +276,7 @@ impl Server {
                 stop: stop.clone(),
             },
         );
-        let until = stop.clone();
-        tasks.spawn(async move {
-            Ok(axum::serve(listener, router).with_graceful_shutdown(until.cancelled_owned()).await?)
-        });
+        listener.serve(router, &stop, &mut tasks)?;
         Ok(Self { address, revoker, intake, stop, tasks, threads, stored })
     }
 

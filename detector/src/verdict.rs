@@ -318,6 +318,12 @@ pub struct VerdictRecord {
     /// From where the call came, for whoever judges it at once: no record of a verdict keeps it, calls do.
     #[serde(skip)]
     pub source_ip: Option<std::net::IpAddr>,
+    /// Bytes the agent got by it, or would get; kept as `source_ip` is.
+    #[serde(skip)]
+    pub bytes_out: Option<u64>,
+    /// Which agent spawned it, it says; kept as `source_ip` is.
+    #[serde(skip)]
+    pub parent_agent_id: Option<String>,
 }
 
 impl VerdictRecord {
@@ -341,6 +347,8 @@ impl VerdictRecord {
             operation: own(&call.operation),
             route: None,
             source_ip: call.source_ip,
+            bytes_out: call.bytes_out,
+            parent_agent_id: own(&call.identity.parent_agent_id),
         }
     }
 

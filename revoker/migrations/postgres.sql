@@ -16,7 +16,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS approvers_name ON approvers (lower(name));
 -- so `seq` is the order of commits.
 CREATE TABLE IF NOT EXISTS changes (
     seq         BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    -- An agent's standing, the pauses, what was done automatically, or that a verdict was handled.
+    -- An agent's standing, parts that ended, the pauses, what was done automatically, or that a verdict was handled.
     what        TEXT COLLATE "C" NOT NULL,
     issuer      TEXT COLLATE "C",
     agent_id    TEXT COLLATE "C",

@@ -1,23 +1,7 @@
 //! The HTTP interface: the agents' gate, the humans' page, the operators' lists and commands.
 //!
-//! | who | routes | role |
-//! | --- | --- | --- |
-//! | agents and their gateways | `POST /v1/gate` | `gate` |
-//! | | `GET /v1/approvals/{id}` | `gate` |
-//! | | `GET /v1/grants/jwks.json` | none: it is public |
-//! | | `GET /v1/revocations`, `/v1/revocations/stream` | `gate` |
-//! | humans | `GET`, `POST /approve/{page}` | none: the address, a one-time code, for a yes the number |
-//! | operators | `GET /v1/status`, `/v1/approvers`; `POST /v1/pause`, `/v1/resume` | `operator` |
-//! | | `GET /v1/alerts`, `/v1/approvals`, `/v1/case` | `analyst` |
-//! | | `GET /v1/audit/head` | `operator` |
-//! | auditors | `GET /v1/audit/key` | none: it is public |
-//! | receivers | `GET /v1/webhooks/schema` | none: it is public |
-//! | | `GET`, `POST /v1/proposals`; `POST /v1/proposals/confirm` | `operator` |
-//! | | `GET /v1/agents`, `/v1/agent`; `POST /v1/agents/{command}`, `/v1/agents/register`, `/v1/agents/review`, `/v1/agents/feedback` | `operator` |
-//! | | `GET /v1/effects`, `/v1/effects/receipts`; `POST /v1/effects/redeliver` | `operator` |
-//! | | `GET /v1/targets/disabled`; `POST /v1/targets/enable` | `operator` |
-//!
-//! What is only looked at takes the role `analyst`, which `operator` holds.
+//! Every route with its role, what it takes and what it answers stands in `openapi/`, which a server has at `/openapi.json`; a test holds
+//! the one against the other. A role is a type among a route's arguments ([`AsAnalyst`] and its like).
 //!
 //! Agents are named in queries and bodies and never in paths: their names hold slashes, colons and whatever else an ARN
 //! or a SPIFFE id may hold, and proxies disagree on what an escaped slash in a path means.
@@ -54,7 +38,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use agents::refused;
-pub use caller::{AsAnalyst, AsOperator, Caller, Role};
+pub use caller::{AsAdmin, AsAnalyst, AsOperator, Caller, Role};
 pub use gate::{Gate, GateError, Scored, Scorer};
 pub use input::{Asked, Body};
 pub use person::Signed;

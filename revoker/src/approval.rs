@@ -25,6 +25,7 @@ use detector::{MicroBits, Timestamp, VerdictRecord};
 use serde::{Deserialize, Serialize};
 
 pub use action::Action;
+pub(crate) use approver::purpose;
 pub use approver::{
     APPROVERS_MAX, ApproverName, ApproverRow, EnrolError, Enrolled, NameError, disable, enrol, list,
 };

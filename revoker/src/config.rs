@@ -9,8 +9,10 @@ use serde::de::{Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::governor::GovernorConfig;
+use crate::part::PartKind;
 use crate::policy::approval::ApprovalConfig;
-use crate::policy::risk::RiskLists;
+use crate::policy::envelope::EnvelopeConfig;
+use crate::policy::risk::{Risk, RiskLists};
 use crate::policy::when::Whens;
 use crate::whom::Whom;
 
@@ -68,6 +70,52 @@ pub enum OnExpiry {
     Stay,
     /// It is revoked, if its identity was attested well enough for that.
     Revoke,
+}
+
+/// Who is ended with an agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cascade {
+    /// Nobody; whom it spawned is named.
+    #[default]
+    None,
+    /// Whom it spawned,
+    Children,
+    /// and whom those spawned, and so on.
+    Descendants,
+}
+
+/// What the end of a declared life does by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnEnd {
+    /// Nothing: the first call after it breaks a rule.
+    #[default]
+    Leave,
+    /// Access ends at once.
+    Revoke,
+}
+
+/// The narrowest subject that is ended without a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Narrowest {
+    /// A token,
+    #[default]
+    Token,
+    /// a session,
+    Session,
+    /// a running instance,
+    Instance,
+    /// or nothing less than the agent.
+    Agent,
+}
+
+impl Narrowest {
+    /// Whether parts of this kind are ended alone.
+    pub fn allows(self, kind: PartKind) -> bool {
+        kind as u8 >= self as u8
+    }
 }
 
 /// What a broken rule asks for, whatever the level of evidence says.
@@ -223,6 +271,8 @@ pub struct PolicyConfig {
     pub probation_calls: NonZeroU32,
     /// Time that probation asks for, besides the calls.
     pub probation_s: Seconds,
+    /// Classes of action that an agent on probation is asked about, but for what a human approved.
+    pub probation_asks: Vec<Risk>,
     /// Normal calls after which a watched agent is trusted again, besides the time.
     pub watch_calls: NonZeroU32,
     /// Time after which a watched agent is trusted again, besides the calls.
@@ -233,8 +283,16 @@ pub struct PolicyConfig {
     pub on_expiry: OnExpiry,
     /// What an answer takes, and how often people are asked.
     pub approval: ApprovalConfig,
+    /// Who is ended with an agent whose access ends, but for a plain command, which says itself.
+    pub cascade: Cascade,
+    /// What a `task_end` does to an agent whose manifest says that it ends with its task.
+    pub on_task_end: OnEnd,
+    /// What the declared end of an agent (`expires`, `retired_at`) does when it has come.
+    pub on_manifest_end: OnEnd,
     /// What broken rules ask for: what a manifest declares, and the same call again and again.
     pub rules: OnRules,
+    /// The narrowest subject that is ended where all the evidence is of it and others of the agent call as ever.
+    pub narrowest: Narrowest,
     /// How much may be done automatically at once.
     pub governor: GovernorConfig,
     /// What is only recorded as "would have": `true` for all, or a list of `step_up` and `revoke`.
@@ -243,6 +301,8 @@ pub struct PolicyConfig {
     pub protected: Vec<Whom>,
     /// Whether a pause of everything takes a second person, as the revocation of a group always does.
     pub pause_takes_two: bool,
+    /// What goes on while a human is asked.
+    pub envelope: EnvelopeConfig,
     /// Endpoints by the harm they can do, beside those whose names say so.
     pub risk: RiskLists,
     /// What may follow at most and at least, by who does what, from where and when: the first rule that fits decides.
@@ -257,16 +317,22 @@ impl Default for PolicyConfig {
             grant_s: Seconds(300),
             probation_calls: FIFTY,
             probation_s: Seconds(3_600),
+            probation_asks: vec![Risk::Payments, Risk::Deletion, Risk::Permissions],
             watch_calls: FIFTY,
             watch_s: Seconds(3_600),
             clock_tolerance_s: Seconds(5),
             on_expiry: OnExpiry::Stay,
             approval: ApprovalConfig::default(),
+            cascade: Cascade::default(),
+            on_task_end: OnEnd::default(),
+            on_manifest_end: OnEnd::default(),
             rules: OnRules::default(),
+            narrowest: Narrowest::default(),
             governor: GovernorConfig::default(),
             shadow: Shadow::default(),
             protected: Vec::new(),
             pause_takes_two: false,
+            envelope: EnvelopeConfig::default(),
             risk: RiskLists::default(),
             when: Whens::default(),
         }

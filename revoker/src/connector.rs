@@ -1,9 +1,13 @@
 //! Connectors: how a message reaches an enforcement point. One file each; each knows one protocol and decides nothing.
 
+pub mod entry;
+pub mod global_revocation;
 pub mod http;
 pub mod keycloak;
+pub mod logout;
 pub mod oauth;
 mod secret;
+pub mod signing;
 pub mod ssf;
 pub mod subject;
 pub mod target;
@@ -17,8 +21,9 @@ use std::time::Duration;
 use detector::Timestamp;
 
 use crate::agent::AgentKey;
-use crate::effect::EVENT_KINDS;
+use crate::effect::{ENDINGS, EVENT_KINDS};
 use crate::message::Message;
+use crate::part::PartKind;
 
 /// What came of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,11 +110,30 @@ pub struct Route {
     pub issuer: Option<String>,
     /// Whether access ends there, so that calls made after it acknowledged that disprove it.
     pub enforces: bool,
+    /// Of which kinds of part it can end access alone.
+    pub parts: Vec<PartKind>,
     /// Its place in the escalation list, from 0. All but the first stand by until one before them fails.
     pub rank: Option<usize>,
 }
 
 impl Route {
+    /// Whether the target can end access of parts of this kind alone.
+    pub fn ends(&self, kind: PartKind) -> bool {
+        self.parts.contains(&kind)
+    }
+
+    /// The way to a target where access of this issuer's agents ends, and which is told nothing else.
+    pub(crate) fn enforcing(name: &str, issuer: &str, parts: &[PartKind]) -> Self {
+        Self {
+            name: name.to_owned(),
+            events: ENDINGS.map(str::to_owned).into(),
+            issuer: Some(issuer.to_owned()),
+            enforces: true,
+            parts: parts.to_owned(),
+            rank: None,
+        }
+    }
+
     /// Whether the target wants events of this type about this agent.
     pub fn wants(&self, kind: &str, agent: &AgentKey) -> bool {
         let named = if self.events.is_empty() {

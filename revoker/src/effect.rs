@@ -4,6 +4,8 @@ use detector::{Ruling, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::CaseId;
+use crate::part::PartKind;
+use crate::policy::envelope::Room;
 use crate::restraint::Would;
 
 /// One thing to do, in the order given.
@@ -24,9 +26,21 @@ pub enum Effect {
         /// Why.
         how: Closing,
     },
+    /// The request goes on, although a human is being asked.
+    LetThrough {
+        /// How much more may.
+        left: Room,
+    },
     /// Put the agent on the list of revoked subjects.
     List {
         /// Tokens issued before are void.
+        not_before: Timestamp,
+    },
+    /// End access of the part of the agent that the call is of, and tell the enforcement points.
+    EndPart {
+        /// Which of its parts.
+        kind: PartKind,
+        /// Calls made after are "still acting".
         not_before: Timestamp,
     },
     /// The agent may act again; its `not_before` stays listed until earlier tokens have expired.
@@ -94,6 +108,12 @@ pub enum Cause {
     Expired,
     /// An operator said so.
     Operator,
+    /// The one task it lived for is over.
+    TaskEnded,
+    /// The time it was declared for is over.
+    Lapsed,
+    /// The agent that spawned it was ended.
+    Parent,
 }
 
 /// What enforcement points are told.
@@ -106,6 +126,8 @@ pub enum Event {
         case: CaseId,
         /// How long it stands.
         until: Timestamp,
+        /// What may go on meanwhile, of reading and what is known to be benign and is no part of the evidence.
+        envelope: Room,
     },
     /// A human let the agent go on.
     Approved {
@@ -130,6 +152,9 @@ pub enum Event {
         not_before: Timestamp,
         /// Why.
         cause: Cause,
+        /// What would have been enough to end, where not all who are told can end that alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        in_place_of: Option<PartKind>,
     },
     /// Access ends for a time.
     Suspended {

@@ -5,8 +5,12 @@ use std::time::Duration;
 use detector::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::agent::AgentKey;
+
 /// How long a proposal waits for its second person.
 pub const STANDS: Duration = Duration::from_mins(30);
+/// How long one waits that nobody proposed: an incident goes on for hours.
+pub const OFFER_STANDS: Duration = Duration::from_hours(24);
 /// Proposals that wait at once.
 pub const WAITING_MAX: usize = 100;
 
@@ -24,6 +28,11 @@ pub enum FleetCommand {
         /// Which.
         group: String,
     },
+    /// End the access of these agents.
+    RevokeAgents {
+        /// Which.
+        agents: Vec<AgentKey>,
+    },
 }
 
 /// A command that waits for a second person.
@@ -34,7 +43,7 @@ pub struct Proposal {
     /// What is to be done.
     #[serde(flatten)]
     pub command: FleetCommand,
-    /// Who proposes it, as they are called.
+    /// Who proposes it, as they are called; empty where nobody does yet, and it is offered for two persons to take up.
     pub person: String,
     /// The same with the credential they used.
     pub by: String,
@@ -67,6 +76,13 @@ pub fn confirm<'p>(
     let proposal = proposals.iter().find(|proposal| proposal.id == id && now < proposal.expires_at);
     let proposal = proposal.ok_or(Unconfirmed::None)?;
     if same(&proposal.person, person) { Err(Unconfirmed::SamePerson) } else { Ok(proposal) }
+}
+
+impl Proposal {
+    /// Whether nobody proposes it yet: the first who confirms it does.
+    pub fn is_offer(&self) -> bool {
+        self.person.is_empty()
+    }
 }
 
 /// Whether two names are one person's, however they are spaced and capitalised.

@@ -53,6 +53,14 @@ impl Groups {
         })
     }
 
+    /// The group that all of these agents are of, where there is one.
+    pub(crate) fn shared<'a>(&'a self, agents: &[AgentKey]) -> Option<&'a str> {
+        let mut groups = agents.iter().map(|agent| self.named(agent).group);
+        let first = groups.next()??;
+        let size = self.sizes.get_key_value(first).map(|(name, _)| &**name)?;
+        groups.all(|group| group == Some(size)).then_some(size)
+    }
+
     /// How many agents declare it; none if no manifest names it.
     pub fn size(&self, group: &str) -> Option<u32> {
         self.sizes.get(group).copied()

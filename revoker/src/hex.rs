@@ -1,4 +1,12 @@
-//! Bytes as lower-case hexadecimal digits.
+//! Bytes as lower-case hexadecimal digits, and a hash in 64 bits.
+
+use sha2::{Digest, Sha256};
+
+/// The first 64 bits of a hash: the same for ever, for what is stored.
+pub(crate) fn mark(text: &str) -> u64 {
+    let hash = Sha256::digest(text.as_bytes());
+    hash.iter().take(8).fold(0, |bits, byte| (bits << 8) | u64::from(*byte))
+}
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');

@@ -1,20 +1,28 @@
-//! The installation's own secret: seals other secrets at rest and makes what only this installation can make.
+//! The installation's own secrets: keys that seal other secrets at rest, and the root of what only this installation can make.
 //!
-//! It lives in a file beside the database and not in it, so that a copy of the database alone (a backup, a support
-//! bundle) yields neither a second factor nor a grant.
+//! Keys lie in a file or the environment and not in the database, so that a copy of the database alone (a backup, a support
+//! bundle) yields neither a second factor nor a grant. There may be several while they are rotated: the first seals, all open.
+//! The root (it seals the audit and makes codes) is one for ever; once the record holds it, sealed, keys may change.
+
+mod lock;
+mod rotation;
+mod source;
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
 
-/// Bytes in the key file.
-const KEY_BYTES: usize = 32;
+pub use self::lock::Lock;
+pub use self::rotation::{Census, begin, census, finish, reseal};
+pub use self::source::{KeySource, KeysConfig, Ring, new_key};
+use crate::hex::hex;
 
-/// Why the installation's secret cannot be used.
+/// Bytes of a key.
+pub const KEY_BYTES: usize = 32;
+
+/// Why the installation's secrets cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file can be neither read nor made.
@@ -25,21 +33,41 @@ pub enum KeyError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The file holds something else.
+    /// The file that is configured is not there.
+    #[error("keys.file: {0} is not there; `tocsin keys new > {0}` makes one, for a new installation")]
+    Missing(PathBuf),
+    /// The variable that is configured is not set.
     #[error(
-        "the key file {path} does not hold exactly {KEY_BYTES} bytes; restore it from a backup, or remove it and enrol \
-         every approver again"
+        "keys.env: the environment variable {0} is not set; `tocsin keys new` makes a key, for a new installation"
     )]
-    Length {
-        /// Which file.
-        path: PathBuf,
+    NotSet(String),
+    /// Two places.
+    #[error("keys: `file` and `env` are two places; give one")]
+    TwoPlaces,
+    /// It holds something else.
+    #[error(
+        "{from} does not hold keys ({KEY_BYTES} bytes each, or as text in base64 or hexadecimal, the newest first); restore it \
+         from a backup, or take another and enrol every approver again"
+    )]
+    NoKey {
+        /// Which file or variable.
+        from: String,
     },
-    /// What was sealed does not open: another key file, another purpose, or damaged.
-    #[error("`{purpose}` was sealed with another key file; restore that file, or set the secret anew")]
+    /// It can be guessed.
+    #[error("{from}: a key is not random; `tocsin keys new` makes one")]
+    Weak {
+        /// Which file or variable.
+        from: String,
+    },
+    /// What was sealed does not open: another key, another purpose, or damaged.
+    #[error("`{purpose}` was sealed with another key; restore that key, or set the secret anew")]
     Sealed {
         /// What it was sealed for.
         purpose: String,
     },
+    /// Somebody else works with the keys.
+    #[error("a server or a command uses the record in {0}: stop it first")]
+    InUse(PathBuf),
     /// The cipher refused its key or input; not expected to happen.
     #[error("the cipher failed")]
     Cipher,
@@ -61,63 +89,87 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Keys for every purpose, all derived from the one secret in the file.
+/// The keys in use.
 pub struct Keys {
-    root: hmac::Key,
-    seal: LessSafeKey,
+    root: [u8; KEY_BYTES],
+    mac: hmac::Key,
+    /// The newest first: it seals.
+    seals: Vec<(LessSafeKey, String)>,
 }
 
 impl Keys {
-    /// Reads the secret from `path`, or makes a new one there that only this user can read.
+    /// Reads the keys in the file at `path`, or makes one there that only this user can read. The newest is the root, too.
     pub fn open(path: &Path) -> Result<Self, KeyError> {
-        let io = |source| KeyError::Io { path: path.to_owned(), source };
-        match create(path) {
-            Ok(secret) => Self::from_secret(&secret),
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                let mut bytes = Vec::with_capacity(KEY_BYTES + 1);
-                let file = File::open(path).map_err(io)?;
-                file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
-                let secret = bytes.try_into().map_err(|_| KeyError::Length { path: path.to_owned() })?;
-                Self::from_secret(&secret)
-            }
-            Err(e) => Err(io(e)),
-        }
+        Self::new(&KeySource::Own(path.to_owned()).read()?)
     }
 
-    /// From the secret itself.
+    /// From one key, which is the root, too.
     pub fn from_secret(secret: &[u8; KEY_BYTES]) -> Result<Self, KeyError> {
-        let root = hmac::Key::new(hmac::HMAC_SHA256, secret);
-        let seal = UnboundKey::new(&AES_256_GCM, hmac::sign(&root, b"tocsin seal 1").as_ref())
-            .map_err(|_| KeyError::Cipher)?;
-        Ok(Self { root, seal: LessSafeKey::new(seal) })
+        Self::new(&Ring::of(*secret))
     }
 
-    /// Encrypts `plain` so that it opens only with the same key file and for the same `purpose` (which names the owner
-    /// too: `approver/alice`).
+    /// From all keys; until the record says otherwise the newest is the root.
+    pub fn new(ring: &Ring) -> Result<Self, KeyError> {
+        let seal = |secret: &[u8; KEY_BYTES]| {
+            let derived = hmac::Key::new(hmac::HMAC_SHA256, secret);
+            let key = UnboundKey::new(&AES_256_GCM, hmac::sign(&derived, b"tocsin seal 1").as_ref());
+            let id = hex(&hmac::sign(&derived, b"tocsin key id 1").as_ref()[..8]);
+            key.map(|key| (LessSafeKey::new(key), id)).map_err(|_| KeyError::Cipher)
+        };
+        let seals = ring.keys().iter().map(seal).collect::<Result<_, _>>()?;
+        let root = *ring.newest();
+        Ok(Self { root, mac: hmac::Key::new(hmac::HMAC_SHA256, &root), seals })
+    }
+
+    /// The same with another root.
+    #[must_use]
+    pub(crate) fn rooted(self, root: [u8; KEY_BYTES]) -> Self {
+        Self { root, mac: hmac::Key::new(hmac::HMAC_SHA256, &root), ..self }
+    }
+
+    /// To seal it into the record.
+    pub(crate) fn root(&self) -> &[u8; KEY_BYTES] {
+        &self.root
+    }
+
+    /// What each key is called, the newest first: 16 hexadecimal digits that say nothing of it.
+    pub fn ids(&self) -> Vec<&str> {
+        self.seals.iter().map(|(_, id)| id.as_str()).collect()
+    }
+
+    /// Encrypts `plain` so that it opens only with the same key and for the same `purpose` (which names the owner
+    /// too: `approver/alice`). Whatever is kept of it in the record stands in `store::sealed`, or a change of keys loses it.
     pub fn seal(&self, purpose: &str, plain: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let (seal, _) = self.seals.first().ok_or(KeyError::Cipher)?;
         let nonce: [u8; NONCE_LEN] = rand::random();
         let mut sealed = plain.to_vec();
-        self.seal
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(purpose), &mut sealed)
+        seal.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(purpose), &mut sealed)
             .map_err(|_| KeyError::Cipher)?;
         Ok([&nonce[..], &sealed].concat())
     }
 
-    /// The reverse of [`Keys::seal`].
+    /// The reverse of [`Keys::seal`], with whichever key it was.
     pub fn open_sealed(&self, purpose: &str, sealed: &[u8]) -> Result<Secret, KeyError> {
+        self.opened(purpose, sealed).map(|(secret, _)| secret)
+    }
+
+    /// The same with the place of the key: 0 is the newest.
+    pub fn opened(&self, purpose: &str, sealed: &[u8]) -> Result<(Secret, usize), KeyError> {
         let wrong = || KeyError::Sealed { purpose: purpose.to_owned() };
         let (nonce, body) = sealed.split_first_chunk::<NONCE_LEN>().ok_or_else(wrong)?;
-        let mut body = body.to_vec();
-        let plain = self
-            .seal
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(purpose), &mut body)
-            .map_err(|_| wrong())?;
-        Ok(Secret(plain.to_vec()))
+        for (place, (seal, _)) in self.seals.iter().enumerate() {
+            let mut body = body.to_vec();
+            let nonce = Nonce::assume_unique_for_key(*nonce);
+            if let Ok(plain) = seal.open_in_place(nonce, Aad::from(purpose), &mut body) {
+                return Ok((Secret(plain.to_vec()), place));
+            }
+        }
+        Err(wrong())
     }
 
     /// A code over `parts`, in this order and with these borders, that only this installation can make for `purpose`.
     pub fn mac(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
-        let mut mac = hmac::Context::with_key(&self.root);
+        let mut mac = hmac::Context::with_key(&self.mac);
         mac.update(b"tocsin mac 1");
         for part in [purpose.as_bytes()].iter().chain(parts) {
             mac.update(&(part.len() as u64).to_be_bytes());
@@ -133,33 +185,6 @@ impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Keys(…)")
     }
-}
-
-/// Makes the file whole and durable before anybody can find it under its name: written beside it, then linked there.
-fn create(path: &Path) -> Result<[u8; KEY_BYTES], std::io::Error> {
-    if path.exists() {
-        return Err(ErrorKind::AlreadyExists.into());
-    }
-    let secret: [u8; KEY_BYTES] = rand::random();
-    let beside = path.with_extension(format!("new-{:016x}", rand::random::<u64>()));
-    let linked = write_private(&beside, &secret).and_then(|()| std::fs::hard_link(&beside, path));
-    let removed = std::fs::remove_file(&beside);
-    linked?;
-    removed?;
-    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-        File::open(folder)?.sync_all()?;
-    }
-    Ok(secret)
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> Result<(), std::io::Error> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 #[cfg(test)]
@@ -192,7 +217,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 
         std::fs::write(&path, b"too short").unwrap();
-        assert!(matches!(Keys::open(&path), Err(KeyError::Length { .. })));
+        assert!(matches!(Keys::open(&path), Err(KeyError::NoKey { .. })));
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub use self::person::{Refusal, permits};
 use crate::agent::CaseId;
 use crate::config::OnExpiry;
 use crate::effect::{Cause, Closing, Effect, Event};
+use crate::policy::envelope::Place;
 use crate::policy::{Demand, Evidence, Policy};
 use crate::restraint::Would;
 use crate::standing::{Acting, Calm, Challenge, Phase, Probation, Revocation, Standing};
@@ -39,6 +40,20 @@ pub enum Input {
     },
     /// Nothing happened, and time passed.
     TimePassed,
+    /// The log tells how an earlier call of the agent ended.
+    Outcome {
+        /// Bytes that the agent got.
+        bytes: u64,
+    },
+    /// Its task or its declared time is over, or the agent that spawned it was ended.
+    Ended {
+        /// Which of these.
+        cause: Cause,
+        /// In words, for whoever is told.
+        because: String,
+        /// How strong the evidence is that this follows from, where there is any.
+        strength: MicroBits,
+    },
     /// A human lets the agent go on.
     Approved {
         /// The question answered.
@@ -94,6 +109,13 @@ pub enum Input {
     },
 }
 
+impl Input {
+    /// Whether a person does it; what else happens is automatic.
+    pub fn is_by_person(&self) -> bool {
+        !matches!(self, Self::Verdict { .. } | Self::TimePassed | Self::Outcome { .. } | Self::Ended { .. })
+    }
+}
+
 /// The standing after the input, and what it asks of the world, in order.
 ///
 /// An input that [`permits`] refuses changes nothing but what time alone changes.
@@ -102,6 +124,8 @@ pub fn step(standing: &Standing, input: &Input, now: Timestamp, policy: &Policy)
     let settled = settle(standing, now, policy, &mut effects);
     let next = match input {
         Input::TimePassed => settled,
+        Input::Outcome { bytes } => verdict::got(settled, *bytes),
+        Input::Ended { cause, .. } => ended(settled, *cause, now, policy, &mut effects),
         Input::Verdict { evidence, fresh } => {
             let policy = &policy.on(evidence);
             verdict::Judge { evidence, fresh: *fresh, now, policy, effects: &mut effects }.judge(settled)
@@ -121,10 +145,25 @@ fn settle(standing: &Standing, now: Timestamp, policy: &Policy, effects: &mut Ve
         Standing::Challenged(c) => expire(c, now, policy, effects),
         Standing::Suspended(_) => {
             effects.extend([Effect::Unlist, Effect::Publish(Event::Reinstated)]);
-            probation(standing, now)
+            probation(standing, None, now)
         }
         _ => *standing,
     }
+}
+
+/// Nobody decided this either: it is not done where revocations are withheld.
+fn ended(
+    from: Standing,
+    cause: Cause,
+    now: Timestamp,
+    policy: &Policy,
+    effects: &mut Vec<Effect>,
+) -> Standing {
+    let has_ended = matches!(from, Standing::Revoked(_) | Standing::Retired(_));
+    if has_ended || policy.withholds(Demand::Revoke).is_some() {
+        return from;
+    }
+    revoke_now(&from, cause, now, effects)
 }
 
 fn expire(c: &Challenge, now: Timestamp, policy: &Policy, effects: &mut Vec<Effect>) -> Standing {
@@ -147,7 +186,7 @@ fn expire(c: &Challenge, now: Timestamp, policy: &Policy, effects: &mut Vec<Effe
 fn revoke_now(from: &Standing, cause: Cause, now: Timestamp, effects: &mut Vec<Effect>) -> Standing {
     supersede(from, effects);
     effects.push(Effect::List { not_before: now });
-    effects.push(Effect::Publish(Event::Revoked { not_before: now, cause }));
+    effects.push(Effect::Publish(Event::Revoked { not_before: now, cause, in_place_of: None }));
     let known = from.known();
     Standing::Revoked(Revocation {
         not_before: now,
@@ -167,12 +206,13 @@ fn supersede(from: &Standing, effects: &mut Vec<Effect>) {
 }
 
 /// Lets the agent go on, with all evidence known so far answered for.
-fn probation(from: &Standing, now: Timestamp) -> Standing {
+fn probation(from: &Standing, approved: Option<Place>, now: Timestamp) -> Standing {
     Standing::Probation(Probation {
         calm: Calm { calls: 0, since: now },
         answered: from.known(),
         would: Would::default(),
         rule_told: false,
+        approved,
     })
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::agent::{AgentKey, Txn};
 use crate::effect::Event;
+use crate::part::Part;
 use crate::store::StoreError;
 
 /// The JSON Schema of every body, as receivers are given it.
@@ -33,6 +34,8 @@ pub struct Message {
 pub(crate) struct Facts<'a> {
     pub(crate) event: &'a Event,
     pub(crate) agent: &'a AgentKey,
+    /// The part of it that this is about alone.
+    pub(crate) part: Option<&'a Part>,
     pub(crate) txn: &'a Txn,
     pub(crate) standing: &'static str,
     pub(crate) record: Option<&'a VerdictRecord>,
@@ -56,6 +59,8 @@ struct Data<'a> {
     txn: &'a Txn,
     issuer: Option<&'a str>,
     subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<&'a Part>,
     standing: &'a str,
     #[serde(flatten)]
     event: &'a Event,
@@ -96,6 +101,7 @@ impl Facts<'_> {
                 txn: self.txn,
                 issuer: self.agent.issuer.as_deref(),
                 subject: &self.agent.agent_id,
+                part: self.part,
                 standing: self.standing,
                 event: self.event,
                 approval_url: self.approval_url,
@@ -186,6 +192,7 @@ mod tests {
         let facts = Facts {
             event: &Event::Reinstated,
             agent: &agent,
+            part: None,
             txn: &Txn::random(),
             standing: "revoked",
             record: Some(&record),

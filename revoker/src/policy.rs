@@ -1,29 +1,29 @@
 //! How much evidence asks for which answer. Pure: no clock, no store, and nothing is done here.
 
 pub mod approval;
+mod blame;
+pub mod envelope;
+mod evidence;
 pub mod risk;
 pub mod when;
 
 use std::sync::Arc;
 
-use detector::{
-    BrokenRule, Budgets, EffectiveAttestation, Kind, MicroBits, Timestamp, Verdict, VerdictId, VerdictRecord,
-};
+use detector::{Budgets, Kind, MicroBits, VerdictRecord};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::blame::Blame;
+use self::envelope::Place;
+pub(crate) use self::evidence::within;
+pub use self::evidence::{Evidence, Gone, InCohort};
 use self::when::{Facts, When};
 use crate::config::{OnRule, PolicyConfig};
 use crate::hex::hex;
+use crate::part::PartKind;
 use crate::restraint::{Answer, Restraint, Withholding};
+use crate::standing::{Challenge, Phase};
 use crate::whom::Named;
-
-/// Independent witnesses that must be over the watch budget before a revocation, unless the jump is large (design: detection,
-/// "Combination").
-const FAMILIES_MIN: u8 = 2;
-
-/// Times what may be normal from which one family is enough to revoke (same source).
-const JUMP_MIN: f32 = 5.0;
 
 /// What a piece of evidence asks for, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -51,89 +51,13 @@ impl Demand {
     }
 }
 
-/// What an agent in a cohort incident does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InCohort {
-    /// Volume and timing say no more than the incident does.
-    Shared,
-    /// It goes much further than the others.
-    Beyond,
-}
-
-/// What policy needs to know of a verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Evidence {
-    /// Which verdict this is.
-    pub verdict: VerdictId,
-    /// What happened.
-    pub kind: Kind,
-    /// When the call was made, event time.
-    pub ts: Timestamp,
-    /// The agent's level of evidence after the call.
-    pub level: MicroBits,
-    /// What of it the agent shares with no cohort: all of it outside of one ([`detector::Cohort::own`]).
-    pub own: MicroBits,
-    /// What a cohort incident is to it, where the agent is in one.
-    pub cohort: Option<InCohort>,
-    /// What this call added to it.
-    pub added: MicroBits,
-    /// Independent witnesses over the watch budget.
-    pub families: u8,
-    /// How many times as many calls as may be normal.
-    pub jump: f32,
-    /// What the identity is worth.
-    pub attestation: EffectiveAttestation,
-    /// The rule that the call broke.
-    pub rule: Option<BrokenRule>,
-    /// Whether all that tells who calls says that it is the agent itself.
-    pub is_vouched: bool,
-    /// A human approved this very call; what it adds has been answered for.
-    pub admitted: bool,
-    /// The place of the policy's rule that decides.
-    pub when: Option<u16>,
-}
-
-impl Evidence {
-    /// What the verdict says, for a call that nobody has approved.
-    pub fn of(record: &VerdictRecord) -> Self {
-        Self::new(record.kind, &record.verdict)
-    }
-
-    /// The same of a verdict on something of this kind.
-    pub fn new(kind: Kind, v: &Verdict) -> Self {
-        Self {
-            verdict: v.id,
-            kind,
-            ts: v.ts,
-            level: within(v.level),
-            own: within(v.cohort.map_or(v.level, |cohort| cohort.own.min(v.level))),
-            cohort: v.cohort.map(|c| if c.is_beyond { InCohort::Beyond } else { InCohort::Shared }),
-            added: within(v.added),
-            families: v.families,
-            jump: v.jump,
-            attestation: v.attestation,
-            rule: v.rule,
-            is_vouched: v.vouches_for_caller(),
-            admitted: false,
-            when: None,
-        }
-    }
-
-    /// Whether more than one signal's level speaks for a revocation: another family, or a jump so large that it needs none.
-    /// What a cohort does speaks for nothing that one of its agents did. Where all that tells who calls says that it is the agent itself,
-    /// layers diverge, and families that all speak of what it does are a person's to judge, if one can be asked.
-    pub fn is_witnessed(&self, may_ask: bool) -> bool {
-        let is_confirmed = self.families >= FAMILIES_MIN && !(self.is_vouched && may_ask);
-        self.cohort != Some(InCohort::Shared) && (is_confirmed || self.jump >= JUMP_MIN)
-    }
-}
-
 /// The operator's choices, as one immutable value with a name. Cloning it is cheap.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     choices: Arc<Choices>,
     withholding: Withholding,
+    /// Which kinds of part can be ended alone, by [`PartKind`].
+    ends: [bool; 3],
 }
 
 #[derive(Debug, PartialEq)]
@@ -151,6 +75,7 @@ impl Policy {
         let policy = Self {
             choices: Arc::new(Choices { budgets, config, version }),
             withholding: Withholding::default(),
+            ends: [false; 3],
         };
         let shadowed = [(Demand::StepUp, shadow.step_up), (Demand::Revoke, shadow.revoke)];
         shadowed
@@ -186,6 +111,22 @@ impl Policy {
         self
     }
 
+    /// The same policy where all who are told that access ended can end these kinds of part alone.
+    #[must_use]
+    pub fn ending(self, ends: [bool; 3]) -> Self {
+        Self { ends, ..self }
+    }
+
+    /// The narrowest part of its agent that all the evidence covers while others call as ever, and whether it can be ended alone: one
+    /// that can, where there is one.
+    pub fn narrowest(&self, blame: &Blame, evidence: &Evidence) -> Option<(PartKind, bool)> {
+        let from = self.config().narrowest;
+        let covers = |kind: &PartKind| from.allows(*kind) && blame.is_all_of(*kind, evidence);
+        let mut kinds = PartKind::ALL.into_iter().filter(covers);
+        let able = kinds.clone().find(|kind| self.ends[*kind as usize]);
+        able.map(|kind| (kind, true)).or_else(|| kinds.next().map(|kind| (kind, false)))
+    }
+
     /// Whether nothing at all is done automatically.
     pub fn paused(&self) -> bool {
         self.withholding.of(Demand::Revoke) == Some(Restraint::Paused)
@@ -219,16 +160,60 @@ impl Policy {
     /// What the evidence asks for, where `answered` bits of its level have been answered for by a human: the more of what
     /// its level and the rule it broke ask for.
     ///
-    /// What an agent shares with its cohort watches it and asks for no more: the incident is told once for all of them.
+    /// What an agent shares with its cohort watches it, and asks about what it would write at a gate; the incident is told once for
+    /// all of them.
     ///
     /// A revocation by level needs the level, a second witness and an identity that a log line cannot forge; one by rule needs the identity. Without one of them a human is asked instead.
     pub fn demand(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
-        self.by_level(evidence, answered).max(self.by_rule(evidence)).max(self.floor(evidence))
+        self.by_level(evidence, answered)
+            .max(self.by_rule(evidence))
+            .max(self.floor(evidence))
+            .max(by_part(evidence))
+            .max(self.by_cohort(evidence, answered))
+    }
+
+    /// The same of an agent that was let go on after evidence: what else would be watched is asked about, since a budget of days is
+    /// not spent in a few calls.
+    pub fn demand_after(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
+        let relapses = evidence.own - answered >= self.choices.budgets.watch();
+        self.demand(evidence, answered).max(if relapses { Demand::StepUp } else { Demand::None })
+    }
+
+    /// The same of one on probation, which is asked about a grave action too that is not the one a human approved.
+    pub fn demand_on_probation(
+        &self,
+        evidence: &Evidence,
+        answered: MicroBits,
+        approved: Option<Place>,
+    ) -> Demand {
+        let is_new = evidence.is_grave && !evidence.admitted && approved != Some(evidence.place);
+        self.demand_after(evidence, answered).max(if is_new { Demand::StepUp } else { Demand::None })
+    }
+
+    /// What of a challenged agent's envelope is left, where this request goes on within it: of a kind that may, and no part of the
+    /// evidence.
+    pub fn lets_through(&self, challenge: &Challenge, evidence: &Evidence) -> bool {
+        let unanswered = challenge.answered.unanswered(evidence);
+        evidence.is_safe
+            && challenge.phase != Phase::Denied
+            && !unanswered.is_evident()
+            && !challenge.touched.holds(evidence.place)
+            && self.floor(evidence) < Demand::StepUp
+            && self.config().envelope.left(challenge.used).fits(evidence.bytes)
     }
 
     fn by_rule(&self, evidence: &Evidence) -> Demand {
         let Some(rule) = evidence.rule else { return Demand::None };
         asked(self.choices.config.rules.of(rule.kind), evidence)
+    }
+
+    /// What many do at once may be an attack on all of them: what any of them asks to do waits for a human, and what only reads goes
+    /// on.
+    fn by_cohort(&self, evidence: &Evidence, answered: MicroBits) -> Demand {
+        let shares = evidence.cohort == Some(InCohort::Shared) && !evidence.admitted;
+        let writes = evidence.kind == Kind::Request && !evidence.is_safe;
+        let deviates = evidence.level - answered >= self.choices.budgets.watch();
+        if shares && writes && deviates { Demand::StepUp } else { Demand::None }
     }
 
     fn floor(&self, evidence: &Evidence) -> Demand {
@@ -240,7 +225,14 @@ impl Policy {
     pub fn evidence(&self, record: &VerdictRecord, group: Option<&str>) -> Evidence {
         let config = self.config();
         let when = config.when.first(&Facts::of(record, group), &config.risk);
-        Evidence { when, ..Evidence::of(record) }
+        let (method, operation) = (record.method.as_deref(), record.operation.as_deref());
+        let is_request = record.kind == Kind::Request;
+        let is_safe = is_request && config.envelope.holds(&config.risk, method, record.called(), operation);
+        let is_grave = is_request && !config.probation_asks.is_empty() && {
+            let risks = config.risk.of(method, record.called(), operation);
+            config.probation_asks.iter().any(|risk| risks.contains(risk))
+        };
+        Evidence { when, is_safe, is_grave, ..Evidence::of(record) }
     }
 
     /// The rule that decides about this evidence, if one does.
@@ -292,6 +284,14 @@ impl Policy {
     }
 }
 
+/// Where a part of the agent goes on although its access has ended, ending it alone was not enough.
+fn by_part(evidence: &Evidence) -> Demand {
+    match evidence.gone {
+        Some(Gone::Acts { .. }) => asked(OnRule::Revoke, evidence),
+        None | Some(Gone::Asks) => Demand::None,
+    }
+}
+
 /// What an answer that is asked for comes to: nobody is revoked whose identity a log line can forge.
 fn asked(answer: OnRule, evidence: &Evidence) -> Demand {
     match answer {
@@ -299,11 +299,6 @@ fn asked(answer: OnRule, evidence: &Evidence) -> Demand {
         OnRule::Revoke if evidence.attestation.allows_automatic_revocation() => Demand::Revoke,
         OnRule::StepUp | OnRule::Revoke => Demand::StepUp,
     }
-}
-
-/// Within what reads back from JSON (±1,000 bits): a verdict that says more says no more than that here.
-pub(crate) fn within(bits: MicroBits) -> MicroBits {
-    MicroBits::from_bits(bits.as_bits())
 }
 
 fn version(budgets: Budgets, config: &PolicyConfig) -> String {
@@ -314,124 +309,4 @@ fn version(budgets: Budgets, config: &PolicyConfig) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use detector::{ActorKind, Attestation, Cohort, Layers, Pattern, Trust};
-
-    use super::*;
-    use crate::testing::{at, damning, looping, policy, record};
-
-    /// Level, families, jump and attestation to what they ask for.
-    fn demand(bits: f64, families: u8, jump: f32, attestation: Attestation) -> Demand {
-        let mut evidence = Evidence::of(&record(1, at(0), "mailer", bits));
-        (evidence.families, evidence.jump) = (families, jump);
-        evidence.attestation = EffectiveAttestation::new(attestation, Attestation::Platform);
-        policy().demand(&evidence, MicroBits::ZERO)
-    }
-
-    #[test]
-    fn a_revocation_needs_level_witness_and_attestation() {
-        use Attestation::{Key, Network, Token};
-        // Budgets of 7 days, 90 days and 10 years are 2.8, 6.5 and 11.8 bits.
-        assert_eq!(demand(2.7, 2, 9.0, Token), Demand::None);
-        assert_eq!(demand(2.9, 2, 9.0, Token), Demand::Watch);
-        assert_eq!(demand(6.6, 2, 9.0, Token), Demand::StepUp);
-        assert_eq!(demand(11.9, 2, 1.0, Token), Demand::Revoke);
-        assert_eq!(demand(11.9, 1, 5.0, Key), Demand::Revoke);
-        assert_eq!(demand(11.9, 1, 4.9, Key), Demand::StepUp);
-        assert_eq!(demand(500.0, 2, 9.0, Network), Demand::StepUp);
-        assert_eq!(demand(500.0, 2, f32::NAN, Network), Demand::StepUp);
-    }
-
-    #[test]
-    fn what_the_agent_itself_does_asks_a_person_but_for_a_multitude() {
-        let demand_by = |policy: Policy, layers, is, jump| {
-            let mut record = damning(1, at(0), "mailer");
-            (record.verdict.layers, record.verdict.actor.is, record.verdict.jump) = (layers, is, jump);
-            policy.demand(&Evidence::of(&record), MicroBits::ZERO)
-        };
-        let demand = |layers, is, jump| demand_by(policy(), layers, is, jump);
-        let itself = Layers {
-            identity: Trust::Agrees,
-            context: Trust::Agrees,
-            runtime: Trust::Agrees,
-            behaviour: Trust::Doubts,
-            oversight: Trust::Silent,
-        };
-        assert_eq!(demand(itself, ActorKind::Legitimate, 1.0), Demand::StepUp);
-        assert_eq!(demand(itself, ActorKind::Legitimate, 100.0), Demand::Revoke);
-        // A person at the agent's own machine, by the pace of the calls.
-        assert_eq!(demand(itself, ActorKind::Unclear, 1.0), Demand::Revoke);
-        for runtime in [Trust::Silent, Trust::Doubts] {
-            assert_eq!(demand(Layers { runtime, ..itself }, ActorKind::Legitimate, 1.0), Demand::Revoke);
-        }
-        assert_eq!(demand(Layers::default(), ActorKind::Unclear, 1.0), Demand::Revoke);
-        // Where nobody can be asked there is no question in its place.
-        let full = policy().withholding(Demand::StepUp, Restraint::Full);
-        assert_eq!(demand_by(full, itself, ActorKind::Legitimate, 1.0), Demand::Revoke);
-    }
-
-    #[test]
-    fn a_broken_rule_asks_for_what_the_operator_said_whatever_the_level() {
-        use Attestation::{Network, Token};
-        let demand = |rules, bits, attestation| {
-            let mut evidence = Evidence::of(&looping(1, at(0), "mailer"));
-            (evidence.level, evidence.own) = (MicroBits::from_bits(bits), MicroBits::from_bits(bits));
-            evidence.attestation = EffectiveAttestation::new(attestation, Attestation::Platform);
-            let config = PolicyConfig { rules: OnRule::into(rules), ..PolicyConfig::default() };
-            Policy::new(Budgets::default(), config).demand(&evidence, MicroBits::from_bits(50.0))
-        };
-        assert_eq!(policy().config().rules, OnRule::StepUp.into());
-        assert_eq!(demand(OnRule::Alert, -4.0, Token), Demand::Watch);
-        assert_eq!(demand(OnRule::Alert, 57.0, Token), Demand::StepUp);
-        assert_eq!(demand(OnRule::StepUp, -4.0, Token), Demand::StepUp);
-        assert_eq!(demand(OnRule::StepUp, -4.0, Network), Demand::StepUp);
-        assert_eq!(demand(OnRule::Revoke, -4.0, Token), Demand::Revoke);
-        assert_eq!(demand(OnRule::Revoke, -4.0, Network), Demand::StepUp);
-    }
-
-    #[test]
-    fn what_a_cohort_shares_watches_and_asks_for_no_more_and_what_is_beyond_it_does() {
-        let demand = |bits: f64, own: f64, is_beyond, families| {
-            let mut record = record(1, at(0), "mailer", bits);
-            let own = MicroBits::from_bits(own);
-            record.verdict.families = families;
-            record.verdict.cohort = Some(Cohort {
-                incident: 1,
-                pattern: Pattern::MoreCalls,
-                since: at(0),
-                agents: 34,
-                exposed: 40,
-                factor: 5.0,
-                own,
-                is_beyond,
-            });
-            let demand = |evidence| policy().demand(&evidence, MicroBits::ZERO);
-            let shared = demand(Evidence::of(&record));
-            record.verdict.rule = looping(1, at(0), "mailer").verdict.rule;
-            assert_eq!(demand(Evidence::of(&record)), shared.max(Demand::StepUp), "a rule is a rule");
-            shared
-        };
-        assert_eq!(demand(40.0, -4.0, false, 1), Demand::Watch);
-        assert_eq!(demand(2.0, -4.0, false, 1), Demand::None);
-        // Endpoints of its own ask, and the group's volume is no second witness of theirs.
-        assert_eq!(demand(40.0, 7.0, false, 2), Demand::StepUp);
-        assert_eq!(demand(40.0, 40.0, false, 2), Demand::StepUp);
-        assert_eq!(demand(40.0, 40.0, true, 2), Demand::Revoke);
-    }
-
-    #[test]
-    fn what_was_answered_for_does_not_count() {
-        let evidence = Evidence::of(&record(1, at(0), "mailer", 12.0));
-        let demand = |answered| policy().demand(&evidence, MicroBits::from_bits(answered));
-        assert_eq!([demand(0.0), demand(6.0), demand(12.0)], [Demand::StepUp, Demand::Watch, Demand::None]);
-    }
-
-    #[test]
-    fn the_version_names_the_choices() {
-        let other = PolicyConfig { on_expiry: crate::config::OnExpiry::Revoke, ..PolicyConfig::default() };
-        let other = Policy::new(Budgets::default(), other);
-        assert_eq!(policy().version().len(), 12);
-        assert_eq!(policy().version(), policy().with_paused(true).version());
-        assert_ne!(policy().version(), other.version());
-    }
-}
+mod tests;

@@ -7,6 +7,8 @@
 
 mod apply;
 mod ask;
+mod cascade;
+mod company;
 mod decision;
 mod epoch;
 mod feedback;
@@ -15,23 +17,28 @@ mod handle;
 mod heads;
 mod limits;
 mod lists;
+mod lives;
 mod memory;
 mod operate;
+mod parts;
 mod pause;
 mod register;
 mod shared;
 mod tick;
 mod write;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use detector::Timestamp;
 use tokio::sync::watch;
 
 pub use self::apply::{Applied, ApplyError};
 pub use self::ask::{AskError, Put};
+pub use self::cascade::Planned;
+use self::company::Company;
 pub use self::decision::{Admission, Decision};
 use self::epoch::Mark;
 pub use self::feedback::Evidence;
@@ -40,18 +47,20 @@ pub use self::lists::Story;
 use self::memory::{Limits, Memory};
 pub use self::operate::RedeliverError;
 pub use self::write::Write;
+use crate::agent::AgentKey;
 use crate::approval::Grants;
 use crate::connector::Route;
 use crate::connector::tokens::Tokens;
+use crate::declared::Declared;
 use crate::groups::{Crowd, Groups};
-use crate::keys::Keys;
+use crate::keys::{KeySource, Keys, Lock};
 use crate::people::People;
 use crate::policy::Policy;
 use crate::standing::Standing;
 use crate::store::db::Connection;
 use crate::store::open::OpenError;
 use crate::store::settings::Pause;
-use crate::store::{Place, Store, StoreError, agents, changes, handled, settings};
+use crate::store::{Place, Store, StoreError, agents, changes, handled, revocations, sealed, settings};
 
 /// What a revoker is made of.
 #[derive(Clone, Debug)]
@@ -66,6 +75,8 @@ pub struct Setup {
     pub groups: Groups,
     /// Who is declared to answer for an agent.
     pub people: People,
+    /// Who spawns whom, and when agents end, as declared.
+    pub declared: Declared,
 }
 
 /// The handle. Cloning it is cheap and shares everything.
@@ -80,10 +91,15 @@ struct Inner {
     keys: Arc<Keys>,
     grants: Grants,
     mark: Mark,
+    /// Nobody changes the keys meanwhile.
+    _lock: Lock,
     routes: Vec<Route>,
     groups: Groups,
     people: People,
+    declared: Declared,
+    kin_known: Mutex<HashSet<u64>>,
     crowd: Crowd,
+    company: Company,
     public_url: String,
     changes: watch::Sender<u64>,
     limits: Limits,
@@ -107,19 +123,31 @@ impl Inner {
 impl Revoker {
     /// Opens or makes the record `revoker.db` and the key file `revoker.key` in `data_dir`.
     pub fn open(data_dir: &Path, setup: Setup) -> Result<Self, OpenError> {
-        Self::open_at(&Place::in_dir(data_dir), data_dir, setup)
+        let keys = KeySource::Own(data_dir.join("revoker.key"));
+        Self::open_by(&Place::in_dir(data_dir), data_dir, setup, &keys)
     }
 
-    /// Opens or makes the record at `place`, and the key file `revoker.key` in `data_dir`.
-    pub fn open_at(place: &Place, data_dir: &Path, setup: Setup) -> Result<Self, OpenError> {
-        Self::open_with(place, data_dir, setup, Limits::default())
-    }
-
-    pub(crate) fn open_with(
+    /// Opens or makes the record at `place` with these keys; what else is kept lies in `data_dir`.
+    pub fn open_by(
         place: &Place,
         data_dir: &Path,
         setup: Setup,
+        keys: &KeySource,
+    ) -> Result<Self, OpenError> {
+        Self::open_whole((place, data_dir), setup, Limits::default(), keys)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn open_with(data_dir: &Path, setup: Setup, limits: Limits) -> Result<Self, OpenError> {
+        let keys = KeySource::Own(data_dir.join("revoker.key"));
+        Self::open_whole((&crate::testing::place(data_dir), data_dir), setup, limits, &keys)
+    }
+
+    fn open_whole(
+        (place, data_dir): (&Place, &Path),
+        setup: Setup,
         limits: Limits,
+        source: &KeySource,
     ) -> Result<Self, OpenError> {
         for (i, route) in setup.routes.iter().enumerate() {
             if setup.routes[..i].iter().any(|other| other.name == route.name) {
@@ -129,29 +157,36 @@ impl Revoker {
         let store = Store::open(place)?;
         std::fs::create_dir_all(data_dir)
             .map_err(|source| OpenError::Create { path: data_dir.to_owned(), source })?;
-        let key = data_dir.join("revoker.key");
-        let keys = Arc::new(Keys::open(&key)?);
-        if !store.is_of(&keys).map_err(|e| OpenError::store(place, e))? {
-            return Err(OpenError::OtherKey { place: place.clone(), key });
-        }
-        let (memory, seen) = remember(&store, setup.policy).map_err(|e| OpenError::store(place, e))?;
+        let lock = Lock::shared(data_dir)?;
+        let keys = {
+            let mut writer = store.writer();
+            let tx = writer.transaction()?;
+            let keys = sealed::rooted(&tx, Keys::new(&source.read()?)?)?;
+            tx.commit()?;
+            Arc::new(keys)
+        };
+        let (memory, seen) = remember(&store, setup.policy)?;
         let inner = Inner {
             store,
             memory: RwLock::new(memory),
             grants: Grants::new(&keys, &setup.public_url)?,
             keys,
             mark: Mark::beside(data_dir),
+            _lock: lock,
             routes: setup.routes,
             groups: setup.groups,
             people: setup.people,
+            declared: setup.declared,
+            kin_known: Mutex::default(),
             crowd: Crowd::default(),
+            company: Company::default(),
             public_url: setup.public_url,
             changes: watch::Sender::new(0),
             limits,
             tokens: Tokens::default(),
             seen: AtomicI64::new(seen),
         };
-        inner.look_for_restore(now()).map_err(|e| OpenError::store(place, e))?;
+        inner.look_for_restore(now())?;
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -236,6 +271,17 @@ impl Revoker {
     pub fn handle(&self, record: &detector::VerdictRecord, now: Timestamp) -> Result<Decision, StoreError> {
         self.inner.handle(record, now)
     }
+
+    /// Takes what a log says of how a call ended: an agent that is challenged got so many bytes more.
+    pub fn got(
+        &self,
+        issuer: Option<&str>,
+        agent_id: &str,
+        bytes: u64,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.inner.got(&AgentKey::new(issuer, agent_id), bytes, now)
+    }
 }
 
 /// What the record holds, and the last change that it holds.
@@ -245,7 +291,9 @@ fn remember(store: &Store, policy: Policy) -> Result<(Memory, i64), StoreError> 
     let seen = if db.is_shared() { changes::newest(&db)? } else { 0 };
     let recent = handled::newest(&db, memory::RECENT_MAX)?;
     let (agents, pauses, spent) = (agents::all(&db)?, settings::pauses(&db)?, settings::spent(&db)?);
-    Ok((Memory::new(agents, recent, policy, pauses, spent), seen))
+    let mut memory = Memory::new(agents, recent, policy, pauses, spent);
+    memory.replace_ended(revocations::ended_parts(&db)?);
+    Ok((memory, seen))
 }
 
 /// The wall clock, for what opening the record may have to write down.

@@ -4,7 +4,8 @@ use detector::{MicroBits, Timestamp, Trust};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::CaseId;
-use crate::policy::{Evidence, within};
+use crate::policy::envelope::{Place, Touched, Used};
+use crate::policy::{Blame, Evidence, within};
 use crate::restraint::Would;
 
 /// Where an agent stands.
@@ -48,6 +49,15 @@ pub struct Watch {
     /// Whether the people who watch were told of a broken rule.
     #[serde(default)]
     pub rule_told: bool,
+    /// What the evidence speaks of.
+    #[serde(default)]
+    pub touched: Touched,
+    /// Whose it is.
+    #[serde(default)]
+    pub blame: Blame,
+    /// Whether a part of the agent was ended for evidence that no longer counts: whatever it shows now is the agent's own.
+    #[serde(default)]
+    pub after_part: Option<Answered>,
 }
 
 /// How far a challenge has come. Five answers in all, told apart everywhere; the other two, approved and superseded,
@@ -83,6 +93,18 @@ pub struct Challenge {
     /// What was withheld.
     #[serde(flatten)]
     pub would: Would,
+    /// What the question is about.
+    #[serde(default)]
+    pub asked: Place,
+    /// What the evidence speaks of, which waits whatever it is.
+    #[serde(default)]
+    pub touched: Touched,
+    /// What went on since the question was asked.
+    #[serde(default)]
+    pub used: Used,
+    /// Whose the evidence is; none where nothing less than the agent would be ended.
+    #[serde(default)]
+    pub blame: Option<Blame>,
 }
 
 /// Evidence that a person has looked at and let go.
@@ -136,6 +158,9 @@ pub struct Probation {
     /// Whether the people who watch were told of a broken rule.
     #[serde(default)]
     pub rule_told: bool,
+    /// What the human approved, which goes on although it is grave.
+    #[serde(default)]
+    pub approved: Option<Place>,
 }
 
 /// An agent stopped for a time.
@@ -241,6 +266,7 @@ impl Standing {
             Self::Suspended(s) => (s.peak, s.covers),
             Self::Revoked(r) => (r.peak, r.covers),
             Self::Probation(p) => (p.answered.level, p.answered.covers),
+            Self::Watched(Watch { after_part: Some(answered), .. }) => (answered.level, answered.covers),
             Self::Trusted | Self::Watched(_) | Self::Retired(_) => return Answered::default(),
         };
         Answered { level, covers, left: level }

@@ -14,12 +14,14 @@ pub mod config;
 pub mod db;
 pub(crate) mod escalation;
 pub(crate) mod handled;
+pub(crate) mod kin;
 pub(crate) mod open;
 pub(crate) mod outbox;
 pub(crate) mod receipts;
 pub mod register;
 pub(crate) mod retention;
 pub mod revocations;
+pub(crate) mod sealed;
 pub(crate) mod settings;
 pub(crate) mod ssf;
 

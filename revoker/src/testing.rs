@@ -13,6 +13,8 @@ use detector::{
 pub(crate) use self::postgres::{place, raw, with_a_file};
 use crate::config::PolicyConfig;
 use crate::connector::Route;
+use crate::declared::Declared;
+use crate::part::PartKind;
 use crate::people::People;
 use crate::policy::Policy;
 use crate::revoker::{Revoker, Setup};
@@ -32,7 +34,12 @@ pub(crate) fn policy() -> Policy {
 pub(crate) fn setup(targets: &[&str]) -> Setup {
     let routes = targets
         .iter()
-        .map(|name| Route { name: (*name).to_owned(), enforces: true, ..Route::default() })
+        .map(|name| Route {
+            name: (*name).to_owned(),
+            enforces: true,
+            parts: PartKind::ALL.into(),
+            ..Route::default()
+        })
         .collect();
     let groups = crate::groups::Groups::default();
     Setup {
@@ -41,6 +48,7 @@ pub(crate) fn setup(targets: &[&str]) -> Setup {
         routes,
         groups,
         people: People::default(),
+        declared: Declared::default(),
     }
 }
 
@@ -50,7 +58,8 @@ pub(crate) fn open(folder: &Path) -> Revoker {
 
 /// One on the database that these tests run on.
 pub(crate) fn open_as(folder: &Path, setup: Setup) -> Revoker {
-    Revoker::open_at(&place(folder), folder, setup).unwrap()
+    let keys = crate::keys::KeySource::Own(folder.join("revoker.key"));
+    Revoker::open_by(&place(folder), folder, setup, &keys).unwrap()
 }
 
 /// One that may revoke as many as it likes.

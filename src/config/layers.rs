@@ -5,6 +5,8 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use super::sealed;
+
 /// What is wrong with the configuration.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
@@ -23,36 +25,64 @@ pub(crate) enum ConfigError {
 /// Variables with this prefix are settings; two underscores stand for the dot between section and key.
 const PREFIX: &str = "TOCSIN_";
 
-/// Reads both layers into a `T`.
+/// Reads both layers into a `T`, with what is sealed in them opened.
 pub(super) fn load<T: DeserializeOwned>(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<T, ConfigError> {
-    let name = file.map_or("defaults".to_owned(), |f| f.display().to_string());
-    let mut table = match file {
-        None => Table::new(),
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| ConfigError::Read { file: name.clone(), source })?;
-            text.parse().map_err(|e| ConfigError::Syntax { file: name.clone(), source: Box::new(e) })?
+    let environment: Vec<_> = environment.collect();
+    let mut layers = Layers::read(file, environment.iter().cloned())?;
+    let lookup = |name: &str| environment.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
+    sealed::open(&mut layers.value, lookup).map_err(|(key, reason)| ConfigError::Value {
+        origin: layers.origin(&key),
+        key,
+        value: "\"…\"".to_owned(),
+        reason,
+    })?;
+    read(layers.value.clone(), |key| layers.origin(key))
+}
+
+/// Both layers as one table, and where each key stood.
+pub(super) struct Layers {
+    pub(super) value: Value,
+    file: String,
+    /// Keys, and the variables that said them.
+    overridden: Vec<(String, String)>,
+}
+
+impl Layers {
+    pub(super) fn read(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let name = file.map_or("defaults".to_owned(), |f| f.display().to_string());
+        let mut table = match file {
+            None => Table::new(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| ConfigError::Read { file: name.clone(), source })?;
+                text.parse().map_err(|e| ConfigError::Syntax { file: name.clone(), source: Box::new(e) })?
+            }
+        };
+        let mut overridden = Vec::new();
+        for (variable, value) in environment {
+            let Some(path) = variable.strip_prefix(PREFIX) else { continue };
+            // Single words such as TOCSIN_LOG and TOCSIN_TOKEN speak to commands; three are top-level keys.
+            if !path.contains("__") && !["DATA_DIR", "MANIFESTS_DIR", "POLICY_FILE"].contains(&path) {
+                continue;
+            }
+            let keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
+            put(&mut table, &keys, scalar(&value))
+                .map_err(|part| ConfigError::Section { variable: variable.clone(), part })?;
+            overridden.push((keys.join("."), variable));
         }
-    };
-    let mut overridden = Vec::new();
-    for (variable, value) in environment {
-        let Some(path) = variable.strip_prefix(PREFIX) else { continue };
-        // Single words such as TOCSIN_LOG and TOCSIN_TOKEN speak to commands; three are top-level keys.
-        if !path.contains("__") && !["DATA_DIR", "MANIFESTS_DIR", "POLICY_FILE"].contains(&path) {
-            continue;
-        }
-        let keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
-        put(&mut table, &keys, scalar(&value))
-            .map_err(|part| ConfigError::Section { variable: variable.clone(), part })?;
-        overridden.push((keys.join("."), variable));
+        Ok(Self { value: Value::Table(table), file: name, overridden })
     }
-    read(Value::Table(table), |key| {
-        let variable = overridden.iter().find(|(k, _)| key == *k || key.starts_with(&format!("{k}.")));
-        variable.map_or(name, |(_, variable)| format!("environment variable {variable}"))
-    })
+
+    fn origin(&self, key: &str) -> String {
+        let variable = self.overridden.iter().find(|(k, _)| key == *k || key.starts_with(&format!("{k}.")));
+        variable.map_or_else(|| self.file.clone(), |(_, variable)| format!("environment variable {variable}"))
+    }
 }
 
 /// Reads a value that stood in `origin(key)`.

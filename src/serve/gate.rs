@@ -10,6 +10,7 @@ use ingest::decode::{Invalid, Reject, SourceContext, Tally, native};
 use ingest::log::LogError;
 use ingest::source::{Intake, One};
 use revoker::api::{Caller, GateError, Scored, Scorer};
+use revoker::policy::envelope::Room;
 use tokio::sync::oneshot;
 
 use super::http::Who;
@@ -26,8 +27,14 @@ const WAITING_MAX: usize = 4_096;
 #[derive(Clone, Default)]
 pub(super) struct Waiting(Arc<Mutex<Board>>);
 
-/// The verdict and the agent's level after it.
-type Told = (VerdictId, MicroBits);
+/// What is told of a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Told {
+    /// The verdict and the agent's level after it.
+    pub(super) verdict: (VerdictId, MicroBits),
+    /// What more may go on, where it does although its agent is challenged.
+    pub(super) let_through: Option<Room>,
+}
 
 #[derive(Default)]
 struct Board {
@@ -39,12 +46,12 @@ struct Board {
 
 impl Waiting {
     /// The revoker has handled the verdict on this event.
-    pub(super) fn decided(&self, event_id: &str, verdict: VerdictId, level: MicroBits) {
+    pub(super) fn decided(&self, event_id: &str, told: Told) {
         let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((event_id, waiting)) = board.waiting.remove_entry(event_id) else { return };
         for asker in waiting {
             // Whoever asked may have gone; the decision stands all the same.
-            asker.send((verdict, level)).ok();
+            asker.send(told).ok();
         }
         if board.order.len() >= RECENT_MAX
             && let Some(oldest) = board.order.pop_front()
@@ -52,7 +59,7 @@ impl Waiting {
             board.recent.remove(&oldest);
         }
         board.order.push_back(event_id.clone());
-        board.recent.insert(event_id, (verdict, level));
+        board.recent.insert(event_id, told);
     }
 
     fn enter(&self, event_id: &str) -> oneshot::Receiver<Told> {
@@ -125,18 +132,23 @@ impl Scorer for ToLog {
             return Ok(Scored { verdict: None, duplicate: false });
         }
         // Waiting begins before appending, so a verdict that is quick is heard.
-        let verdict = self.waiting.enter(&event_id);
+        let told = self.waiting.enter(&event_id);
         let taken = self.intake.one(&raw, source).await;
         // The same record again waits like the first: it must not be let through while that one is being scored.
-        let verdict = if let Ok(One::Stored { .. } | One::Duplicate) = &taken {
-            tokio::time::timeout(PATIENCE, verdict).await.ok().and_then(Result::ok)
+        let told = if let Ok(One::Stored { .. } | One::Duplicate) = &taken {
+            tokio::time::timeout(PATIENCE, told).await.ok().and_then(Result::ok)
         } else {
-            drop(verdict);
+            drop(told);
             None
         };
+        let scored = |duplicate| Scored {
+            verdict: told.map(|told| told.verdict),
+            let_through: told.and_then(|told| told.let_through),
+            duplicate,
+        };
         let scored = match taken {
-            Ok(One::Stored { .. }) => Ok(Scored { verdict, duplicate: false }),
-            Ok(One::Duplicate) => Ok(Scored { verdict, duplicate: true }),
+            Ok(One::Stored { .. }) => Ok(scored(false)),
+            Ok(One::Duplicate) => Ok(scored(true)),
             Ok(One::Conflict(_)) => Err(GateError::Conflict { event_id: event_id.clone() }),
             Ok(One::Rejected(Reject { field, reason, .. })) => Err(GateError::BadRecord { field, reason }),
             Err(e) => Err(unavailable(&e)),
@@ -163,9 +175,10 @@ mod tests {
 
     #[test]
     fn everybody_who_asks_hears_the_verdict_and_nobody_hears_another() {
-        let (waiting, told) = (Waiting::default(), (VerdictId(7), MicroBits::ZERO));
+        let told = Told { verdict: (VerdictId(7), MicroBits::ZERO), let_through: None };
+        let waiting = Waiting::default();
         let (mut first, mut second, mut other) = (waiting.enter("a"), waiting.enter("a"), waiting.enter("b"));
-        waiting.decided("a", told.0, told.1);
+        waiting.decided("a", told);
         let mut late = waiting.enter("a");
         for asker in [&mut first, &mut second, &mut late] {
             assert_eq!(asker.try_recv(), Ok(told));

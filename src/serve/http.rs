@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -12,12 +12,13 @@ use axum::{Json, Router};
 use ingest::baseline::Baselines;
 use ingest::pipeline::score::FleetStatus;
 use ingest::source::Intake;
-use ingest::source::credentials::{Credential, Credentials, Denied, Role as Has, bearer};
+use ingest::source::credentials::{Credential, Credentials, Denied, bearer};
 use ingest::source::http::{self, HttpState};
 use metrics_exporter_prometheus::PrometheusHandle;
 use revoker::Revoker;
+use revoker::agent::AgentKey;
 use revoker::api::ssf::{self, Ssf};
-use revoker::api::{Api, Caller, Role};
+use revoker::api::{Api, Caller};
 use revoker::connector::ssf::Transmitter;
 use serde_json::json;
 use tokio::sync::watch;
@@ -28,7 +29,8 @@ use super::gate::ToLog;
 use super::issuers::Issuers;
 use super::register::{self, Records};
 use super::stored::Stored;
-use super::{baselines, explain};
+use super::tls::Peer;
+use super::{baselines, explain, openapi, roles};
 use crate::clock;
 use crate::config::Config;
 
@@ -85,6 +87,7 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(async move || metrics.render()))
+        .merge(openapi::router())
         .with_state((revoker, stored, stop));
     revoker::api::router(api, scorer, RECORD_BYTES_MAX)
         .merge(explanations)
@@ -105,11 +108,20 @@ pub(super) struct Who {
 
 impl Who {
     /// Who sends these headers, and what their records are known under. Why nobody is known is logged.
-    async fn calls(&self, headers: &HeaderMap) -> Option<(Arc<Credential>, String)> {
+    async fn calls(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Option<(Arc<Credential>, String)> {
         match self.credentials.known(headers) {
             Ok(credential) => {
                 let name = credential.name.clone();
                 Some((credential, name))
+            }
+            // A token that is shown is what counts, so a wrong one is not made good by a certificate.
+            Err(Denied::NoToken) if peer.is_some_and(|peer| !peer.names().is_empty()) => {
+                let names = peer.map(Peer::names).unwrap_or_default();
+                let known = self.credentials.certified(names);
+                if known.is_none() {
+                    tracing::warn!(?names, "nobody is known by this certificate");
+                }
+                known.map(|credential| (Arc::clone(&credential), credential.name.clone()))
             }
             Err(Denied::UnknownToken) if !self.issuers.is_empty() => {
                 let token = std::str::from_utf8(bearer(headers)?).ok()?;
@@ -131,15 +143,16 @@ impl Who {
 
 /// Says who calls; the routes say whether that is enough.
 async fn identify(State(who): State<Arc<Who>>, mut request: Request, next: Next) -> Response {
-    if let Some((credential, source)) = who.calls(request.headers()).await {
-        let may = |has: Has, role: Role| credential.roles.contains(&has).then_some(role);
-        let roles = [
-            may(Has::Gate, Role::Gate),
-            may(Has::Analyst, Role::Analyst),
-            may(Has::Operator, Role::Operator),
-        ];
-        let roles = roles.into_iter().flatten().collect();
-        request.extensions_mut().insert(Caller { name: credential.name.clone(), source, roles });
+    let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|ConnectInfo(peer)| peer.clone());
+    if let Some((credential, source)) = who.calls(request.headers(), peer.as_ref()).await {
+        let agent = credential.agent.as_ref();
+        let caller = Caller {
+            name: credential.name.clone(),
+            source,
+            roles: roles::held_by(&credential.roles),
+            agent: agent.map(|(issuer, agent_id)| AgentKey::new(issuer.as_deref(), agent_id)),
+        };
+        request.extensions_mut().insert(caller);
         request.extensions_mut().insert(credential);
     }
     next.run(request).await

@@ -48,9 +48,12 @@ pub(crate) struct IssuerConfig {
     /// The most that records of its callers may claim for their identity.
     #[serde(default)]
     attestation_max: Attestation,
-    /// The issuer of agents whose record names none.
+    /// The issuer of agents whose record names none, and of callers with the role `agent`; without it of the latter `issuer`.
     #[serde(default)]
     agents_issuer: Option<String>,
+    /// The claim that names the agent which calls with the role `agent`.
+    #[serde(default = "sub")]
+    agent_claim: String,
     /// Allows `http` and addresses that are not public. For tests.
     #[serde(default)]
     allow_insecure_target: bool,
@@ -62,6 +65,10 @@ fn rs256() -> Vec<Algorithm> {
 
 fn roles() -> String {
     "roles".to_owned()
+}
+
+fn sub() -> String {
+    "sub".to_owned()
 }
 
 /// Why an entry cannot be used.
@@ -94,6 +101,8 @@ pub(super) enum Refused {
     Keys { issuer: String, reason: String },
     #[error("`{issuer}`: none of its roles allows anything here")]
     NoRole { issuer: String },
+    #[error("`{issuer}`: it has the role `agent` and no claim that says which agent it is")]
+    NoAgent { issuer: String },
 }
 
 /// One issuer, with its keys as far as they are known.
@@ -215,9 +224,14 @@ impl Issuer {
         if roles.is_empty() {
             return Err(Refused::NoRole { issuer: issuer() });
         }
+        let agent = if roles.contains(&Role::Agent) {
+            Some(self.config.agent(&claims).ok_or_else(|| Refused::NoAgent { issuer: issuer() })?)
+        } else {
+            None
+        };
         let name = format!("{}/{}", self.config.name, claims.sub);
         let source = Arc::new(self.config.source());
-        Ok((Credential { name, roles, source }, self.config.name.clone()))
+        Ok((Credential { name, roles, source, agent }, self.config.name.clone()))
     }
 }
 
@@ -237,6 +251,16 @@ impl IssuerConfig {
             names.into_iter().filter_map(|name| self.roles.get(name)).flatten().copied().collect();
         roles.dedup();
         roles
+    }
+
+    /// Which agent the claims name: its issuer and its name there.
+    fn agent(&self, claims: &Claims) -> Option<(Option<String>, String)> {
+        let name = match self.agent_claim.as_str() {
+            "sub" => claims.sub.as_str(),
+            claim => claims.other.get(claim)?.as_str()?,
+        };
+        let issuer = self.agents_issuer.as_ref().unwrap_or(&self.issuer);
+        (!name.is_empty()).then(|| (Some(issuer.clone()), name.to_owned()))
     }
 
     fn source(&self) -> SourceContext {

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::roles::Roles;
+use super::process::Roles;
 use super::{Kafka, Logs, asked_to_end, bus, findings, install_tls, scoring, stored, with};
 use crate::config::Config;
 use crate::exit::{Code, OrExit, Result};

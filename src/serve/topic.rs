@@ -12,6 +12,7 @@ use revoker::connector::subject::Subject;
 use revoker::connector::{Attempt, Connector, Outcome, Route};
 use revoker::effect::{ENDINGS, REINSTATED};
 use revoker::message::Message;
+use revoker::part::PartKind;
 use revoker::store::revocations::Listed;
 use serde::Deserialize;
 use serde_json::json;
@@ -36,7 +37,7 @@ impl TopicConfig {
     /// What it is told: whatever changes the list.
     pub(crate) fn route(&self) -> Route {
         let events = ENDINGS.into_iter().chain([REINSTATED]).map(str::to_owned).collect();
-        Route { name: self.name(), events, enforces: true, ..Route::default() }
+        Route { name: self.name(), events, enforces: true, parts: PartKind::ALL.into(), ..Route::default() }
     }
 
     fn name(&self) -> String {
@@ -71,9 +72,14 @@ impl Topic {
 
     /// Writes what the list says now, whatever the message said: behind newer news older ones are none.
     async fn write(&self, message: &Message) -> Result<Outcome, String> {
-        let agent = Subject::of(message)?.agent();
-        let key = json!({ "issuer": agent.issuer, "subject": agent.agent_id }).to_string();
-        let row = self.revoker.revocation(agent).await.map_err(|e| e.to_string())?;
+        let subject = Subject::of(message)?;
+        let (agent, part) = (subject.agent(), subject.part);
+        let mut key = json!({ "issuer": agent.issuer, "subject": agent.agent_id });
+        if let Some(part) = &part {
+            key["part"] = json!(part);
+        }
+        let key = key.to_string();
+        let row = self.revoker.revocation(agent, part).await.map_err(|e| e.to_string())?;
         let value = row.map(|row| serde_json::to_string(&Listed::from(row))).transpose();
         let value = value.map_err(|e| e.to_string())?;
         let record = FutureRecord { payload: value.as_ref(), ..FutureRecord::to(&self.records_to).key(&key) };

@@ -8,6 +8,7 @@
 
 mod approval;
 mod audit;
+mod bad_config;
 mod borders;
 mod bus;
 mod cohort;
@@ -22,9 +23,12 @@ mod hostile_receiver;
 mod issuers;
 mod kafka_incidents;
 mod keycloak;
+mod keys;
 mod kills;
 mod latency;
+mod logout;
 mod oauth;
+mod openapi;
 mod outbox;
 mod parts;
 mod purpose;
@@ -37,4 +41,5 @@ mod silence;
 mod ssf;
 mod support;
 mod throughput;
+mod tls;
 mod webhooks;

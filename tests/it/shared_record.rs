@@ -90,7 +90,7 @@ fn a_record_of_another_key_and_a_server_that_is_not_there_are_told_at_the_start(
         let said = String::from_utf8_lossy(&command.stderr).into_owned();
         assert!(!command.status.success() && said.contains(expected), "{said}");
     };
-    says(&postgres.record(), "was made with another key");
+    says(&postgres.record(), "`root` was sealed with another key");
     says(
         "[revoker]\nstore = \"postgres://tocsin@127.0.0.1:1/postgres\"\n",
         "PostgreSQL at 127.0.0.1:1/postgres",

@@ -55,6 +55,11 @@ pub trait VerdictOutlet: Send {
     /// the same verdict first, until it is taken or the program stops.
     fn verdict(&mut self, record: &VerdictRecord) -> Result<(), Box<dyn Error + Send + Sync>>;
 
+    /// Takes a record that no verdict speaks of, such as how a call ended and the end of a task: in the same order, and as often.
+    fn record(&mut self, _call: &Call<'_>) -> Result<(), Box<dyn Error + Send + Sync>> {
+        Ok(())
+    }
+
     /// What was taken so far must be durable when this returns: the pipeline will not read it again.
     fn settle(&mut self) -> Result<(), Box<dyn Error + Send + Sync>>;
 }
@@ -180,9 +185,14 @@ impl Pipeline {
         let Self { state, health, outlet, findings, patience, .. } = self;
         let mut records = Vec::with_capacity(decoded.len());
         state.enter();
-        let mut hand_on = |record: VerdictRecord| {
-            patience.until_done("handing a verdict on", || outlet.verdict(&record))?;
-            records.push(record);
+        let mut hand_on = |said: Said<'_, '_>| {
+            match said {
+                Said::Verdict(record) => {
+                    patience.until_done("handing a verdict on", || outlet.verdict(&record))?;
+                    records.push(*record);
+                }
+                Said::Record(call) => patience.until_done("handing a record on", || outlet.record(call))?,
+            }
             Ok(())
         };
         let calls = decoded.iter().filter_map(|Decoded { delivery, what }| match what {
@@ -202,17 +212,20 @@ impl Pipeline {
             for late in step.late {
                 findings.raise(late.into());
             }
-            step.said.into_iter().try_for_each(&mut hand_on)?;
-            if let Some(verdict) = step.verdict {
-                hand_on(VerdictRecord { route: step.route, ..VerdictRecord::new(call, verdict) })?;
-            }
+            step.said.into_iter().map(Said::verdict).try_for_each(&mut hand_on)?;
+            hand_on(match step.verdict {
+                Some(verdict) => {
+                    Said::verdict(VerdictRecord { route: step.route, ..VerdictRecord::new(call, verdict) })
+                }
+                None => Said::Record(call),
+            })?;
         }
         for partition in ended {
             let (said, late) = state.scorer.at_end(partition);
             for late in late {
                 findings.raise(late.into());
             }
-            said.into_iter().try_for_each(&mut hand_on)?;
+            said.into_iter().map(Said::verdict).try_for_each(&mut hand_on)?;
         }
         counter!(metric::SCORED).increment(records.len() as u64);
         Ok(records)
@@ -245,6 +258,20 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+}
+
+/// What is handed on, in the order of the log.
+enum Said<'r, 'c> {
+    /// A verdict.
+    Verdict(Box<VerdictRecord>),
+    /// A record that none speaks of.
+    Record(&'r Call<'c>),
+}
+
+impl Said<'_, '_> {
+    fn verdict(record: VerdictRecord) -> Self {
+        Self::Verdict(Box::new(record))
     }
 }
 

@@ -16,18 +16,23 @@ use crate::decode::{Format, SourceContext};
 /// The shortest token taken, in bytes. `openssl rand -hex 32` makes a good one.
 const TOKEN_BYTES_MIN: usize = 16;
 
-/// What a credential allows.
+/// What a credential is for. What each may do stands in one table, of the executable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// To send calls.
+    /// Sends calls.
     Ingest,
-    /// To ask the gate about requests.
-    Gate,
-    /// To see standings, alerts and stories.
+    /// Is one agent, which waits for the answer to a question about itself.
+    Agent,
+    /// Stands before agents and asks about their requests.
+    #[serde(alias = "gate")]
+    Gateway,
+    /// Sees standings, alerts and stories.
     Analyst,
-    /// To see and change them.
+    /// Changes them, too.
     Operator,
+    /// Changes whom others hear from, too.
+    Admin,
 }
 
 impl Role {
@@ -35,9 +40,11 @@ impl Role {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ingest => "ingest",
-            Self::Gate => "gate",
+            Self::Agent => "agent",
+            Self::Gateway => "gateway",
             Self::Analyst => "analyst",
             Self::Operator => "operator",
+            Self::Admin => "admin",
         }
     }
 }
@@ -47,7 +54,7 @@ impl Role {
 #[serde(transparent)]
 pub struct Token(String);
 
-/// One of `[[http.credentials]]`: exactly one of `token`, `token_env` and `token_file`.
+/// One of `[[http.credentials]]`: exactly one of `token`, `token_env`, `token_file` and `certificate`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CredentialConfig {
@@ -62,21 +69,27 @@ pub struct CredentialConfig {
     /// The file that holds it; white space around it is ignored.
     #[serde(default)]
     pub token_file: Option<PathBuf>,
+    /// A name in the certificate that it shows: a URI (a SPIFFE id) or a DNS name.
+    #[serde(default)]
+    pub certificate: Option<String>,
     /// What it allows.
     pub roles: Vec<Role>,
     /// The most its records may claim for their identity.
     #[serde(default)]
     pub attestation_max: Attestation,
-    /// The issuer of agents whose record names none.
+    /// The issuer of agents whose record names none, and of `agent`.
     #[serde(default)]
     pub issuer: Option<String>,
+    /// Which agent it is; with the role `agent`.
+    #[serde(default)]
+    pub agent: Option<String>,
 }
 
 /// Credentials that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// Not exactly one place for the token.
-    #[error("http.credentials `{name}`: give exactly one of token, token_env and token_file")]
+    #[error("http.credentials `{name}`: give exactly one of token, token_env, token_file and certificate")]
     Place {
         /// Whose.
         name: String,
@@ -107,12 +120,18 @@ pub enum CredentialsError {
         /// How long it is.
         bytes: usize,
     },
+    /// The role `agent` is of one agent, and of no other use.
+    #[error("http.credentials `{name}`: the role `agent` and the key `agent`, which says whose, go together")]
+    Whose {
+        /// Whose.
+        name: String,
+    },
     /// Two have the same name or the same token.
     #[error("http.credentials `{name}`: its {what} is another one's too")]
     Twice {
         /// Whose.
         name: String,
-        /// `name` or `token`.
+        /// `name`, `token` or `certificate`.
         what: &'static str,
     },
 }
@@ -126,11 +145,22 @@ pub struct Credential {
     pub roles: Vec<Role>,
     /// What its records are worth. Shared, so that the log describes the source once.
     pub source: Arc<SourceContext>,
+    /// Which agent it is, if it is one: its issuer and its name there.
+    pub agent: Option<(Option<String>, String)>,
 }
 
-/// All who may call, by the hash of their token.
+/// What a caller is known by.
+#[derive(Debug, PartialEq, Eq)]
+enum Mark {
+    /// SHA-256 of its token.
+    Token([u8; 32]),
+    /// A name in its certificate.
+    Certificate(String),
+}
+
+/// All who may call.
 #[derive(Debug)]
-pub struct Credentials(Vec<([u8; 32], Arc<Credential>)>);
+pub struct Credentials(Vec<(Mark, Arc<Credential>)>);
 
 impl Credentials {
     /// Reads the tokens from where the configuration says. `env` looks a variable up.
@@ -138,26 +168,27 @@ impl Credentials {
         configs: &[CredentialConfig],
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, CredentialsError> {
-        let mut known: Vec<([u8; 32], Arc<Credential>)> = Vec::with_capacity(configs.len());
+        let mut known: Vec<(Mark, Arc<Credential>)> = Vec::with_capacity(configs.len());
         for config in configs {
             let name = config.name.clone();
-            let token = token(config, &env)?;
-            if token.len() < TOKEN_BYTES_MIN {
-                return Err(CredentialsError::Short { name, bytes: token.len() });
+            let mark = mark(config, &env)?;
+            if config.agent.is_some() != config.roles.contains(&Role::Agent) {
+                return Err(CredentialsError::Whose { name });
             }
-            let hash = Sha256::digest(token.as_bytes()).into();
             if known.iter().any(|(_, c)| c.name == name) {
                 return Err(CredentialsError::Twice { name, what: "name" });
             }
-            if known.iter().any(|(h, _)| *h == hash) {
-                return Err(CredentialsError::Twice { name, what: "token" });
+            if known.iter().any(|(other, _)| *other == mark) {
+                let what = if config.certificate.is_some() { "certificate" } else { "token" };
+                return Err(CredentialsError::Twice { name, what });
             }
             let source = SourceContext {
                 default_issuer: config.issuer.clone(),
                 ..SourceContext::new(format!("http/{name}"), config.attestation_max, Format::Auto)
             };
-            let roles = config.roles.clone();
-            known.push((hash, Arc::new(Credential { name, roles, source: Arc::new(source) })));
+            let (roles, source) = (config.roles.clone(), Arc::new(source));
+            let agent = config.agent.clone().map(|agent| (config.issuer.clone(), agent));
+            known.push((mark, Arc::new(Credential { name, roles, source, agent })));
         }
         Ok(Self(known))
     }
@@ -169,17 +200,50 @@ impl Credentials {
         // All are compared, each in constant time, so the time taken says nothing of which came near.
         let mut found = None;
         for (known, credential) in &self.0 {
-            if bool::from(known.ct_eq(&hash)) {
+            if let Mark::Token(known) = known
+                && bool::from(known.ct_eq(&hash))
+            {
                 found = Some(credential);
             }
         }
         found.map(Arc::clone).ok_or(Denied::UnknownToken)
     }
 
+    /// Who shows a certificate with one of these names; the first that is configured.
+    pub fn certified(&self, names: &[String]) -> Option<Arc<Credential>> {
+        let known = |mark: &Mark| matches!(mark, Mark::Certificate(name) if names.contains(name));
+        self.0.iter().find(|(mark, _)| known(mark)).map(|(_, credential)| Arc::clone(credential))
+    }
+
+    /// Somebody who is known by a certificate, if anybody is.
+    pub fn by_certificate(&self) -> Option<&Credential> {
+        self.0
+            .iter()
+            .find(|(mark, _)| matches!(mark, Mark::Certificate(_)))
+            .map(|(_, credential)| &**credential)
+    }
+
     /// Everybody known.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Credential>> {
         self.0.iter().map(|(_, credential)| credential)
     }
+}
+
+fn mark(config: &CredentialConfig, env: impl Fn(&str) -> Option<String>) -> Result<Mark, CredentialsError> {
+    let name = || config.name.clone();
+    if let Some(certificate) = &config.certificate {
+        let alone = config.token.is_none() && config.token_env.is_none() && config.token_file.is_none();
+        return if alone && !certificate.is_empty() {
+            Ok(Mark::Certificate(certificate.clone()))
+        } else {
+            Err(CredentialsError::Place { name: name() })
+        };
+    }
+    let token = token(config, env)?;
+    if token.len() < TOKEN_BYTES_MIN {
+        return Err(CredentialsError::Short { name: name(), bytes: token.len() });
+    }
+    Ok(Mark::Token(Sha256::digest(token.as_bytes()).into()))
 }
 
 fn token(
@@ -264,9 +328,11 @@ mod tests {
             token: Some(Token(token.to_owned())),
             token_env: None,
             token_file: None,
+            certificate: None,
             roles: roles.to_vec(),
             attestation_max: Attestation::Token,
             issuer: None,
+            agent: None,
         }
     }
 
@@ -285,8 +351,8 @@ mod tests {
         };
         assert_eq!(check(&format!("Bearer {TOKEN}"), Role::Ingest).unwrap(), "gateway");
         assert_eq!(check(&format!("bearer  {other} "), Role::Operator).unwrap(), "soc");
-        let not_allowed = Denied::NotAllowed { name: "gateway".to_owned(), role: Role::Gate };
-        assert_eq!(check(&format!("Bearer {TOKEN}"), Role::Gate), Err(not_allowed));
+        let not_allowed = Denied::NotAllowed { name: "gateway".to_owned(), role: Role::Gateway };
+        assert_eq!(check(&format!("Bearer {TOKEN}"), Role::Gateway), Err(not_allowed));
         assert_eq!(check(&format!("Bearer {TOKEN}0"), Role::Ingest), Err(Denied::UnknownToken));
         for nothing in ["", "Bearer", "Basic abc", TOKEN] {
             assert_eq!(check(nothing, Role::Ingest), Err(Denied::NoToken), "{nothing}");
@@ -301,7 +367,14 @@ mod tests {
         };
         insta::assert_snapshot!(refused(&[config("a", "short", &[])]), @"http.credentials `a`: a token has at least 16 bytes, this one has 5");
         insta::assert_snapshot!(refused(&[config("a", TOKEN, &[]), config("b", TOKEN, &[])]), @"http.credentials `b`: its token is another one's too");
-        insta::assert_snapshot!(refused(&[CredentialConfig { token: None, ..config("a", "", &[]) }]), @"http.credentials `a`: give exactly one of token, token_env and token_file");
+        insta::assert_snapshot!(refused(&[CredentialConfig { token: None, ..config("a", "", &[]) }]), @"http.credentials `a`: give exactly one of token, token_env, token_file and certificate");
+        insta::assert_snapshot!(refused(&[config("a", TOKEN, &[Role::Agent])]), @"http.credentials `a`: the role `agent` and the key `agent`, which says whose, go together");
+        let spiffe = || Some("spiffe://corp/mailer".to_owned());
+        let certified =
+            |name| CredentialConfig { token: None, certificate: spiffe(), ..config(name, "", &[]) };
+        insta::assert_snapshot!(refused(&[certified("a"), certified("b")]), @"http.credentials `b`: its certificate is another one's too");
+        let both = CredentialConfig { certificate: spiffe(), ..config("a", TOKEN, &[]) };
+        insta::assert_snapshot!(refused(&[both]), @"http.credentials `a`: give exactly one of token, token_env, token_file and certificate");
         let env = CredentialConfig { token: None, token_env: Some("T".to_owned()), ..config("a", "", &[]) };
         insta::assert_snapshot!(refused(std::slice::from_ref(&env)), @"http.credentials `a`: the environment has no T");
         assert!(Credentials::resolve(&[env], |_| Some(TOKEN.to_owned())).is_ok());

@@ -9,6 +9,7 @@ mod rate;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,37 @@ pub struct HttpConfig {
     pub lines_per_second_max: u32,
     /// Who may call.
     pub credentials: Vec<CredentialConfig>,
+    /// TLS; without it plain HTTP.
+    pub tls: Option<TlsConfig>,
+}
+
+/// The section `[http.tls]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The server's certificate in PEM, and those between it and its root.
+    pub cert_file: PathBuf,
+    /// Its private key in PEM.
+    pub key_file: PathBuf,
+    /// Whose certificates clients may show, in PEM.
+    #[serde(default)]
+    pub client_ca_file: Option<PathBuf>,
+    /// Whether clients show one.
+    #[serde(default)]
+    pub client_cert: ClientCert,
+}
+
+/// Whether clients show certificates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCert {
+    /// None is asked for.
+    #[default]
+    Off,
+    /// Who shows none may still be known by a token.
+    Optional,
+    /// Who shows none is not let in.
+    Required,
 }
 
 impl Default for HttpConfig {
@@ -66,6 +98,7 @@ impl Default for HttpConfig {
             line_bytes_max: 1 << 20,
             lines_per_second_max: 50_000,
             credentials: Vec::new(),
+            tls: None,
         }
     }
 }
@@ -120,7 +153,10 @@ async fn calls(State(state): State<HttpState>, request: Request) -> Result<Json<
         None => state.0.credentials.known(request.headers()),
     };
     let may = caller.and_then(|caller| caller.may(Role::Ingest).map(|()| caller));
-    let caller = may.map_err(IntoResponse::into_response)?;
+    let caller = may.map_err(|denied| {
+        tracing::warn!(route = "POST /v1/calls", reason = %denied, "refused");
+        denied.into_response()
+    })?;
     take(&state.0, &caller, request).await.map(Json).map_err(IntoResponse::into_response)
 }
 

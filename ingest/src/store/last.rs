@@ -215,6 +215,8 @@ impl Said {
             operation: call.operation,
             route: Some(self.route).filter(|route| !route.is_empty()),
             source_ip: call.source_ip.map(|address| IpAddr::V6(address).to_canonical()),
+            bytes_out: None,
+            parent_agent_id: None,
         })
     }
 

@@ -9,13 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use super::Api;
 use super::caller::{AsAnalyst, AsOperator, Caller};
-use super::input::{Asked, Body, Part, Rows, Which};
+use super::input::Part as Page_;
+use super::input::{Asked, Body, Rows, Which};
 use super::person::Signed;
 use super::problem::Problem;
 use crate::agent::{AgentKey, CaseId};
 use crate::approval::{Approval, Status};
 use crate::audit;
-use crate::revoker::ApplyError;
+use crate::config::Cascade;
+use crate::part::Part;
+use crate::revoker::{ApplyError, Planned};
 use crate::standing::Standing;
 use crate::store::agents::StandingRow;
 use crate::store::db;
@@ -31,6 +34,7 @@ pub(super) fn router() -> Router<Api> {
         .route("/v1/agent", get(one))
         .route("/v1/agents/register", post(register))
         .route("/v1/agents/review", post(review))
+        .route("/v1/agents/cascade", post(cascade))
         .route("/v1/agents/{command}", post(command))
 }
 
@@ -50,7 +54,7 @@ async fn list(
     AsAnalyst(_caller): AsAnalyst,
     Asked(only): Asked<Only>,
 ) -> Result<Json<Rows<StandingRow>>, Problem> {
-    let part = Part::new(only.limit, only.cursor);
+    let part = Page_::new(only.limit, only.cursor);
     let rows = if only.withheld {
         api.revoker.held_back(part.page()).await?
     } else {
@@ -67,8 +71,18 @@ struct One {
     /// The question that is open, if one is.
     #[serde(skip_serializing_if = "Option::is_none")]
     approval: Option<Question>,
+    /// Parts of it whose access has ended alone, and when.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ended: Vec<EndedPart>,
     /// What was done with it, newest first.
     history: Vec<audit::Entry>,
+}
+
+#[derive(Serialize)]
+struct EndedPart {
+    #[serde(flatten)]
+    part: Part,
+    not_before: Timestamp,
 }
 
 /// `GET /v1/agent?agent_id=&issuer=`: role `analyst`. One agent, known or not: a name never seen is trusted.
@@ -81,7 +95,9 @@ async fn one(
     let standing = api.revoker.standing(agent.issuer.as_deref(), &agent.agent_id);
     let approval = questions(&api, vec![standing.case()]).await?.pop().flatten();
     let history = api.revoker.audit_of(agent.clone(), Page::new(HISTORY, None)).await?;
-    Ok(Json(One { agent, standing, approval, history }))
+    let ended = api.revoker.ended_parts(&agent).into_iter();
+    let ended = ended.map(|(part, not_before)| EndedPart { part, not_before }).collect();
+    Ok(Json(One { agent, standing, approval, ended, history }))
 }
 
 /// A question as operators see it: with the number, for the alert's place is where it is shown.
@@ -137,10 +153,13 @@ struct Command {
     signed: Signed,
     /// When a suspension ends.
     until: Option<Timestamp>,
+    /// The one token, session or instance of it that is meant.
+    part: Option<Part>,
 }
 
 /// `POST /v1/agents/revoke | suspend | retire | reinstate`: role `operator`.
-/// Body `{agent_id, issuer?, person, reason, until?}`; answers with the new standing.
+/// Body `{agent_id, issuer?, person, reason, until?, part?}`; answers with the new standing. `part: {kind, id}` is one `token`, `session`
+/// or `instance` to revoke or to reinstate alone.
 async fn command(
     State(api): State<Api>,
     AsOperator(caller): AsOperator,
@@ -149,6 +168,37 @@ async fn command(
 ) -> Result<Json<Standing>, Problem> {
     let agent = command.which.key();
     obey(&api, &caller, &verb, agent, command).await.map(Json)
+}
+
+/// An agent that is to end with whom it spawned.
+#[derive(Deserialize)]
+struct Line {
+    #[serde(flatten)]
+    which: Which,
+    #[serde(flatten)]
+    signed: Signed,
+    /// How far down.
+    cascade: Cascade,
+    /// Says what would be done, and does nothing.
+    #[serde(default)]
+    plan: bool,
+}
+
+/// `POST /v1/agents/cascade`: role `operator`. Body `{agent_id, issuer?, person, reason, cascade: "children" | "descendants", plan?}`;
+/// answers with the plan, agent by agent: who spawned it and how that is known, who is told, and why it is excepted if it is.
+/// With `plan: true` nothing is done.
+async fn cascade(
+    State(api): State<Api>,
+    AsOperator(caller): AsOperator,
+    Body(Line { which, signed, cascade, plan }): Body<Line>,
+) -> Result<Json<Vec<Planned>>, Problem> {
+    let ((by, reason), agent) = (signed.checked(&caller)?, which.key());
+    let planned = if plan {
+        api.revoker.plan(agent, cascade, api.now()).await
+    } else {
+        api.revoker.revoke_with(agent, cascade, by, reason, api.now()).await
+    };
+    planned.map(Json).map_err(refused)
 }
 
 /// Who is to answer for an agent.
@@ -204,14 +254,21 @@ async fn obey(
     agent: AgentKey,
     command: Command,
 ) -> Result<Standing, Problem> {
-    let until = command.until;
+    let (until, part) = (command.until, command.part);
     let (by, reason) = command.signed.checked(caller)?;
     let (revoker, now) = (&api.revoker, api.now());
-    let standing = match verb {
-        "revoke" => revoker.revoke(agent, by, reason, now).await,
-        "retire" => revoker.retire(agent, by, reason, now).await,
-        "reinstate" => revoker.reinstate(agent, by, reason, now).await,
-        "suspend" => {
+    let standing = match (verb, part) {
+        ("revoke", Some(part)) => revoker.revoke_part(agent, part, by, reason, now).await,
+        ("reinstate", Some(part)) => revoker.reinstate_part(agent, part, by, reason, now).await,
+        (_, Some(_)) => {
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "bad_field", "That is done to agents alone")
+                .detail("A `part` can be revoked and reinstated.")
+                .fact("field", "part"));
+        }
+        ("revoke", None) => revoker.revoke(agent, by, reason, now).await,
+        ("retire", None) => revoker.retire(agent, by, reason, now).await,
+        ("reinstate", None) => revoker.reinstate(agent, by, reason, now).await,
+        ("suspend", None) => {
             let until = until.ok_or_else(|| {
                 Problem::new(StatusCode::BAD_REQUEST, "bad_field", "The command is incomplete")
                     .detail("`until` must say when the suspension ends, as RFC 3339.")
@@ -219,7 +276,7 @@ async fn obey(
             })?;
             revoker.suspend(agent, by, reason, until, now).await
         }
-        _ => {
+        (_, None) => {
             return Err(Problem::new(StatusCode::NOT_FOUND, "command_unknown", "There is no such command")
                 .detail("The commands are `revoke`, `suspend`, `retire` and `reinstate`."));
         }

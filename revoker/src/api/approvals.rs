@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::Api;
 use super::agents::Question;
-use super::caller::{AsAnalyst, AsGate, text_header};
+use super::caller::{AsAgent, AsAnalyst, text_header};
 use super::input::{Asked, Part, Rows};
 use super::problem::Problem;
 use super::waiters::Waiter;
@@ -118,18 +118,24 @@ struct GrantAnswer {
     auth_time: Timestamp,
 }
 
-/// Role `gate`. Answers at once, or after at most `?wait=` (or `Prefer: wait=`) seconds while the question is pending.
+/// Role `gateway`, or `agent` for a question about the caller itself. Answers at once, or after at most `?wait=` (or `Prefer: wait=`) seconds while the question is pending.
 ///
 /// The id alone is not enough: it cannot be guessed, but addresses end up in logs, and a grant is of use at the gate only,
 /// which takes the same role.
 async fn status(
     State(api): State<Api>,
-    AsGate(_caller): AsGate,
+    AsAgent(caller): AsAgent,
     id: Result<Path<ApprovalId>, PathRejection>,
     Asked(query): Asked<Wait>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Path(id) = id.map_err(|_| unknown())?;
+    // Another agent's question is none of its own: it is not told that there is one.
+    let asked = load(&api, &id).await?.filter(|approval| caller.speaks_for(&approval.agent()));
+    if asked.is_none() {
+        tracing::info!(caller = caller.name, "asked about no question of its own");
+        return Err(unknown());
+    }
     let preferred = preferred_wait(&headers);
     let wait = query.wait.or(preferred).unwrap_or(0).min(WAIT_S_MAX);
     let approval = waited(&api, &id, Duration::from_secs(wait)).await?.ok_or_else(unknown)?;

@@ -1,30 +1,37 @@
 //! Who calls, and what they may do. The executable's middleware checks the credential and puts a [`Caller`] into the
 //! request; every route here names the role it needs in its arguments.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode, header};
 
 use super::problem::Problem;
+use crate::agent::AgentKey;
 
-/// What a credential allows.
+/// What a route needs. Which credentials hold it is the executable's to say, in one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Ask whether an agent may go on, wait for approvals.
-    Gate,
+    /// Wait for the answer to a question about oneself, and go on with it; about any agent with [`Role::Gateway`].
+    Agent,
+    /// Ask whether agents may go on, follow the list of revoked subjects.
+    Gateway,
     /// See standings, alerts, stories and deliveries.
     Analyst,
-    /// That, and revoke, reinstate, pause.
+    /// Revoke, reinstate, pause.
     Operator,
+    /// Change whom others hear from.
+    Admin,
 }
 
 impl Role {
-    /// The name in the configuration.
+    /// The name of the least role that holds it.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Gate => "gate",
+            Self::Agent => "agent",
+            Self::Gateway => "gateway",
             Self::Analyst => "analyst",
             Self::Operator => "operator",
+            Self::Admin => "admin",
         }
     }
 }
@@ -36,15 +43,32 @@ pub struct Caller {
     pub name: String,
     /// What its records are known under: the name of the credential or the issuer in the configuration.
     pub source: String,
-    /// What it allows.
+    /// All that it holds.
     pub roles: Vec<Role>,
+    /// Which agent it is, if it is one.
+    pub agent: Option<AgentKey>,
 }
 
-/// A caller with the role `gate`.
-#[derive(Debug)]
-pub(super) struct AsGate(pub(super) Caller);
+impl Caller {
+    /// Whether it may speak for this agent: any gateway, or the agent itself.
+    pub(super) fn speaks_for(&self, agent: &AgentKey) -> bool {
+        self.is_gateway() || self.agent.as_ref() == Some(agent)
+    }
 
-/// A caller who may look: with the role `analyst`, or `operator`, which holds it.
+    pub(super) fn is_gateway(&self) -> bool {
+        self.roles.contains(&Role::Gateway)
+    }
+}
+
+/// Somebody with the role `agent`: an agent, or a gateway, which speaks for any.
+#[derive(Debug)]
+pub(super) struct AsAgent(pub(super) Caller);
+
+/// A caller with the role `gateway`.
+#[derive(Debug)]
+pub(super) struct AsGateway(pub(super) Caller);
+
+/// A caller who may look.
 #[derive(Debug)]
 pub struct AsAnalyst(pub Caller);
 
@@ -52,29 +76,26 @@ pub struct AsAnalyst(pub Caller);
 #[derive(Debug)]
 pub struct AsOperator(pub Caller);
 
-impl<S: Sync> FromRequestParts<S> for AsGate {
-    type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        with_role(parts, Role::Gate).map(Self)
-    }
+/// A caller with the role `admin`.
+#[derive(Debug)]
+pub struct AsAdmin(pub Caller);
+
+macro_rules! extracts {
+    ($($who:ident: $role:ident),+) => {$(
+        impl<S: Sync> FromRequestParts<S> for $who {
+            type Rejection = Problem;
+            async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+                with_role(parts, Role::$role).map(Self)
+            }
+        }
+    )+};
 }
 
-impl<S: Sync> FromRequestParts<S> for AsAnalyst {
-    type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        with_role(parts, Role::Analyst).map(Self)
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for AsOperator {
-    type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
-        with_role(parts, Role::Operator).map(Self)
-    }
-}
+extracts! { AsAgent: Agent, AsGateway: Gateway, AsAnalyst: Analyst, AsOperator: Operator, AsAdmin: Admin }
 
 fn with_role(parts: &Parts, role: Role) -> Result<Caller, Problem> {
     let Some(caller) = parts.extensions.get::<Caller>() else {
+        told(parts, "nobody who is known", role);
         return Err(Problem::new(
             StatusCode::UNAUTHORIZED,
             "credential_required",
@@ -86,13 +107,19 @@ fn with_role(parts: &Parts, role: Role) -> Result<Caller, Problem> {
         ))
         .header(header::WWW_AUTHENTICATE, "Bearer"));
     };
-    let holds = |held: &Role| *held == role || (*held == Role::Operator && role == Role::Analyst);
-    if caller.roles.iter().any(holds) {
+    if caller.roles.contains(&role) {
         return Ok(caller.clone());
     }
+    told(parts, &caller.name, role);
     Err(Problem::new(StatusCode::FORBIDDEN, "role_required", "This credential may not do that")
         .detail(format!("The credential `{}` lacks the role `{}`.", caller.name, role.as_str()))
         .header(header::WWW_AUTHENTICATE, "Bearer error=\"insufficient_scope\""))
+}
+
+/// Every refusal is in the log, with the route and not the path: that may hold what only few know.
+fn told(parts: &Parts, caller: &str, role: Role) {
+    let route = parts.extensions.get::<MatchedPath>().map_or("?", MatchedPath::as_str);
+    tracing::warn!(caller, route = format!("{} {route}", parts.method), needs = role.as_str(), "refused");
 }
 
 /// A header as text, if it is there once and is plain text.

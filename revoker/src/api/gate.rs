@@ -6,17 +6,20 @@
 //!
 //! | answer | means | body |
 //! | --- | --- | --- |
-//! | 200 | go on | `decision`, `scored`, `event_id`, `level`, `standing`, `resumed` |
+//! | 200 | go on | `decision`, `scored`, `event_id`, `level`, `standing`, `resumed`, `restricted` |
 //! | 401 `challenged` | a human must approve (RFC 9470) | `approval_id`, `status_url`, `expires_at`, `interval`, `binding_code` |
 //! | 401 `grant_required` | approved; the grant must come with it | `approval_id`, `status_url` |
 //! | 401 `grant_refused` | the grant does not admit this act | `reason` |
-//! | 403 `revoked`, `suspended`, `retired` | access has ended | `not_before`, `until`, `since` |
+//! | 403 `revoked`, `suspended`, `retired` | access has ended; of this `token`, `session` or `instance` alone where `part` says so | `not_before`, `until`, `since`, `part` |
 //! | 400, 409, 413 | the record is not one | `field` |
 //! | 429, 503 | no decision was possible | `Retry-After` |
 //!
 //! An agent that was approved sends the same act again with `Tocsin-Grant` (from `GET /v1/approvals/{id}`) and
 //! `Tocsin-Resume-Id` (its own choice). The first resume id that comes with a grant owns it: the same id is admitted again
 //! until the grant expires (`resumed.repeated` says so, for whoever must not carry the act out twice), any other is refused.
+//!
+//! While a human is asked, a few requests go on that read or are known to be benign and are no part of the evidence; the answer then
+//! says how many more may (`restricted: {calls, bytes}`).
 //!
 //! A gateway may hand on the token that the agent called with (`Tocsin-Subject-Token`): it is held in memory, so that it can be
 //! ended, and seen to have ended, should the agent be revoked.
@@ -40,11 +43,12 @@ use tokio::sync::Semaphore;
 pub use scorer::{GateError, Scored, Scorer};
 
 use super::Api;
-use super::caller::{AsGate, text_header};
+use super::caller::{AsAgent, Caller, text_header};
 use super::problem::Problem;
 use crate::agent::AgentKey;
 use crate::approval::{Action, Admittance, Grant, ResumeId, Status};
 use crate::connector::tokens::Token;
+use crate::part::{Part, PartKind, parts_of};
 use crate::revoker::Admission;
 use crate::store::{StoreError, approvals};
 
@@ -103,13 +107,15 @@ async fn unconditional(api: &Api, said: &answer::Said<'_>) -> Result<(), Problem
 /// What is asked: the act a request record announces.
 struct Asked {
     event_id: String,
+    /// What of the agent asks.
+    parts: Vec<Part>,
     action: Action,
 }
 
-/// Role `gate`.
+/// Role `gateway`; with the role `agent`, an approved act of the caller's own.
 async fn decide<S: Scorer>(
     State(gate): State<Gate<S>>,
-    AsGate(caller): AsGate,
+    AsAgent(caller): AsAgent,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
@@ -118,13 +124,18 @@ async fn decide<S: Scorer>(
     let resume = resumption(&headers)?;
     let asked = asked(&gate.scorer.decode(&body, &caller)?)?;
     let agent = AgentKey::new(asked.action.issuer.as_deref(), &asked.action.agent_id);
+    may_ask(&caller, &agent, resume.is_some())?;
     if let Some(token) = text_header(&headers, &SUBJECT_TOKEN).and_then(Token::new) {
-        gate.api.revoker.tokens().hold(&agent, token);
+        let named = asked.parts.iter().find(|part| part.kind == PartKind::Token);
+        gate.api.revoker.tokens().hold(&agent, token, named.map(|part| part.id.as_str()));
     }
+    let has_ended = || gate.api.revoker.ended_part(&agent, &asked.parts).is_some();
     // An agent that may not act at all consumes no grant by trying.
     let stands = gate.api.revoker.admission(agent.issuer.as_deref(), &agent.agent_id);
     let admitted = match resume {
-        Some(resume) if stands == Admission::Go => Some(admitted(&gate, resume, &asked).await?),
+        Some(resume) if stands == Admission::Go && !has_ended() => {
+            Some(admitted(&gate, resume, &asked).await?)
+        }
         _ => None,
     };
     let scored = match tokio::time::timeout(SCORE_WAIT_MAX, gate.scorer.score(body, &caller)).await {
@@ -138,12 +149,21 @@ async fn decide<S: Scorer>(
         scored,
         now: gate.api.now(),
     };
-    match gate.api.revoker.admission(agent.issuer.as_deref(), &agent.agent_id) {
+    let admission = gate.api.revoker.admission(agent.issuer.as_deref(), &agent.agent_id);
+    let ended = gate.api.revoker.ended_part(&agent, &asked.parts);
+    if let (Admission::Go | Admission::Challenged { .. }, Some((kind, not_before))) = (&admission, ended) {
+        return Err(answer::part_revoked(&said, kind, not_before));
+    }
+    match admission {
         Admission::Go => {
             if said.scored.duplicate && admitted.is_none() {
                 unconditional(&gate.api, &said).await?;
             }
             Ok(answer::go_on(&said, admitted.as_ref()))
+        }
+        // Once: the very record that comes again might be carried out again, uncounted.
+        Admission::Challenged { .. } if said.scored.let_through.is_some() && !said.scored.duplicate => {
+            Ok(answer::go_on(&said, None))
         }
         Admission::Challenged { case, phase, until } => {
             Err(answer::challenged(&gate.api, &said, &case, phase, until).await?)
@@ -152,6 +172,22 @@ async fn decide<S: Scorer>(
         Admission::Revoked { not_before } => Err(answer::revoked(&said, not_before)),
         Admission::Retired { since } => Err(answer::retired(&said, since)),
     }
+}
+
+/// An agent goes on with what was approved of its own, and asks nothing else: what it says of itself no gateway has seen.
+fn may_ask(caller: &Caller, agent: &AgentKey, resumes: bool) -> Result<(), Problem> {
+    if caller.is_gateway() || (resumes && caller.speaks_for(agent)) {
+        return Ok(());
+    }
+    tracing::warn!(
+        caller = caller.name,
+        route = "POST /v1/gate",
+        resumes,
+        "refused: not an approved act of its own"
+    );
+    Err(Problem::new(StatusCode::FORBIDDEN, "role_required", "This credential may not ask that").detail(
+        "With the role `agent` an agent goes on with an approved act of its own, and asks nothing else.",
+    ))
 }
 
 fn asked(call: &detector::Call<'_>) -> Result<Asked, Problem> {
@@ -164,7 +200,11 @@ fn asked(call: &detector::Call<'_>) -> Result<Asked, Problem> {
             ),
         ));
     }
-    Ok(Asked { event_id: call.event_id.to_string(), action: Action::of_call(call) })
+    Ok(Asked {
+        event_id: call.event_id.to_string(),
+        parts: parts_of(&call.identity),
+        action: Action::of_call(call),
+    })
 }
 
 /// The grant and the resume id, both or neither.

@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Api;
-use super::caller::{AsGate, text_header};
+use super::caller::{AsGateway, text_header};
 use super::input::Asked;
 use super::problem::Problem;
 use crate::revoker::Revoker;
@@ -56,11 +56,11 @@ struct List {
     next: Option<i64>,
 }
 
-/// `GET /v1/revocations?after=`: role `gate`. Entries newer than a version, oldest first; 304 to `If-None-Match` with the
+/// `GET /v1/revocations?after=`: role `gateway`. Entries newer than a version, oldest first; 304 to `If-None-Match` with the
 /// `ETag` of the list as it is.
 async fn list(
     State(api): State<Api>,
-    AsGate(_caller): AsGate,
+    AsGateway(_caller): AsGateway,
     Asked(known): Asked<After>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -107,11 +107,11 @@ impl Follower {
     }
 }
 
-/// `GET /v1/revocations/stream?after=`: role `gate`. Server-sent events: every entry newer than a version, and then each change
+/// `GET /v1/revocations/stream?after=`: role `gateway`. Server-sent events: every entry newer than a version, and then each change
 /// as it is made. `Last-Event-ID` goes on where a stream was cut.
 async fn follow(
     State(api): State<Api>,
-    AsGate(_caller): AsGate,
+    AsGateway(_caller): AsGateway,
     Asked(known): Asked<After>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {

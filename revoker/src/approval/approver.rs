@@ -49,8 +49,13 @@ impl ApproverName {
 
     /// What the secret is sealed for.
     pub(super) fn purpose(&self) -> String {
-        format!("approver/{}", self.0.to_ascii_lowercase())
+        purpose(&self.0)
     }
+}
+
+/// What the secret of the approver of this name is sealed for.
+pub(crate) fn purpose(name: &str) -> String {
+    format!("approver/{}", name.to_ascii_lowercase())
 }
 
 impl fmt::Display for ApproverName {

@@ -19,7 +19,7 @@ impl IdError {
 
 /// What the agent's side knows an approval by: `apr_` and 32 hexadecimal digits, 128 random bits.
 ///
-/// Reading an approval takes this *and* a credential with the role `gate`: an address ends up in logs, and the answer to
+/// Reading an approval takes this *and* a credential with the role `gateway`: an address ends up in logs, and the answer to
 /// an approved one carries the grant.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]

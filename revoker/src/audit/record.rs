@@ -1,7 +1,7 @@
 //! The audit as a file, for the commands that read it: beside a running server, or from a copy on another machine.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,9 +11,10 @@ use serde::Serialize;
 use super::tree::{Hash, Range, Tree};
 use super::{ALL, AuditError, COLUMNS, Entry, Head, PublicKey, Raw, Verified, heads, leaf_text};
 use super::{each, public_key, raw, start, verify};
-use crate::keys::{KeyError, Keys};
+use crate::keys::{KeyError, KeySource, Keys};
 use crate::store::db::{self, Connection};
-use crate::store::{Place, StoreError, to_json};
+use crate::store::open::OpenError;
+use crate::store::{Place, StoreError, sealed, to_json};
 
 /// The first version of the record that has heads.
 const VERSION_MIN: i64 = 3;
@@ -101,19 +102,23 @@ pub struct Record {
 }
 
 impl Record {
-    /// Opens the record at `place`, with the key that the server keeps in `data_dir`. Makes nothing and changes nothing.
-    pub fn open(place: &Place, data_dir: &Path) -> Result<Self, RecordError> {
-        let key = data_dir.join("revoker.key");
-        let file = if let Place::File(path) = place { Some(path) } else { None };
-        if let Some(missing) = file.into_iter().chain([&key]).find(|path| !path.exists()) {
-            return Err(RecordError::Missing(missing.clone()));
+    /// Opens the record at `place`, with its keys. Makes nothing and changes nothing.
+    pub fn open(place: &Place, source: &KeySource) -> Result<Self, RecordError> {
+        let file = if let Place::File(path) = place { Some(path.as_path()) } else { None };
+        if let Some(missing) = file.into_iter().chain(source.file()).find(|path| !path.exists()) {
+            return Err(RecordError::Missing(missing.to_owned()));
         }
-        let keys = Keys::open(&key)?;
+        let keys = Keys::new(&source.read()?)?;
         let reader = place.reader()?;
         let version = reader.version()?;
         if version < VERSION_MIN {
             return Err(RecordError::Older(place.clone()));
         }
+        let keys = sealed::with_root(&reader, keys).map_err(|e| match e {
+            OpenError::Key(e) => RecordError::Key(e),
+            OpenError::Store(e) => RecordError::Store(e),
+            other => RecordError::Store(StoreError::damaged(other.to_string())),
+        })?;
         Ok(Self { db: reader, keys })
     }
 

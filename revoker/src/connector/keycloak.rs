@@ -13,12 +13,13 @@ use detector::Timestamp;
 use reqwest::StatusCode;
 
 use self::admin::{Admin, AdminError, Change, ClientRow};
-pub use self::config::{Action, KeycloakConfig, KeycloakError};
+pub use self::config::{Action, KeycloakConfig};
 use super::oauth::Witness;
 use super::subject::Subject;
 use super::{Attempt, Check, Connector, Outcome, Proof, Route};
 use crate::effect::{ENDINGS, REINSTATED};
 use crate::message::Message;
+use crate::part::{Part, PartKind};
 
 /// One realm.
 pub struct Keycloak {
@@ -37,20 +38,37 @@ impl Keycloak {
     async fn send(&self, message: &Message) -> Result<Outcome, AdminError> {
         let subject = Subject::of(message).map_err(AdminError::Hopeless)?;
         let agent = subject.agent();
+        if message.kind == REINSTATED && subject.part.is_some() {
+            // A session that was ended does not come back.
+            return Ok(done());
+        }
         if message.kind == REINSTATED {
             return self.reinstate(&subject).await;
         }
         if !ENDINGS.contains(&message.kind.as_str()) {
             return Ok(done());
         }
+        if let Some(part) = &subject.part {
+            return self.end_part(part).await;
+        }
         // Tokens are looked at while the client is looked up, so that it costs no time.
         let (found, ()) =
-            tokio::join!(self.admin.find(&subject.agent_id), self.witness.look_before(message, &agent));
+            tokio::join!(self.admin.find(&subject.agent_id), self.witness.look_before(message, &agent, None));
         let client = found?;
         match self.action {
             Action::Logout => self.admin.log_out(&client).await?,
             Action::Disable => self.disable(&client, &subject).await?,
         }
+        Ok(done())
+    }
+
+    /// One session. Whoever was told of a part that it cannot end alone says so, and the next of the escalation list takes its turn.
+    async fn end_part(&self, part: &Part) -> Result<Outcome, AdminError> {
+        if part.kind != PartKind::Session {
+            let what = format!("a {} cannot be ended alone here", part.kind.as_str());
+            return Err(AdminError::Hopeless(what));
+        }
+        self.admin.end_session(&part.id).await?;
         Ok(done())
     }
 
@@ -78,6 +96,13 @@ impl Keycloak {
             Ok(subject) => subject,
             Err(detail) => return Proof::Unprovable { detail },
         };
+        if let Some(part) = &subject.part {
+            return match self.admin.has_session(&subject.agent_id, &part.id).await {
+                Ok(true) => Proof::Refuted { detail: "the session is still there".to_owned() },
+                Ok(false) => Proof::Verified { detail: "the session is gone".to_owned() },
+                Err(e) => Proof::Unreachable { detail: e.to_string() },
+            };
+        }
         let read = match self.action {
             Action::Logout => None,
             Action::Disable => match self.admin.find(&subject.agent_id).await {

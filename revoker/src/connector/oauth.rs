@@ -13,13 +13,14 @@ use detector::Timestamp;
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 
-pub use self::config::{OauthConfig, OauthError};
-use super::http::detail;
+pub use self::config::OauthConfig;
+use super::http::{detail, refused, unanswered};
 use super::subject::Subject;
 use super::tokens::{Token, Tokens};
 use super::{Attempt, Check, Connector, Outcome, Proof, Route};
 use crate::agent::AgentKey;
 use crate::message::Message;
+use crate::part::Part;
 
 /// From the first byte sent to the last byte read.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -78,10 +79,10 @@ impl Witness {
     }
 
     /// Remembers which tokens of the agent are active; where the issuer cannot be asked, none.
-    pub(super) async fn look_before(&self, message: &Message, agent: &AgentKey) {
+    pub(super) async fn look_before(&self, message: &Message, agent: &AgentKey, part: Option<&Part>) {
         let Some(url) = &self.introspection else { return };
         let mut active = Vec::new();
-        for token in self.tokens.of(agent) {
+        for token in self.tokens.of(agent, part) {
             if self.is_active(url, &token).await == Ok(true) {
                 active.push(token);
             }
@@ -135,20 +136,22 @@ impl Oauth {
     }
 
     async fn send(&self, message: &Message) -> Outcome {
-        let agent = match Subject::of(message) {
-            Ok(subject) => subject.agent(),
+        let (agent, part) = match Subject::of(message) {
+            Ok(subject) => (subject.agent(), subject.part),
             Err(detail) => return Outcome::Hopeless { detail },
         };
-        let tokens = self.witness.tokens.of(&agent);
+        let tokens = self.witness.tokens.of(&agent, part.as_ref());
         if tokens.is_empty() {
-            return Outcome::Hopeless { detail: "no token of the agent is held".to_owned() };
+            let whose =
+                if part.is_some() { "that token is not held" } else { "no token of the agent is held" };
+            return Outcome::Hopeless { detail: whose.to_owned() };
         }
-        self.witness.look_before(message, &agent).await;
+        self.witness.look_before(message, &agent, part.as_ref()).await;
         for token in &tokens {
             match self.revoke(token).await {
                 Ok(answer) if answer.status().is_success() => {}
-                Ok(answer) => return refused(answer.status()),
-                Err(e) => return Outcome::Failed { status: None, detail: detail(e), wait: None },
+                Ok(answer) => return refused(answer.status(), None),
+                Err(e) => return unanswered(e),
             }
         }
         Outcome::Acknowledged { status: StatusCode::OK.as_u16() }
@@ -160,11 +163,6 @@ impl Oauth {
         let form = [("token", token.reveal()), ("token_type_hint", "access_token"), id, secret];
         self.witness.client.post(self.revocation.clone()).form(&form).timeout(TIMEOUT).send().await
     }
-}
-
-/// An answer that is no success.
-pub(super) fn refused(status: StatusCode) -> Outcome {
-    Outcome::Failed { status: Some(status.as_u16()), detail: "refused".to_owned(), wait: None }
 }
 
 impl Connector for Oauth {

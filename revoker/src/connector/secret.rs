@@ -7,6 +7,8 @@ use super::webhook::SecretText;
 /// Where one secret is. Exactly one of the three says it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source<'a> {
+    /// What it is called in the configuration; `_env` and `_file` behind it name the other two places.
+    pub(super) key: &'static str,
     pub(super) text: Option<&'a SecretText>,
     pub(super) env: Option<&'a str>,
     pub(super) file: Option<&'a PathBuf>,
@@ -16,37 +18,50 @@ pub(super) struct Source<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// Which of the three.
-    #[error("exactly one of `client_secret`, `client_secret_env` and `client_secret_file` is needed")]
-    One,
+    #[error("exactly one of `{0}`, `{0}_env` and `{0}_file` is needed")]
+    One(&'static str),
     /// The variable.
-    #[error("`client_secret_env`: the environment variable {0} is not set")]
-    NotSet(String),
+    #[error("`{key}_env`: the environment variable {name} is not set")]
+    NotSet {
+        /// What it is called in the configuration.
+        key: &'static str,
+        /// The variable.
+        name: String,
+    },
     /// The file.
-    #[error("`client_secret_file`: {path}: {source}")]
+    #[error("`{key}_file`: {path}: {source}")]
     File {
+        /// What it is called in the configuration.
+        key: &'static str,
         /// Which.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
     },
     /// Nothing in it.
-    #[error("the client's secret is empty")]
-    Empty,
+    #[error("`{0}` is empty")]
+    Empty(&'static str),
 }
 
 impl Source<'_> {
+    /// Whether none of the three says it.
+    pub(super) fn is_nowhere(&self) -> bool {
+        self.text.is_none() && self.env.is_none() && self.file.is_none()
+    }
+
     /// The secret, without white space around it. `environment` looks a variable up.
     pub(super) fn read(self, environment: impl Fn(&str) -> Option<String>) -> Result<String, SecretError> {
+        let key = self.key;
         let secret = match (self.text, self.env, self.file) {
             (Some(text), None, None) => text.reveal().to_owned(),
             (None, Some(name), None) => {
-                environment(name).ok_or_else(|| SecretError::NotSet(name.to_owned()))?
+                environment(name).ok_or_else(|| SecretError::NotSet { key, name: name.to_owned() })?
             }
             (None, None, Some(path)) => std::fs::read_to_string(path)
-                .map_err(|source| SecretError::File { path: path.clone(), source })?,
-            _ => return Err(SecretError::One),
+                .map_err(|source| SecretError::File { key, path: path.clone(), source })?,
+            _ => return Err(SecretError::One(key)),
         };
         let secret = secret.trim();
-        if secret.is_empty() { Err(SecretError::Empty) } else { Ok(secret.to_owned()) }
+        if secret.is_empty() { Err(SecretError::Empty(key)) } else { Ok(secret.to_owned()) }
     }
 }

@@ -4,7 +4,6 @@
 
 mod config;
 mod event;
-pub(crate) mod keys;
 mod manage;
 mod poll;
 mod push;
@@ -23,15 +22,15 @@ use tokio::sync::watch;
 use self::config::Checked;
 pub(crate) use self::config::Receiver;
 pub use self::config::{Audience, ReceiverConfig, SsfConfig, SsfError};
-pub use self::keys::KeyError;
-use self::keys::Signer;
 pub use self::manage::silence;
 pub(crate) use self::poll::{Ask, Polled};
 pub(crate) use self::push::Push;
 use self::set::Reader;
-pub(crate) use self::stream::{Change, Sent};
+pub(crate) use self::stream::{Change, Sent, purpose as authorization_purpose};
 pub use self::subject::SubjectFormat;
 pub(crate) use self::subject::names;
+pub(super) use self::subject::sub_id;
+use super::signing::Signing;
 use crate::revoker::Revoker;
 use crate::store::StoreError;
 use crate::store::ssf::{self, Stream};
@@ -42,10 +41,9 @@ const POLL: &str = "urn:ietf:rfc:8936";
 
 /// The transmitter.
 pub struct Transmitter {
-    issuer: String,
+    signing: Signing,
     /// Where its endpoints are.
     base: String,
-    signer: Signer,
     interval: Duration,
     receivers: Vec<Receiver>,
     revoker: Revoker,
@@ -91,13 +89,14 @@ impl Transmitter {
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, SsfError> {
         let base = public_url.trim_end_matches('/').to_owned();
-        let Checked { issuer, signer, interval, receivers } = config.check(&base, environment)?;
-        Ok(Self { issuer, base, signer, interval, receivers, revoker, streams: watch::Sender::new(0) })
+        let Checked { signing, interval, receivers } = config.check(&base, environment)?;
+        Ok(Self { signing, base, interval, receivers, revoker, streams: watch::Sender::new(0) })
     }
 
     /// Where the metadata is: what the issuer's path is follows the well-known one.
     pub(crate) fn metadata_path(&self) -> String {
-        let path = reqwest::Url::parse(&self.issuer).map(|url| url.path().trim_end_matches('/').to_owned());
+        let path =
+            reqwest::Url::parse(&self.signing.issuer).map(|url| url.path().trim_end_matches('/').to_owned());
         format!("/.well-known/ssf-configuration{}", path.unwrap_or_default())
     }
 
@@ -106,7 +105,7 @@ impl Transmitter {
         let at = |path: &str| format!("{}/ssf/{path}", self.base);
         json!({
             "spec_version": "1_0",
-            "issuer": self.issuer,
+            "issuer": self.signing.issuer,
             "jwks_uri": at("jwks.json"),
             "delivery_methods_supported": [PUSH, POLL],
             "configuration_endpoint": at("streams"),
@@ -121,7 +120,7 @@ impl Transmitter {
 
     /// Its public keys.
     pub(crate) fn jwks(&self) -> Value {
-        self.signer.jwks()
+        self.signing.signer.jwks()
     }
 
     /// Whose credential this is.
@@ -145,7 +144,7 @@ impl Transmitter {
     fn reader<'a>(&'a self, stream: &'a Stream) -> Option<Reader<'a>> {
         let receiver = self.named(&stream.receiver)?;
         Some(Reader {
-            issuer: &self.issuer,
+            issuer: &self.signing.issuer,
             stream_id: &stream.id,
             aud: &receiver.aud,
             format: receiver.format,

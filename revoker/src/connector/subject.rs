@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::agent::AgentKey;
 use crate::message::Message;
+use crate::part::Part;
 
 /// What connectors that act, rather than tell, need of a message.
 #[derive(Clone, Debug, Deserialize)]
@@ -13,6 +14,9 @@ pub struct Subject {
     #[serde(rename = "subject")]
     pub(super) agent_id: String,
     pub(super) txn: String,
+    /// The part of it that the message is about alone.
+    #[serde(default)]
+    pub part: Option<Part>,
     /// Tokens issued before are void; only of a message that ends access.
     #[serde(default)]
     pub(super) not_before: Option<Timestamp>,

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::agent::AgentKey;
+use crate::part::{Part, PartKind};
 
 /// Agents whose tokens are held; the one heard of longest ago makes room.
 const AGENTS_MAX: usize = 10_000;
@@ -49,14 +50,14 @@ pub struct Tokens {
 
 #[derive(Debug, Default)]
 struct Held {
-    of: HashMap<AgentKey, VecDeque<Token>>,
+    of: HashMap<AgentKey, VecDeque<(Token, Option<String>)>>,
     /// Whom was heard of first.
     order: VecDeque<AgentKey>,
 }
 
 impl Tokens {
-    /// Holds a token that the agent called with.
-    pub fn hold(&self, agent: &AgentKey, token: Token) {
+    /// Holds a token that the agent called with, and what its logs call it.
+    pub fn hold(&self, agent: &AgentKey, token: Token, token_id: Option<&str>) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if !held.of.contains_key(agent) {
             if held.order.len() >= AGENTS_MAX
@@ -67,19 +68,25 @@ impl Tokens {
             held.order.push_back(agent.clone());
         }
         let tokens = held.of.entry(agent.clone()).or_default();
-        if tokens.contains(&token) {
+        let token_id = token_id.map(str::to_owned);
+        if let Some(held) = tokens.iter_mut().find(|(held, _)| *held == token) {
+            held.1 = token_id.or(held.1.take());
             return;
         }
         if tokens.len() >= EACH_MAX {
             tokens.pop_front();
         }
-        tokens.push_back(token);
+        tokens.push_back((token, token_id));
     }
 
-    /// The newest tokens of an agent, oldest first.
-    pub(super) fn of(&self, agent: &AgentKey) -> Vec<Token> {
+    /// The newest tokens of an agent, oldest first; of a part of it, those that are known to be that part's.
+    pub(super) fn of(&self, agent: &AgentKey, part: Option<&Part>) -> Vec<Token> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.of.get(agent).into_iter().flatten().cloned().collect()
+        let is_meant = |id: &Option<String>| {
+            part.is_none_or(|part| part.kind == PartKind::Token && id.as_ref() == Some(&part.id))
+        };
+        let tokens = held.of.get(agent).into_iter().flatten();
+        tokens.filter(|(_, id)| is_meant(id)).map(|(token, _)| token.clone()).collect()
     }
 }
 
@@ -92,14 +99,19 @@ mod tests {
         let tokens = Tokens::default();
         let agent = |n: usize| AgentKey::new(None, &n.to_string());
         for n in 0..6 {
-            tokens.hold(&agent(0), Token::new(&format!("t{}", n % 5)).unwrap());
+            let token = format!("t{}", n % 5);
+            tokens.hold(&agent(0), Token::new(&token).unwrap(), Some(&token));
         }
-        let held: Vec<String> = tokens.of(&agent(0)).iter().map(|token| token.reveal().to_owned()).collect();
+        let held: Vec<String> =
+            tokens.of(&agent(0), None).iter().map(|token| token.reveal().to_owned()).collect();
         assert_eq!(held, ["t2", "t3", "t4", "t0"]);
+        let part = |kind, id| Part::new(kind, id).unwrap();
+        assert_eq!(tokens.of(&agent(0), Some(&part(PartKind::Token, "t3"))).len(), 1);
+        assert!(tokens.of(&agent(0), Some(&part(PartKind::Session, "t3"))).is_empty());
         for n in 1..=AGENTS_MAX {
-            tokens.hold(&agent(n), Token::new("t").unwrap());
+            tokens.hold(&agent(n), Token::new("t").unwrap(), None);
         }
-        assert!(tokens.of(&agent(0)).is_empty() && !tokens.of(&agent(1)).is_empty());
+        assert!(tokens.of(&agent(0), None).is_empty() && !tokens.of(&agent(1), None).is_empty());
     }
 
     #[test]

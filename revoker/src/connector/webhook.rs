@@ -4,29 +4,25 @@
 
 mod config;
 mod envelope;
-mod retry_after;
 mod signature;
 
 use std::time::Duration;
 
 use detector::Timestamp;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, StatusCode};
 
 pub(super) use self::config::is_name;
 pub use self::config::{SecretText, WebhookConfig, WebhookError};
 pub use self::envelope::Envelope;
 pub use self::signature::{Secrets, SecretsError, new_signing_key};
-use super::http::{client, detail};
+use super::http::{client, heard, refused, unanswered};
 use super::target::Target;
 use super::{Attempt, Connector, Outcome, Route};
 use crate::message::Message;
 
 /// From the first byte sent to the last byte read (Standard Webhooks: 15 to 30 s).
 const TIMEOUT: Duration = Duration::from_secs(15);
-
-/// What is read of an answer, so that the connection can be used again; the content means nothing to us.
-const BODY_BYTES_MAX: usize = 4 * 1024;
 
 /// One webhook target.
 pub struct Webhook {
@@ -74,7 +70,7 @@ impl Webhook {
         let request = self.client.post(self.target.url().clone()).headers(headers).timeout(self.timeout);
         match request.body(body).send().await {
             Ok(response) => answered(response, now).await,
-            Err(e) => Outcome::Failed { status: None, detail: detail(e), wait: None },
+            Err(e) => unanswered(e),
         }
     }
 }
@@ -103,33 +99,14 @@ fn headers(id: &str, seconds: i64, signature: &str, content_type: &'static str) 
 }
 
 async fn answered(response: Response, now: Timestamp) -> Outcome {
-    let status = response.status();
-    let wait = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| retry_after::parse(value, now));
-    drain(response).await;
+    let (status, wait) = heard(response, now).await;
     if status.is_success() {
         return Outcome::Acknowledged { status: status.as_u16() };
     }
     if status == StatusCode::GONE {
         return Outcome::Gone { status: status.as_u16() };
     }
-    let detail = if status.is_redirection() { "a redirect, which is not followed" } else { "refused" };
-    Outcome::Failed { status: Some(status.as_u16()), detail: detail.to_owned(), wait }
-}
-
-/// Reads a short answer to its end; a longer one costs the connection. The status has been said: no failure here
-/// unsays it.
-async fn drain(mut response: Response) {
-    let mut read = 0;
-    while let Ok(Some(chunk)) = response.chunk().await {
-        read += chunk.len();
-        if read > BODY_BYTES_MAX {
-            return;
-        }
-    }
+    refused(status, wait)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use detector::{MicroBits, Timestamp};
 
 use super::{Input, step};
-use crate::effect::{Effect, Event};
+use crate::effect::{Cause, Effect, Event};
 use crate::governor::{Act, Action, Governor};
 use crate::policy::{Demand, Policy};
 use crate::restraint::Restraint;
@@ -54,10 +54,12 @@ pub fn governed(
 
 /// What a step did without a person. A question in place of one that lapsed is no new one.
 fn automatic(standing: &Standing, input: &Input, effects: &[Effect]) -> Option<Action> {
-    if !matches!(input, Input::Verdict { .. } | Input::TimePassed) {
+    // What is declared to end ends: many short lives must not use up what a hijack needs.
+    let is_declared = matches!(input, Input::Ended { cause, .. } if *cause != Cause::Parent);
+    if input.is_by_person() || is_declared {
         return None;
     }
-    let revokes = |e: &Effect| matches!(e, Effect::Publish(Event::Revoked { .. }));
+    let revokes = |e: &Effect| matches!(e, Effect::Publish(Event::Revoked { .. }) | Effect::EndPart { .. });
     let asks = |e: &Effect| matches!(e, Effect::OpenCase { .. });
     if effects.iter().any(revokes) {
         return Some(Action::Revoke);
@@ -70,6 +72,7 @@ fn automatic(standing: &Standing, input: &Input, effects: &[Effect]) -> Option<A
 fn strength(standing: &Standing, input: &Input) -> MicroBits {
     match (input, standing) {
         (Input::Verdict { evidence, .. }, _) => evidence.own,
+        (Input::Ended { strength, .. }, _) => *strength,
         (_, Standing::Challenged(c)) => c.peak,
         _ => MicroBits::ZERO,
     }

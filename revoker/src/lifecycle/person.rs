@@ -37,7 +37,7 @@ pub enum Refusal {
 pub fn permits(standing: &Standing, input: &Input, now: Timestamp, policy: &Policy) -> Result<(), Refusal> {
     let not_from = Err(Refusal::NotFrom { from: standing.name() });
     match input {
-        Input::Verdict { .. } | Input::TimePassed => Ok(()),
+        Input::Verdict { .. } | Input::TimePassed | Input::Outcome { .. } | Input::Ended { .. } => Ok(()),
         Input::Approved { case, .. } | Input::Denied { case, .. } | Input::Attack { case, .. } => {
             match standing {
                 Standing::Challenged(c) if c.case == *case => answerable(c, input, now, policy),
@@ -84,10 +84,14 @@ fn answerable(c: &Challenge, input: &Input, now: Timestamp, policy: &Policy) -> 
 /// Does what a person asks and [`permits`] allows.
 pub(super) fn obey(from: Standing, input: &Input, now: Timestamp, effects: &mut Vec<Effect>) -> Standing {
     match input {
-        Input::Verdict { .. } | Input::TimePassed => from,
+        Input::Verdict { .. } | Input::TimePassed | Input::Outcome { .. } | Input::Ended { .. } => from,
         Input::Approved { case, .. } => {
             effects.push(Effect::Publish(Event::Approved { case: *case }));
-            probation(&from, now)
+            let approved = match from {
+                Standing::Challenged(c) => Some(c.asked),
+                _ => None,
+            };
+            probation(&from, approved, now)
         }
         Input::Denied { case, .. } => deny(from, *case, effects),
         // The human's own answer closes the question; nothing supersedes it.
@@ -98,7 +102,7 @@ pub(super) fn obey(from: Standing, input: &Input, now: Timestamp, effects: &mut 
         Input::Reinstate { .. } => {
             supersede(&from, effects);
             effects.extend([Effect::Unlist, Effect::Publish(Event::Reinstated)]);
-            probation(&from, now)
+            probation(&from, None, now)
         }
     }
 }

@@ -16,7 +16,9 @@ use super::{Input, step};
 use crate::agent::CaseId;
 use crate::config::{OnExpiry, OnRule, PolicyConfig, Seconds};
 use crate::effect::{Effect, Event};
-use crate::policy::{Evidence, Policy};
+use crate::part::{Marks, PartKind, PartMark};
+use crate::policy::envelope::{EnvelopeConfig, Place};
+use crate::policy::{Evidence, Gone, Policy};
 use crate::standing::Standing;
 use crate::testing::at;
 
@@ -35,9 +37,10 @@ fn policy_on(on_expiry: OnExpiry, rules: OnRule) -> Policy {
         watch_s: Seconds::try_from(TIME_S).unwrap(),
         on_expiry,
         rules: rules.into(),
+        envelope: EnvelopeConfig { calls: 3, bytes: 1_000, ..EnvelopeConfig::default() },
         ..PolicyConfig::default()
     };
-    Policy::new(Budgets::default(), config)
+    Policy::new(Budgets::default(), config).ending([false, true, true])
 }
 
 /// One thing that happens: what, how long after the thing before, and whether automatic action is paused.
@@ -63,6 +66,29 @@ enum What {
     Breaks {
         attested: bool,
         began_s: u64,
+    },
+    /// A quiet request to read one of a few endpoints, which adds a little.
+    Reads {
+        place: u8,
+        added: f64,
+        bytes: u64,
+    },
+    /// A call of one of a few sessions, two of which call as ever where there is `company`.
+    Session {
+        name: u8,
+        bits: f64,
+        added: f64,
+        company: bool,
+    },
+    /// A session whose access ended a minute ago asks, or a call of it was accepted.
+    Ended {
+        acts: bool,
+        bits: f64,
+        added: f64,
+    },
+    /// An earlier call got so many bytes.
+    Got {
+        bytes: u64,
     },
     Time,
     Approve {
@@ -106,6 +132,13 @@ fn beat() -> impl Strategy<Value = Beat> {
         12 => verdict(),
         3 => (any::<bool>(), prop::sample::select(vec![0_u64, 30, 59]))
             .prop_map(|(attested, began_s)| What::Breaks { attested, began_s }),
+        8 => (0_u8..4, prop::sample::select(vec![0.0, 0.01, 0.06, 2.0]), prop::sample::select(vec![0_u64, 0, 900]))
+            .prop_map(|(place, added, bytes)| What::Reads { place, added, bytes }),
+        5 => (0_u8..3, prop::sample::select(vec![3.0, 8.0, 20.0]), prop::sample::select(vec![0.0, 1.0, 12.0]), any::<bool>())
+            .prop_map(|(name, bits, added, company)| What::Session { name, bits, added, company }),
+        1 => (any::<bool>(), prop::sample::select(vec![1.0, 20.0]), prop::sample::select(vec![0.0, 9.0]))
+            .prop_map(|(acts, bits, added)| What::Ended { acts, bits, added }),
+        2 => prop::sample::select(vec![1_u64, 400, 5_000]).prop_map(|bytes| What::Got { bytes }),
         3 => Just(What::Time),
         3 => (prop::bool::weighted(0.8), seen).prop_map(|(right, seen)| What::Approve { right, seen }),
         2 => prop::bool::weighted(0.8).prop_map(|right| What::Deny { right }),
@@ -152,6 +185,38 @@ fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
         };
         return Some(Evidence { rule: Some(rule), ..evidence(n, quiet, now)? });
     }
+    if let What::Session { name, bits, added, company } = what {
+        let call = What::Verdict {
+            bits,
+            added,
+            two: true,
+            attested: true,
+            request: false,
+            admitted: false,
+            late_s: 0,
+        };
+        let parts = [None, Some(PartMark::of(&format!("s-{name}"))), None];
+        return Some(Evidence { parts, company: [company; 3], ..evidence(n, call, now)? });
+    }
+    if let What::Ended { acts, bits, added } = what {
+        let since = now - Duration::from_mins(1);
+        let gone = if acts { Gone::Acts { kind: PartKind::Session, since } } else { Gone::Asks };
+        let call = What::Session { name: 0, bits, added, company: true };
+        let kind = if acts { Kind::Call } else { Kind::Request };
+        return Some(Evidence { gone: Some(gone), kind, ..evidence(n, call, now)? });
+    }
+    if let What::Reads { place, added, bytes } = what {
+        let quiet = What::Verdict {
+            bits: 1.0,
+            added,
+            two: false,
+            attested: true,
+            request: true,
+            admitted: false,
+            late_s: 0,
+        };
+        return Some(Evidence { place: place_of(place), bytes, is_safe: true, ..evidence(n, quiet, now)? });
+    }
     let What::Verdict { bits, added, two, attested, request, admitted, late_s } = what else { return None };
     let attestation = if attested { Attestation::Token } else { Attestation::Network };
     Some(Evidence {
@@ -169,7 +234,19 @@ fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
         is_vouched: false,
         admitted,
         when: None,
+        // What asks for more has other endpoints, some of them those that are read too.
+        place: place_of((bits.abs() as u8) % 8),
+        is_safe: false,
+        is_grave: false,
+        bytes: 0,
+        parts: Marks::default(),
+        company: [false; 3],
+        gone: None,
     })
+}
+
+fn place_of(n: u8) -> Place {
+    Place::of(&format!("endpoint-{n}"))
 }
 
 fn input(n: usize, what: What, standing: &Standing, now: Timestamp) -> Input {
@@ -179,7 +256,12 @@ fn input(n: usize, what: What, standing: &Standing, now: Timestamp) -> Input {
         _ => CaseId::new(u128::MAX),
     };
     match what {
-        What::Verdict { .. } | What::Breaks { .. } => {
+        What::Got { bytes } => Input::Outcome { bytes },
+        What::Verdict { .. }
+        | What::Breaks { .. }
+        | What::Reads { .. }
+        | What::Session { .. }
+        | What::Ended { .. } => {
             let fresh = CaseId::new(n as u128);
             evidence(n, what, now).map_or(Input::TimePassed, |evidence| Input::Verdict { evidence, fresh })
         }
@@ -229,11 +311,6 @@ impl std::fmt::Debug for Step {
 impl Step {
     fn publishes(&self, wanted: impl Fn(&Event) -> bool) -> bool {
         self.effects.iter().any(|e| matches!(e, Effect::Publish(event) if wanted(event)))
-    }
-
-    /// A person, or nobody?
-    fn by_person(&self) -> bool {
-        !matches!(self.input, Input::Verdict { .. } | Input::TimePassed)
     }
 }
 

@@ -7,7 +7,9 @@ use detector::{Kind, MicroBits, Timestamp};
 use super::{Cause, revoke_now, supersede};
 use crate::agent::CaseId;
 use crate::effect::{AlertAction, Effect, Event};
-use crate::policy::{Demand, Evidence, Policy};
+use crate::part::PartKind;
+use crate::policy::envelope::{Touched, Used};
+use crate::policy::{Blame, Demand, Evidence, Gone, Policy};
 use crate::restraint::{Answer, Restraint, Would};
 use crate::standing::{
     Acting, Answered, Calm, Challenge, Phase, Probation, Retirement, Revocation, Standing, Suspension, Watch,
@@ -35,6 +37,16 @@ impl Judge<'_> {
             }
             return standing;
         }
+        match self.evidence.gone {
+            Some(Gone::Asks) => return self.refused(standing),
+            Some(Gone::Acts { since, .. }) => {
+                let exposure_s = self.evidence.ts.since(since).as_secs();
+                if !matches!(standing, Standing::Revoked(_) | Standing::Retired(_)) {
+                    self.effects.push(Effect::Publish(Event::StillActing { exposure_s, calls: 1 }));
+                }
+            }
+            None => {}
+        }
         match standing {
             Standing::Trusted => self.trusted(),
             Standing::Watched(w) => self.watched(w),
@@ -46,11 +58,30 @@ impl Judge<'_> {
         }
     }
 
+    /// A part whose access has ended asks, which is no act, and no evidence against the others. While it does the agent stays watched.
+    fn refused(&mut self, standing: Standing) -> Standing {
+        let answered = |answered: Answered| answered.after(&Evidence { admitted: true, ..*self.evidence });
+        match standing {
+            Standing::Watched(w) => {
+                let after_part = w.after_part.map(answered);
+                Standing::Watched(Watch { calm: self.restless(), after_part, ..w })
+            }
+            Standing::Probation(p) => Standing::Probation(Probation { answered: answered(p.answered), ..p }),
+            other => other,
+        }
+    }
+
     fn trusted(&mut self) -> Standing {
         let demand = self.policy.demand(self.evidence, MicroBits::ZERO);
         let answer = self.policy.answer(demand);
-        let watch =
-            Watch { calm: self.restless(), would: Would::default(), rule_told: self.evidence.rule.is_some() };
+        let watch = Watch {
+            calm: self.restless(),
+            would: Would::default(),
+            rule_told: self.evidence.rule.is_some(),
+            touched: self.touched(Touched::default()),
+            blame: Blame::default().with(self.evidence),
+            after_part: None,
+        };
         match answer.does {
             Demand::None => Standing::Trusted,
             Demand::Watch => match answer.withheld {
@@ -67,10 +98,24 @@ impl Judge<'_> {
     }
 
     fn watched(&mut self, w: Watch) -> Standing {
-        let demand = self.policy.demand(self.evidence, MicroBits::ZERO);
+        let demand = match w.after_part {
+            None => self.policy.demand(self.evidence, MicroBits::ZERO),
+            Some(answered) => {
+                let unanswered = answered.unanswered(self.evidence);
+                self.policy.demand_after(&unanswered, answered.bits(self.evidence))
+            }
+        };
         let answer = self.policy.answer(demand);
         let settings = self.policy.config();
+        let normal = self.policy.demand(self.evidence, MicroBits::ZERO) == Demand::None;
+        let w = Watch { after_part: w.after_part.map(|answered| answered.after(self.evidence)), ..w };
+        let w = if demand == Demand::None {
+            w
+        } else {
+            Watch { touched: self.touched(w.touched), blame: w.blame.with(self.evidence), ..w }
+        };
         match answer.does {
+            Demand::None if !normal => Standing::Watched(w),
             Demand::None => {
                 let (calls, time) = (settings.watch_calls.get(), settings.watch_s.duration());
                 match self.calmer(w.calm, calls, time) {
@@ -92,7 +137,7 @@ impl Judge<'_> {
 
     fn probation(&mut self, p: Probation) -> Standing {
         let unanswered = p.answered.unanswered(self.evidence);
-        let demand = self.policy.demand(&unanswered, p.answered.bits(self.evidence));
+        let demand = self.policy.demand_on_probation(&unanswered, p.answered.bits(self.evidence), p.approved);
         let answer = self.policy.answer(demand);
         // What a human answered for is no relapse, but it is not a normal call either.
         let normal = self.policy.demand(self.evidence, MicroBits::ZERO) == Demand::None;
@@ -125,16 +170,25 @@ impl Judge<'_> {
         let answer = self.policy.answer(demand);
         let (peak, covers) = self.grown(c.peak, c.covers);
         let attested = c.attested || self.attests(demand);
-        let c = Challenge { peak, covers, attested, answered: c.answered.after(self.evidence), ..c };
+        let is_let_through = self.policy.lets_through(&c, self.evidence);
+        let touched = if unanswered.is_evident() { self.touched(c.touched) } else { c.touched };
+        let blame = c.blame.filter(|_| c.phase != Phase::Denied).map(|blame| blame.with(self.evidence));
+        let answered = c.answered.after(self.evidence);
+        let c = Challenge { peak, covers, attested, touched, blame, answered, ..c };
         if answer.does == Demand::Revoke {
             return self.escalate(demand, answer, Standing::Challenged(c));
         }
+        if is_let_through {
+            return self.let_through(c);
+        }
+        let c = if self.evidence.kind == Kind::Call { had(c, self.evidence.bytes) } else { c };
         // An agent whose question was denied or never answered may ask again once that question's time is over;
         // else it would wait for ever.
         let asks = self.evidence.kind == Kind::Request || answer.does == Demand::StepUp;
         if asks && c.phase != Phase::Pending && self.now >= c.until {
             let would = stronger(c.would, demand, answer);
-            return self.challenge(Challenge { would, ..c });
+            let asked = self.evidence.place;
+            return self.challenge(Challenge { would, asked, touched: self.touched(c.touched), ..c });
         }
         let would = if demand == Demand::Revoke { self.withhold(c.would, demand, answer) } else { c.would };
         Standing::Challenged(Challenge { would, ..c })
@@ -180,20 +234,12 @@ impl Judge<'_> {
 
     fn escalate(&mut self, demand: Demand, answer: Answer, from: Standing) -> Standing {
         if answer.does == Demand::Revoke {
-            let revoked = revoke_now(&from, Cause::Evidence, self.now, self.effects);
-            self.alert(AlertAction::Revoke, Would::default());
-            // The evidence that ends access is known to whoever reinstates.
-            return match revoked {
-                Standing::Revoked(r) => {
-                    let (peak, covers) = self.grown(r.peak, r.covers);
-                    Standing::Revoked(Revocation { peak, covers, ..r })
-                }
-                other => other,
-            };
+            return self.end(from);
         }
-        let answered = match from {
-            Standing::Probation(p) => p.answered,
-            _ => Answered::default(),
+        let (answered, touched, blame) = match from {
+            Standing::Probation(p) => (p.answered, Touched::default(), None),
+            Standing::Watched(w) => (w.after_part.unwrap_or_default(), w.touched, self.blame(&from)),
+            _ => (Answered::default(), Touched::default(), self.blame(&from)),
         };
         supersede(&from, self.effects);
         self.challenge(Challenge {
@@ -205,16 +251,83 @@ impl Judge<'_> {
             attested: self.attests(demand),
             answered,
             would: stronger(Would::default(), demand, answer),
+            asked: self.evidence.place,
+            touched: self.touched(touched),
+            used: Used::default(),
+            blame,
         })
+    }
+
+    /// Whose the evidence is by now; none where nothing less than the agent is to be ended: after a part of it was, or once a person
+    /// was asked and doubted.
+    fn blame(&self, from: &Standing) -> Option<Blame> {
+        match from {
+            Standing::Trusted => Some(Blame::default().with(self.evidence)),
+            Standing::Watched(w) => Some(w.blame).filter(|_| w.after_part.is_none()),
+            Standing::Challenged(c) => c.blame,
+            _ => None,
+        }
+    }
+
+    /// Access ends: of the narrowest subject that the evidence covers.
+    fn end(&mut self, from: Standing) -> Standing {
+        let blame = self.blame(&from).filter(|_| self.evidence.gone.is_none());
+        let narrowest = blame.and_then(|blame| self.policy.narrowest(&blame, self.evidence));
+        if let Some((kind, true)) = narrowest {
+            return self.end_part(kind, &from);
+        }
+        let revoked = revoke_now(&from, Cause::Evidence, self.now, self.effects);
+        if let Some(Effect::Publish(Event::Revoked { in_place_of, .. })) = self.effects.last_mut() {
+            *in_place_of = narrowest.map(|(kind, _)| kind);
+        }
+        self.alert(AlertAction::Revoke, Would::default());
+        // The evidence that ends access is known to whoever reinstates.
+        match revoked {
+            Standing::Revoked(r) => {
+                let (peak, covers) = self.grown(r.peak, r.covers);
+                Standing::Revoked(Revocation { peak, covers, ..r })
+            }
+            other => other,
+        }
+    }
+
+    fn end_part(&mut self, kind: PartKind, from: &Standing) -> Standing {
+        supersede(from, self.effects);
+        self.effects.push(Effect::EndPart { kind, not_before: self.now });
+        self.alert(AlertAction::Revoke, Would::default());
+        let known = from.known();
+        let (level, covers) = self.grown(known.level, known.covers);
+        Standing::Watched(Watch {
+            calm: self.restless(),
+            would: Would::default(),
+            rule_told: false,
+            touched: Touched::default(),
+            blame: Blame::default(),
+            after_part: Some(Answered { level, covers, left: level }),
+        })
+    }
+
+    /// Within the envelope: it goes on although the question stands.
+    fn let_through(&mut self, c: Challenge) -> Standing {
+        let used = Used { calls: c.used.calls.saturating_add(1), ..c.used };
+        let left = self.policy.config().envelope.left(used);
+        self.effects.push(Effect::LetThrough { left });
+        Standing::Challenged(Challenge { used, ..c })
+    }
+
+    fn touched(&self, before: Touched) -> Touched {
+        before.with(self.evidence.place)
     }
 
     /// A new question on what is known.
     fn challenge(&mut self, known: Challenge) -> Standing {
         let (case, until) = (self.fresh, self.now + self.policy.config().challenge_s.duration());
         self.effects.push(Effect::OpenCase { case, until });
-        self.effects.push(Effect::Publish(Event::Challenged { case, until }));
+        let used = Used::default();
+        let envelope = self.policy.config().envelope.left(used);
+        self.effects.push(Effect::Publish(Event::Challenged { case, until, envelope }));
         self.alert(AlertAction::Challenge, known.would);
-        Standing::Challenged(Challenge { case, until, phase: Phase::Pending, ..known })
+        Standing::Challenged(Challenge { case, until, used, phase: Phase::Pending, ..known })
     }
 
     /// Told once for each stronger answer, not once a call.
@@ -258,6 +371,18 @@ impl Judge<'_> {
         let seen = calm.calls.saturating_add(1).min(calls);
         (seen < calls || self.now.since(calm.since) < time).then_some(Calm { calls: seen, ..calm })
     }
+}
+
+/// A challenged agent got so much more, by whatever call.
+pub(super) fn got(standing: Standing, bytes: u64) -> Standing {
+    match standing {
+        Standing::Challenged(c) => Standing::Challenged(had(c, bytes)),
+        other => other,
+    }
+}
+
+fn had(c: Challenge, bytes: u64) -> Challenge {
+    Challenge { used: Used { bytes: c.used.bytes.saturating_add(bytes), ..c.used }, ..c }
 }
 
 /// What is withheld by now: the first that withheld the strongest.

@@ -102,6 +102,22 @@ impl fmt::Display for Risk {
 
 /// Words that make an action one of reading.
 const READS: [&str; 9] = ["get", "list", "describe", "read", "search", "head", "query", "find", "view"];
+/// Words of the classes that name a thing, which may be read, and no deed.
+const THINGS: [&str; 13] = [
+    "payment",
+    "payments",
+    "instances",
+    "cluster",
+    "permission",
+    "permissions",
+    "role",
+    "policy",
+    "key",
+    "email",
+    "mail",
+    "sms",
+    "message",
+];
 /// What opens doors also where it is only read.
 const SECRETS: [&str; 4] = ["credential", "credentials", "password", "secret"];
 
@@ -130,12 +146,29 @@ impl RiskLists {
         }
     }
 
+    /// Whether an action reads and is in no class. A method that writes makes it none that reads, whatever its name says.
+    pub fn only_reads(&self, method: Option<&str>, endpoint: &str, operation: Option<&str>) -> bool {
+        const READING: [&str; 3] = ["get", "head", "call"];
+        let writes = method.is_some_and(|m| !READING.iter().any(|reading| m.eq_ignore_ascii_case(reading)));
+        // A tool that is called by POST is told by its own name.
+        let writes = writes && operation.is_none();
+        let words = words(operation.unwrap_or(endpoint));
+        // Who reads and deletes in one does not only read.
+        let does = |word: &String| {
+            Risk::ALL.iter().any(|risk| risk.words().contains(&word.as_str()))
+                && !THINGS.contains(&word.as_str())
+        };
+        !writes
+            && reads(method, &words)
+            && !words.iter().any(does)
+            && self.of(method, endpoint, operation).is_empty()
+    }
+
     /// The classes of an action; an action may be in several, or in none.
     pub fn of(&self, method: Option<&str>, endpoint: &str, operation: Option<&str>) -> Vec<Risk> {
         let name = operation.unwrap_or(endpoint);
         let words = words(name);
-        let reads = words.iter().any(|word| READS.contains(&word.as_str()))
-            || method.is_some_and(|method| method.eq_ignore_ascii_case("get"));
+        let reads = reads(method, &words);
         let is_in = |risk: Risk| {
             let says = |word: &String| {
                 risk.words().contains(&word.as_str())
@@ -152,6 +185,12 @@ impl RiskLists {
         };
         Risk::ALL.into_iter().filter(|risk| is_in(*risk)).collect()
     }
+}
+
+/// Whether a name or a method says that it reads.
+fn reads(method: Option<&str>, words: &[String]) -> bool {
+    words.iter().any(|word| READS.contains(&word.as_str()))
+        || method.is_some_and(|method| method.eq_ignore_ascii_case("get"))
 }
 
 /// The words of a name, in small letters: `s3:DeleteBucketPolicy`, `send_email`, `/v1/refunds`.

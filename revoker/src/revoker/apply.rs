@@ -4,6 +4,7 @@ use detector::{MicroBits, Timestamp, VerdictRecord};
 use serde::Serialize;
 
 use super::memory::{Held, worth_keeping};
+use super::parts::PARTS_MAX;
 use super::write::Write;
 use crate::agent::{AgentKey, Txn};
 use crate::alert::Alert;
@@ -12,14 +13,16 @@ use crate::effect::{Cause, Closing, Effect, Event};
 use crate::fleetwide::{Unconfirmed, WAITING_MAX};
 use crate::lifecycle::{Input, Limits, Refusal, governed, permits};
 use crate::message::Facts;
-use crate::policy::Policy;
+use crate::part::{Part, names_of};
+use crate::policy::envelope::Room;
+use crate::policy::{Gone, Policy};
 use crate::restraint::Restraint;
 use crate::standing::Standing;
 use crate::store::settings::Spent;
 use crate::store::{StoreError, agents, alerts, approvals, outbox, revocations};
 
 /// How long the list of revoked subjects remembers one that was reinstated: longer than access tokens live.
-const TOKEN_LIFE_MAX: std::time::Duration = std::time::Duration::from_hours(30 * 24);
+pub(super) const TOKEN_LIFE_MAX: std::time::Duration = std::time::Duration::from_hours(30 * 24);
 
 /// What an input did.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,6 +75,23 @@ pub enum ApplyError {
     /// More than one transaction should hold.
     #[error("the group has too many agents for one command")]
     TooManyMembers,
+    /// Not everybody who must be told can end that alone.
+    #[error("`{target}` cannot end a {kind} alone; end the agent")]
+    NotAlone {
+        /// Which target.
+        target: String,
+        /// What kind of part.
+        kind: &'static str,
+    },
+    /// It ended before, or never did.
+    #[error("its access has {}", if *ended { "ended already" } else { "not ended" })]
+    NotThisPart {
+        /// Which of the two.
+        ended: bool,
+    },
+    /// A name that is none, or one part more than may be.
+    #[error("a part has a name of 1 to 512 bytes, and of one agent at most {PARTS_MAX} end alone")]
+    Part,
     /// No room for one more.
     #[error("{} pauses are the most there may be", super::pause::PAUSES_MAX)]
     TooManyPauses,
@@ -111,7 +131,29 @@ pub(super) struct Case<'a> {
     /// What the input rests on, if it is a verdict.
     pub(super) record: Option<&'a VerdictRecord>,
     pub(super) policy: &'a Policy,
+    /// The story it is part of; without it the agent's own.
+    pub(super) txn: Option<&'a Txn>,
     pub(super) now: Timestamp,
+}
+
+/// What a step came to.
+#[derive(Debug, Default)]
+pub(super) struct Ran {
+    /// Whether the change is more than a standing's memory.
+    pub(super) changed: bool,
+    /// What to tell the people who watch.
+    pub(super) alert: Option<Alert>,
+    /// What is left of the envelope, where the request goes on within it.
+    pub(super) let_through: Option<Room>,
+}
+
+impl Case<'_> {
+    /// The part that acts although its access has ended; none where the agent does.
+    fn still_acting(&self, record: &VerdictRecord) -> Option<Part> {
+        let Input::Verdict { evidence, .. } = self.input else { return None };
+        let Some(Gone::Acts { kind, .. }) = evidence.gone else { return None };
+        Part::new(kind, names_of(record)[kind as usize]?)
+    }
 }
 
 impl Write<'_> {
@@ -125,7 +167,7 @@ impl Write<'_> {
         self.settle(agent, &policy, now)?;
         let before = self.standing(agent);
         permits(&before, &input, now, &policy).map_err(|refusal| refused(refusal, &before))?;
-        self.run(&Case { agent, input: &input, record: None, policy: &policy, now })?;
+        self.run(&Case { agent, input: &input, record: None, policy: &policy, txn: None, now })?;
         let standing = self.standing(agent);
         Ok(Applied { standing, changed: standing != before })
     }
@@ -138,30 +180,37 @@ impl Write<'_> {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         if self.standing(agent).due().is_some_and(|due| due <= now) {
-            self.run(&Case { agent, input: &Input::TimePassed, record: None, policy, now })?;
+            self.run(&Case { agent, input: &Input::TimePassed, record: None, policy, txn: None, now })?;
         }
         Ok(())
     }
 
-    /// Steps, and carries out what follows. True if the change is more than a standing's memory.
-    pub(super) fn run(&mut self, case: &Case<'_>) -> Result<(bool, Option<Alert>), StoreError> {
+    /// Steps, and carries out what follows.
+    pub(super) fn run(&mut self, case: &Case<'_>) -> Result<Ran, StoreError> {
         let held = self.held(case.agent);
         let from = held.as_ref().map_or(Standing::Trusted, |held| held.live);
         let (to, effects) = self.step(case, &from);
         if effects.is_empty() && from.name() == to.name() {
             self.note(case.agent, held, to)?;
-            return Ok((false, None));
+            return Ok(Ran::default());
         }
-        let txn = match (held, case.record) {
-            (Some(held), _) => held.txn,
-            (None, Some(record)) => Txn::of_verdict(record.verdict.id),
-            (None, None) => Txn::random(),
+        let txn = match (case.txn, held, case.record) {
+            (Some(txn), ..) => txn.clone(),
+            (None, Some(held), _) => held.txn,
+            (None, None, Some(record)) => Txn::of_verdict(record.verdict.id),
+            (None, None, None) => Txn::random(),
         };
         let alert = self.carry_out(case, (&from, &to), &effects, &txn)?;
-        let held = if to == Standing::Trusted { None } else { Some(Held { live: to, kept: to, txn }) };
+        let held =
+            if to == Standing::Trusted { None } else { Some(Held { live: to, kept: to, txn: txn.clone() }) };
         self.changed.insert(case.agent.clone(), held);
         metrics::counter!("tocsin_standing_changes_total", "to" => to.name()).increment(1);
-        Ok((true, alert))
+        self.cascade_of(case, (&from, &to), &txn)?;
+        let let_through = effects.iter().find_map(|effect| match effect {
+            Effect::LetThrough { left } => Some(*left),
+            _ => None,
+        });
+        Ok(Ran { changed: true, alert, let_through })
     }
 
     /// A step under the governor, whose counts join this transaction.
@@ -213,15 +262,20 @@ impl Write<'_> {
                 Effect::CloseCase { case: id, how } => {
                     approvals::close(&self.tx, &id.to_string(), closing(*how), case.now)?;
                 }
+                Effect::LetThrough { .. } => metrics::counter!("tocsin_let_through_total").increment(1),
+                Effect::EndPart { kind, not_before } => self.end_blamed(case, *kind, *not_before, txn)?,
                 Effect::List { not_before } => {
-                    revocations::revoke(&self.tx, case.agent, *not_before, txn)?;
+                    revocations::revoke(&self.tx, (case.agent, None), *not_before, txn)?;
                     approvals::supersede_asked(&self.tx, case.agent, case.now)?;
                 }
-                Effect::Unlist => revocations::unrevoke(&self.tx, case.agent, case.now + TOKEN_LIFE_MAX)?,
+                Effect::Unlist => {
+                    revocations::unrevoke(&self.tx, (case.agent, None), case.now + TOKEN_LIFE_MAX)?;
+                }
                 Effect::Publish(event) => {
                     self.publish(case, to.name(), event, approval_url.as_deref(), txn)?;
                     if let (Event::StillActing { .. }, Some(record)) = (event, case.record) {
-                        self.disprove((case.agent, txn), record.verdict.ts, case.now)?;
+                        let part = case.still_acting(record);
+                        self.disprove((case.agent, part.as_ref(), txn), record.verdict.ts, case.now)?;
                     }
                 }
                 Effect::Alert { action, would } => {
@@ -273,13 +327,18 @@ impl Write<'_> {
         approval_url: Option<&str>,
         txn: &Txn,
     ) -> Result<(), StoreError> {
+        let mut reasons = reasons(event, case);
+        if event.ends_access() {
+            reasons.extend(self.spawned(case.agent)?);
+        }
         let facts = Facts {
             event,
             agent: case.agent,
+            part: None,
             txn,
             standing,
             record: case.record,
-            reasons: &reasons(event, case),
+            reasons: &reasons,
             approval_url,
             baseline: None,
             policy: case.policy.version(),
@@ -306,6 +365,7 @@ fn reasons(event: &Event, case: &Case<'_>) -> Vec<String> {
         }
         (Event::Approved { .. }, _) => vec!["a human approved".to_owned()],
         (Event::Denied { .. }, _) => vec!["a human denied".to_owned()],
+        (Event::Revoked { .. }, Input::Ended { because, .. }) => vec![because.clone()],
         (Event::Reinstated, Input::TimePassed) => vec!["the suspension has ended".to_owned()],
         (
             _,
@@ -314,6 +374,13 @@ fn reasons(event: &Event, case: &Case<'_>) -> Vec<String> {
             | Input::Retire { reason, .. }
             | Input::Reinstate { reason, .. },
         ) => vec![reason.clone()],
+        (Event::Revoked { in_place_of: Some(kind), .. }, _) => {
+            let widened = format!(
+                "all of it is of one {}, which not every target can end alone, so all access ends",
+                kind.as_str()
+            );
+            evidence().into_iter().chain([widened]).collect()
+        }
         _ => evidence(),
     }
 }

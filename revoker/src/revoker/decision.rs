@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::{AgentKey, CaseId};
 use crate::alert::Alert;
+use crate::policy::envelope::Room;
 use crate::standing::{Phase, Standing};
 
 /// What an agent may do.
@@ -69,4 +70,7 @@ pub struct Decision {
     pub admission: Admission,
     /// What to tell the people who watch, where something changed.
     pub alert: Option<Alert>,
+    /// Of a request that goes on although the agent is challenged: what more may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub let_through: Option<Room>,
 }

@@ -9,9 +9,9 @@ use super::operate::said;
 use super::write::Write;
 use super::{Pause, Revoker};
 use crate::agent::AgentKey;
-use crate::fleetwide::{FleetCommand, Proposal, STANDS, WAITING_MAX, confirm};
+use crate::fleetwide::{FleetCommand, OFFER_STANDS, Proposal, STANDS, WAITING_MAX, confirm};
 use crate::lifecycle::Input;
-use crate::store::{StoreError, settings};
+use crate::store::{StoreError, kin, settings};
 use crate::whom::Scope;
 
 /// Agents that one command may end: they are one transaction.
@@ -34,6 +34,8 @@ pub struct Confirmed {
     pub proposal: Proposal,
     /// Agents whose access ended.
     pub revoked: usize,
+    /// It was offered, and now is proposed: another person has to confirm it.
+    pub waits: bool,
 }
 
 impl Revoker {
@@ -48,6 +50,9 @@ impl Revoker {
         said(&person.by, &reason)?;
         match &command {
             FleetCommand::Pause { until: Some(until) } if *until <= now => return Err(ApplyError::Past),
+            FleetCommand::RevokeAgents { agents } if agents.len() > MEMBERS_MAX => {
+                return Err(ApplyError::TooManyMembers);
+            }
             FleetCommand::RevokeGroup { group } if self.inner.groups.size(group).is_none() => {
                 return Err(ApplyError::NoGroup);
             }
@@ -70,6 +75,37 @@ impl Revoker {
         .await
     }
 
+    /// Offers the revocation of agents that are in one incident, once: as a group where a manifest makes them one. Two persons may take
+    /// it up.
+    pub async fn offer(
+        &self,
+        incident: String,
+        agents: Vec<AgentKey>,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<Option<Proposal>, StoreError> {
+        let command = self.inner.groups.shared(&agents).map_or_else(
+            || FleetCommand::RevokeAgents { agents: agents.clone() },
+            |group| FleetCommand::RevokeGroup { group: group.to_owned() },
+        );
+        self.write(move |w| {
+            let mut waiting = w.proposals(now)?;
+            let nobody = AgentKey::new(None, "");
+            if waiting.len() >= WAITING_MAX || !kin::is_first(&w.tx, &nobody, &incident, now)? {
+                return Ok(None);
+            }
+            let (id, person) = (format!("{:016x}", rand::random::<u64>()), String::new());
+            let by = "tocsin".to_owned();
+            let proposal =
+                Proposal { id, command, person, by, reason, at: now, expires_at: now + OFFER_STANDS };
+            w.audit(None, "command.offered", &proposal, now)?;
+            waiting.push(proposal.clone());
+            settings::set_proposals(w.tx(), &waiting)?;
+            Ok(Some(proposal))
+        })
+        .await
+    }
+
     /// Commands that wait for a second person.
     pub async fn proposals(&self, now: Timestamp) -> Result<Vec<Proposal>, StoreError> {
         let all = self.read(settings::proposals).await?;
@@ -87,15 +123,22 @@ impl Revoker {
         said(&person.by, &reason)?;
         self.write(move |w| {
             let mut waiting = w.proposals(now)?;
-            let proposal = confirm(&waiting, &id, &person.name, now)?.clone();
+            let mut proposal = confirm(&waiting, &id, &person.name, now)?.clone();
             waiting.retain(|other| other.id != id);
+            if proposal.is_offer() {
+                (proposal.person, proposal.by, proposal.reason) = (person.name, person.by, reason);
+                w.audit(None, "command.proposed", &proposal, now)?;
+                waiting.push(proposal.clone());
+                settings::set_proposals(w.tx(), &waiting)?;
+                return Ok(Confirmed { proposal, revoked: 0, waits: true });
+            }
             settings::set_proposals(w.tx(), &waiting)?;
             let body = json!({ "proposal": proposal, "by": person.by, "reason": reason });
             w.audit(None, "command.confirmed", &body, now)?;
             let by = format!("{} and {}", proposal.by, person.by);
             let by = by.chars().take(REASON_CHARS_MAX).collect();
             let revoked = w.obey(&proposal, by, now)?;
-            Ok(Confirmed { proposal, revoked })
+            Ok(Confirmed { proposal, revoked, waits: false })
         })
         .await
     }
@@ -118,20 +161,29 @@ impl Write<'_> {
                 self.set_pauses(pauses)?;
                 Ok(0)
             }
-            FleetCommand::RevokeGroup { group } => {
-                let mut revoked = 0;
-                for agent in self.members(group)? {
-                    let input = Input::Revoke { by: by.clone(), reason: reason.clone() };
-                    match self.apply(&agent, input, now) {
-                        Ok(_) => revoked += 1,
-                        // Revoked or retired before.
-                        Err(ApplyError::NotAllowed { .. }) => {}
-                        Err(e) => return Err(e),
-                    }
-                }
-                Ok(revoked)
+            FleetCommand::RevokeGroup { group } => self.revoke_all(self.members(group)?, &by, &reason, now),
+            FleetCommand::RevokeAgents { agents } => self.revoke_all(agents.clone(), &by, &reason, now),
+        }
+    }
+
+    fn revoke_all(
+        &mut self,
+        agents: Vec<AgentKey>,
+        by: &str,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<usize, ApplyError> {
+        let mut revoked = 0;
+        for agent in agents {
+            let input = Input::Revoke { by: by.to_owned(), reason: reason.to_owned() };
+            match self.apply(&agent, input, now) {
+                Ok(_) => revoked += 1,
+                // Revoked or retired before.
+                Err(ApplyError::NotAllowed { .. }) => {}
+                Err(e) => return Err(e),
             }
         }
+        Ok(revoked)
     }
 
     /// Those of the group. A manifest that names no issuer is about its agent under any: under each that the record knows it by.

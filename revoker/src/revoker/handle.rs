@@ -3,7 +3,7 @@
 use detector::{Kind, MicroBits, Timestamp, VerdictRecord};
 
 use super::Inner;
-use super::apply::Case;
+use super::apply::{Case, Ran};
 use super::decision::{Admission, Decision};
 use super::memory::worth_keeping;
 use super::write::Write;
@@ -18,11 +18,13 @@ use crate::whom::Named;
 impl Inner {
     pub(super) fn handle(&self, record: &VerdictRecord, now: Timestamp) -> Result<Decision, StoreError> {
         let group = self.groups.of(record.issuer.as_deref(), &record.agent_id);
-        let evidence = self.memory().policy().evidence(record, group);
+        let mut evidence = self.memory().policy().evidence(record, group);
+        self.place_part(record, &mut evidence);
         // Only whom a log cannot make up: names that anybody can write down must not raise a cap that goes by them.
         if evidence.attestation.allows_automatic_revocation() {
             self.crowd.saw(record.issuer.as_deref(), &record.agent_id, now);
         }
+        self.learn_kin(record, now)?;
         if let Some(decision) = self.trusted(record, &evidence) {
             return Ok(decision);
         }
@@ -32,10 +34,23 @@ impl Inner {
         self.write(|w| w.handle(record, evidence, now))
     }
 
+    pub(super) fn got(&self, agent: &AgentKey, bytes: u64, now: Timestamp) -> Result<(), StoreError> {
+        let stands = self.memory().get(agent.issuer.as_deref(), &agent.agent_id).map(|held| held.live);
+        if bytes == 0 || !matches!(stands, Some(Standing::Challenged(_))) {
+            return Ok(());
+        }
+        self.write(|w| {
+            let policy = w.policy_for(agent, now);
+            let input = Input::Outcome { bytes };
+            w.run(&Case { agent, input: &input, record: None, policy: &policy, txn: None, now }).map(drop)
+        })
+    }
+
     /// Nothing is held against the agent and nothing is to be: the way of nearly every call.
     fn trusted(&self, record: &VerdictRecord, evidence: &Evidence) -> Option<Decision> {
         let memory = self.memory();
-        let nothing = memory.get(record.issuer.as_deref(), &record.agent_id).is_none()
+        let nothing = evidence.gone.is_none()
+            && memory.get(record.issuer.as_deref(), &record.agent_id).is_none()
             && memory.policy().demand(evidence, MicroBits::ZERO) == Demand::None
             && !memory.is_recent(evidence.verdict);
         nothing.then(|| decision(record, &Standing::Trusted))
@@ -75,7 +90,7 @@ impl Write<'_> {
             return Ok(decision);
         }
         let agent = AgentKey::new(record.issuer.as_deref(), &record.agent_id);
-        let policy = self.policy_for(&agent, now);
+        let policy = self.policy_for(&agent, now).ending(self.ends(&agent)?);
         self.settle(&agent, &policy, now)?;
         // Approved in answer to evidence, or asked for before there was any.
         if matches!(self.standing(&agent), Standing::Probation(_)) || record.kind == Kind::Request {
@@ -84,9 +99,10 @@ impl Write<'_> {
         let mut record = record.clone();
         record.verdict.layers.oversight = self.standing(&agent).oversight();
         let input = Input::Verdict { evidence, fresh: CaseId::random() };
-        let case = Case { agent: &agent, input: &input, record: Some(&record), policy: &policy, now };
-        let (changed, alert) = self.run(&case)?;
-        let decision = Decision { alert, ..decision(&record, &self.standing(&agent)) };
+        let case =
+            Case { agent: &agent, input: &input, record: Some(&record), policy: &policy, txn: None, now };
+        let Ran { changed, alert, let_through } = self.run(&case)?;
+        let decision = Decision { alert, let_through, ..decision(&record, &self.standing(&agent)) };
         if changed {
             handled::put(&self.tx, &decision, now)?;
             self.handled = Some(evidence.verdict);
@@ -129,5 +145,6 @@ fn decision(record: &VerdictRecord, standing: &Standing) -> Decision {
         agent: AgentKey::new(record.issuer.as_deref(), &record.agent_id),
         admission: Admission::of(standing),
         alert: None,
+        let_through: None,
     }
 }

@@ -5,6 +5,7 @@ use detector::Timestamp;
 use super::Revoker;
 use crate::agent::AgentKey;
 use crate::audit;
+use crate::part::Part;
 use crate::store::agents::StandingRow;
 use crate::store::alerts::AlertRow;
 use crate::store::cases::Exposure;
@@ -57,8 +58,12 @@ impl Revoker {
     }
 
     /// What the list of revoked subjects says of one; none if it was never revoked, or is long reinstated.
-    pub async fn revocation(&self, agent: AgentKey) -> Result<Option<RevokedRow>, StoreError> {
-        self.read(move |db| revocations::of(db, &agent)).await
+    pub async fn revocation(
+        &self,
+        agent: AgentKey,
+        part: Option<Part>,
+    ) -> Result<Option<RevokedRow>, StoreError> {
+        self.read(move |db| revocations::of(db, &agent, part.as_ref())).await
     }
 
     /// The version of the list of revoked subjects, and its entries that are newer than `after`, at most `limit`.

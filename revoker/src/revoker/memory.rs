@@ -4,7 +4,7 @@
 //! rose) changes in memory with every call and is written when it has changed by enough, so that a watched agent costs a
 //! transaction now and then and not one a call. A crash loses at most that much, and each loss errs on the safe side or
 //! within its bound: normal calls are counted again; a calm that was broken is at most [`CALM_LAG`] too old; a human's
-//! answer covers at most [`BITS_LAG`] more or less than it did.
+//! answer covers at most [`BITS_LAG`] more or less than it did; of what a challenged agent was sent at most [`BYTES_LAG`] is forgotten.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -12,8 +12,9 @@ use std::time::Duration;
 use detector::{MicroBits, Timestamp, VerdictId};
 
 use crate::agent::{AgentKey, Txn};
+use crate::part::{Names, Part};
 use crate::policy::Policy;
-use crate::standing::{Calm, Standing};
+use crate::standing::{Calm, Standing, Watch};
 use crate::store::agents::StandingRow;
 use crate::store::settings::{Pause, Spent};
 use crate::whom::Named;
@@ -41,6 +42,7 @@ impl Default for Limits {
 const CALLS_LAG: u32 = 10;
 const CALM_LAG: Duration = Duration::from_mins(1);
 const BITS_LAG: MicroBits = MicroBits::from_micros(2_000_000);
+const BYTES_LAG: u64 = 64 << 10;
 
 /// One agent that is not plainly trusted.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +59,10 @@ pub(super) struct Held {
 pub(super) struct Memory {
     /// By name first, so that a look-up borrows the call's text; few names exist under several issuers.
     agents: HashMap<String, Vec<(Option<String>, Held)>>,
+    /// Parts of agents whose access has ended, and when.
+    ended: HashMap<AgentKey, Vec<(Part, Timestamp)>>,
+    /// Agents whose declared time was seen to be over; as many as manifests declare.
+    lapsed: HashSet<(AgentKey, Timestamp)>,
     watched: usize,
     challenged: usize,
     recent: HashSet<VerdictId>,
@@ -76,6 +82,8 @@ impl Memory {
     ) -> Self {
         let mut memory = Self {
             agents: HashMap::new(),
+            ended: HashMap::new(),
+            lapsed: HashSet::new(),
             watched: 0,
             challenged: 0,
             recent: HashSet::new(),
@@ -103,6 +111,58 @@ impl Memory {
     pub(super) fn get(&self, issuer: Option<&str>, agent_id: &str) -> Option<&Held> {
         let issuer = issuer.filter(|issuer| !issuer.is_empty());
         self.agents.get(agent_id)?.iter().find(|(i, _)| i.as_deref() == issuer).map(|(_, held)| held)
+    }
+
+    /// When access of a part of the agent ended, where it did: of the narrowest of these.
+    pub(super) fn ended(
+        &self,
+        issuer: Option<&str>,
+        agent_id: &str,
+        names: &Names<'_>,
+    ) -> Option<(Part, Timestamp)> {
+        if self.ended.is_empty() {
+            return None;
+        }
+        let ended = self.ended.get(&AgentKey::new(issuer, agent_id))?;
+        let is_named = |part: &Part| names[part.kind as usize] == Some(part.id.as_str());
+        ended.iter().filter(|(part, _)| is_named(part)).min().cloned()
+    }
+
+    /// Whether this end of the agent was seen.
+    pub(super) fn has_lapsed(&self, agent: &AgentKey, at: Timestamp) -> bool {
+        !self.lapsed.is_empty() && self.lapsed.contains(&(agent.clone(), at))
+    }
+
+    pub(super) fn set_lapsed(&mut self, lapsed: Vec<(AgentKey, Timestamp)>) {
+        self.lapsed.extend(lapsed);
+    }
+
+    /// All parts of the agent that have ended, and when.
+    pub(super) fn all_ended(&self, agent: &AgentKey) -> Vec<(Part, Timestamp)> {
+        self.ended.get(agent).cloned().unwrap_or_default()
+    }
+
+    /// How many parts of the agent have ended.
+    pub(super) fn ended_parts(&self, agent: &AgentKey) -> usize {
+        self.ended.get(agent).map_or(0, Vec::len)
+    }
+
+    /// A part of the agent has ended at a time, or is given its access back.
+    pub(super) fn set_ended(&mut self, agent: &AgentKey, part: Part, not_before: Option<Timestamp>) {
+        let ended = self.ended.entry(agent.clone()).or_default();
+        ended.retain(|(other, _)| *other != part);
+        ended.extend(not_before.map(|not_before| (part, not_before)));
+        if ended.is_empty() {
+            self.ended.remove(agent);
+        }
+    }
+
+    /// These parts have ended and no others.
+    pub(super) fn replace_ended(&mut self, parts: Vec<(AgentKey, Part, Timestamp)>) {
+        self.ended.clear();
+        for (agent, part, not_before) in parts {
+            self.set_ended(&agent, part, Some(not_before));
+        }
     }
 
     /// The agents of this name that are held, under each of their issuers.
@@ -191,14 +251,21 @@ impl Memory {
 /// Whether a standing remembers so much more (or less) than the store does that it should be written down.
 pub(super) fn worth_keeping(kept: &Standing, live: &Standing) -> bool {
     match (kept, live) {
-        (Standing::Watched(k), Standing::Watched(l)) => calm_moved(k.calm, l.calm) || k.would != l.would,
+        (Standing::Watched(k), Standing::Watched(l)) => {
+            let left = |w: &Watch| w.after_part.map(|answered| answered.left).unwrap_or_default();
+            calm_moved(k.calm, l.calm)
+                || (k.would, k.touched) != (l.would, l.touched)
+                || bits_moved(k.blame.weight(), l.blame.weight())
+                || bits_moved(left(k), left(l))
+        }
         (Standing::Probation(k), Standing::Probation(l)) => {
             calm_moved(k.calm, l.calm) || k.would != l.would || bits_moved(k.answered.left, l.answered.left)
         }
         (Standing::Challenged(k), Standing::Challenged(l)) => {
             bits_moved(k.peak, l.peak)
-                || (k.attested, k.would, k.phase, k.case, k.until)
-                    != (l.attested, l.would, l.phase, l.case, l.until)
+                || l.used.bytes.saturating_sub(k.used.bytes) >= BYTES_LAG
+                || (k.attested, k.would, k.phase, k.case, k.until, k.touched, k.used.calls)
+                    != (l.attested, l.would, l.phase, l.case, l.until, l.touched, l.used.calls)
         }
         (Standing::Suspended(k), Standing::Suspended(l)) => bits_moved(k.peak, l.peak) || k.until != l.until,
         (Standing::Revoked(k), Standing::Revoked(l)) => {

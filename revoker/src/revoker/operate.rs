@@ -81,11 +81,10 @@ impl Revoker {
     /// Sends a delivery again, with the same id and bytes.
     pub async fn redeliver(&self, delivery: i64, by: String, now: Timestamp) -> Result<(), RedeliverError> {
         self.write(move |w| {
-            if !receipts::redeliver(w.tx(), delivery, now)? {
-                return Err(RedeliverError::NotFound(delivery));
-            }
+            let about = receipts::redeliver(w.tx(), delivery, now)?;
+            let (agent, txn) = about.ok_or(RedeliverError::NotFound(delivery))?;
             let body = json!({ "delivery": delivery, "by": by });
-            Ok(w.audit(None, "delivery.redelivered", &body, now)?)
+            Ok(w.audit_in(&txn, Some(&agent), "delivery.redelivered", &body, now).map(drop)?)
         })
         .await
     }

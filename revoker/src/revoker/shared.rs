@@ -15,7 +15,7 @@ use super::{Inner, Revoker};
 use crate::agent::AgentKey;
 use crate::store::changes::{self, Change};
 use crate::store::db::{Connection, Transaction};
-use crate::store::{StoreError, agents, settings};
+use crate::store::{StoreError, agents, revocations, settings};
 
 /// Changes read at once.
 const BATCH: u32 = 1_000;
@@ -73,6 +73,7 @@ impl Inner {
             Change::Pauses => self.memory_mut().set_pauses(settings::pauses(db)?),
             Change::Spent => self.memory_mut().set_spent(settings::spent(db)?),
             Change::Handled(verdict) => self.memory_mut().remember(*verdict),
+            Change::Parts => self.memory_mut().replace_ended(revocations::ended_parts(db)?),
             Change::Record => {}
         }
         Ok(())
@@ -81,9 +82,11 @@ impl Inner {
     /// Where too much was missed.
     fn read_all(&self, db: &Connection) -> Result<(), StoreError> {
         let newest = changes::newest(db)?;
+        let parts = revocations::ended_parts(db)?;
         let (rows, pauses, spent) = (agents::all(db)?, settings::pauses(db)?, settings::spent(db)?);
         let mut memory = self.memory_mut();
         memory.replace(rows);
+        memory.replace_ended(parts);
         memory.set_pauses(pauses);
         memory.set_spent(spent);
         self.seen.store(newest, Relaxed);

@@ -1,8 +1,11 @@
 //! The record: what is decided is whole, once, and outlives the process.
 
+mod cascade;
 mod fleetwide;
 mod governor;
+mod lives;
 mod operators;
+mod parts;
 mod record;
 mod restraint;
 mod shared;

@@ -11,6 +11,7 @@ use super::memory::Held;
 use crate::agent::{AgentKey, Txn};
 use crate::audit::{self, NewEntry};
 use crate::connector::Route;
+use crate::part::Part;
 use crate::standing::Standing;
 use crate::store::changes::Change;
 use crate::store::db::Transaction;
@@ -24,6 +25,10 @@ pub struct Write<'c> {
     pub(super) inner: &'c Inner,
     pub(super) changed: HashMap<AgentKey, Option<Held>>,
     pub(super) handled: Option<VerdictId>,
+    /// Parts whose access ended or was given back.
+    pub(super) ended: Vec<(AgentKey, Part, Option<Timestamp>)>,
+    /// Agents whose declared time was seen to be over.
+    pub(super) lapsed: Vec<(AgentKey, Timestamp)>,
     pauses: Option<Vec<Pause>>,
     spent: Option<Spent>,
 }
@@ -39,10 +44,18 @@ impl Inner {
         let before = db.total_changes();
         let tx = db.transaction().map_err(StoreError::from)?;
         self.catch_up(&tx)?;
-        let mut write =
-            Write { tx, inner: self, changed: HashMap::new(), handled: None, pauses: None, spent: None };
+        let mut write = Write {
+            tx,
+            inner: self,
+            changed: HashMap::new(),
+            handled: None,
+            ended: Vec::new(),
+            lapsed: Vec::new(),
+            pauses: None,
+            spent: None,
+        };
         let answer = f(&mut write)?;
-        let Write { tx, changed, handled, pauses, spent, .. } = write;
+        let Write { tx, changed, handled, ended, lapsed, pauses, spent, .. } = write;
         if let Some(spent) = &spent {
             settings::set_spent(&tx, spent)?;
         }
@@ -52,6 +65,7 @@ impl Inner {
                 handled.map(Change::Handled),
                 pauses.as_ref().map(|_| Change::Pauses),
                 spent.as_ref().map(|_| Change::Spent),
+                ended.first().map(|_| Change::Parts),
             ];
             Some(self.tell(&tx, &changed, more.into_iter().flatten())?)
         } else {
@@ -59,6 +73,10 @@ impl Inner {
         };
         tx.commit().map_err(StoreError::from)?;
         self.follow(changed, handled, pauses, spent);
+        self.memory_mut().set_lapsed(lapsed);
+        for (agent, part, not_before) in ended {
+            self.memory_mut().set_ended(&agent, part, not_before);
+        }
         if let Some(last) = told {
             self.seen.store(last, Relaxed);
         }
@@ -168,13 +186,13 @@ impl Write<'_> {
     /// What calls that were accepted after access had ended say of the targets that had acknowledged it.
     pub(super) fn disprove(
         &mut self,
-        (agent, txn): (&AgentKey, &Txn),
+        (agent, part, txn): (&AgentKey, Option<&Part>, &Txn),
         call: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let tolerance = self.inner.memory().policy().config().clock_tolerance_s.duration();
         let (refuted, next) =
-            escalation::disprove(&self.tx, &self.routes(agent)?, agent, (call, tolerance), now)?;
+            escalation::disprove(&self.tx, &self.routes(agent)?, (agent, part), (call, tolerance), now)?;
         if !refuted.is_empty() {
             let body = serde_json::json!({ "targets": refuted, "call": call });
             self.audit_in(txn, Some(agent), "delivery.refuted", &body, now)?;

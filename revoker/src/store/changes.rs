@@ -20,6 +20,8 @@ pub(crate) enum Change {
     Spent,
     /// A verdict that was handled.
     Handled(VerdictId),
+    /// Which parts of agents have ended.
+    Parts,
     /// Something that nobody holds in memory.
     Record,
 }
@@ -31,6 +33,7 @@ impl Change {
             Self::Pauses => "pauses",
             Self::Spent => "spent",
             Self::Handled(_) => "handled",
+            Self::Parts => "parts",
             Self::Record => "record",
         }
     }
@@ -82,6 +85,7 @@ fn change(row: &Row<'_>) -> db::Result<(i64, Change)> {
         "agent" => Change::Agent(agent_of(&row.get::<_, String>(2)?, &row.get::<_, String>(3)?)),
         "pauses" => Change::Pauses,
         "spent" => Change::Spent,
+        "parts" => Change::Parts,
         "handled" => Change::Handled(VerdictId(u128::from_be_bytes(row.get(4)?))),
         _ => Change::Record,
     };

@@ -9,6 +9,7 @@ use super::receipts::{self, Receipt};
 use super::{StoreError, issuer_column};
 use crate::agent::AgentKey;
 use crate::connector::Route;
+use crate::part::Part;
 use crate::store::db::{self, OptionalExtension, Transaction, params};
 
 /// Lets the next target of the list take its turn; none where nobody stands by for this event.
@@ -30,13 +31,15 @@ pub(crate) fn escalate(
 pub(crate) fn was_told(
     tx: &Transaction<'_>,
     target: &str,
-    agent: &AgentKey,
+    (agent, part): (&AgentKey, Option<&Part>),
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let whose = params![target, issuer_column(agent), agent.agent_id, now.as_micros()];
+    let part = Part::column(part);
+    let whose = params![target, issuer_column(agent), agent.agent_id, now.as_micros(), part];
     let mut withdraw = tx.prepare_cached(
         "UPDATE deliveries SET state = 'withdrawn', settled_at = ?4
-         WHERE target = ?1 AND issuer = ?2 AND agent_id = ?3 AND state = 'standby' RETURNING id",
+         WHERE target = ?1 AND issuer = ?2 AND agent_id = ?3 AND state = 'standby'
+             AND event_seq IN (SELECT seq FROM events e WHERE e.seq = event_seq AND e.part = ?5) RETURNING id",
     )?;
     let withdrawn: Vec<i64> = withdraw.query_map(whose, |row| row.get(0))?.collect::<db::Result<_>>()?;
     for delivery in withdrawn {
@@ -45,11 +48,12 @@ pub(crate) fn was_told(
     let mut statement = tx.prepare_cached(
         "SELECT e.kind <> 'agent.reinstated' FROM deliveries d INDEXED BY deliveries_subject
              JOIN events e ON e.seq = d.event_seq
-         WHERE d.target = ?1 AND d.issuer = ?2 AND d.agent_id = ?3 AND d.state <> 'withdrawn'
+         WHERE d.target = ?1 AND d.issuer = ?2 AND d.agent_id = ?3 AND d.state <> 'withdrawn' AND e.part = ?4
              AND e.kind IN ('agent.access.revoked', 'agent.access.suspended', 'agent.retired', 'agent.reinstated')
          ORDER BY d.event_seq DESC LIMIT 1",
     )?;
-    let told = statement.query_row(&whose[..3], |row| row.get(0)).optional()?;
+    let whose = params![target, issuer_column(agent), agent.agent_id, part];
+    let told = statement.query_row(whose, |row| row.get(0)).optional()?;
     Ok(told.unwrap_or(false))
 }
 
@@ -58,11 +62,11 @@ pub(crate) fn was_told(
 pub(crate) fn disprove(
     tx: &Transaction<'_>,
     routes: &[Route],
-    agent: &AgentKey,
+    (agent, part): (&AgentKey, Option<&Part>),
     (ts, tolerance): (Timestamp, Duration),
     now: Timestamp,
 ) -> Result<(Vec<String>, Option<String>), StoreError> {
-    let Some(ended) = ending(tx, agent)? else { return Ok((Vec::new(), None)) };
+    let Some(ended) = ending(tx, agent, part)? else { return Ok((Vec::new(), None)) };
     let (mut refuted, mut of_the_list) = (Vec::new(), false);
     for route in routes.iter().filter(|route| route.enforces) {
         let id: Option<i64> = tx
@@ -88,15 +92,15 @@ pub(crate) fn disprove(
     Ok((refuted, next))
 }
 
-/// The newest event that ended the agent's access.
-fn ending(tx: &Transaction<'_>, agent: &AgentKey) -> Result<Option<i64>, StoreError> {
+/// The newest event that ended access of the agent, or of a part of it.
+fn ending(tx: &Transaction<'_>, agent: &AgentKey, part: Option<&Part>) -> Result<Option<i64>, StoreError> {
     let mut statement = tx.prepare_cached(
         "SELECT d.event_seq FROM deliveries d INDEXED BY deliveries_subject JOIN events e ON e.seq = d.event_seq
-         WHERE d.issuer = ?1 AND d.agent_id = ?2
+         WHERE d.issuer = ?1 AND d.agent_id = ?2 AND e.part = ?3
              AND e.kind IN ('agent.access.revoked', 'agent.access.suspended', 'agent.retired')
          ORDER BY d.event_seq DESC LIMIT 1",
     )?;
-    let seq =
-        statement.query_row(params![issuer_column(agent), agent.agent_id], |row| row.get(0)).optional()?;
+    let whose = params![issuer_column(agent), agent.agent_id, Part::column(part)];
+    let seq = statement.query_row(whose, |row| row.get(0)).optional()?;
     Ok(seq)
 }

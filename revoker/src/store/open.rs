@@ -8,17 +8,16 @@ use std::time::Duration;
 use rusqlite::OpenFlags;
 
 use super::db::{self, Address, Connection};
-use super::{Store, StoreError, approvals, settings};
-use crate::hex::hex;
-use crate::keys::Keys;
+use super::{Store, StoreError, approvals};
 
 /// In order, each once. The record's version counts how many have run.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/0001_record.sql"),
     include_str!("../../migrations/0002_register.sql"),
     include_str!("../../migrations/0003_proof.sql"),
     include_str!("../../migrations/0004_audit_heads.sql"),
     include_str!("../../migrations/0005_ssf.sql"),
+    include_str!("../../migrations/0006_subjects.sql"),
     include_str!("../../migrations/0008_questions.sql"),
 ];
 
@@ -67,33 +66,28 @@ pub enum OpenError {
         /// The newest version known.
         known: usize,
     },
-    /// The record was made with another key, which its audit is sealed with.
-    #[error("{place} was made with another key than {key}: all that share it need the same file")]
-    OtherKey {
-        /// Which record.
-        place: Place,
-        /// The key file.
-        key: PathBuf,
-    },
     /// The key file cannot be used.
     #[error(transparent)]
     Key(#[from] crate::keys::KeyError),
     /// Two targets have the same name, and receipts could not be told apart.
     #[error("two targets are named `{0}`")]
     TwoTargets(String),
-    /// The record cannot be read.
+    /// The record cannot be opened.
     #[error("{place}: {source}")]
-    Store {
+    Closed {
         /// Which record.
         place: Place,
         /// Why.
         source: StoreError,
     },
+    /// The record cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
-impl OpenError {
-    pub(crate) fn store(place: &Place, source: impl Into<StoreError>) -> Self {
-        Self::Store { place: place.clone(), source: source.into() }
+impl From<db::Error> for OpenError {
+    fn from(e: db::Error) -> Self {
+        Self::Store(e.into())
     }
 }
 
@@ -103,7 +97,7 @@ impl Store {
         if let Place::File(path) = place {
             create_private(path).map_err(|source| OpenError::Create { path: path.clone(), source })?;
         }
-        let failed = |e| OpenError::store(place, e);
+        let failed = |e: db::Error| OpenError::Closed { place: place.clone(), source: e.into() };
         let mut writer = place.writer().map_err(failed)?;
         if let Some(found) = migrate(&mut writer).map_err(failed)? {
             return Err(OpenError::Newer { place: place.clone(), found, known: MIGRATIONS.len() });
@@ -111,27 +105,6 @@ impl Store {
         let (reader, outbox) = (place.reader().map_err(failed)?, place.reader().map_err(failed)?);
         let [writer, reader, outbox] = [writer, reader, outbox].map(Mutex::new);
         Ok(Self { place: place.clone(), writer, reader, outbox })
-    }
-}
-
-/// The setting that tells one key from another.
-const KEY: &str = "key";
-
-impl Store {
-    /// Whether the record was made with these keys, or is new and now theirs. A file lies beside its key and is not asked.
-    pub(crate) fn is_of(&self, keys: &Keys) -> Result<bool, StoreError> {
-        let mut db = self.writer();
-        if !db.is_shared() {
-            return Ok(true);
-        }
-        let tx = db.transaction()?;
-        let ours = hex(&keys.mac("the record's key", &[]));
-        let found = settings::get(&tx, KEY)?;
-        if found.is_none() {
-            settings::set(&tx, KEY, &ours)?;
-            tx.commit()?;
-        }
-        Ok(found.is_none_or(|found| found == ours))
     }
 }
 

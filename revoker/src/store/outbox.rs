@@ -8,6 +8,7 @@ use crate::agent::{AgentKey, Txn};
 use crate::connector::Route;
 use crate::effect::REINSTATED;
 use crate::message::{Facts, Message};
+use crate::part::Part;
 use crate::store::db::{self, Connection, Transaction, params};
 
 /// How far a delivery has come.
@@ -90,12 +91,13 @@ pub(crate) fn publish(
     facts: &Facts<'_>,
 ) -> Result<(), StoreError> {
     let (agent, kind, at) = (facts.agent, facts.event.kind(), facts.at.as_micros());
-    let seq = event(tx, (event_id, kind), agent, facts.txn, facts.at)?;
+    let seq = event(tx, (event_id, kind), (agent, facts.part), facts.txn, facts.at)?;
     // The body names the event's own number, which exists only now.
     tx.prepare_cached("UPDATE events SET body = ?2 WHERE seq = ?1")?
         .execute(params![seq, facts.body(seq)?])?;
     for route in routes.iter().filter(|route| route.wants(kind, agent)) {
-        if route.stands_by() && kind == REINSTATED && !escalation::was_told(tx, &route.name, agent, facts.at)?
+        let whose = (agent, facts.part);
+        if route.stands_by() && kind == REINSTATED && !escalation::was_told(tx, &route.name, whose, facts.at)?
         {
             continue;
         }
@@ -115,7 +117,7 @@ pub(crate) fn notify(
     (txn, body): (&Txn, &[u8]),
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let seq = event(tx, (&fresh_id(), kind), subject, txn, now)?;
+    let seq = event(tx, (&fresh_id(), kind), (subject, None), txn, now)?;
     tx.prepare_cached("UPDATE events SET body = ?2 WHERE seq = ?1")?.execute(params![seq, body])?;
     deliver(tx, seq, target, subject, DeliveryState::Pending, now.as_micros())
 }
@@ -123,19 +125,18 @@ pub(crate) fn notify(
 fn event(
     tx: &Transaction<'_>,
     (event_id, kind): (&str, &str),
-    agent: &AgentKey,
+    (agent, part): (&AgentKey, Option<&Part>),
     txn: &Txn,
     at: Timestamp,
 ) -> Result<i64, StoreError> {
     let (issuer, at, empty) = (issuer_column(agent), at.as_micros(), b"".as_slice());
+    let (part, txn) = (Part::column(part), txn.as_str());
     let seq = tx
         .prepare_cached(
-            "INSERT INTO events (event_id, kind, issuer, agent_id, txn, at, body)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING seq",
+            "INSERT INTO events (event_id, kind, issuer, agent_id, part, txn, at, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING seq",
         )?
-        .query_row(params![event_id, kind, issuer, agent.agent_id, txn.as_str(), at, empty], |row| {
-            row.get(0)
-        })?;
+        .query_row(params![event_id, kind, issuer, agent.agent_id, part, txn, at, empty], |row| row.get(0))?;
     Ok(seq)
 }
 

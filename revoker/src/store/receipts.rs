@@ -3,8 +3,9 @@
 use detector::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::StoreError;
 use super::outbox::{self, DeliveryState, WAITS};
+use super::{StoreError, agent_of};
+use crate::agent::{AgentKey, Txn};
 use crate::store::db::{self, Connection, OptionalExtension, Transaction, params};
 
 /// One attempt, or one look at what came of it.
@@ -69,7 +70,7 @@ pub(crate) fn record(
     tx.prepare_cached(
         "UPDATE deliveries SET check_at = NULL WHERE check_at IS NOT NULL AND (target, issuer, agent_id) =
              (SELECT d.target, d.issuer, d.agent_id FROM deliveries d JOIN events e ON e.seq = d.event_seq
-              WHERE d.id = ?1 AND e.kind IN
+              WHERE d.id = ?1 AND e.part = '' AND e.kind IN
                   ('agent.access.revoked', 'agent.access.suspended', 'agent.retired', 'agent.reinstated'))",
     )?
     .execute([delivery])?;
@@ -148,14 +149,29 @@ pub(crate) fn of_delivery(db: &Connection, delivery: i64) -> Result<Vec<Receipt>
     Ok(rows.collect::<db::Result<_>>()?)
 }
 
-/// Puts a settled delivery on the way again, from the first retry on. False if there is none of this name.
-pub(crate) fn redeliver(tx: &Transaction<'_>, delivery: i64, now: Timestamp) -> Result<bool, StoreError> {
+/// Puts a settled delivery on the way again, from the first retry on; whom it speaks of, and in which story. None if there is none of
+/// this name.
+pub(crate) fn redeliver(
+    tx: &Transaction<'_>,
+    delivery: i64,
+    now: Timestamp,
+) -> Result<Option<(AgentKey, Txn)>, StoreError> {
     let changed = tx.execute(
         "UPDATE deliveries SET state = 'pending', attempts = 0, next_at = ?2, settled_at = NULL, check_at = NULL
          WHERE id = ?1",
         params![delivery, now.as_micros()],
     )?;
-    Ok(changed == 1)
+    if changed == 0 {
+        return Ok(None);
+    }
+    let mut statement = tx.prepare_cached(
+        "SELECT e.issuer, e.agent_id, e.txn FROM deliveries d JOIN events e ON e.seq = d.event_seq WHERE d.id = ?1",
+    )?;
+    let about = statement.query_row([delivery], |row| {
+        let agent = agent_of(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?);
+        Ok((agent, Txn::from_stored(row.get(2)?)))
+    });
+    Ok(about.optional()?)
 }
 
 /// A target that said it is gone.

@@ -46,8 +46,8 @@ pub(crate) fn sweep(tx: &Transaction<'_>, keys: &Keys, now: Timestamp) -> Result
     )?;
     remove("DELETE FROM alerts WHERE seq IN (SELECT seq FROM alerts WHERE at < ?1 LIMIT ?2)", now - ALERTS)?;
     remove(
-        "DELETE FROM revocations WHERE (issuer, agent_id) IN
-             (SELECT issuer, agent_id FROM revocations WHERE until < ?1 LIMIT ?2)",
+        "DELETE FROM revocations WHERE (issuer, agent_id, part) IN
+             (SELECT issuer, agent_id, part FROM revocations WHERE until < ?1 LIMIT ?2)",
         now,
     )?;
     // Only what waits for a target that is disabled or no longer configured gets this old.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{StoreError, agent_of, issuer_column, settings};
 use crate::agent::{AgentKey, Txn};
+use crate::part::Part;
 use crate::store::db::{self, Connection, OptionalExtension, Transaction, params};
 
 /// The setting that counts versions. Not the newest entry's, which goes once it has expired.
@@ -17,6 +18,8 @@ const VERSION: &str = "revocations_version";
 pub struct RevokedRow {
     /// Which agent.
     pub agent: AgentKey,
+    /// Which part of it alone; none is all of it.
+    pub part: Option<Part>,
     /// Tokens issued before are void.
     pub not_before: Timestamp,
     /// None while every token is void, also newer ones; else when the entry may be forgotten.
@@ -34,6 +37,9 @@ pub struct Listed {
     pub issuer: Option<String>,
     /// Which agent.
     pub subject: String,
+    /// The one token, session or instance of it that the entry is about; none is all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<Part>,
     /// Tokens issued before are void.
     pub not_before: Timestamp,
     /// Whether newer tokens are void too.
@@ -51,6 +57,7 @@ impl From<RevokedRow> for Listed {
         Self {
             issuer: row.agent.issuer,
             subject: row.agent.agent_id,
+            part: row.part,
             not_before: row.not_before,
             blocked: row.until.is_none(),
             until: row.until,
@@ -60,7 +67,7 @@ impl From<RevokedRow> for Listed {
     }
 }
 
-const COLUMNS: &str = "issuer, agent_id, not_before, until, txn, version";
+const COLUMNS: &str = "issuer, agent_id, not_before, until, txn, version, part";
 
 fn row(row: &db::Row<'_>) -> db::Result<RevokedRow> {
     Ok(RevokedRow {
@@ -69,6 +76,7 @@ fn row(row: &db::Row<'_>) -> db::Result<RevokedRow> {
         until: row.get::<_, Option<i64>>(3)?.map(Timestamp::from_micros),
         txn: Txn::from_stored(row.get(4)?),
         version: row.get(5)?,
+        part: Part::of_column(&row.get::<_, String>(6)?),
     })
 }
 
@@ -87,35 +95,63 @@ fn next_version(tx: &Transaction<'_>) -> Result<i64, StoreError> {
 /// Lists the subject as revoked. A later revocation moves `not_before` on, never back.
 pub(crate) fn revoke(
     tx: &Transaction<'_>,
-    agent: &AgentKey,
+    (agent, part): (&AgentKey, Option<&Part>),
     not_before: Timestamp,
     txn: &Txn,
 ) -> Result<(), StoreError> {
     let version = next_version(tx)?;
     tx.prepare_cached(
-        "INSERT INTO revocations (issuer, agent_id, not_before, until, txn, version) VALUES (?1, ?2, ?3, NULL, ?4, ?5)
-         ON CONFLICT (issuer, agent_id) DO UPDATE SET not_before = CASE
+        "INSERT INTO revocations (issuer, agent_id, part, not_before, until, txn, version)
+         VALUES (?1, ?2, ?6, ?3, NULL, ?4, ?5)
+         ON CONFLICT (issuer, agent_id, part) DO UPDATE SET not_before = CASE
                  WHEN revocations.not_before > excluded.not_before THEN revocations.not_before
                  ELSE excluded.not_before END,
              until = NULL, txn = excluded.txn, version = excluded.version",
     )?
-    .execute(params![issuer_column(agent), agent.agent_id, not_before.as_micros(), txn.as_str(), version])?;
+    .execute(params![
+        issuer_column(agent),
+        agent.agent_id,
+        not_before.as_micros(),
+        txn.as_str(),
+        version,
+        Part::column(part)
+    ])?;
     Ok(())
 }
 
 /// The subject may act again; its entry stays until tokens from before have expired.
-pub(crate) fn unrevoke(tx: &Transaction<'_>, agent: &AgentKey, until: Timestamp) -> Result<(), StoreError> {
+pub(crate) fn unrevoke(
+    tx: &Transaction<'_>,
+    (agent, part): (&AgentKey, Option<&Part>),
+    until: Timestamp,
+) -> Result<(), StoreError> {
     let version = next_version(tx)?;
-    tx.prepare_cached("UPDATE revocations SET until = ?3, version = ?4 WHERE issuer = ?1 AND agent_id = ?2")?
-        .execute(params![issuer_column(agent), agent.agent_id, until.as_micros(), version])?;
+    let row = params![issuer_column(agent), agent.agent_id, until.as_micros(), version, Part::column(part)];
+    tx.prepare_cached(
+        "UPDATE revocations SET until = ?3, version = ?4 WHERE issuer = ?1 AND agent_id = ?2 AND part = ?5",
+    )?
+    .execute(row)?;
     Ok(())
 }
 
-/// What the list says of one subject.
-pub(crate) fn of(db: &Connection, agent: &AgentKey) -> Result<Option<RevokedRow>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM revocations WHERE issuer = ?1 AND agent_id = ?2");
+/// Every part of an agent whose access has ended alone, and when.
+pub(crate) fn ended_parts(db: &Connection) -> Result<Vec<(AgentKey, Part, Timestamp)>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM revocations WHERE part <> '' AND until IS NULL");
     let mut statement = db.prepare_cached(&sql)?;
-    Ok(statement.query_row(params![issuer_column(agent), agent.agent_id], row).optional()?)
+    let rows = statement.query_map([], row)?.collect::<db::Result<Vec<_>>>()?;
+    Ok(rows.into_iter().filter_map(|row| Some((row.agent, row.part?, row.not_before))).collect())
+}
+
+/// What the list says of one subject.
+pub(crate) fn of(
+    db: &Connection,
+    agent: &AgentKey,
+    part: Option<&Part>,
+) -> Result<Option<RevokedRow>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM revocations WHERE issuer = ?1 AND agent_id = ?2 AND part = ?3");
+    let mut statement = db.prepare_cached(&sql)?;
+    let subject = params![issuer_column(agent), agent.agent_id, Part::column(part)];
+    Ok(statement.query_row(subject, row).optional()?)
 }
 
 /// Entries that are newer than `version`, in the order of their versions.

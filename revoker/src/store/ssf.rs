@@ -8,6 +8,7 @@ use super::{StoreError, from_json, to_json};
 use crate::agent::AgentKey;
 use crate::connector::Route;
 use crate::connector::ssf;
+use crate::part::PartKind;
 use crate::store::db::{self, Connection, OptionalExtension, Row, Transaction, params};
 
 /// What names of these targets begin with. No configured name holds a slash.
@@ -224,7 +225,8 @@ pub(crate) fn routes(db: &Connection, agent: &AgentKey) -> Result<Vec<Route>, St
     for stream in streams(db, "status <> 'disabled' AND kinds <> '[]' AND ?1 = ''", "")? {
         if !is_removed(db, &stream.id, agent)? {
             let (name, events) = (stream.target(), stream.kinds);
-            routes.push(Route { name, events, enforces: true, ..Route::default() });
+            let parts = vec![PartKind::Token, PartKind::Session];
+            routes.push(Route { name, events, enforces: true, parts, ..Route::default() });
         }
     }
     Ok(routes)

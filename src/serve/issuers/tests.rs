@@ -5,7 +5,7 @@ use super::*;
 fn config(more: &str) -> IssuerConfig {
     let text = format!(
         "name = \"sso\"\nissuer = \"https://sso.example/realms/agents\"\naudience = \"tocsin\"\n\
-         roles = {{ soc = [\"operator\"], edge = [\"gate\", \"ingest\"] }}\n{more}"
+         roles = {{ soc = [\"operator\"], edge = [\"gateway\", \"ingest\"] }}\n{more}"
     );
     toml::from_str(&text).unwrap()
 }
@@ -15,7 +15,10 @@ fn roles_are_found_where_the_issuer_puts_them() {
     let allowed = |more: &str, claims: Value| config(more).allowed(claims.as_object().unwrap());
     let nested = "roles_claim = \"realm_access.roles\"";
     assert_eq!(allowed("", json!({ "roles": ["soc", "other"] })), [Role::Operator]);
-    assert_eq!(allowed(nested, json!({ "realm_access": { "roles": ["edge"] } })), [Role::Gate, Role::Ingest]);
+    assert_eq!(
+        allowed(nested, json!({ "realm_access": { "roles": ["edge"] } })),
+        [Role::Gateway, Role::Ingest]
+    );
     assert_eq!(allowed("roles_claim = \"scope\"", json!({ "scope": "openid soc" })), [Role::Operator]);
     for nothing in
         [json!({}), json!({ "roles": "socs" }), json!({ "roles": { "soc": true } }), json!({ "roles": 1 })]

@@ -48,6 +48,11 @@ impl Process {
         ended.unwrap_or_else(|| panic!("{name} did not end within {limit:?} of SIGTERM\n{}", self.tail()))
     }
 
+    /// Tells it to read its files again (SIGHUP).
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Waits until `probe` gives something. Fails with the part's output where it ends first or `limit` passes.
     pub(crate) fn ready<T>(
         &mut self,

@@ -68,9 +68,19 @@ impl Tocsin {
 
     /// The same, with the command that starts the program made by `launcher`.
     pub(crate) fn start_by(folder: &Path, settings: &str, launcher: Box<dyn Fn(&str) -> Command>) -> Self {
-        let mut tocsin = Self { process: None, folder: folder.to_owned(), port: port::free(), launcher };
-        tocsin.configure(settings);
+        let mut tocsin = Self::prepare_by(folder, settings, launcher);
         tocsin.restart();
+        tocsin
+    }
+
+    /// The same, not started.
+    pub(crate) fn prepare(folder: &Path, settings: &str) -> Self {
+        Self::prepare_by(folder, settings, Box::new(|program| Command::new(program)))
+    }
+
+    fn prepare_by(folder: &Path, settings: &str, launcher: Box<dyn Fn(&str) -> Command>) -> Self {
+        let tocsin = Self { process: None, folder: folder.to_owned(), port: port::free(), launcher };
+        tocsin.configure(settings);
         tocsin
     }
 

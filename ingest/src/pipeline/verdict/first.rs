@@ -76,6 +76,8 @@ impl<V: Into<Verdict>> From<VerdictRecord<V>> for detector::VerdictRecord {
             operation: None,
             route: None,
             source_ip: None,
+            bytes_out: None,
+            parent_agent_id: None,
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::api::Api;
 use crate::api::approvals::INTERVAL_S;
 use crate::api::problem::Problem;
 use crate::approval::{Admittance, Approval, Factor, GrantRefused, Status};
+use crate::part::PartKind;
+use crate::policy::envelope::Room;
 use crate::standing::{Phase, Standing};
 use crate::store::{StoreError, approvals};
 
@@ -40,6 +42,9 @@ struct GoOn<'a> {
     duplicate: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     resumed: Option<Resumed<'a>>,
+    /// A human is being asked, and what is no part of the evidence goes on: so much more of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restricted: Option<Room>,
 }
 
 #[derive(Serialize)]
@@ -68,6 +73,7 @@ pub(super) fn go_on(said: &Said<'_>, admitted: Option<&Admittance>) -> Response 
             first_admitted_at: admitted.first,
             expires_at: admitted.until,
         }),
+        restricted: said.scored.let_through.filter(|_| matches!(said.standing, Standing::Challenged(_))),
     })
     .into_response()
 }
@@ -155,6 +161,19 @@ pub(super) fn revoked(said: &Said<'_>, not_before: Timestamp) -> Problem {
     refusal(StatusCode::FORBIDDEN, "revoked", "Access is revoked", said)
         .detail("Only an operator can reinstate this agent. A new token does not help.")
         .fact("decision", "revoked")
+        .fact("not_before", not_before)
+}
+
+/// The agent's other parts may go on.
+pub(super) fn part_revoked(said: &Said<'_>, kind: PartKind, not_before: Timestamp) -> Problem {
+    count("revoked");
+    let kind = kind.as_str();
+    refusal(StatusCode::FORBIDDEN, "revoked", "Access is revoked", said)
+        .detail(format!(
+            "Access of this {kind} has ended, and only an operator can give it back. The agent's others go on."
+        ))
+        .fact("decision", "revoked")
+        .fact("part", kind)
         .fact("not_before", not_before)
 }
 

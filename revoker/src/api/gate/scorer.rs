@@ -7,6 +7,7 @@ use detector::{Call, MicroBits, VerdictId};
 use super::answer;
 use crate::api::caller::Caller;
 use crate::api::problem::Problem;
+use crate::policy::envelope::Room;
 
 /// What came of scoring a record.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,6 +15,8 @@ pub struct Scored {
     /// The verdict and the agent's level after it. None where it did not come in time; the gate then answers from the last
     /// standing. Present only after the revoker has handled the verdict.
     pub verdict: Option<(VerdictId, MicroBits)>,
+    /// What more may go on, of a request that goes on although its agent is challenged.
+    pub let_through: Option<Room>,
     /// The same record was here before: this is a retry.
     pub duplicate: bool,
 }

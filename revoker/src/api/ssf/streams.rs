@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Ssf;
 use super::receiver::{AsReceiver, Sent};
-use crate::api::caller::{AsAnalyst, AsOperator};
+use crate::api::caller::{AsAdmin, AsAnalyst};
 use crate::api::input::{Asked, Body};
 use crate::api::person::Signed;
 use crate::api::problem::Problem;
@@ -169,11 +169,11 @@ struct Command {
     signed: Signed,
 }
 
-/// `POST /v1/ssf/streams/status`: role `operator`. Body `{stream_id, status, person, reason}`. The receiver is told the
+/// `POST /v1/ssf/streams/status`: role `admin`. Body `{stream_id, status, person, reason}`. The receiver is told the
 /// status and the reason, and cannot undo it.
 async fn set_status_by(
     State(ssf): State<Ssf>,
-    AsOperator(caller): AsOperator,
+    AsAdmin(caller): AsAdmin,
     Body(command): Body<Command>,
 ) -> Result<Response, Problem> {
     let (by, reason) = command.signed.checked(&caller)?;

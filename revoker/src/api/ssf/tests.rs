@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Ssf, router};
 use crate::agent::AgentKey;
 use crate::api::{Caller, Role};
-use crate::connector::ssf::keys::tests::{decode, file};
+use crate::connector::signing::tests::{decode, file};
 use crate::connector::ssf::{SsfConfig, Transmitter};
 use crate::executor::{Executor, Ladder};
 use crate::revoker::Revoker;
@@ -223,8 +223,12 @@ impl World {
 async fn credentials(mut request: Request, next: Next) -> axum::response::Response {
     let header = request.headers().get("authorization").and_then(|value| value.to_str().ok());
     if header == Some("Bearer operator") {
-        let caller =
-            Caller { name: OPERATOR.to_owned(), source: OPERATOR.to_owned(), roles: vec![Role::Operator] };
+        let caller = Caller {
+            name: OPERATOR.to_owned(),
+            source: OPERATOR.to_owned(),
+            roles: vec![Role::Analyst, Role::Admin],
+            agent: None,
+        };
         request.extensions_mut().insert(caller);
     }
     next.run(request).await

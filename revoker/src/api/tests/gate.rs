@@ -78,3 +78,30 @@ async fn other_methods_are_told_which_do() {
         assert_eq!(refused.json()["type"], "urn:tocsin:problem:method");
     }
 }
+
+#[tokio::test]
+async fn while_a_human_is_asked_a_few_reads_go_on_and_nothing_of_the_evidence() {
+    let world = World::new().await;
+    let ask = async |event: &str, endpoint: &str, level: f64| {
+        let mut line = line(event, "billing", level);
+        line["endpoint"] = endpoint.into();
+        world.send(Ask::gate(&line)).await
+    };
+    assert_eq!(ask("e1", "read_mail", 9.0).await.status, 401);
+    for (event, endpoint) in [("e2", "read_mail"), ("e3", "send_email"), ("e4", "summarize")] {
+        assert_eq!(ask(event, endpoint, 0.0).await.status, 401, "{endpoint}");
+    }
+    // What adds to the evidence waits too, and waits from then on.
+    assert_eq!(ask("e5", "list_files", 1.0).await.status, 401);
+    assert_eq!(ask("e6", "list_files", 0.0).await.status, 401);
+    let room = crate::policy::envelope::EnvelopeConfig::default();
+    for n in 0..room.calls {
+        let answer = ask(&format!("read-{n}"), "read_calendar", 0.0).await;
+        assert_eq!(answer.status, 200);
+        let told = &answer.json()["restricted"];
+        assert_eq!((&told["calls"], &told["bytes"]), (&(room.calls - 1 - n).into(), &room.bytes.into()));
+    }
+    // The same record again is the same call, and is not carried out twice.
+    assert_eq!(ask("read-0", "read_calendar", 0.0).await.status, 401);
+    assert_eq!(ask("read-more", "read_calendar", 0.0).await.status, 401);
+}

@@ -100,11 +100,12 @@ impl Scorer for StandIn {
         let record = record(line, level, Timestamp::from_micros(self.clock.load(Ordering::SeqCst)));
         let verdict = Some((record.verdict.id, level));
         if self.seen.lock().unwrap().insert(record.event_id.clone(), record.verdict.id).is_some() {
-            return Ok(Scored { verdict, duplicate: true });
+            return Ok(Scored { verdict, duplicate: true, ..Scored::default() });
         }
         let (revoker, now) = (self.revoker.clone(), record.verdict.ts);
-        tokio::task::spawn_blocking(move || revoker.handle(&record, now)).await.unwrap().unwrap();
-        Ok(Scored { verdict, duplicate: false })
+        let handled = tokio::task::spawn_blocking(move || revoker.handle(&record, now)).await;
+        let let_through = handled.unwrap().unwrap().let_through;
+        Ok(Scored { verdict, let_through, duplicate: false })
     }
 }
 
@@ -181,7 +182,14 @@ impl World {
         let policy = Policy::new(Budgets::default(), self.config.clone());
         let groups = crate::groups::Groups::default();
         let people = self.people.clone();
-        let setup = Setup { policy, public_url: "http://tocsin.test".to_owned(), routes, groups, people };
+        let setup = Setup {
+            policy,
+            public_url: "http://tocsin.test".to_owned(),
+            routes,
+            groups,
+            people,
+            declared: crate::declared::Declared::default(),
+        };
         let revoker = crate::testing::open_as(self.folder.path(), setup);
         let clock = Arc::clone(&self.clock);
         let api = Api::new(
@@ -313,10 +321,12 @@ async fn credentials(mut request: Request, next: Next) -> axum::response::Respon
         name: name.to_owned(),
         source: name.to_owned(),
         roles: match name {
-            "soc" => vec![Role::Operator],
+            "soc" => vec![Role::Analyst, Role::Operator],
             "analyst" => vec![Role::Analyst],
-            _ => vec![Role::Gate],
+            "mailer" => vec![Role::Agent],
+            _ => vec![Role::Agent, Role::Gateway],
         },
+        agent: (name == "mailer").then(|| crate::agent::AgentKey::new(None, name)),
     });
     if let Some(caller) = caller {
         request.extensions_mut().insert(caller);

@@ -223,3 +223,30 @@ async fn a_resumption_is_retried_so_often_and_no_more() {
     let again = world.send(Ask::gate(&line("r0", "billing", 8.0)).resuming(grant, "r-1")).await;
     assert_eq!(again.status, 200, "one that was admitted stays so");
 }
+
+#[tokio::test]
+async fn an_agent_waits_for_its_own_question_and_goes_on_with_it_and_asks_nothing_else() {
+    let world = World::new().await;
+    let alice = world.approver("alice", &[]).await;
+    let others = challenged(&world, "e1", "billing").await;
+    let asked = challenged(&world, "e2", "mailer").await;
+    let seen = async |asked: &serde_json::Value| {
+        let path = format!("/v1/approvals/{}", text(asked, "approval_id"));
+        world.send(Ask::get(&path).bearer("mailer")).await
+    };
+    assert_eq!(seen(&asked).await.json()["status"], "pending");
+    assert_eq!(seen(&others).await.status, 404, "another agent's question");
+    let (path, question) = world.newest_page().await;
+    let mut browser = Browser::open(&world, &path).await;
+    let number = text(&question, "binding_code");
+    assert_eq!(browser.post("approve", (&alice.name, &alice.code(&world)), number).await, 303);
+    let grant = text(&seen(&asked).await.json()["grant"], "token").to_owned();
+
+    let ask = |event: &str, agent: &str| Ask::post("/v1/gate", &line(event, agent, 0.0)).bearer("mailer");
+    assert_eq!(world.send(ask("e3", "mailer")).await.status, 403, "no question of its own making");
+    assert_eq!(world.send(ask("e4", "billing").resuming(&grant, "r-1")).await.status, 403);
+    assert_eq!(world.send(ask("e5", "mailer").resuming(&grant, "r-1")).await.status, 200);
+    for path in ["/v1/agents", "/v1/revocations", "/v1/status"] {
+        assert_eq!(world.send(Ask::get(path).bearer("mailer")).await.status, 403, "{path}");
+    }
+}

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::connector::Outcome;
-use crate::connector::http::detail;
-use crate::connector::oauth::{Credentials, TIMEOUT, refused};
+use crate::connector::http::{detail, refused};
+use crate::connector::oauth::{Credentials, TIMEOUT};
 
 /// Our mark on a client that we disabled: the story it was disabled in.
 const MARK: &str = "tocsin.revoked";
@@ -41,7 +41,7 @@ impl From<AdminError> for Outcome {
     fn from(e: AdminError) -> Self {
         match e {
             AdminError::Hopeless(detail) => Self::Hopeless { detail },
-            AdminError::Refused(status) => refused(status),
+            AdminError::Refused(status) => refused(status, None),
             AdminError::Failed(detail) => Self::Failed { status: None, detail, wait: None },
         }
     }
@@ -72,6 +72,11 @@ impl ClientRow {
 struct User {
     id: String,
     username: String,
+}
+
+#[derive(Deserialize)]
+struct Session {
+    id: String,
 }
 
 /// What is to become of a client. Everything else of it stays as it is.
@@ -154,6 +159,26 @@ impl Admin {
         let account = self.account(client).await?;
         let url = self.at(&["users", &account, "logout"]);
         self.call(|token| self.client.post(url.clone()).bearer_auth(token)).await.map(drop)
+    }
+
+    /// Ends one session of whomever. There being none is what was wanted, unless it never was: the log tells.
+    pub(super) async fn end_session(&self, session: &str) -> Result<(), AdminError> {
+        let url = self.at(&["sessions", session]);
+        match self.call(|token| self.client.delete(url.clone()).bearer_auth(token)).await {
+            Err(AdminError::Refused(StatusCode::NOT_FOUND)) => {
+                Err(AdminError::Hopeless("the realm has no such session".to_owned()))
+            }
+            done => done.map(drop),
+        }
+    }
+
+    /// Whether the agent's client has a session of this id, among its newest thousand.
+    pub(super) async fn has_session(&self, agent: &str, session: &str) -> Result<bool, AdminError> {
+        let client = self.find(agent).await?;
+        let mut url = self.at(&["clients", &client.id, "user-sessions"]);
+        url.query_pairs_mut().append_pair("max", "1000");
+        let rows: Vec<Session> = self.get(url).await?.json().await?;
+        Ok(rows.iter().any(|row| row.id == session))
     }
 
     /// An address under the realm. Names are one segment each, whatever is in them.

@@ -8,13 +8,14 @@ use serde::Deserialize;
 use super::Keycloak;
 use super::admin::Admin;
 use crate::connector::Route;
+use crate::connector::entry::{EntryError, check, target};
 use crate::connector::http::client;
 use crate::connector::oauth::{Credentials, Witness};
-use crate::connector::secret::{SecretError, Source};
-use crate::connector::target::{Target, TargetError};
+use crate::connector::secret::Source;
 use crate::connector::tokens::Tokens;
-use crate::connector::webhook::{SecretText, is_name};
+use crate::connector::webhook::SecretText;
 use crate::effect::{ENDINGS, REINSTATED};
+use crate::part::PartKind;
 
 /// How access ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -44,6 +45,10 @@ pub struct KeycloakConfig {
     /// What is done.
     #[serde(default)]
     pub action: Action,
+    /// Whether sessions in the agents' logs are named by Keycloak's `sid`, so that one of them can be ended alone. Tokens of a service
+    /// account belong to none.
+    #[serde(default)]
+    pub ends_sessions: bool,
     /// A client with a service account that holds the roles `manage-clients` and `manage-users` of `realm-management`. To see
     /// whether tokens have ended it must be in their audience.
     pub client_id: String,
@@ -61,50 +66,24 @@ pub struct KeycloakConfig {
     pub allow_insecure_target: bool,
 }
 
-/// Why an entry is no target.
-#[derive(Debug, thiserror::Error)]
-pub enum KeycloakError {
-    /// The name.
-    #[error("`name` must be 1 to 64 letters, digits, `-` and `_`")]
-    Name,
-    /// An empty word.
-    #[error("`{0}` must not be empty")]
-    Empty(&'static str),
-    /// The address.
-    #[error("`url`: {0}")]
-    Target(#[from] TargetError),
-    /// The secret.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    /// The HTTP client does not start.
-    #[error("the HTTP client does not start: {0}")]
-    Client(String),
-}
-
 impl KeycloakConfig {
     /// The target it describes. `environment` looks a variable up.
     pub fn build(
         &self,
         tokens: Tokens,
         environment: impl Fn(&str) -> Option<String>,
-    ) -> Result<Keycloak, KeycloakError> {
-        if !is_name(&self.name) {
-            return Err(KeycloakError::Name);
-        }
-        for (key, value) in [("realm", &self.realm), ("client_id", &self.client_id)] {
-            if value.is_empty() {
-                return Err(KeycloakError::Empty(key));
-            }
-        }
-        let target = Target::new(&self.url, self.allow_insecure_target)?;
+    ) -> Result<Keycloak, EntryError> {
+        check(&self.name, &[("realm", &self.realm), ("client_id", &self.client_id)])?;
+        let target = target("url", &self.url, self.allow_insecure_target)?;
         let secret = Source {
+            key: "client_secret",
             text: self.client_secret.as_ref(),
             env: self.client_secret_env.as_deref(),
             file: self.client_secret_file.as_ref(),
         };
         let secret = secret.read(environment)?;
         let credentials = || Credentials { id: self.client_id.clone(), secret: secret.clone() };
-        let client = client(&target).map_err(KeycloakError::Client)?;
+        let client = client(&target).map_err(EntryError::Client)?;
         let at = |path: &[&str]| {
             let mut url: Url = target.url().clone();
             if let Ok(mut segments) = url.path_segments_mut() {
@@ -129,6 +108,7 @@ impl KeycloakConfig {
         let events = ENDINGS.into_iter().chain([REINSTATED]).map(str::to_owned).collect();
         let by_default = || format!("{}/realms/{}", self.url.trim_end_matches('/'), self.realm);
         let issuer = Some(self.issuer.clone().unwrap_or_else(by_default));
-        Route { name: self.name.clone(), events, issuer, enforces: true, rank: None }
+        let parts = if self.ends_sessions { vec![PartKind::Session] } else { Vec::new() };
+        Route { name: self.name.clone(), events, issuer, enforces: true, parts, rank: None }
     }
 }

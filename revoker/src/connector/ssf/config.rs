@@ -1,6 +1,7 @@
 //! The section `[ssf]`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -9,9 +10,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::event::EventType;
-use super::keys::{KeyError, Signer};
 use super::subject::SubjectFormat;
 use crate::config::Seconds;
+use crate::connector::signing::{KeyError, Signer, Signing};
 use crate::connector::webhook::{SecretText, is_name};
 
 /// The shortest credential taken, in bytes. `openssl rand -hex 32` makes a good one.
@@ -130,24 +131,38 @@ impl Receiver {
 
 /// The section, checked.
 pub(super) struct Checked {
-    pub(super) issuer: String,
-    pub(super) signer: Signer,
+    pub(super) signing: Signing,
     pub(super) interval: Duration,
     pub(super) receivers: Vec<Receiver>,
 }
 
 impl SsfConfig {
+    /// Who signs, and with what.
+    pub fn signing(&self, public_url: &str) -> Result<Signing, SsfError> {
+        let issuer = self.issuer.as_deref().unwrap_or(public_url.trim_end_matches('/'));
+        if !is_issuer(issuer) {
+            return Err(SsfError::Issuer(issuer.to_owned()));
+        }
+        let signer = Signer::open(self.key_file.as_deref(), &self.previous_key_files)?;
+        Ok(Signing { issuer: issuer.to_owned(), signer: Arc::new(signer) })
+    }
+
+    /// Whether a transmitter can be made of it. `environment` looks a variable up.
+    pub fn verify(
+        &self,
+        public_url: &str,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<(), SsfError> {
+        self.check(public_url, environment).map(drop)
+    }
+
     /// Checks all of it. `environment` looks a variable up.
     pub(super) fn check(
         &self,
         public_url: &str,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Checked, SsfError> {
-        let issuer = self.issuer.as_deref().unwrap_or(public_url);
-        if !is_issuer(issuer) {
-            return Err(SsfError::Issuer(issuer.to_owned()));
-        }
-        let signer = Signer::open(self.key_file.as_deref(), &self.previous_key_files)?;
+        let signing = self.signing(public_url)?;
         let mut receivers: Vec<Receiver> = Vec::with_capacity(self.receivers.len());
         for config in &self.receivers {
             let wrong = |what: String| SsfError::Receiver { name: config.name.clone(), what };
@@ -161,7 +176,7 @@ impl SsfConfig {
             receivers.push(receiver);
         }
         let interval = self.min_verification_interval_s.map_or(VERIFICATION_INTERVAL, Seconds::duration);
-        Ok(Checked { issuer: issuer.to_owned(), signer, interval, receivers })
+        Ok(Checked { signing, interval, receivers })
     }
 }
 
@@ -232,7 +247,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::connector::ssf::keys::tests::file;
+    use crate::connector::signing::tests::file;
 
     fn section(mut change: Value) -> Result<Checked, SsfError> {
         let mut whole = json!({ "key_file": file("a.pem"), "receivers": [
@@ -250,10 +265,10 @@ mod tests {
     #[test]
     fn says_what_is_wrong_with_it() {
         let whole = section(json!({})).unwrap();
-        assert_eq!(whole.issuer, "https://tocsin.example");
+        assert_eq!(whole.signing.issuer, "https://tocsin.example");
         assert_eq!(whole.receivers[0].events, EventType::ALL);
         for issuer in ["http://127.0.0.1:7700", "https://tocsin.example/t1"] {
-            assert_eq!(section(json!({ "issuer": issuer })).unwrap().issuer, issuer);
+            assert_eq!(section(json!({ "issuer": issuer })).unwrap().signing.issuer, issuer);
         }
         let twice = json!([
             { "name": "idp", "token": "0123456789abcdef", "aud": "a" },

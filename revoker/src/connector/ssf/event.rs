@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::approval::Factor;
 use crate::effect::Cause;
 use crate::message::{Message, clip};
+use crate::part::Part;
 
 /// What all types begin with.
 const BASE: &str = "https://schemas.openid.net/secevent/";
@@ -105,6 +106,8 @@ pub(super) struct Data {
     pub(super) issuer: Option<String>,
     pub(super) subject: String,
     #[serde(default)]
+    pub(super) part: Option<Part>,
+    #[serde(default)]
     standing: String,
     #[serde(default)]
     cause: Option<Cause>,
@@ -145,6 +148,8 @@ impl Said {
                 .filter(|(known, _)| *known == kind)
                 .flat_map(|(_, events)| *events)
                 .filter(|event| delivered.contains(event))
+                // Of a part its session ends and does not come back; the agent's account and credentials are as they were.
+                .filter(|event| self.data.part.is_none() || **event == SessionRevoked)
                 .map(|event| (event.name(), event.uri(), self.content(kind, *event, credential)))
                 .collect(),
         }
@@ -186,7 +191,10 @@ impl Said {
     fn initiator(&self, approved: bool) -> &'static str {
         match (self.data.cause, approved) {
             (Some(Cause::Attack), _) | (None, true) => "user",
-            (Some(Cause::Evidence | Cause::Expired), _) => "policy",
+            (
+                Some(Cause::Evidence | Cause::Expired | Cause::TaskEnded | Cause::Lapsed | Cause::Parent),
+                _,
+            ) => "policy",
             (None, false) if self.data.evidence.is_some() => "policy",
             (Some(Cause::Operator), _) | (None, false) => "admin",
         }

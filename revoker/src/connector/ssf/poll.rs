@@ -152,7 +152,8 @@ impl Transmitter {
         let (mut sent, mut unwanted) = (Vec::new(), Vec::new());
         for due in due {
             let known = |jti: &str| answered.iter().any(|(known, _)| known == jti);
-            let made = sets(&self.signer, &reader, &due.message, known).map_err(StoreError::damaged)?;
+            let made =
+                sets(&self.signing.signer, &reader, &due.message, known).map_err(StoreError::damaged)?;
             if made.is_empty() {
                 // Asked for when it was decided, and no longer.
                 unwanted.push(due);

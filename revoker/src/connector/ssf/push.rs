@@ -70,7 +70,7 @@ impl Push {
         };
         let known = |jti: &str| answered.iter().any(|(known, _)| known == jti);
         let made = jtis(&reader, message)
-            .and_then(|all| Ok((all, sets(&self.transmitter.signer, &reader, message, known)?)));
+            .and_then(|all| Ok((all, sets(&self.transmitter.signing.signer, &reader, message, known)?)));
         let (all, todo) = match made {
             Ok(made) => made,
             Err(detail) => return Ok(Outcome::Hopeless { detail }),

@@ -3,10 +3,13 @@
 use serde_json::{Value, json};
 
 use super::event::{EventType, STREAM_UPDATED, Said, VERIFICATION};
-use super::keys::Signer;
-use super::subject::{SubjectFormat, opaque, sub_id};
+use super::subject::{SubjectFormat, opaque, part_id, sub_id};
 use crate::agent::AgentKey;
+use crate::connector::signing::Signer;
 use crate::message::Message;
+
+/// The `typ` of a Security Event Token (RFC 8417, section 2.3).
+const TYPE: &str = "secevent+jwt";
 
 /// Whom tokens are for, and what of a message they are told.
 #[derive(Clone, Debug)]
@@ -35,7 +38,11 @@ fn claims(reader: &Reader<'_>, message: &Message) -> Result<Vec<(String, Value)>
     let subject = if [VERIFICATION, STREAM_UPDATED].contains(&message.kind.as_str()) {
         opaque(reader.stream_id)
     } else {
-        sub_id(reader.format, &AgentKey::new(said.data.issuer.as_deref(), &said.data.subject))
+        let agent = AgentKey::new(said.data.issuer.as_deref(), &said.data.subject);
+        match &said.data.part {
+            Some(part) => part_id(&agent, part),
+            None => sub_id(reader.format, &agent),
+        }
     };
     let events = said.events(&message.kind, &reader.delivered, reader.credential);
     let all = events.into_iter().map(|(name, uri, content)| {
@@ -67,7 +74,7 @@ pub(super) fn sets(
     skip: impl Fn(&str) -> bool,
 ) -> Result<Vec<Set>, String> {
     let all = claims(reader, message)?.into_iter().filter(|(jti, _)| !skip(jti));
-    let made = all.map(|(jti, claims)| signer.sign(&claims).map(|token| Set { jti, token }));
+    let made = all.map(|(jti, claims)| signer.sign(TYPE, &claims).map(|token| Set { jti, token }));
     made.collect::<Result<_, _>>().map_err(str::to_owned)
 }
 
@@ -75,9 +82,10 @@ pub(super) fn sets(
 mod tests {
     use super::*;
     use crate::agent::Txn;
-    use crate::connector::ssf::keys::tests::{decode, file};
+    use crate::connector::signing::tests::{decode, file};
     use crate::effect::{Cause, Event};
     use crate::message::Facts;
+    use crate::policy::envelope::Room;
     use crate::testing::{at, damning};
 
     fn message(event: &Event, standing: &'static str, evidence: bool, reasons: &[String]) -> Message {
@@ -86,6 +94,7 @@ mod tests {
         let facts = Facts {
             event,
             agent: &agent,
+            part: None,
             txn: &Txn::of_verdict(record.verdict.id),
             standing,
             record: evidence.then_some(&record),
@@ -109,12 +118,27 @@ mod tests {
         let case = crate::agent::CaseId::new(1);
         let why = vec!["20 calls in a minute where 1 is usual".to_owned()];
         let messages = [
-            message(&Event::Revoked { not_before: at(0), cause: Cause::Evidence }, "revoked", true, &why),
-            message(&Event::Revoked { not_before: at(0), cause: Cause::Attack }, "revoked", false, &[]),
+            message(
+                &Event::Revoked { not_before: at(0), cause: Cause::Evidence, in_place_of: None },
+                "revoked",
+                true,
+                &why,
+            ),
+            message(
+                &Event::Revoked { not_before: at(0), cause: Cause::Attack, in_place_of: None },
+                "revoked",
+                false,
+                &[],
+            ),
             message(&Event::Suspended { not_before: at(0), until: at(9) }, "suspended", false, &why),
             message(&Event::Retired { not_before: at(0) }, "retired", false, &why),
             message(&Event::Reinstated, "probation", false, &why),
-            message(&Event::Challenged { case, until: at(9) }, "challenged", true, &why),
+            message(
+                &Event::Challenged { case, until: at(9), envelope: Room::default() },
+                "challenged",
+                true,
+                &why,
+            ),
             message(&Event::Approved { case }, "probation", false, &why),
             message(&Event::Denied { case, until: at(9) }, "challenged", false, &why),
         ];
@@ -148,7 +172,7 @@ mod tests {
     #[test]
     fn a_token_says_the_same_at_every_attempt_and_only_what_was_asked_for() {
         let signer = Signer::open(Some(&file("a.pem")), &[]).unwrap();
-        let event = Event::Revoked { not_before: at(0), cause: Cause::Evidence };
+        let event = Event::Revoked { not_before: at(0), cause: Cause::Evidence, in_place_of: None };
         let message = message(&event, "revoked", true, &[]);
         let aud = json!(["a", "b"]);
         let delivered = [EventType::SessionRevoked];

@@ -143,7 +143,7 @@ impl Transmitter {
         let uris =
             |events: &[EventType]| events.iter().map(|event| Value::from(event.uri())).collect::<Vec<_>>();
         let ours = [
-            ("iss", Value::from(self.issuer.as_str())),
+            ("iss", Value::from(self.signing.issuer.as_str())),
             ("aud", receiver.aud.clone()),
             ("events_supported", uris(&receiver.events).into()),
             ("events_delivered", uris(&delivered(receiver, &stream.wanted)).into()),
@@ -206,7 +206,8 @@ pub(super) fn kinds(receiver: &Receiver, wanted: &Wanted) -> Vec<String> {
     event::kinds(&delivered(receiver, wanted)).into_iter().map(str::to_owned).collect()
 }
 
-fn purpose(stream_id: &str) -> String {
+/// What the header of a stream's pushes is sealed for.
+pub(crate) fn purpose(stream_id: &str) -> String {
     format!("ssf/{stream_id}")
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::agent::AgentKey;
+use crate::part::{Part, PartKind};
 
 /// How a receiver wants agents named.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,12 +23,25 @@ pub enum SubjectFormat {
 }
 
 /// The subject of a token about an agent.
-pub(super) fn sub_id(format: SubjectFormat, agent: &AgentKey) -> Value {
+pub(in crate::connector) fn sub_id(format: SubjectFormat, agent: &AgentKey) -> Value {
     match format {
         SubjectFormat::IssSub => iss_sub(agent).unwrap_or_else(|| name(agent)),
         SubjectFormat::Complex => complex(agent),
         SubjectFormat::Uri => name(agent),
         SubjectFormat::Opaque => opaque(&agent.agent_id),
+    }
+}
+
+/// The subject of a token about a part of an agent, whichever format is wanted: one token as its `jwt_id`, all else as the `session`
+/// of a complex subject.
+pub(super) fn part_id(agent: &AgentKey, part: &Part) -> Value {
+    match (part.kind, agent.issuer.as_deref()) {
+        (PartKind::Token, Some(issuer)) => json!({ "format": "jwt_id", "iss": issuer, "jti": part.id }),
+        _ => {
+            let mut subject = complex(agent);
+            subject["session"] = opaque(&part.id);
+            subject
+        }
     }
 }
 
@@ -149,6 +163,26 @@ mod tests {
             "{\"format\":\"opaque\",\"id\":\"mailer\"}",
             "{\"format\":\"opaque\",\"id\":\"spiffe://corp/mailer\"}",
             "{\"format\":\"opaque\",\"id\":\"mailer\"}",
+        ]
+        "#);
+    }
+
+    #[test]
+    fn a_part_is_a_token_or_a_session_of_its_agent() {
+        let [mailer, _, nobodys] = agents();
+        let part = |kind| Part::new(kind, "p-1").unwrap();
+        let said: Vec<String> =
+            [(&mailer, PartKind::Token), (&mailer, PartKind::Session), (&nobodys, PartKind::Token)]
+                .iter()
+                .map(|(agent, kind)| part_id(agent, &part(*kind)))
+                .inspect(|subject| assert!(is_subject(subject), "{subject}"))
+                .map(|subject| subject.to_string())
+                .collect();
+        insta::assert_debug_snapshot!(said, @r#"
+        [
+            "{\"format\":\"jwt_id\",\"iss\":\"https://idp.example\",\"jti\":\"p-1\"}",
+            "{\"application\":{\"format\":\"opaque\",\"id\":\"mailer\"},\"format\":\"complex\",\"session\":{\"format\":\"opaque\",\"id\":\"p-1\"},\"user\":{\"format\":\"iss_sub\",\"iss\":\"https://idp.example\",\"sub\":\"mailer\"}}",
+            "{\"application\":{\"format\":\"opaque\",\"id\":\"mailer\"},\"format\":\"complex\",\"session\":{\"format\":\"opaque\",\"id\":\"p-1\"}}",
         ]
         "#);
     }

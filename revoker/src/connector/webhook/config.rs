@@ -9,6 +9,7 @@ use super::signature::{Secrets, SecretsError};
 use super::{Envelope, Route, Webhook};
 use crate::connector::target::{Target, TargetError};
 use crate::effect::EVENT_KINDS;
+use crate::part::PartKind;
 
 /// The longest name of a target.
 const NAME_CHARS_MAX: usize = 64;
@@ -121,7 +122,7 @@ impl WebhookConfig {
     /// What it is told.
     pub fn route(&self) -> Route {
         let (name, events) = (self.name.clone(), self.events.clone());
-        Route { name, events, enforces: true, ..Route::default() }
+        Route { name, events, enforces: true, parts: PartKind::ALL.into(), ..Route::default() }
     }
 
     fn secrets(&self, environment: impl Fn(&str) -> Option<String>) -> Result<String, WebhookError> {

@@ -1,8 +1,9 @@
 //! The laws, over random stories.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use detector::MicroBits;
+use detector::{Kind, MicroBits};
 use proptest::prelude::*;
 
 use super::super::{Input, permits, step};
@@ -12,6 +13,10 @@ use crate::effect::{AlertAction, Closing, Effect, Event};
 use crate::policy::Demand;
 use crate::standing::{Phase, Standing};
 use crate::testing::at;
+
+fn ends_part(effect: &Effect) -> bool {
+    matches!(effect, Effect::EndPart { .. })
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
@@ -94,8 +99,9 @@ proptest! {
             if let Input::Verdict { evidence, .. } = &s.input {
                 attested |= evidence.attestation.allows_automatic_revocation();
             }
-            if !attested && !s.by_person() {
+            if !attested && !s.input.is_by_person() {
                 prop_assert!(is_revoked(&s.before) || !is_revoked(&s.after), "{s:?}");
+                prop_assert!(!s.effects.iter().any(ends_part), "{s:?}");
             }
         }
     }
@@ -131,9 +137,9 @@ proptest! {
 
     #[test]
     fn paused_means_that_nothing_automatic_stops_anybody(story in story()) {
-        for s in story.iter().filter(|s| s.policy.paused() && !s.by_person()) {
+        for s in story.iter().filter(|s| s.policy.paused() && !s.input.is_by_person()) {
             let stops = |e: &Event| matches!(e, Event::Revoked { .. } | Event::Suspended { .. });
-            prop_assert!(!s.publishes(stops), "{s:?}");
+            prop_assert!(!s.publishes(stops) && !s.effects.iter().any(ends_part), "{s:?}");
             if !matches!(s.before, Standing::Challenged(_)) {
                 prop_assert!(!matches!(s.after, Standing::Challenged(_)), "{s:?}");
             }
@@ -195,6 +201,37 @@ proptest! {
             let (settled, effects) = step(&s.before, &Input::TimePassed, s.now, &s.policy);
             if permits(&settled, &s.input, s.now, &s.policy).is_err() {
                 prop_assert_eq!((&s.after, &s.effects), (&settled, &effects), "{:?}", s);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_in_the_evidence_goes_on_and_the_envelopes_caps_hold(story in story()) {
+        let (mut places, mut calls, mut bytes) = (HashSet::new(), 0, 0);
+        for s in &story {
+            let let_through = s.effects.iter().any(|e| matches!(e, Effect::LetThrough { .. }));
+            if let Input::Outcome { bytes: more } = &s.input {
+                bytes += more;
+            }
+            if let Input::Verdict { evidence, .. } = &s.input {
+                if let_through {
+                    prop_assert!(evidence.is_safe && evidence.kind == Kind::Request && !evidence.is_evident(), "{s:?}");
+                    prop_assert!(!places.contains(&evidence.place), "{s:?}");
+                    prop_assert!(calls < 3 && bytes + evidence.bytes <= 1_000, "{calls} {bytes} {s:?}");
+                    calls += 1;
+                } else if matches!(s.after, Standing::Watched(_) | Standing::Challenged(_))
+                    && (evidence.is_evident() || s.effects.iter().any(|e| matches!(e, Effect::OpenCase { .. })))
+                    && s.policy.demand(evidence, MicroBits::ZERO) > Demand::None
+                {
+                    places.insert(evidence.place);
+                }
+            }
+            prop_assert!(!let_through || matches!(s.after, Standing::Challenged(c) if c.phase != Phase::Denied), "{s:?}");
+            if s.effects.iter().any(|e| matches!(e, Effect::OpenCase { .. })) {
+                (calls, bytes) = (0, 0);
+            }
+            if !matches!(s.after, Standing::Watched(_) | Standing::Challenged(_)) {
+                places.clear();
             }
         }
     }

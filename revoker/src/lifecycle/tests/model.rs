@@ -68,7 +68,7 @@ impl Path {
 
     fn check(&mut self, before: &Standing, input: &Input, effects: &[Effect]) {
         let (after, told) = (&self.standing, &self.told);
-        let by_person = !matches!(input, Input::Verdict { .. } | Input::TimePassed);
+        let by_person = input.is_by_person();
         if is_revoked(before) && !is_revoked(after) {
             assert!(matches!(input, Input::Reinstate { .. } | Input::Retire { .. }), "{told}");
         }
@@ -134,7 +134,16 @@ fn explore(path: &Path, depth: usize, policy: &Policy, also: &impl Fn(&Path, Wha
 }
 
 fn by_person(what: What) -> bool {
-    !matches!(what, What::Verdict { .. } | What::Breaks { .. } | What::Time)
+    !matches!(
+        what,
+        What::Verdict { .. }
+            | What::Breaks { .. }
+            | What::Reads { .. }
+            | What::Session { .. }
+            | What::Ended { .. }
+            | What::Got { .. }
+            | What::Time
+    )
 }
 
 #[test]

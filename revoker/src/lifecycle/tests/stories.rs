@@ -23,6 +23,8 @@ fn lines_by(beats: &[(u64, What)], policy: &Policy) -> String {
             Effect::CloseCase { how, .. } => format!("close:{how:?}"),
             Effect::List { .. } => "list".to_owned(),
             Effect::Unlist => "unlist".to_owned(),
+            Effect::EndPart { kind, .. } => format!("end:{}", kind.as_str()),
+            Effect::LetThrough { .. } => "let_through".to_owned(),
         });
         format!("{} {}", s.after.name(), effects.collect::<Vec<_>>().join(" ")).trim_end().to_owned()
     };
@@ -151,7 +153,7 @@ fn more_than_a_human_answered_for_is_a_relapse() {
     insta::assert_snapshot!(lines(&[
         (0, asks(9.0, 9.0, false)),
         (30, approve),
-        (5, shows(15.0)),
+        (5, shows(11.0)),
         (5, shows(16.0)),
         (5, What::Attack { right: true }),
         (5, What::Reinstate),
@@ -305,7 +307,11 @@ fn while_paused_each_stronger_answer_is_recorded_once() {
     };
     let (after, effects) = step(&standing, &input(9, burst, &standing, at(2)), at(2), &running);
     assert!(is_revoked(&after));
-    assert!(effects.contains(&Effect::Publish(Event::Revoked { not_before: at(2), cause: Cause::Evidence })));
+    assert!(effects.contains(&Effect::Publish(Event::Revoked {
+        not_before: at(2),
+        cause: Cause::Evidence,
+        in_place_of: None
+    })));
 }
 
 #[test]
@@ -325,4 +331,68 @@ fn a_date_in_the_far_future_buys_no_forgiveness() {
     let (calm, _) = step(&probation, &verdict(3, 0.0, 2, 2), at(2), &policy);
     let (after, _) = step(&calm, &verdict(4, 9.0, 3, 3), at(3), &policy);
     assert_eq!((probation.name(), calm.name(), after.name()), ("probation", "probation", "challenged"));
+}
+
+fn session(name: u8, bits: f64, added: f64) -> What {
+    What::Session { name, bits, added, company: true }
+}
+
+#[test]
+fn one_session_is_ended_first_and_the_agent_with_the_next() {
+    insta::assert_snapshot!(lines(&[
+        (0, session(1, 3.0, 3.0)),
+        (1, session(1, 20.0, 17.0)),
+        // What is left of the evidence is no other session's.
+        (1, session(2, 20.0, 0.0)), (60, session(3, 19.0, 0.0)),
+        // It asks and is refused, which is no evidence against the others.
+        (1, What::Ended { acts: false, bits: 49.0, added: 30.0 }), (1, session(2, 48.0, 0.0)),
+        // Another does the same.
+        (1, session(2, 64.0, 16.0)),
+    ], OnExpiry::Stay), @"
+    watched alert:watch
+    watched end:session alert:revoke
+    watched
+    watched
+    watched
+    watched
+    revoked list agent.access.revoked alert:revoke
+    ");
+}
+
+#[test]
+fn a_session_that_goes_on_although_its_access_ended_ends_its_agent() {
+    insta::assert_snapshot!(lines(&[
+        (0, session(1, 20.0, 20.0)),
+        (60, What::Ended { acts: true, bits: 20.0, added: 0.0 }),
+        (60, What::Ended { acts: true, bits: 20.0, added: 0.0 }),
+    ], OnExpiry::Stay), @"
+    watched end:session alert:revoke
+    revoked agent.still_acting list agent.access.revoked alert:revoke
+    revoked agent.still_acting alert:still_acting
+    ");
+}
+
+#[test]
+fn nothing_less_than_the_agent_is_ended_where_it_is_alone_or_evidence_is_of_several_or_a_person_doubted() {
+    let alone = What::Session { name: 1, bits: 20.0, added: 20.0, company: false };
+    insta::assert_snapshot!(lines(&[(0, alone)], OnExpiry::Stay), @"revoked list agent.access.revoked alert:revoke");
+    insta::assert_snapshot!(lines(&[
+        (0, session(1, 3.0, 3.0)), (1, session(2, 20.0, 17.0)),
+    ], OnExpiry::Stay), @"
+    watched alert:watch
+    revoked list agent.access.revoked alert:revoke
+    ");
+    insta::assert_snapshot!(lines(&[
+        (0, session(1, 8.0, 8.0)), (1, What::Deny { right: true }), (1, session(1, 20.0, 12.0)),
+    ], OnExpiry::Stay), @"
+    challenged ask agent.challenged alert:challenge
+    challenged agent.challenge.denied
+    revoked list agent.access.revoked alert:revoke
+    ");
+    insta::assert_snapshot!(lines(&[
+        (0, session(1, 8.0, 8.0)), (1, session(1, 20.0, 12.0)),
+    ], OnExpiry::Stay), @"
+    challenged ask agent.challenged alert:challenge
+    watched close:Superseded end:session alert:revoke
+    ");
 }

@@ -31,7 +31,7 @@ async fn revoked_and_reinstated_by_hand() {
     revoker.revoke(key.clone(), ann(), because(), at(0)).await.unwrap();
     let refused = revoker.revoke(key.clone(), ann(), because(), at(1)).await;
     assert!(matches!(refused, Err(ApplyError::NotAllowed { standing: "revoked" })));
-    let listed = revoker.revocation(key.clone()).await.unwrap().unwrap();
+    let listed = revoker.revocation(key.clone(), None).await.unwrap().unwrap();
     assert_eq!((listed.not_before, listed.until), (at(0), None));
 
     let revoker = reopened(folder.path(), revoker);
@@ -39,7 +39,7 @@ async fn revoked_and_reinstated_by_hand() {
     revoker.reinstate(key.clone(), ann(), because(), at(60)).await.unwrap();
     assert_eq!(standing(&revoker, "mailer"), "probation");
     // Tokens from before stay void.
-    let listed = revoker.revocation(key.clone()).await.unwrap().unwrap();
+    let listed = revoker.revocation(key.clone(), None).await.unwrap().unwrap();
     assert_eq!((listed.not_before, listed.until.is_some()), (at(0), true));
     assert_eq!(events(folder.path()), ["agent.access.revoked", "agent.reinstated"]);
     let refused = revoker.reinstate(key, ann(), because(), at(61)).await;
@@ -69,7 +69,7 @@ async fn retirement_revokes_and_is_final() {
     revoker.revoke(gone.clone(), ann(), because(), at(0)).await.unwrap();
     for key in [&live, &gone] {
         revoker.retire(key.clone(), ann(), because(), at(60)).await.unwrap();
-        let listed = revoker.revocation(key.clone()).await.unwrap().unwrap();
+        let listed = revoker.revocation(key.clone(), None).await.unwrap().unwrap();
         assert_eq!((listed.not_before, listed.until), (at(60), None));
         let back = revoker.reinstate(key.clone(), ann(), because(), at(61)).await;
         assert!(matches!(back, Err(ApplyError::NotAllowed { standing: "retired" })));

@@ -6,7 +6,7 @@ use super::*;
 use crate::lifecycle::Input;
 use crate::revoker::memory::Limits;
 use crate::standing::Standing;
-use crate::testing::{at, damning, looping, place, raw, record, request, setup, unattested};
+use crate::testing::{at, damning, looping, raw, record, request, setup, unattested};
 
 #[test]
 fn a_verdict_is_answered_once_however_often_it_is_given() {
@@ -213,7 +213,7 @@ async fn one_story_has_one_name_from_the_first_evidence_on() {
 fn there_is_room_for_so_many_and_what_restrains_is_never_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let limits = Limits { watched_max: 10, challenged_max: 3 };
-    let revoker = Revoker::open_with(&place(folder.path()), folder.path(), setup(&[]), limits).unwrap();
+    let revoker = Revoker::open_with(folder.path(), setup(&[]), limits).unwrap();
     for n in 0..30 {
         handle(&revoker, &record(n, at(n.into()), &format!("watched-{n}"), 3.0));
     }

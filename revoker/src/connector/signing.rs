@@ -1,8 +1,9 @@
-//! The keys that sign: RS256 by RSA keys of 2,048 bits at least (CAEP Interoperability Profile 1.0), and the set of their
-//! public halves.
+//! The keys that sign tokens: RS256 by RSA keys of 2,048 bits at least (CAEP Interoperability Profile 1.0; what OIDC has signed
+//! where nothing else was agreed on), and the set of their public halves.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -72,6 +73,14 @@ struct Jwk {
     e: String,
 }
 
+/// Who signs, and with what: what a connector needs whose receivers verify tokens by the published keys.
+#[derive(Clone, Debug)]
+pub struct Signing {
+    /// `iss` of every token.
+    pub(super) issuer: String,
+    pub(super) signer: Arc<Signer>,
+}
+
 /// Signs; and knows the public keys that signed before.
 pub(super) struct Signer {
     pair: RsaKeyPair,
@@ -107,9 +116,10 @@ impl Signer {
         json!({ "keys": self.keys })
     }
 
-    /// The claims as a signed Security Event Token in compact form (RFC 8417, RFC 7515). The same claims give the same bytes.
-    pub(super) fn sign(&self, claims: &serde_json::Value) -> Result<String, &'static str> {
-        let header = json!({ "alg": "RS256", "kid": self.keys[0].kid, "typ": "secevent+jwt" });
+    /// The claims as a signed token of this type (its header `typ`) in compact form (RFC 7515). The same claims give the same
+    /// bytes.
+    pub(super) fn sign(&self, typ: &str, claims: &serde_json::Value) -> Result<String, &'static str> {
+        let header = json!({ "alg": "RS256", "kid": self.keys[0].kid, "typ": typ });
         let mut token =
             [header.to_string(), claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
         let mut signature = vec![0; self.pair.public().modulus_len()];
@@ -185,8 +195,8 @@ pub(crate) mod tests {
         let after = Signer::open(Some(&file("b.pem")), &[file("a.pem")]).unwrap();
         let claims = json!({ "iss": "https://tocsin.example" });
         for (signer, place) in [(&before, 1), (&after, 0)] {
-            let token = signer.sign(&claims).unwrap();
-            assert_eq!(signer.sign(&claims).unwrap(), token);
+            let token = signer.sign("secevent+jwt", &claims).unwrap();
+            assert_eq!(signer.sign("secevent+jwt", &claims).unwrap(), token);
             let (signed, signature) = token.rsplit_once('.').unwrap();
             let header = decode(token.split('.').next().unwrap());
             assert_eq!((&header["alg"], &header["typ"]), (&json!("RS256"), &json!("secevent+jwt")));

@@ -1,0 +1,68 @@
+//! Who is told: every target of the configuration, built.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use revoker::Revoker;
+use revoker::connector::Connector;
+use revoker::connector::ssf::{self, Transmitter};
+use revoker::connector::tokens::Tokens;
+
+use crate::clock;
+use crate::config::Config;
+use crate::exit::{Code, OrExit, Result};
+
+/// Every target that the configuration names, but for the topic. Gateways hand on `tokens`.
+pub(super) fn all(config: &Config, tokens: &Tokens) -> Result<Vec<Arc<dyn Connector>>> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let signing = config.ssf.as_ref().map(|section| section.signing(&config.http.public_url)).transpose();
+    let signing = signing.context("ssf").or_exit(Code::Config)?;
+    let mut targets: Vec<Arc<dyn Connector>> = Vec::new();
+    for entry in &config.webhooks {
+        let built = entry.build(&config.http.public_url, environment);
+        targets.push(target("webhooks", &entry.name, built)?);
+    }
+    for entry in &config.keycloak {
+        targets.push(target("keycloak", &entry.name, entry.build(tokens.clone(), environment))?);
+    }
+    for entry in &config.oauth {
+        targets.push(target("oauth", &entry.name, entry.build(tokens.clone(), environment))?);
+    }
+    for entry in &config.global_revocation {
+        let built = entry.build(signing.as_ref(), tokens.clone(), environment);
+        targets.push(target("global_revocation", &entry.name, built)?);
+    }
+    for entry in &config.backchannel_logout {
+        targets.push(target("backchannel_logout", &entry.name, entry.build(signing.as_ref()))?);
+    }
+    Ok(targets)
+}
+
+/// A target as it was built, or which entry of which kind is none.
+fn target<C: Connector, E: std::error::Error + Send + Sync + 'static>(
+    kind: &str,
+    name: &str,
+    built: std::result::Result<C, E>,
+) -> Result<Arc<dyn Connector>> {
+    Ok(Arc::new(built.with_context(|| format!("{kind}: {name}")).or_exit(Code::Config)?))
+}
+
+/// The transmitter of the section `[ssf]`; without it no stream that was made before gets anything.
+pub(super) async fn transmitter(config: &Config, revoker: &Revoker) -> Result<Option<Arc<Transmitter>>> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let Some(section) = &config.ssf else {
+        ssf::silence(revoker, clock::now()).await?;
+        return Ok(None);
+    };
+    let transmitter = Transmitter::new(section, &config.http.public_url, revoker.clone(), environment);
+    let transmitter = transmitter.context("ssf").or_exit(Code::Config)?;
+    transmitter.refresh(clock::now()).await?;
+    Ok(Some(Arc::new(transmitter)))
+}
+
+/// Whether the section `[ssf]` can be used.
+pub(super) fn check_ssf(config: &Config) -> Result<()> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let Some(section) = &config.ssf else { return Ok(()) };
+    section.verify(&config.http.public_url, environment).context("ssf").or_exit(Code::Config)
+}
