@@ -4,12 +4,12 @@
 #   make test                 formatting, lints and all tests, on a real broker, engine and receiver
 #   make prove                the long versions and all benches; one table, and target/prove.json
 #   make lint                 formatting and lints alone
-#   make parts                fetch what tests run on (engine, kafka, keycloak, oidc-provider, peers, postgres, pypi) into .parts/
+#   make parts                fetch what tests run on (engine, kafka, keycloak, oidc-provider, peers, postgres, pypi, mcp) into .parts/
 #   make clean-parts          forget it again
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove lint build release test-build prove-build parts engine kafka peers keycloak oidc postgres pypi clean-parts demo-tools test-tools
+.PHONY: help demo test prove lint build release test-build prove-build parts engine kafka peers keycloak oidc postgres pypi mcp clean-parts demo-tools test-tools
 MAKEFLAGS += --no-print-directory
 
 CARGO ?= cargo
@@ -60,9 +60,9 @@ prove-build:
 	$(CARGO) test --workspace --locked --release --no-run
 	$(CARGO) bench --workspace --locked --no-run
 
-parts: engine kafka peers keycloak oidc postgres pypi
+parts: engine kafka peers keycloak oidc postgres pypi mcp
 
-engine kafka peers keycloak oidc postgres pypi:
+engine kafka peers keycloak oidc postgres pypi mcp:
 	@parts/$@.sh
 
 clean-parts:

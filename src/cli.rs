@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::exit::Result;
 use crate::{
-    agents, approver, audit, bench, case, config_check, demo, effects, engine, explain, fleet, keys, operate,
-    policy, replay, serve, simulate, webhooks,
+    agents, approver, audit, bench, case, config_check, demo, effects, engine, explain, fleet, keys, mcp,
+    operate, policy, replay, serve, simulate, webhooks,
 };
 
 /// Watches what AI agents do and pulls their access when they stop behaving like themselves.
@@ -77,6 +77,7 @@ enum Command {
     ///
     /// Where only the record was put back and not the whole `data_dir`, the next start finds out by itself.
     Restored(ConfigArg),
+    Mcp(mcp::McpArgs),
     Pause(operate::PauseArgs),
     Resume(operate::ResumeArgs),
     /// What receivers of webhooks need: the schema of events, keys.
@@ -132,6 +133,7 @@ fn dispatch(command: Command) -> Result<()> {
         Command::Explain(args) => explain::run(&args),
         Command::Fleet(args) => fleet::run(&args),
         Command::Restored(config) => approver::restored(&config),
+        Command::Mcp(args) => mcp::run(&args),
         Command::Pause(args) => operate::pause(&args),
         Command::Resume(args) => operate::resume(&args),
         Command::Webhooks { command } => webhooks::run(&command),

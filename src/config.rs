@@ -17,6 +17,7 @@ use ingest::source::http::HttpConfig;
 #[cfg(feature = "kafka")]
 use ingest::source::kafka::KafkaConfig;
 use ingest::store::StoreConfig;
+use revoker::api::MfaConfig;
 use revoker::audit::AuditConfig;
 use revoker::config::PolicyConfig;
 use revoker::connector::Route;
@@ -34,6 +35,7 @@ use serde::Deserialize;
 use crate::exit::{Code, OrExit, Result};
 #[cfg(feature = "kafka")]
 use crate::serve::bus::BusConfig;
+use crate::serve::ext_authz::ExtAuthzConfig;
 use crate::serve::issuers::IssuerConfig;
 use crate::serve::process::{Roles, RolesConfig};
 #[cfg(feature = "kafka")]
@@ -50,6 +52,8 @@ pub(crate) struct Config {
     workers: Option<NonZeroUsize>,
     pub(crate) http: HttpConfig,
     pub(crate) issuers: Vec<IssuerConfig>,
+    pub(crate) ext_authz: Option<ExtAuthzConfig>,
+    pub(crate) mfa: MfaConfig,
     pub(crate) files: Vec<FilesConfig>,
     #[cfg(feature = "kafka")]
     pub(crate) kafka: Option<KafkaConfig>,
@@ -86,6 +90,8 @@ impl Default for Config {
             workers: None,
             http: HttpConfig::default(),
             issuers: Vec::new(),
+            ext_authz: None,
+            mfa: MfaConfig::default(),
             files: Vec::new(),
             #[cfg(feature = "kafka")]
             kafka: None,
@@ -125,6 +131,9 @@ impl Config {
         config.policy =
             policy::of(&origin, std::mem::take(&mut config.policy), config.policy_file.as_deref())
                 .or_exit(Code::Config)?;
+        if let Some(wrong) = config.mfa.wrong() {
+            return Err(anyhow!(wrong)).or_exit(Code::Config);
+        }
         config.detector.templates = templates::read(&config.detector.openapi).or_exit(Code::Config)?;
         if let Some(file) = &config.detector.networks_file {
             config.detector.providers = networks::read(file).or_exit(Code::Config)?.into();

@@ -16,6 +16,7 @@ mod exit;
 mod explain;
 mod fleet;
 mod keys;
+mod mcp;
 mod operate;
 mod policy;
 mod register;

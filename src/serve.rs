@@ -6,13 +6,17 @@ mod baselines;
 pub(crate) mod bus;
 mod cohorts;
 mod explain;
+pub(crate) mod ext_authz;
 mod feedback;
 mod findings;
 mod fleet;
 mod gate;
 mod http;
+mod introspect;
 pub(crate) mod issuers;
 mod listener;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod openapi;
 mod outlet;
 pub(crate) mod process;
@@ -43,6 +47,7 @@ use ingest::pipeline::score::FleetStatus;
 use ingest::source::credentials::Credentials;
 use ingest::source::{Intake, LogSource, Source, files};
 use ingest::store::Store;
+use revoker::api::{Api, Gate, Mfa};
 use revoker::connector::tokens::Tokens;
 use revoker::declared::Declared;
 use revoker::executor::Executor;
@@ -51,6 +56,7 @@ use revoker::keys::{KeyError, Keys, KeysConfig};
 use revoker::people::People;
 use revoker::policy::Policy;
 use revoker::{OpenError, Revoker, Setup};
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -165,6 +171,11 @@ pub(crate) fn check(config: &Config) -> Result<()> {
     targets::check_ssf(config)
 }
 
+async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.with_context(|| format!("{key} = {address}")).or_exit(Code::CantCreate)
+}
+
 /// Everything that runs, until [`Server::stop`].
 pub(crate) struct Server {
     address: SocketAddr,
@@ -260,6 +271,16 @@ impl Server {
         }
 
         let scorer = gate::ToLog::new(intake.clone(), waiting, &who, roles.score);
+        let api = Api::new(revoker.clone(), &config.http.public_url, Arc::new(crate::clock::now))
+            .until(stop.clone());
+        let gate = Gate::new(api, scorer);
+        if let Some(section) = &config.ext_authz {
+            let listener = listen(section.listen, "ext_authz.listen").await?;
+            let router = http::checks(Arc::clone(&who), gate.clone(), section);
+            let until = stop.clone().cancelled_owned();
+            tasks
+                .spawn(async move { Ok(axum::serve(listener, router).with_graceful_shutdown(until).await?) });
+        }
         let router = http::router(
             &config,
             http::Parts {
@@ -267,7 +288,8 @@ impl Server {
                 intake: intake.clone(),
                 revoker: revoker.clone(),
                 transmitter,
-                scorer,
+                mfa: Mfa::new(gate.clone(), config.mfa.clone()),
+                gate,
                 metrics,
                 health,
                 stored: stored.clone(),

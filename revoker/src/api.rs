@@ -13,6 +13,7 @@ mod alerts;
 mod approvals;
 mod approve;
 mod audit;
+mod authzen;
 mod caller;
 mod cases;
 mod control;
@@ -20,6 +21,7 @@ mod effects;
 mod feedback;
 mod gate;
 mod input;
+mod mfa;
 mod person;
 mod problem;
 mod proposals;
@@ -38,9 +40,10 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use agents::refused;
-pub use caller::{AsAdmin, AsAnalyst, AsOperator, Caller, Role};
-pub use gate::{Gate, GateError, Scored, Scorer};
+pub use caller::{AsAdmin, AsAnalyst, AsGateway, AsOperator, Caller, Role};
+pub use gate::{Gate, GateError, GoOn, Put, Question, Scored, Scorer, resuming};
 pub use input::{Asked, Body};
+pub use mfa::{Mfa, MfaConfig};
 pub use person::Signed;
 pub use problem::Problem;
 
@@ -104,10 +107,13 @@ pub async fn no_such_method() -> Problem {
         .detail("The header `Allow` names those that are.")
 }
 
-/// All routes. The gate's body is limited to `record_bytes_max`.
-pub fn router<S: Scorer>(api: Api, scorer: S, record_bytes_max: usize) -> Router {
-    gate::router(Gate::new(api.clone(), scorer), record_bytes_max)
+/// All routes. A record at the gate is limited to `record_bytes_max`.
+pub fn router<S: Scorer>(gate: Gate<S>, mfa: Mfa<S>, record_bytes_max: usize) -> Router {
+    let api = gate.api().clone();
+    gate::router(gate.clone(), record_bytes_max)
+        .merge(authzen::router(gate, record_bytes_max))
         .method_not_allowed_fallback(no_such_method)
+        .merge(mfa::router(mfa))
         .merge(console(api))
 }
 
@@ -118,6 +124,7 @@ pub fn console(api: Api) -> Router {
         .merge(agents::router())
         .merge(alerts::router())
         .merge(audit::router())
+        .merge(authzen::discovery())
         .merge(cases::router())
         .merge(effects::router())
         .merge(feedback::router())

@@ -221,6 +221,18 @@ impl Policy {
         least.map_or(Demand::None, |least| asked(least, evidence))
     }
 
+    /// The least that is done before such a call, whatever the evidence says.
+    pub fn least(&self, facts: &Facts<'_>) -> Demand {
+        let config = self.config();
+        let rule = config.when.first(facts, &config.risk).and_then(|place| config.when.get(place));
+        let demand = match rule.and_then(|rule| rule.at_least) {
+            None => Demand::None,
+            Some(OnRule::Alert) => Demand::Watch,
+            Some(OnRule::StepUp | OnRule::Revoke) => Demand::StepUp,
+        };
+        self.answer(demand).does
+    }
+
     /// The evidence of a verdict on an agent of this declared group, with the rule that decides about it.
     pub fn evidence(&self, record: &VerdictRecord, group: Option<&str>) -> Evidence {
         let config = self.config();

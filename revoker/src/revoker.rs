@@ -13,6 +13,7 @@ mod decision;
 mod epoch;
 mod feedback;
 mod fleetwide;
+mod forecast;
 mod handle;
 mod heads;
 mod limits;
@@ -25,6 +26,7 @@ mod pause;
 mod register;
 mod shared;
 mod tick;
+mod void;
 mod write;
 
 use std::collections::HashSet;

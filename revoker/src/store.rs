@@ -24,6 +24,7 @@ pub mod revocations;
 pub(crate) mod sealed;
 pub(crate) mod settings;
 pub(crate) mod ssf;
+pub(crate) mod transactions;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};

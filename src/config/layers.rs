@@ -31,15 +31,24 @@ pub(super) fn load<T: DeserializeOwned>(
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<T, ConfigError> {
     let environment: Vec<_> = environment.collect();
-    let mut layers = Layers::read(file, environment.iter().cloned())?;
+    let layers = Layers::read(file, environment.iter().cloned())?;
+    let mut value = layers.value.clone();
     let lookup = |name: &str| environment.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone());
-    sealed::open(&mut layers.value, lookup).map_err(|(key, reason)| ConfigError::Value {
+    sealed::open(&mut value, lookup).map_err(|(key, reason)| ConfigError::Value {
         origin: layers.origin(&key),
         key,
         value: "\"…\"".to_owned(),
         reason,
     })?;
-    read(layers.value.clone(), |key| layers.origin(key))
+    read(value, |key| layers.origin(key)).map_err(|error| match error {
+        // What was sealed is not repeated in the clear, also where no key of this name is known.
+        ConfigError::Value { origin, key, reason, .. }
+            if sealed::find(&layers.value).iter().any(|(sealed, _)| *sealed == key) =>
+        {
+            ConfigError::Value { origin, key, value: "\"…\"".to_owned(), reason }
+        }
+        error => error,
+    })
 }
 
 /// Both layers as one table, and where each key stood.

@@ -18,19 +18,22 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use revoker::Revoker;
 use revoker::agent::AgentKey;
 use revoker::api::ssf::{self, Ssf};
-use revoker::api::{Api, Caller};
+use revoker::api::{Caller, Gate, Mfa};
 use revoker::connector::ssf::Transmitter;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::ext_authz::{self, ExtAuthzConfig};
 use super::fleet;
 use super::gate::ToLog;
 use super::issuers::Issuers;
+#[cfg(feature = "mcp")]
+use super::mcp;
 use super::register::{self, Records};
 use super::stored::Stored;
 use super::tls::Peer;
-use super::{baselines, explain, openapi, roles};
+use super::{baselines, explain, introspect, openapi, roles};
 use crate::clock;
 use crate::config::Config;
 
@@ -45,7 +48,8 @@ pub(super) struct Parts {
     pub(super) intake: Intake,
     pub(super) revoker: Revoker,
     pub(super) transmitter: Option<Arc<Transmitter>>,
-    pub(super) scorer: ToLog,
+    pub(super) gate: Gate<ToLog>,
+    pub(super) mfa: Mfa<ToLog>,
     pub(super) metrics: PrometheusHandle,
     pub(super) health: watch::Receiver<FleetStatus>,
     pub(super) stored: Stored,
@@ -62,7 +66,8 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         intake,
         revoker,
         transmitter,
-        scorer,
+        gate,
+        mfa,
         metrics,
         health,
         stored,
@@ -71,7 +76,6 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         stop,
     } = parts;
     let calls = HttpState::new(&config.http, Arc::clone(&who.credentials), intake, stop.clone());
-    let api = Api::new(revoker.clone(), &config.http.public_url, Arc::new(clock::now)).until(stop.clone());
     let streams = transmitter.map_or_else(Router::new, |transmitter| {
         ssf::router(Ssf::new(transmitter, revoker.clone(), Arc::new(clock::now), stop.clone()))
     });
@@ -88,16 +92,32 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(async move || metrics.render()))
         .merge(openapi::router())
-        .with_state((revoker, stored, stop));
-    revoker::api::router(api, scorer, RECORD_BYTES_MAX)
+        .with_state((revoker.clone(), stored, stop.clone()));
+    #[cfg(feature = "mcp")]
+    let tools = {
+        let issuers = config.issuers.iter().map(|issuer| issuer.issuer().to_owned()).collect();
+        let resource =
+            mcp::Resource { public_url: config.http.public_url.trim_end_matches('/').into(), issuers };
+        mcp::router(mcp::Doors { gate: gate.clone(), mfa: mfa.clone() }, resource, stop.clone())
+    };
+    #[cfg(not(feature = "mcp"))]
+    let tools = Router::new();
+    revoker::api::router(gate, mfa, RECORD_BYTES_MAX)
+        .merge(tools)
         .merge(explanations)
         .merge(register)
         .merge(baselines)
         .merge(fleet::router(health))
         .merge(streams)
         .merge(if takes_calls { http::router(calls) } else { Router::new() })
+        .merge(introspect::router(Arc::clone(&who), revoker))
         .layer(middleware::from_fn_with_state(who, identify))
         .merge(probes)
+}
+
+/// What Envoy asks, on a listener of its own.
+pub(super) fn checks(who: Arc<Who>, gate: Gate<ToLog>, config: &ExtAuthzConfig) -> Router {
+    ext_authz::router(gate, config).layer(middleware::from_fn_with_state(who, identify))
 }
 
 /// Everybody who may call.

@@ -44,6 +44,7 @@ pub(crate) struct IssuerConfig {
     #[serde(default = "roles")]
     roles_claim: String,
     /// What each of those names allows.
+    #[serde(default)]
     roles: BTreeMap<String, Vec<Role>>,
     /// The most that records of its callers may claim for their identity.
     #[serde(default)]
@@ -54,6 +55,9 @@ pub(crate) struct IssuerConfig {
     /// The claim that names the agent which calls with the role `agent`.
     #[serde(default = "sub")]
     agent_claim: String,
+    /// The `aud` of its agents' tokens, of those that `POST /v1/introspect` answers for.
+    #[serde(default)]
+    agents_audience: Vec<String>,
     /// Allows `http` and addresses that are not public. For tests.
     #[serde(default)]
     allow_insecure_target: bool,
@@ -109,6 +113,7 @@ pub(super) enum Refused {
 struct Issuer {
     config: IssuerConfig,
     validation: Validation,
+    agents: Validation,
     keys: Keys,
 }
 
@@ -160,11 +165,24 @@ impl Issuers {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Refused::TooLong);
         }
-        // Nothing is believed of it yet: it only says whose keys to check it with.
+        self.of(token)?.check(token).await
+    }
+
+    /// What a live token of an agent says.
+    pub(super) async fn agent(&self, token: &str) -> Result<serde_json::Map<String, Value>, Refused> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(Refused::TooLong);
+        }
+        let issuer = self.of(token)?;
+        issuer.verified(token, &issuer.agents).await
+    }
+
+    /// Nothing is believed of the token yet: it only says whose keys to check it with.
+    fn of(&self, token: &str) -> Result<&Issuer, Refused> {
         let claimed =
             jsonwebtoken::dangerous::insecure_decode::<Claimed>(token).map_err(|_| Refused::Issuer)?;
         let issuer = self.0.iter().find(|issuer| issuer.config.issuer == claimed.claims.iss);
-        issuer.ok_or(Refused::Issuer)?.check(token).await
+        issuer.ok_or(Refused::Issuer)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -208,10 +226,17 @@ impl Issuer {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         validation.set_issuer(&[&config.issuer]);
         validation.set_audience(&[&config.audience]);
-        Ok(Self { config, validation, keys })
+        let mut agents = validation.clone();
+        agents.set_audience(&config.agents_audience);
+        Ok(Self { config, validation, agents, keys })
     }
 
-    async fn check(&self, token: &str) -> Result<(Credential, String), Refused> {
+    /// The claims of a token whose signature, times and audience hold.
+    async fn verified<C: serde::de::DeserializeOwned>(
+        &self,
+        token: &str,
+        validation: &Validation,
+    ) -> Result<C, Refused> {
         let issuer = || self.config.name.clone();
         let refused = |source| Refused::Token { issuer: issuer(), source };
         let header = decode_header(token).map_err(refused)?;
@@ -219,13 +244,21 @@ impl Issuer {
         let key = key.map_err(|reason| Refused::Keys { issuer: issuer(), reason })?;
         let key = key.ok_or_else(|| Refused::NoKey { issuer: issuer() })?;
         let key = DecodingKey::from_jwk(&key).map_err(refused)?;
-        let claims = decode::<Claims>(token, &key, &self.validation).map_err(refused)?.claims;
+        Ok(decode::<C>(token, &key, validation).map_err(refused)?.claims)
+    }
+
+    async fn check(&self, token: &str) -> Result<(Credential, String), Refused> {
+        let claims: Claims = self.verified(token, &self.validation).await?;
         let roles = self.config.allowed(&claims.other);
         if roles.is_empty() {
-            return Err(Refused::NoRole { issuer: issuer() });
+            return Err(Refused::NoRole { issuer: self.config.name.clone() });
         }
         let agent = if roles.contains(&Role::Agent) {
-            Some(self.config.agent(&claims).ok_or_else(|| Refused::NoAgent { issuer: issuer() })?)
+            Some(
+                self.config
+                    .agent(&claims)
+                    .ok_or_else(|| Refused::NoAgent { issuer: self.config.name.clone() })?,
+            )
         } else {
             None
         };
@@ -236,6 +269,12 @@ impl Issuer {
 }
 
 impl IssuerConfig {
+    /// The `iss` of its tokens.
+    #[cfg(feature = "mcp")]
+    pub(super) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
     /// What the names under `roles_claim` allow.
     fn allowed(&self, claims: &serde_json::Map<String, Value>) -> Vec<Role> {
         let mut path = self.roles_claim.split('.');

@@ -16,8 +16,9 @@ use super::roles::TABLE;
 const DOCUMENT: &str = include_str!("../../openapi/document.yaml");
 
 /// Routes by group: paths, methods, operations.
-const GROUPS: [&str; 6] = [
+const GROUPS: [&str; 7] = [
     include_str!("../../openapi/agents.yaml"),
+    include_str!("../../openapi/doors.yaml"),
     include_str!("../../openapi/effects.yaml"),
     include_str!("../../openapi/operators.yaml"),
     include_str!("../../openapi/public.yaml"),

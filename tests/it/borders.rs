@@ -86,7 +86,8 @@ fn only_the_revoker_signs() {
 fn the_demo_does_not_build_what_it_does_not_use() {
     let demo = tree(&["-p", "tocsin", "--no-default-features", "-e", "normal,build"]);
     assert!(demo.contains("revoker") && demo.contains("ingest"), "{demo:?}");
-    for heavy in ["rdkafka", "rdkafka-sys", "polars", "bindgen", "aws-lc-sys", "openssl-sys", "rcf3"] {
+    for heavy in ["rdkafka", "rdkafka-sys", "polars", "bindgen", "aws-lc-sys", "openssl-sys", "rcf3", "rmcp"]
+    {
         assert!(!demo.contains(heavy), "{heavy} is in the demo's build");
     }
 }

@@ -112,6 +112,12 @@ fn keys_are_rotated_and_whenever_that_is_killed_everything_opens() {
     assert!(tocsin.command(&["audit", "verify"]).status.success());
     assert!(tocsin.stop().success());
 
+    // Under a key that is none it is not repeated in the clear.
+    tocsin.configure(&settings(again.trim_matches('"')).replace("token =", "tokn ="));
+    let refused = tocsin.command(&["config", "check"]);
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(text.contains("tokn") && !text.contains(SECRET), "{text}");
+
     // With the key from before nothing opens, and it is said which secret it was.
     tocsin.configure(&settings(&sealed));
     let refused = tocsin.command(&["serve"]);

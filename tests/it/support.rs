@@ -3,6 +3,7 @@
 pub(crate) mod chance;
 pub(crate) mod disk;
 pub(crate) mod engine;
+pub(crate) mod envoy;
 pub(crate) mod feed;
 pub(crate) mod fleet;
 pub(crate) mod gate;

@@ -2,9 +2,8 @@
 //! judged by programs of others.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -13,32 +12,20 @@ use serde_json::{Value, json};
 use crate::support::engine::Engine;
 use crate::support::gate::{Agent, Human, ask, now, operate, page_of, status};
 use crate::support::page::Page;
-use crate::support::parts::{house, part};
+use crate::support::parts::{house, part, python, told};
 use crate::support::receiver::Receiver;
 use crate::support::tocsin::{ISSUER, OPERATOR, Tocsin};
 use crate::support::{http, wait};
 
 const LIMIT: Duration = Duration::from_mins(2);
 
-/// What a program of `parts/` says of each request.
-fn judged(command: &mut Command, question: &Value) -> Vec<Value> {
-    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut judge = piped.spawn().expect("it starts");
-    judge.stdin.take().expect("a pipe").write_all(question.to_string().as_bytes()).expect("it reads");
-    let output = judge.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let told = String::from_utf8_lossy(&output.stdout);
-    told.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
-}
-
 fn by_npm(question: &Value) -> Vec<Value> {
     part("peers/node_modules");
-    judged(Command::new("node").arg(house().join("parts/peers/judge.mjs")), question)
+    told(Command::new("node").arg(house().join("parts/peers/judge.mjs")), question)
 }
 
 fn by_pypi(question: &Value) -> Vec<Value> {
-    let mut command = Command::new("python3");
-    judged(command.arg(house().join("parts/pypi/judge.py")).env("PYTHONPATH", part("pypi")), question)
+    told(&mut python("judge.py"), question)
 }
 
 fn printed(tocsin: &Tocsin, arguments: &[&str]) -> String {

@@ -1,9 +1,23 @@
 //! `GET /v1/approvals/{id}`: how far the human is, for the agent that waits; `GET /v1/approvals`: what people are asked, for
 //! operators; `GET /v1/grants/jwks.json`: what grants are verified with.
+//!
+//! | asked with | answered |
+//! | --- | --- |
+//! | nothing | at once |
+//! | `?wait=` or `Prefer: wait=` | once it is settled, or after so many seconds, 55 at most |
+//! | `Accept: text/event-stream` | server-sent events `status`: as it is, and as it is settled |
+//! | a WebSocket's handshake | the same as messages of text |
+//!
+//! `?timeout=` ends a stream after so many whole seconds, 1 or more; without it the question's own end does.
 
+mod stream;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -11,14 +25,13 @@ use axum::routing::get;
 use axum::{Json, Router};
 use detector::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
+pub(super) use self::stream::{SOCKET_BYTES, Seconds};
 use super::Api;
 use super::agents::Question;
 use super::caller::{AsAgent, AsAnalyst, text_header};
 use super::input::{Asked, Part, Rows};
 use super::problem::Problem;
-use super::waiters::Waiter;
 use crate::agent::AgentKey;
 use crate::approval::{Action, Approval, ApprovalId, Factor, State as Answered, Status};
 use crate::store::db::Connection;
@@ -29,9 +42,6 @@ pub(super) const INTERVAL_S: u64 = 5;
 
 /// The longest wait, seconds: under the minute after which proxies like to close.
 const WAIT_S_MAX: u64 = 55;
-
-/// How often a waiter looks for what rings no bell: a question taken back or lapsed.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -86,6 +96,7 @@ async fn jwks(State(api): State<Api>) -> Response {
 #[derive(Deserialize)]
 struct Wait {
     wait: Option<u64>,
+    timeout: Option<Seconds>,
 }
 
 /// What the agent is told. Who approved is not among it: a hijacked agent need not know whom to work on.
@@ -118,7 +129,7 @@ struct GrantAnswer {
     auth_time: Timestamp,
 }
 
-/// Role `gateway`, or `agent` for a question about the caller itself. Answers at once, or after at most `?wait=` (or `Prefer: wait=`) seconds while the question is pending.
+/// Role `gateway`, or `agent` for a question about the caller itself.
 ///
 /// The id alone is not enough: it cannot be guessed, but addresses end up in logs, and a grant is of use at the gate only,
 /// which takes the same role.
@@ -128,6 +139,7 @@ async fn status(
     id: Result<Path<ApprovalId>, PathRejection>,
     Asked(query): Asked<Wait>,
     headers: HeaderMap,
+    socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let Path(id) = id.map_err(|_| unknown())?;
     // Another agent's question is none of its own: it is not told that there is one.
@@ -135,6 +147,15 @@ async fn status(
     if asked.is_none() {
         tracing::info!(caller = caller.name, "asked about no question of its own");
         return Err(unknown());
+    }
+    if headers.contains_key(header::UPGRADE) {
+        return match socket {
+            Ok(socket) => stream::socket(api, id, query.timeout, socket).await,
+            Err(rejection) => Ok(rejection.into_response()),
+        };
+    }
+    if stream::is_asked_for(&headers) {
+        return stream::events(api, id, query.timeout).await;
     }
     let preferred = preferred_wait(&headers);
     let wait = query.wait.or(preferred).unwrap_or(0).min(WAIT_S_MAX);
@@ -169,26 +190,27 @@ fn preferred_wait(headers: &HeaderMap) -> Option<u64> {
         .and_then(|seconds| seconds.trim_matches('"').parse().ok())
 }
 
-/// The approval as soon as it is no longer pending, or as it is when the wait is over.
-async fn waited(api: &Api, id: &ApprovalId, wait: Duration) -> Result<Option<Approval>, StoreError> {
-    let end = Instant::now() + wait;
-    let mut waiter = if wait.is_zero() { None } else { api.waiters.enter() };
-    loop {
-        // Listening began before looking, so an answer in between is heard.
-        let approval = load(api, id).await?;
-        let pending = approval.as_ref().is_some_and(|a| a.status(api.now()) == Status::Pending);
-        match waiter.as_mut() {
-            Some(waiter) if pending && Instant::now() < end => nap(waiter, id, end).await,
-            _ => return Ok(approval),
+/// The approval as soon as it is no longer pending, or as it is when the wait is over or the server ends.
+pub(super) async fn waited(
+    api: &Api,
+    id: &ApprovalId,
+    wait: Duration,
+) -> Result<Option<Arc<Approval>>, StoreError> {
+    // Listening begins before looking, so an answer in between is heard.
+    let waiter = if wait.is_zero() { None } else { api.wait_for(id) };
+    match (load(api, id).await?, waiter) {
+        (Some(approval), Some(mut waiter)) if approval.status(api.now()) == Status::Pending => {
+            // Not held meanwhile: thousands may wait.
+            drop(approval);
+            tokio::select! {
+                approval = waiter.settled() => return Ok(Some(approval)),
+                () = api.stop.cancelled() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+            Ok(load(api, id).await?.map(Arc::new))
         }
+        (approval, _) => Ok(approval.map(Arc::new)),
     }
-}
-
-async fn nap(waiter: &mut Waiter, id: &ApprovalId, end: Instant) {
-    let until = end.min(Instant::now() + LOOK_AGAIN);
-    // An elapsed nap is what it is for.
-    let _rung: Result<(), tokio::time::error::Elapsed> =
-        tokio::time::timeout_at(until, waiter.rung(id)).await;
 }
 
 async fn load(api: &Api, id: &ApprovalId) -> Result<Option<Approval>, StoreError> {

@@ -111,19 +111,9 @@ async fn given(api: &Api, page: &PageKey, posted: &Posted) -> Result<Option<Outc
     };
     let (page, keys, now) = (page.clone(), Arc::clone(api.revoker.keys()), api.now());
     let grant_until = now + api.grant();
-    let (outcome, id) = api
-        .revoker
-        .write(move |w| {
-            let outcome = decide(w, &keys, &page, &answer, grant_until, now)?;
-            let id = approvals::by_page(w.tx(), &page)?.map(|approval| approval.id);
-            Ok::<_, DecideError>((outcome, id))
-        })
-        .await?;
+    let outcome = api.revoker.write(move |w| decide(w, &keys, &page, &answer, grant_until, now)).await?;
     metrics::counter!("tocsin_approval_answers_total", "choice" => posted.choice.as_str(), "outcome" => label(outcome.as_ref()))
         .increment(1);
-    if let Some(id) = id {
-        api.waiters.wake(&id);
-    }
     Ok(outcome)
 }
 

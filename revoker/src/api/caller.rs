@@ -55,7 +55,8 @@ impl Caller {
         self.is_gateway() || self.agent.as_ref() == Some(agent)
     }
 
-    pub(super) fn is_gateway(&self) -> bool {
+    /// Whether it may speak for any agent.
+    pub fn is_gateway(&self) -> bool {
         self.roles.contains(&Role::Gateway)
     }
 }
@@ -66,7 +67,7 @@ pub(super) struct AsAgent(pub(super) Caller);
 
 /// A caller with the role `gateway`.
 #[derive(Debug)]
-pub(super) struct AsGateway(pub(super) Caller);
+pub struct AsGateway(pub Caller);
 
 /// A caller who may look.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ extracts! { AsAgent: Agent, AsGateway: Gateway, AsAnalyst: Analyst, AsOperator: 
 
 fn with_role(parts: &Parts, role: Role) -> Result<Caller, Problem> {
     let Some(caller) = parts.extensions.get::<Caller>() else {
-        told(parts, "nobody who is known", role);
+        told(parts, "nobody who is known", role.as_str());
         return Err(Problem::new(
             StatusCode::UNAUTHORIZED,
             "credential_required",
@@ -110,16 +111,16 @@ fn with_role(parts: &Parts, role: Role) -> Result<Caller, Problem> {
     if caller.roles.contains(&role) {
         return Ok(caller.clone());
     }
-    told(parts, &caller.name, role);
+    told(parts, &caller.name, role.as_str());
     Err(Problem::new(StatusCode::FORBIDDEN, "role_required", "This credential may not do that")
         .detail(format!("The credential `{}` lacks the role `{}`.", caller.name, role.as_str()))
         .header(header::WWW_AUTHENTICATE, "Bearer error=\"insufficient_scope\""))
 }
 
 /// Every refusal is in the log, with the route and not the path: that may hold what only few know.
-fn told(parts: &Parts, caller: &str, role: Role) {
+pub(super) fn told(parts: &Parts, caller: &str, needs: &str) {
     let route = parts.extensions.get::<MatchedPath>().map_or("?", MatchedPath::as_str);
-    tracing::warn!(caller, route = format!("{} {route}", parts.method), needs = role.as_str(), "refused");
+    tracing::warn!(caller, route = format!("{} {route}", parts.method), needs, "refused");
 }
 
 /// A header as text, if it is there once and is plain text.

@@ -35,20 +35,22 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
-use axum::response::Response;
 use axum::routing::post;
 use detector::Kind;
 use tokio::sync::Semaphore;
 
+pub use answer::GoOn;
 pub use scorer::{GateError, Scored, Scorer};
 
 use super::Api;
+use super::approvals as waiting;
 use super::caller::{AsAgent, Caller, text_header};
 use super::problem::Problem;
 use crate::agent::AgentKey;
-use crate::approval::{Action, Admittance, Grant, ResumeId, Status};
+use crate::approval::{Action, Admittance, ApprovalId, Grant, ResumeId, Status};
 use crate::connector::tokens::Token;
 use crate::part::{Part, PartKind, parts_of};
+use crate::policy::Demand;
 use crate::revoker::Admission;
 use crate::store::{StoreError, approvals};
 
@@ -112,65 +114,146 @@ struct Asked {
     action: Action,
 }
 
+/// One act put to the gate, by whichever door it came.
+#[derive(Debug)]
+pub struct Put {
+    /// One native record of the kind `request`.
+    pub record: Bytes,
+    /// The grant that it comes back with, and the agent's name for this resumption.
+    pub resume: Option<(Grant, ResumeId)>,
+    /// The token that the agent called with, where the gateway hands it on.
+    pub token: Option<Token>,
+}
+
+/// A question as whoever asked the gate is told.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// How it stands.
+    pub status: Status,
+    /// Where the human answers. For a client that shows it to one.
+    pub page_url: String,
+    /// Of one that was approved, while it is good.
+    pub grant: Option<String>,
+}
+
 /// Role `gateway`; with the role `agent`, an approved act of the caller's own.
 async fn decide<S: Scorer>(
     State(gate): State<Gate<S>>,
     AsAgent(caller): AsAgent,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Problem> {
-    let _place = gate.places.try_acquire().map_err(|_| answer::no_room())?;
-    let body = body.map_err(|rejection| answer::unreadable(&rejection))?;
-    let resume = resumption(&headers)?;
-    let asked = asked(&gate.scorer.decode(&body, &caller)?)?;
-    let agent = AgentKey::new(asked.action.issuer.as_deref(), &asked.action.agent_id);
-    may_ask(&caller, &agent, resume.is_some())?;
-    if let Some(token) = text_header(&headers, &SUBJECT_TOKEN).and_then(Token::new) {
-        let named = asked.parts.iter().find(|part| part.kind == PartKind::Token);
-        gate.api.revoker.tokens().hold(&agent, token, named.map(|part| part.id.as_str()));
+) -> Result<GoOn, Problem> {
+    let put = Put {
+        record: body.map_err(|rejection| answer::unreadable(&rejection))?,
+        resume: resumption(&headers)?,
+        token: text_header(&headers, &SUBJECT_TOKEN).and_then(Token::new),
+    };
+    gate.judge(&caller, put).await
+}
+
+impl<S: Scorer> Gate<S> {
+    /// How a question stands once it is settled, or when the wait is over.
+    pub async fn question(&self, id: &ApprovalId, wait: Duration) -> Result<Option<Question>, Problem> {
+        let Some(approval) = waiting::waited(&self.api, id, wait).await? else { return Ok(None) };
+        let (status, now) = (approval.status(self.api.now()), self.api.now());
+        let good = approval.grant.as_ref().is_some_and(|grant| now < grant.expires_at);
+        let grant = if good { self.api.revoker.grants().of(&approval) } else { None };
+        Ok(Some(Question {
+            status,
+            page_url: format!("{}{}", self.api.public_url, approval.page.path()),
+            grant: grant.map(|grant| grant.expose().to_owned()),
+        }))
     }
-    let has_ended = || gate.api.revoker.ended_part(&agent, &asked.parts).is_some();
-    // An agent that may not act at all consumes no grant by trying.
-    let stands = gate.api.revoker.admission(agent.issuer.as_deref(), &agent.agent_id);
-    let admitted = match resume {
-        Some(resume) if stands == Admission::Go && !has_ended() => {
-            Some(admitted(&gate, resume, &asked).await?)
+
+    pub(super) fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// A record as this caller would deliver it; nothing is kept.
+    pub(super) fn decode<'a>(
+        &self,
+        record: &'a [u8],
+        caller: &Caller,
+    ) -> Result<detector::Call<'a>, GateError> {
+        self.scorer.decode(record, caller)
+    }
+
+    /// Has an act scored and answers by where its agent stands then. Everything but an `Ok` is a no: of status 401 or 403 a
+    /// decision, else there was none.
+    pub async fn judge(&self, caller: &Caller, put: Put) -> Result<GoOn, Problem> {
+        let _place = self.places.try_acquire().map_err(|_| answer::no_room())?;
+        let asked = asked(&self.scorer.decode(&put.record, caller)?)?;
+        let agent = AgentKey::new(asked.action.issuer.as_deref(), &asked.action.agent_id);
+        may_ask(caller, &agent, put.resume.is_some())?;
+        if let Some(token) = put.token {
+            let named = asked.parts.iter().find(|part| part.kind == PartKind::Token);
+            self.api.revoker.tokens().hold(&agent, token, named.map(|part| part.id.as_str()));
         }
-        _ => None,
-    };
-    let scored = match tokio::time::timeout(SCORE_WAIT_MAX, gate.scorer.score(body, &caller)).await {
-        Ok(scored) => scored?,
-        Err(_) => Scored::default(),
-    };
-    // The standing now, not the one the verdict found: between the two a human may have answered.
-    let said = answer::Said {
-        standing: gate.api.revoker.standing(agent.issuer.as_deref(), &agent.agent_id),
-        event_id: &asked.event_id,
-        scored,
-        now: gate.api.now(),
-    };
-    let admission = gate.api.revoker.admission(agent.issuer.as_deref(), &agent.agent_id);
-    let ended = gate.api.revoker.ended_part(&agent, &asked.parts);
-    if let (Admission::Go | Admission::Challenged { .. }, Some((kind, not_before))) = (&admission, ended) {
-        return Err(answer::part_revoked(&said, kind, not_before));
-    }
-    match admission {
-        Admission::Go => {
-            if said.scored.duplicate && admitted.is_none() {
-                unconditional(&gate.api, &said).await?;
+        let has_ended = || self.api.revoker.ended_part(&agent, &asked.parts).is_some();
+        // An agent that may not act at all consumes no grant by trying.
+        let stands = self.api.revoker.admission(agent.issuer.as_deref(), &agent.agent_id);
+        let admitted = match put.resume {
+            Some(resume) if stands == Admission::Go && !has_ended() => {
+                Some(admitted(self, resume, &asked).await?)
             }
-            Ok(answer::go_on(&said, admitted.as_ref()))
+            _ => None,
+        };
+        let scored = match tokio::time::timeout(SCORE_WAIT_MAX, self.scorer.score(put.record, caller)).await {
+            Ok(scored) => scored?,
+            Err(_) => Scored::default(),
+        };
+        self.answer(&agent, &asked, scored, admitted).await
+    }
+
+    /// Answers by where the agent stands now, from memory: nothing is scored or kept. What policy asks a human about whatever
+    /// the evidence says is refused, since only a scored act opens a question.
+    pub async fn recall(&self, caller: &Caller, record: &[u8]) -> Result<GoOn, Problem> {
+        let call = self.scorer.decode(record, caller)?;
+        let asked = asked(&call)?;
+        let agent = AgentKey::new(asked.action.issuer.as_deref(), &asked.action.agent_id);
+        may_ask(caller, &agent, false)?;
+        let answer = self.answer(&agent, &asked, Scored::default(), None).await?;
+        if self.api.revoker.asks_for(&call, self.api.now()) >= Demand::StepUp {
+            return Err(answer::score_required(&asked.event_id));
         }
-        // Once: the very record that comes again might be carried out again, uncounted.
-        Admission::Challenged { .. } if said.scored.let_through.is_some() && !said.scored.duplicate => {
-            Ok(answer::go_on(&said, None))
+        Ok(answer)
+    }
+
+    async fn answer(
+        &self,
+        agent: &AgentKey,
+        asked: &Asked,
+        scored: Scored,
+        admitted: Option<Admittance>,
+    ) -> Result<GoOn, Problem> {
+        let revoker = &self.api.revoker;
+        // The standing now, not the one the verdict found: between the two a human may have answered.
+        let standing = revoker.standing(agent.issuer.as_deref(), &agent.agent_id);
+        let said = answer::Said { standing, event_id: &asked.event_id, scored, now: self.api.now() };
+        let admission = revoker.admission(agent.issuer.as_deref(), &agent.agent_id);
+        let ended = revoker.ended_part(agent, &asked.parts);
+        if let (Admission::Go | Admission::Challenged { .. }, Some((kind, not_before))) = (&admission, ended)
+        {
+            return Err(answer::part_revoked(&said, kind, not_before));
         }
-        Admission::Challenged { case, phase, until } => {
-            Err(answer::challenged(&gate.api, &said, &case, phase, until).await?)
+        match admission {
+            Admission::Go => {
+                if said.scored.duplicate && admitted.is_none() {
+                    unconditional(&self.api, &said).await?;
+                }
+                Ok(answer::go_on(&said, admitted.as_ref()))
+            }
+            // Once: the very record that comes again might be carried out again, uncounted.
+            Admission::Challenged { .. } if said.scored.let_through.is_some() && !said.scored.duplicate => {
+                Ok(answer::go_on(&said, None))
+            }
+            Admission::Challenged { case, phase, until } => {
+                Err(answer::challenged(&self.api, &said, &case, phase, until).await?)
+            }
+            Admission::Suspended { until } => Err(answer::suspended(&said, until)),
+            Admission::Revoked { not_before } => Err(answer::revoked(&said, not_before)),
+            Admission::Retired { since } => Err(answer::retired(&said, since)),
         }
-        Admission::Suspended { until } => Err(answer::suspended(&said, until)),
-        Admission::Revoked { not_before } => Err(answer::revoked(&said, not_before)),
-        Admission::Retired { since } => Err(answer::retired(&said, since)),
     }
 }
 
@@ -207,8 +290,15 @@ fn asked(call: &detector::Call<'_>) -> Result<Asked, Problem> {
     })
 }
 
-/// The grant and the resume id, both or neither.
 fn resumption(headers: &HeaderMap) -> Result<Option<(Grant, ResumeId)>, Problem> {
+    // What comes twice, or is no text, is there and cannot be read.
+    let read = |name| headers.contains_key(name).then(|| text_header(headers, name).unwrap_or_default());
+    resuming(read(&GRANT), read(&RESUME_ID))
+}
+
+/// A grant and the agent's name for this resumption, both or neither, as the headers `Tocsin-Grant` and `Tocsin-Resume-Id` hold
+/// them.
+pub fn resuming(grant: Option<&str>, resume: Option<&str>) -> Result<Option<(Grant, ResumeId)>, Problem> {
     let bad = |name: &HeaderName, why: &str| {
         Problem::new(StatusCode::BAD_REQUEST, "bad_resumption", "The resumption is incomplete")
             .detail(format!(
@@ -216,11 +306,11 @@ fn resumption(headers: &HeaderMap) -> Result<Option<(Grant, ResumeId)>, Problem>
             ))
             .fact("header", name.as_str())
     };
-    if !headers.contains_key(&GRANT) && !headers.contains_key(&RESUME_ID) {
+    if grant.is_none() && resume.is_none() {
         return Ok(None);
     }
-    let grant = text_header(headers, &GRANT).ok_or_else(|| bad(&GRANT, "missing"))?;
-    let resume = text_header(headers, &RESUME_ID).ok_or_else(|| bad(&RESUME_ID, "missing"))?;
+    let grant = grant.ok_or_else(|| bad(&GRANT, "missing"))?;
+    let resume = resume.ok_or_else(|| bad(&RESUME_ID, "missing"))?;
     let grant = grant.parse().map_err(|e: crate::approval::IdError| bad(&GRANT, &e.to_string()))?;
     let resume = resume.parse().map_err(|e: crate::approval::IdError| bad(&RESUME_ID, &e.to_string()))?;
     Ok(Some((grant, resume)))

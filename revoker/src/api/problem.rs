@@ -1,6 +1,6 @@
 //! Errors as `application/problem+json` (RFC 9457): a type to branch on, a sentence for people, and the facts.
 
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -55,6 +55,26 @@ impl Problem {
         self
     }
 
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// What a caller branches on: the end of the type.
+    pub fn kind(&self) -> &'static str {
+        self.0.kind
+    }
+
+    /// What is the matter, in a sentence or two.
+    pub fn words(&self) -> &str {
+        self.0.detail.as_deref().unwrap_or(self.0.title)
+    }
+
+    /// The members of its own.
+    pub fn facts(&self) -> &Map<String, Value> {
+        &self.0.facts
+    }
+
     /// When to try again.
     #[must_use]
     pub fn retry_after(self, seconds: u64) -> Self {
@@ -62,18 +82,33 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// All of it as RFC 9457 has it.
+    pub fn body(&self) -> Value {
+        let mut body = self.0.facts.clone();
+        // Last, so that no member of ours can stand in for one that RFC 9457 defines.
+        body.insert("type".to_owned(), format!("{TYPE_PREFIX}{}", self.0.kind).into());
+        body.insert("title".to_owned(), self.0.title.into());
+        body.insert("status".to_owned(), self.0.status.as_u16().into());
+        if let Some(detail) = &self.0.detail {
+            body.insert("detail".to_owned(), detail.clone().into());
+        }
+        Value::Object(body)
+    }
+
+    /// As plain text, for interfaces whose errors are text; status and headers are the same.
+    pub fn into_text(self) -> Response {
+        let Inner { status, detail, title, headers, .. } = *self.0;
+        let text = detail.unwrap_or_else(|| title.to_owned());
+        (status, HeaderMap::from_iter(headers), text).into_response()
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        let body = self.body().to_string();
         let problem = *self.0;
-        let mut body = problem.facts;
-        // Last, so that no member of ours can stand in for one that RFC 9457 defines.
-        body.insert("type".to_owned(), format!("{TYPE_PREFIX}{}", problem.kind).into());
-        body.insert("title".to_owned(), problem.title.into());
-        body.insert("status".to_owned(), problem.status.as_u16().into());
-        if let Some(detail) = problem.detail {
-            body.insert("detail".to_owned(), detail.into());
-        }
-        let mut response = (problem.status, Value::Object(body).to_string()).into_response();
+        let mut response = (problem.status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -3,9 +3,12 @@
 
 mod answers;
 mod asked;
+mod authzen;
 mod gate;
+mod mfa;
 mod operators;
 mod page;
 mod revocations;
 mod support;
+mod waiting;
 mod walk;

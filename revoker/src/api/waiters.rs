@@ -1,88 +1,157 @@
-//! Those who wait for an answer: a bounded number, woken when it comes.
+//! Those who wait for an answer: a bounded number, and one look for all of them.
+//!
+//! Every waiter of a question hears through the same channel. While anybody waits, one task looks at the record after each commit, and
+//! once a second for what lapses: which of the questions waited for are pending is one query, and each that is not is read once, for
+//! all who wait for it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::approval::ApprovalId;
+use super::Api;
+use crate::approval::{Approval, ApprovalId};
+use crate::store::{StoreError, approvals};
 
-/// Waiting requests at most. Whoever comes after is answered at once and asks again.
-const WAITERS_MAX: usize = 1_024;
+/// Waiting requests at most, of all kinds. Whoever comes after is answered at once and asks again.
+const WAITERS_MAX: usize = 16_384;
 
-/// Answers that a waiter may fall behind by before it looks for itself.
-const BACKLOG: usize = 64;
+/// How often what makes no commit is looked for: a question that lapses.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// The bell that a human's answer rings. Cheap to clone.
+/// Commits that come together are one look.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// Questions read at a time, so that other readers come in between.
+const CHUNK: usize = 256;
+
+/// Where the settled approval is told; none while it is pending.
+type Told = watch::Sender<Option<Arc<Approval>>>;
+
+/// The place to wait in. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Waiters {
     places: Arc<Semaphore>,
-    bell: broadcast::Sender<ApprovalId>,
+    board: Arc<Mutex<Board>>,
+}
+
+#[derive(Default)]
+struct Board {
+    asked: HashMap<ApprovalId, Told>,
+    /// Whether the task runs.
+    looks: bool,
 }
 
 impl Default for Waiters {
     fn default() -> Self {
-        Self { places: Arc::new(Semaphore::new(WAITERS_MAX)), bell: broadcast::channel(BACKLOG).0 }
+        Self { places: Arc::new(Semaphore::new(WAITERS_MAX)), board: Arc::default() }
     }
 }
 
 impl Waiters {
-    /// A place to wait in, while there is one.
-    pub(super) fn enter(&self) -> Option<Waiter> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        Some(Waiter { _place: place, bell: self.bell.subscribe() })
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// This question was just answered.
-    pub(super) fn wake(&self, id: &ApprovalId) {
-        // Nobody waiting is no error.
-        let _heard: Result<usize, _> = self.bell.send(id.clone());
+    /// The questions that somebody still waits for; none, and then the task has ended.
+    fn asked(&self) -> Option<Vec<ApprovalId>> {
+        let mut board = self.board();
+        board.asked.retain(|_, told| told.receiver_count() > 0);
+        board.looks = !board.asked.is_empty();
+        board.looks.then(|| board.asked.keys().cloned().collect())
+    }
+
+    fn tell(&self, approval: Approval) {
+        if let Some(told) = self.board().asked.remove(&approval.id) {
+            told.send_replace(Some(Arc::new(approval)));
+        }
+    }
+}
+
+impl Api {
+    /// A place to wait for this question in, while there is one. Look at the question after this: what was settled before may not be
+    /// told.
+    pub(super) fn wait_for(&self, id: &ApprovalId) -> Option<Waiter> {
+        let place = Arc::clone(&self.waiters.places).try_acquire_owned().ok()?;
+        let mut board = self.waiters.board();
+        let told = board.asked.entry(id.clone()).or_insert_with(|| watch::channel(None).0).subscribe();
+        if !board.looks {
+            board.looks = true;
+            tokio::spawn(look(self.clone()));
+        }
+        Some(Waiter { _place: place, told })
     }
 }
 
 /// One who waits.
 pub(super) struct Waiter {
     _place: OwnedSemaphorePermit,
-    bell: broadcast::Receiver<ApprovalId>,
+    told: watch::Receiver<Option<Arc<Approval>>>,
 }
 
 impl Waiter {
-    /// Returns when `id` may have been answered.
-    pub(super) async fn rung(&mut self, id: &ApprovalId) {
-        loop {
-            match self.bell.recv().await {
-                Ok(answered) if answered == *id => return,
-                Ok(_) => {}
-                // Too much at once: look.
-                Err(broadcast::error::RecvError::Lagged(_)) => return,
-                // The server is going down; the request's own end comes first.
-                Err(broadcast::error::RecvError::Closed) => return std::future::pending().await,
-            }
+    /// Returns once the question is no longer pending.
+    pub(super) async fn settled(&mut self) -> Arc<Approval> {
+        match self.told.wait_for(Option::is_some).await.ok().and_then(|told| told.clone()) {
+            Some(approval) => approval,
+            // The server is going down; the request's own end comes first.
+            None => std::future::pending().await,
         }
     }
+}
+
+/// Tells all waiters what they wait for, until nobody waits or the server ends.
+async fn look(api: Api) {
+    let mut changes = api.revoker.changes();
+    loop {
+        // Before the look, so that a commit during it is looked at again.
+        changes.mark_unchanged();
+        let Some(asked) = api.waiters.asked() else { return };
+        if let Err(e) = tell_settled(&api, asked).await {
+            tracing::warn!(error = %e, "those who wait for an approval are told later");
+        }
+        tokio::select! {
+            () = api.stop.cancelled() => return,
+            _ = changes.changed() => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+        }
+        tokio::time::sleep(GATHER).await;
+    }
+}
+
+async fn tell_settled(api: &Api, mut asked: Vec<ApprovalId>) -> Result<(), StoreError> {
+    let now = api.now();
+    let pending = api.revoker.read(move |db| approvals::pending(db, now).map_err(StoreError::from)).await?;
+    asked.retain(|id| !pending.contains(id.as_str()));
+    for chunk in asked.chunks(CHUNK) {
+        let chunk = chunk.to_vec();
+        let settled = api.revoker.read(move |db| {
+            let found = chunk.iter().filter_map(|id| approvals::by_id(db, id).transpose());
+            found.collect::<Result<Vec<Approval>, _>>().map_err(StoreError::from)
+        });
+        for approval in settled.await? {
+            api.waiters.tell(approval);
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{at, open};
 
     #[tokio::test]
-    async fn a_waiter_hears_its_own_answer_only() {
-        let waiters = Waiters::default();
-        let (mine, other) = (ApprovalId::random(), ApprovalId::random());
-        let mut waiter = waiters.enter().unwrap();
-        waiters.wake(&other);
-        waiters.wake(&mine);
-        waiter.rung(&mine).await;
-        assert!(waiter.bell.is_empty(), "both were heard, the second was the one");
-    }
-
-    #[tokio::test]
-    async fn places_are_limited_and_given_back() {
-        let waiters = Waiters::default();
-        let all: Vec<_> = std::iter::from_fn(|| waiters.enter()).collect();
+    async fn places_are_limited_and_given_back_and_nobody_looks_for_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let api = Api::new(open(folder.path()), "http://tocsin.test", Arc::new(|| at(0)));
+        let id = ApprovalId::random();
+        let all: Vec<_> = std::iter::from_fn(|| api.wait_for(&id)).collect();
         assert_eq!(all.len(), WAITERS_MAX);
-        assert!(waiters.enter().is_none());
+        assert_eq!(api.waiters.board().asked.len(), 1, "one channel for all of a question");
         drop(all);
-        assert!(waiters.enter().is_some());
+        assert!(api.waiters.asked().is_none() && !api.waiters.board().looks);
+        assert!(api.wait_for(&id).is_some());
     }
 }

@@ -99,7 +99,7 @@ impl GlobalRevocation {
             Err(detail) => return Outcome::Hopeless { detail },
         };
         if let Some(witness) = &self.witness {
-            witness.look_before(message, &agent).await;
+            witness.look_before(message, &agent, None).await;
         }
         let body = json!({ self.key.as_str(): sub_id(self.format, &agent) });
         let request = self.client.post(self.url.clone()).header("authorization", authorization);

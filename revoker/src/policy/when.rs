@@ -135,6 +135,11 @@ impl<'a> Facts<'a> {
 }
 
 impl Whens {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The rule of this place in the order.
     pub fn get(&self, place: u16) -> Option<&When> {
         self.0.get(usize::from(place))

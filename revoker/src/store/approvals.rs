@@ -3,6 +3,7 @@
 //! Times are microseconds since the epoch. The evidence is kept as the JSON that travelled on the bus: it is shown and
 //! hashed, never searched.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use detector::{Timestamp, VerdictRecord};
@@ -337,6 +338,14 @@ pub(crate) fn past(db: &Connection, approval: &Approval, since: Timestamp) -> db
         }
     }
     Ok(past)
+}
+
+/// Those that somebody may still answer at `now`, by id: at most as many as agents may be challenged.
+pub(crate) fn pending(db: &Connection, now: Timestamp) -> db::Result<HashSet<String>> {
+    let mut statement =
+        db.prepare_cached("SELECT id FROM approvals WHERE state = 'pending' AND expires_at > ?1")?;
+    let ids = statement.query_map([now.as_micros()], |row| row.get(0))?;
+    ids.collect()
 }
 
 fn one(db: &Connection, by: &str, key: impl db::ToSql) -> db::Result<Option<Approval>> {

@@ -11,7 +11,7 @@ use super::db::{self, Address, Connection};
 use super::{Store, StoreError, approvals};
 
 /// In order, each once. The record's version counts how many have run.
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("../../migrations/0001_record.sql"),
     include_str!("../../migrations/0002_register.sql"),
     include_str!("../../migrations/0003_proof.sql"),
@@ -19,6 +19,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("../../migrations/0005_ssf.sql"),
     include_str!("../../migrations/0006_subjects.sql"),
     include_str!("../../migrations/0008_questions.sql"),
+    include_str!("../../migrations/0009_transactions.sql"),
 ];
 
 /// What PostgreSQL needs beside them.

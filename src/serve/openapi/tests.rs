@@ -8,6 +8,7 @@ use ingest::finding::Findings;
 use ingest::source::Intake;
 use ingest::source::credentials::Credentials;
 use metrics_exporter_prometheus::PrometheusBuilder;
+use revoker::api::{Api, Gate, Mfa};
 use revoker::connector::ssf::Transmitter;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -70,8 +71,11 @@ fn router(folder: &Path) -> Router {
     let intake = Intake::new(logs.calls.clone(), findings);
     let credentials = Arc::new(Credentials::resolve(&[], |_| None).unwrap());
     let who = Arc::new(Who { credentials, issuers: Issuers::new(&[]).unwrap() });
+    let api = Api::new(revoker.clone(), &config.http.public_url, Arc::new(crate::clock::now));
+    let gate = Gate::new(api, gate::ToLog::new(intake.clone(), gate::Waiting::default(), &who));
     let parts = Parts {
-        scorer: gate::ToLog::new(intake.clone(), gate::Waiting::default(), &who),
+        mfa: Mfa::new(gate.clone(), config.mfa.clone()),
+        gate,
         who,
         intake,
         revoker,

@@ -1,6 +1,10 @@
 //! Where the fetched parts are. Nothing is fetched here: that is one place, `parts/`, run by `make`.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
 
 /// The repository.
 pub(crate) fn house() -> &'static Path {
@@ -13,4 +17,22 @@ pub(crate) fn part(path: &str) -> PathBuf {
     let found = all.join(path);
     assert!(found.exists(), "{} is not there: run `make parts`", found.display());
     found
+}
+
+/// What a program of `parts/` prints, a line of JSON each, that is given this question.
+pub(crate) fn told(command: &mut Command, question: &Value) -> Vec<Value> {
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut program = piped.spawn().expect("it starts");
+    program.stdin.take().expect("a pipe").write_all(question.to_string().as_bytes()).expect("it reads");
+    let output = program.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = String::from_utf8_lossy(&output.stdout);
+    told.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+}
+
+/// A Python program of `parts/pypi`, with the packages that are pinned there.
+pub(crate) fn python(program: &str) -> Command {
+    let mut command = Command::new("python3");
+    command.arg(house().join("parts/pypi").join(program)).env("PYTHONPATH", part("pypi"));
+    command
 }

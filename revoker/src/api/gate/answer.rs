@@ -26,12 +26,13 @@ pub(super) struct Said<'a> {
     pub(super) now: Timestamp,
 }
 
-#[derive(Serialize)]
-struct GoOn<'a> {
+/// The act may be done.
+#[derive(Clone, Debug, Serialize)]
+pub struct GoOn {
     decision: &'static str,
-    /// False: the score did not come in time, and this is the last standing's answer.
+    /// False: the score did not come in time, or none was asked for, and this is the last standing's answer.
     scored: bool,
-    event_id: &'a str,
+    event_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict_id: Option<VerdictId>,
     /// Bits of evidence after the call.
@@ -41,41 +42,46 @@ struct GoOn<'a> {
     /// The same record was asked about before.
     duplicate: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    resumed: Option<Resumed<'a>>,
+    resumed: Option<Resumed>,
     /// A human is being asked, and what is no part of the evidence goes on: so much more of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     restricted: Option<Room>,
 }
 
-#[derive(Serialize)]
-struct Resumed<'a> {
-    approval_id: &'a str,
+#[derive(Clone, Debug, Serialize)]
+struct Resumed {
+    approval_id: String,
     /// Admitted before under the same resume id: the act may have been carried out already.
     repeated: bool,
     first_admitted_at: Timestamp,
     expires_at: Timestamp,
 }
 
-pub(super) fn go_on(said: &Said<'_>, admitted: Option<&Admittance>) -> Response {
+impl IntoResponse for GoOn {
+    fn into_response(self) -> Response {
+        Json(self).into_response()
+    }
+}
+
+pub(super) fn go_on(said: &Said<'_>, admitted: Option<&Admittance>) -> GoOn {
     count("go_on");
     let (verdict_id, level) = said.scored.verdict.unzip();
-    Json(GoOn {
+    GoOn {
         decision: "go_on",
         scored: verdict_id.is_some(),
-        event_id: said.event_id,
+        event_id: said.event_id.to_owned(),
         verdict_id,
         level,
         standing: said.standing.name(),
         duplicate: said.scored.duplicate,
         resumed: admitted.map(|admitted| Resumed {
-            approval_id: admitted.approval.id.as_str(),
+            approval_id: admitted.approval.id.as_str().to_owned(),
             repeated: admitted.repeated,
             first_admitted_at: admitted.first,
             expires_at: admitted.until,
         }),
         restricted: said.scored.let_through.filter(|_| matches!(said.standing, Standing::Challenged(_))),
-    })
-    .into_response()
+    }
 }
 
 /// RFC 9470 on the outside, and within what the agent needs to wait and to come back.
@@ -108,8 +114,8 @@ pub(super) async fn challenged(
     };
     let problem = refusal(StatusCode::UNAUTHORIZED, "challenged", title, said)
         .detail(detail)
-        .fact("decision", "challenged")
-        .header(header::WWW_AUTHENTICATE, step_up(title, factor, api.grant().as_secs()));
+        .fact("decision", "challenged");
+    let problem = step_up(problem, title, factor, api.grant().as_secs());
     let problem = match phase {
         Phase::Denied => problem.retry_after(until.since(said.now).as_secs() + 1),
         Phase::Pending | Phase::Expired => problem,
@@ -129,8 +135,8 @@ pub(super) fn grant_required(api: &Api, said: &Said<'_>, approval: &Approval) ->
             "Fetch the grant at `status_url` and send this record with it. If the grant has expired, send the act as a new \
              event: it is judged anew.",
         )
-        .fact("decision", "grant_required")
-        .header(header::WWW_AUTHENTICATE, step_up(title, approval.needs.factor, api.grant().as_secs()));
+        .fact("decision", "grant_required");
+    let problem = step_up(problem, title, approval.needs.factor, api.grant().as_secs());
     with_approval(problem, api, approval, said.now)
 }
 
@@ -148,12 +154,24 @@ fn with_approval(problem: Problem, api: &Api, approval: &Approval, now: Timestam
     }
 }
 
-fn step_up(description: &str, factor: Factor, max_age_s: u64) -> String {
+/// The demand of RFC 9470, for whoever reads headers and for whoever reads bodies.
+fn step_up(problem: Problem, description: &str, factor: Factor, max_age_s: u64) -> Problem {
     let acr = factor.acr();
-    format!(
+    let challenge = format!(
         "Bearer error=\"insufficient_user_authentication\", error_description=\"{description}\", acr_values=\"{acr}\", \
          max_age=\"{max_age_s}\""
-    )
+    );
+    problem.fact("acr_values", acr).fact("max_age", max_age_s).header(header::WWW_AUTHENTICATE, challenge)
+}
+
+/// Of an act that is not scored.
+pub(super) fn score_required(event_id: &str) -> Problem {
+    count("score_required");
+    Problem::new(StatusCode::FORBIDDEN, "score_required", "Policy asks a human about this act")
+        .detail("Only a scored act opens the question: send it with an event id and its time.")
+        .fact("decision", "score_required")
+        .fact("event_id", event_id)
+        .fact("scored", false)
 }
 
 pub(super) fn revoked(said: &Said<'_>, not_before: Timestamp) -> Problem {
@@ -207,12 +225,13 @@ pub(super) fn grant_refused(event_id: &str, refused: GrantRefused) -> Problem {
         GrantRefused::Restored => "restored",
         GrantRefused::Standing(_) => "standing",
     };
-    Problem::new(StatusCode::UNAUTHORIZED, "grant_refused", "The grant does not admit this")
+    let title = "The grant does not admit this";
+    let problem = Problem::new(StatusCode::UNAUTHORIZED, "grant_refused", title)
         .detail(format!("{refused}."))
         .fact("decision", "grant_refused")
         .fact("event_id", event_id)
-        .fact("reason", reason)
-        .header(header::WWW_AUTHENTICATE, step_up("The grant does not admit this", Factor::Totp, 0))
+        .fact("reason", reason);
+    step_up(problem, title, Factor::Totp, 0)
 }
 
 pub(super) fn bad_record(field: Option<&str>, reason: &str) -> Problem {

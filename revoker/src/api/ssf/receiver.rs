@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::Ssf;
-use crate::api::caller::{Caller, text_header};
+use crate::api::caller::{Caller, text_header, told};
 use crate::api::input::bad;
 use crate::api::problem::Problem;
 use crate::connector::ssf::{Receiver, Refusal};
@@ -24,6 +24,7 @@ impl FromRequestParts<Ssf> for AsReceiver {
         }
         // Somebody known, who is no receiver.
         if let Some(caller) = parts.extensions.get::<Caller>() {
+            told(parts, &caller.name, "receiver");
             return Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "receiver_required",
@@ -32,6 +33,7 @@ impl FromRequestParts<Ssf> for AsReceiver {
             .detail(format!("`{}` is none of `[[ssf.receivers]]`.", caller.name))
             .header(header::WWW_AUTHENTICATE, r#"Bearer error="insufficient_scope""#));
         }
+        told(parts, "nobody who is known", "receiver");
         let challenge = if token.is_some() { r#"Bearer error="invalid_token""# } else { "Bearer" };
         Err(Problem::new(
             StatusCode::UNAUTHORIZED,

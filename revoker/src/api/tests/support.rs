@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use totp_rs::Totp;
 
 pub(super) use self::http::{Ask, Reply};
-use crate::api::{Api, Caller, GateError, Role, Scored, Scorer, router};
+use crate::api::{Api, Caller, Gate, GateError, Mfa, MfaConfig, Role, Scored, Scorer, router};
 use crate::approval::{ApproverName, enrol};
 use crate::config::PolicyConfig;
 use crate::connector::Route;
@@ -47,9 +47,13 @@ struct Line {
     endpoint: String,
     instance_id: Option<String>,
     delegator: Option<String>,
+    resource: Option<String>,
     args_digest: Option<String>,
     #[serde(default)]
     level: f64,
+    /// A `level` among these counts instead: a door that makes the record passes native fields alone.
+    #[serde(default)]
+    args: HashMap<String, f64>,
     families: Option<u8>,
 }
 
@@ -80,6 +84,7 @@ fn call(line: Line) -> Call<'static> {
     call.kind = line.kind.unwrap_or(Kind::Call);
     call.identity.instance_id = line.instance_id.map(Into::into);
     call.identity.delegator = line.delegator.map(Into::into);
+    call.resource = line.resource.map(Into::into);
     call.args_digest = line.args_digest.map(Into::into);
     call
 }
@@ -96,7 +101,7 @@ impl Scorer for StandIn {
             None => {}
         }
         let line = parse(&raw)?;
-        let level = MicroBits::from_bits(line.level);
+        let level = MicroBits::from_bits(line.args.get("level").copied().unwrap_or(line.level));
         let record = record(line, level, Timestamp::from_micros(self.clock.load(Ordering::SeqCst)));
         let verdict = Some((record.verdict.id, level));
         if self.seen.lock().unwrap().insert(record.event_id.clone(), record.verdict.id).is_some() {
@@ -203,7 +208,12 @@ impl World {
             trouble: Arc::clone(&self.trouble),
             seen: Arc::clone(&self.seen),
         };
-        let app = router(api, scorer, RECORD_BYTES_MAX).layer(from_fn(credentials));
+        let mfa = MfaConfig {
+            callback_urls: vec!["https://app.example/back".to_owned()],
+            logout_urls: vec!["https://app.example/out".to_owned()],
+        };
+        let gate = Gate::new(api, scorer);
+        let app = router(gate.clone(), Mfa::new(gate, mfa), RECORD_BYTES_MAX).layer(from_fn(credentials));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });

@@ -76,8 +76,9 @@ impl Ask {
         let fields: Vec<String> =
             self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let fields = fields.concat();
+        let closing = if fields.contains("Connection:") { "" } else { "Connection: close\r\n" };
         let text = format!(
-            "{} {} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n{fields}Content-Length: {}\r\n\r\n{}",
+            "{} {} HTTP/1.1\r\nHost: {addr}\r\n{closing}{fields}Content-Length: {}\r\n\r\n{}",
             self.method,
             self.path,
             self.body.len(),

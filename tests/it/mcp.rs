@@ -1,0 +1,143 @@
+//! Agents written with the official MCP libraries of two languages: blocked, shown or told where a human answers, and let go on once.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::gate::{Human, now};
+use crate::support::http;
+use crate::support::page::Page;
+use crate::support::parts::{house, part, python};
+use crate::support::stage::Stage;
+use crate::support::tocsin::{GATEWAY, OPERATOR, Tocsin};
+
+const SETTINGS: &str = "[policy.risk]\npayments = [\"wire\"]\n[[policy.when]]\nname = \"money\"\nrisk = [\"payments\"]\n\
+                        at_least = \"step_up\"\n";
+
+/// An agent's program; killed when dropped.
+struct Agent {
+    child: Child,
+    says: BufReader<ChildStdout>,
+}
+
+impl Agent {
+    fn start(command: &mut Command, record: &Value) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+        child.stdin.take().expect("a pipe").write_all(record.to_string().as_bytes()).expect("it reads");
+        let says = BufReader::new(child.stdout.take().expect("a pipe"));
+        Self { child, says }
+    }
+
+    /// The next thing that happened, by its name.
+    fn says(&mut self, what: &str) -> Value {
+        let mut line = String::new();
+        self.says.read_line(&mut line).expect("a line");
+        let said: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{what}: {e}: {line}"));
+        assert!(said.get(what).is_some(), "{what}: {said}");
+        said
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn record(id: &str) -> Value {
+    json!({ "event_id": id, "kind": "request", "ts": now(), "agent_id": "billing", "endpoint": "wire",
+            "args_digest": "sha256:0f", "attestation": "token" })
+}
+
+/// Approves the one question that is open.
+fn approve(tocsin: &Tocsin, human: &Human) {
+    let open = tocsin.look("/v1/approvals");
+    let question = &open["rows"][0];
+    let page = Page::open(question["page_url"].as_str().unwrap_or_else(|| panic!("a question: {open}")));
+    let number = question["binding_code"].as_str().expect("a number");
+    page.answer("approve", &[("name", human.name), ("number", number), ("code", &human.code())]).expect(303);
+}
+
+#[test]
+fn a_client_that_shows_addresses_is_let_go_on_in_the_same_call() {
+    let stage = Stage::new();
+    let tocsin = Tocsin::start(stage.path(), &stage.settings(SETTINGS));
+    let dana = Human::enrol(&tocsin, "Dana");
+    let mut agent = Agent::start(python("mcp_agent.py").args([&tocsin.url("/mcp"), GATEWAY]), &record("e1"));
+    let tools = agent.says("tools")["tools"].as_array().expect("a list").len();
+    assert_eq!(tools, 10);
+    let elicited = agent.says("elicited");
+    assert!(
+        elicited["elicited"].as_str().is_some_and(|url| url.starts_with(&tocsin.url("/approve/"))),
+        "{elicited}"
+    );
+    approve(&tocsin, &dana);
+    // As long as it is pending the client is asked again.
+    let mut said = agent.says.by_ref().lines().map(|line| line.expect("a line"));
+    let last = said.find(|line| line.contains("\"result\"")).expect("a result");
+    let result: Value = serde_json::from_str(&last).expect("JSON");
+    assert_eq!(
+        (&result["is_error"], &result["result"]["decision"]),
+        (&false.into(), &"go_on".into()),
+        "{result}"
+    );
+    assert_eq!(result["result"]["resumed"]["repeated"], false, "{result}");
+}
+
+#[test]
+fn a_client_that_shows_none_is_told_waits_and_resumes_once() {
+    let stage = Stage::new();
+    let tocsin = Tocsin::start(stage.path(), &stage.settings(SETTINGS));
+    let dana = Human::enrol(&tocsin, "Dana");
+    part("mcp/node_modules");
+    let mut command = Command::new("node");
+    command.arg(house().join("parts/mcp/agent.mjs")).arg(env!("CARGO_BIN_EXE_tocsin"));
+    command.args(["mcp", "--url", &tocsin.url("")]).env("TOCSIN_TOKEN", GATEWAY).current_dir(stage.path());
+    let mut agent = Agent::start(&mut command, &record("e1"));
+    let blocked = agent.says("blocked");
+    assert_eq!(
+        (&blocked["blocked"]["isError"], &blocked["blocked"]["decision"]),
+        (&true.into(), &"challenged".into())
+    );
+    assert!(blocked["blocked"]["binding_code"].is_string() && blocked["blocked"]["status_url"].is_string());
+    approve(&tocsin, &dana);
+    assert_eq!(agent.says("waited")["waited"], "approved");
+    let resumed = agent.says("resumed");
+    assert_eq!(
+        (&resumed["resumed"]["decision"], &resumed["resumed"]["resumed"]["repeated"]),
+        (&"go_on".into(), &false.into())
+    );
+    assert_eq!(agent.says("again")["again"]["resumed"]["repeated"], true);
+    assert_eq!(agent.says("other")["other"]["reason"], "used");
+}
+
+#[test]
+fn who_may_not_ask_is_told_where_to_get_what_is_missing() {
+    let stage = Stage::new();
+    let tocsin = Tocsin::start(stage.path(), &stage.settings(""));
+    let metadata = tocsin.url("/.well-known/oauth-protected-resource/mcp");
+    let told = http::get(&metadata).expect("it answers").expect(200).json();
+    assert_eq!(
+        (&told["resource"], &told["scopes_supported"]),
+        (&tocsin.url("/mcp").into(), &json!(["gateway"]))
+    );
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" });
+    let nobody = http::send(http::request(Method::POST, &tocsin.url("/mcp")).json(&body))
+        .expect("it answers")
+        .expect(401);
+    assert!(
+        nobody.header("www-authenticate").contains(&format!("resource_metadata=\"{metadata}\"")),
+        "{nobody:?}"
+    );
+    let operator = http::send(tocsin.request(Method::POST, "/mcp", OPERATOR).json(&body))
+        .expect("it answers")
+        .expect(403);
+    let challenge = operator.header("www-authenticate");
+    assert!(
+        challenge.contains("insufficient_scope") && challenge.contains("scope=\"gateway\""),
+        "{challenge}"
+    );
+}

@@ -1,0 +1,156 @@
+//! Thousands who wait at once, by long poll, events and WebSockets: what each costs, and how soon all hear.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::support::stage::Stage;
+use crate::support::tocsin::{GATEWAY, OPERATOR, Tocsin};
+use crate::support::{gate, http, prove};
+
+/// Requests that are begun at once.
+const AT_ONCE: usize = 64;
+/// What one waiter may cost the server, KiB.
+const KIB_MAX: f64 = 20.0;
+/// How long the last may hear after the first.
+const WOKEN_MAX: Duration = Duration::from_secs(1);
+/// Nobody waits longer; the test has failed then.
+const LIMIT: Duration = Duration::from_mins(5);
+
+fn settings(agents: usize) -> String {
+    let manifest = |i| format!("[[manifests]]\nagent_id = \"agent-{i}\"\nversion = 1\ngroup = \"fleet\"\n");
+    let manifests = (0..agents).map(manifest).collect::<Vec<_>>().concat();
+    format!(
+        "[policy]\nchallenge_s = 3600\n[policy.risk]\npayments = [\"wire\"]\n[[policy.when]]\nname = \"money\"\n\
+         risk = [\"payments\"]\nat_least = \"step_up\"\n{manifests}"
+    )
+}
+
+/// The path of each agent's question.
+async fn challenged(tocsin: &Tocsin, agents: impl Iterator<Item = String>) -> Vec<String> {
+    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let mut asked = JoinSet::new();
+    for agent in agents {
+        let act = json!({ "event_id": format!("act-{agent}"), "kind": "request", "ts": gate::now(), "agent_id": agent,
+            "endpoint": "wire", "attestation": "token" });
+        let request = tocsin.request(Method::POST, "/v1/gate", GATEWAY).timeout(LIMIT).body(act.to_string());
+        let room = Arc::clone(&room);
+        asked.spawn(async move {
+            let _place = room.acquire().await;
+            let answer = request.send().await.expect("the gate answers");
+            assert_eq!(answer.status(), 401);
+            let body: Value = serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON");
+            let id = body["approval_id"].as_str().unwrap_or_else(|| panic!("no question in {body}"));
+            format!("/v1/approvals/{id}")
+        });
+    }
+    asked.join_all().await
+}
+
+/// The request of one waiter: every third polls, hears events, has a WebSocket.
+fn request(i: usize, path: &str) -> String {
+    let how = match i % 3 {
+        0 => "",
+        1 => "Accept: text/event-stream\r\n",
+        _ => {
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        }
+    };
+    let wait = if how.is_empty() { "?wait=55" } else { "" };
+    format!("GET {path}{wait} HTTP/1.1\r\nHost: tocsin\r\nAuthorization: Bearer {GATEWAY}\r\n{how}\r\n")
+}
+
+/// Waits on a connection of its own; gives when it heard. `begun` once the server has the request.
+async fn wait(address: String, request: String, is_stream: bool, begun: Arc<Semaphore>) -> Instant {
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(request.as_bytes()).await.expect("it takes a request");
+    let (mut read, mut some) = (Vec::new(), vec![0; 512]);
+    let mut is_begun = false;
+    loop {
+        let text = String::from_utf8_lossy(&read);
+        if !is_begun && (!is_stream || text.contains("\"pending\"")) {
+            is_begun = true;
+            begun.add_permits(1);
+        }
+        if text.contains("\"superseded\"") {
+            return Instant::now();
+        }
+        let n = stream.read(&mut some).await.expect("it reads");
+        assert!(n > 0, "the end came before the answer: {text}");
+        read.extend_from_slice(&some[..n]);
+    }
+}
+
+/// Resident memory of a process, KiB.
+fn resident_kib(process: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process of ours");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+fn revoke_all(tocsin: &Tocsin) {
+    let post = |path: &str, body: Value| {
+        let request = tocsin.request(Method::POST, path, OPERATOR).timeout(LIMIT).json(&body);
+        http::send(request).expect("it answers").expect(200).json()
+    };
+    let what = json!({ "command": "revoke_group", "group": "fleet" });
+    let proposed = post("/v1/proposals", json!({ "person": "Olga", "reason": "drill", "what": what }));
+    post("/v1/proposals/confirm", json!({ "person": "Kim", "reason": "drill", "id": proposed["id"] }));
+}
+
+#[test]
+fn thousands_wait_for_little_and_all_hear_at_once() {
+    let agents = prove::scaled(90, 9_990);
+    let stage = Stage::new();
+    let mut tocsin = Tocsin::start(stage.path(), &stage.settings(&settings(agents)));
+    let names = (0..agents).map(|i| format!("agent-{i}"));
+    let paths = http::block_on(challenged(&tocsin, names));
+    let process = tocsin.process().id();
+    let before = resident_kib(process);
+    let address = tocsin.url("").trim_start_matches("http://").to_owned();
+    let begun = Arc::new(Semaphore::new(0));
+    let mut waiting = JoinSet::new();
+    http::block_on(async {
+        for (i, path) in paths.iter().enumerate() {
+            waiting.spawn(wait(address.clone(), request(i, path), i % 3 != 0, Arc::clone(&begun)));
+            if i % AT_ONCE == 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        let everybody = begun.acquire_many(u32::try_from(agents).expect("few"));
+        tokio::time::timeout(LIMIT, everybody).await.expect("all wait").expect("open").forget();
+        // A long poll is under way once its question was looked up.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    });
+    let kib = (resident_kib(process) - before) / agents as f64;
+    prove::row("memory of one who waits, KiB", kib, [kib; 2], "at most 20", kib <= KIB_MAX, "waiting");
+    revoke_all(&tocsin);
+    let heard = http::block_on(async { tokio::time::timeout(LIMIT, waiting.join_all()).await });
+    let mut heard = heard.expect("everybody hears");
+    heard.sort();
+    let spread = heard[heard.len() - 1] - heard[0];
+    let (name, seconds) =
+        (format!("{agents} who wait, from the first woken to the last, s"), spread.as_secs_f64());
+    prove::row(&name, seconds, [0.0, seconds], "at most 1", spread <= WOKEN_MAX, "waiting");
+
+    // Who waits, in whichever way, holds up no end.
+    let late = http::block_on(challenged(&tocsin, (0..3).map(|i| format!("late-{i}"))));
+    let open: Vec<_> = late
+        .iter()
+        .enumerate()
+        .map(|(i, path)| {
+            let mut stream = std::net::TcpStream::connect(&address).expect("a connection");
+            std::io::Write::write_all(&mut stream, request(i, path).as_bytes()).expect("it takes a request");
+            stream
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(tocsin.stop().success());
+    drop(open);
+}
