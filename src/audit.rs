@@ -88,7 +88,7 @@ pub(crate) fn run(command: &AuditCommand) -> Result<()> {
 }
 
 fn open(config: &Config) -> Result<Record> {
-    Record::open(&config.data_dir, &config.key_source()?).map_err(|e| match e {
+    Record::open(&config.record()?, &config.key_source()?).map_err(|e| match e {
         RecordError::Missing(_) => Failure::new(Code::NoInput, e),
         RecordError::Older(_) | RecordError::Key(_) | RecordError::Store(_) => Failure::new(Code::DataErr, e),
     })

@@ -28,11 +28,16 @@ use revoker::connector::oauth::OauthConfig;
 use revoker::connector::ssf::SsfConfig;
 use revoker::connector::webhook::WebhookConfig;
 use revoker::keys::{KeySource, KeysConfig};
+use revoker::store::Place;
+use revoker::store::config::RecordConfig;
 use serde::Deserialize;
 
 use crate::exit::{Code, OrExit, Result};
+#[cfg(feature = "kafka")]
+use crate::serve::bus::BusConfig;
 use crate::serve::ext_authz::ExtAuthzConfig;
 use crate::serve::issuers::IssuerConfig;
+use crate::serve::process::{Roles, RolesConfig};
 #[cfg(feature = "kafka")]
 use crate::serve::topic::TopicConfig;
 
@@ -53,6 +58,10 @@ pub(crate) struct Config {
     #[cfg(feature = "kafka")]
     pub(crate) kafka: Option<KafkaConfig>,
     pub(crate) store: StoreConfig,
+    revoker: RecordConfig,
+    roles: RolesConfig,
+    #[cfg(feature = "kafka")]
+    pub(crate) bus: Option<BusConfig>,
     detector: DetectorConfig,
     pub(crate) budgets: Budgets,
     pub(crate) policy: PolicyConfig,
@@ -96,6 +105,10 @@ impl Default for Config {
             #[cfg(feature = "kafka")]
             kafka: None,
             store: StoreConfig::default(),
+            revoker: RecordConfig::default(),
+            roles: RolesConfig::default(),
+            #[cfg(feature = "kafka")]
+            bus: None,
             detector: DetectorConfig::default(),
             budgets: Budgets::default(),
             policy: PolicyConfig::default(),
@@ -167,6 +180,20 @@ impl Config {
         }
         routes.sort_by_key(|route| route.rank.unwrap_or(usize::MAX));
         Ok(routes)
+    }
+
+    /// What this process does.
+    pub(crate) fn roles(&self) -> Result<Roles> {
+        #[cfg(feature = "kafka")]
+        let (bus, topic) = (self.bus.is_some(), self.kafka.is_some());
+        #[cfg(not(feature = "kafka"))]
+        let (bus, topic) = (false, false);
+        self.roles.check(bus, topic, !self.files.is_empty()).or_exit(Code::Config)
+    }
+
+    /// Where the revoker's record is.
+    pub(crate) fn record(&self) -> Result<Place> {
+        self.revoker.place(&self.data_dir, |name| std::env::var(name).ok()).or_exit(Code::Config)
     }
 
     /// Threads that score at once. Their number changes no verdict.

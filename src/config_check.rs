@@ -1,6 +1,7 @@
 //! `tocsin config check`: is the configuration right, and what does it come to?
 
 use clap::Subcommand;
+use revoker::store::Place;
 
 use crate::cli::ConfigArg;
 use crate::config::Config;
@@ -21,8 +22,12 @@ pub(crate) fn run(command: &ConfigCommand) -> Result<()> {
     let config = Config::load(args.config.as_deref())?;
     crate::serve::check(&config)?;
     let b = config.budgets;
+    let record = match config.record()? {
+        Place::File(_) => String::new(),
+        server @ Place::Server(_) => format!(", the record in {server}"),
+    };
     println!(
-        "the configuration is right: watch at {} bits, step-up at {}, revoke at {}; {} webhooks, {} manifests, data in {}",
+        "the configuration is right: watch at {} bits, step-up at {}, revoke at {}; {} webhooks, {} manifests, data in {}{record}",
         b.watch(),
         b.step_up(),
         b.revoke(),

@@ -69,7 +69,7 @@ fn show(args: &ConfigArg, as_json: bool) -> Result<()> {
     let config = Config::load(args.config.as_deref())?;
     let source = config.key_source()?;
     let keys = Keys::new(&source.read().or_exit(Code::Config)?)?;
-    let mut counted = census(&config.data_dir, &keys).or_exit(Code::DataErr)?;
+    let mut counted = census(&config.record()?, &keys).or_exit(Code::DataErr)?;
     for (_, text) in Config::sealed(args.config.as_deref())? {
         let (_, place) = sealed::opened(&keys, &text).or_exit(Code::DataErr)?;
         counted.by_key[place].1 += 1;
@@ -101,7 +101,7 @@ fn rotate(args: &ConfigArg) -> Result<()> {
             anyhow!("{source} holds one key: put a new one (`tocsin keys new`) before it, and rotate again");
         return Err(Failure::new(Code::Config, first));
     }
-    let count = reseal(&config.data_dir, &ring).context("nothing was changed").or_exit(Code::DataErr)?;
+    let count = reseal(&config.record()?, &ring).context("nothing was changed").or_exit(Code::DataErr)?;
     println!("{count} secrets of the record are sealed with {}", keys.ids().first().unwrap_or(&""));
     let mut stale = 0;
     for (key, text) in Config::sealed(args.config.as_deref())? {

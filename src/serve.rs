@@ -2,6 +2,8 @@
 
 mod audited;
 mod baselines;
+#[cfg(feature = "kafka")]
+pub(crate) mod bus;
 mod cohorts;
 mod explain;
 pub(crate) mod ext_authz;
@@ -17,8 +19,12 @@ mod listener;
 mod mcp;
 mod openapi;
 mod outlet;
+pub(crate) mod process;
 mod register;
 mod roles;
+mod scoring;
+#[cfg(feature = "kafka")]
+mod stages;
 mod stored;
 mod targets;
 mod tls;
@@ -28,7 +34,6 @@ pub(crate) mod topic;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
@@ -38,7 +43,7 @@ use ingest::decode::{Format, SourceContext};
 use ingest::finding::Findings;
 use ingest::log::{Log, LogConfig};
 use ingest::pipeline::drain;
-use ingest::pipeline::score::{self, Score};
+use ingest::pipeline::score::FleetStatus;
 use ingest::source::credentials::Credentials;
 use ingest::source::{Intake, LogSource, Source, files};
 use ingest::store::Store;
@@ -61,10 +66,8 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::ConfigArg;
 use crate::config::Config;
 use crate::exit::{Code, Failure, OrExit, Result};
+use crate::serve::process::Roles;
 use crate::telemetry;
-
-/// How often the detector's state is saved: what a restart has to score again.
-const SNAPSHOT_EVERY: Duration = Duration::from_secs(30);
 
 /// Read calls, score them, challenge and revoke, and answer agents, people and operators over HTTP.
 #[derive(Args, Debug)]
@@ -84,6 +87,14 @@ pub(crate) struct ServeArgs {
 pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
     telemetry::logs("info")?;
     let config = Config::load(args.config.config.as_deref())?;
+    let roles = config.roles()?;
+    if args.stdin && !roles.is_whole() {
+        return Err(anyhow!("--stdin: {}", process::BY_KAFKA)).or_exit(Code::Config);
+    }
+    #[cfg(feature = "kafka")]
+    if !roles.revoke {
+        return stages::run(config, roles).await;
+    }
     let server = Server::start(config).await?;
     if args.stdin {
         server.read_stdin()?;
@@ -125,7 +136,9 @@ pub(crate) fn install_tls() {
 /// The record of standings, approvals and effects, as `serve` opens it.
 pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     let mut routes = config.routes()?;
-    routes.push(feedback::route());
+    if config.roles()?.score {
+        routes.push(feedback::route());
+    }
     let public_url = config.http.public_url.trim_end_matches('/').to_owned();
     let policy = Policy::new(config.budgets, config.policy.clone());
     let groups = Groups::declared(&config.manifests);
@@ -141,7 +154,7 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     };
     let declared = Declared::by(&config.manifests);
     let setup = Setup { policy, public_url, routes, groups, people, declared, relying_party };
-    Revoker::open_by(&config.data_dir, setup, &config.key_source()?).map_err(|e| {
+    Revoker::open_by(&config.record()?, &config.data_dir, setup, &config.key_source()?).map_err(|e| {
         let code = match &e {
             OpenError::Key(KeyError::InUse(_)) => Code::Unavailable,
             OpenError::Key(_) => Code::Config,
@@ -187,6 +200,7 @@ pub(crate) struct Server {
 impl Server {
     /// Starts all parts; when it returns, calls are taken.
     pub(crate) async fn start(mut config: Config) -> Result<Self> {
+        let roles = config.roles()?;
         install_tls();
         let metrics = telemetry::metrics()?;
         std::fs::create_dir_all(&config.data_dir)
@@ -219,7 +233,9 @@ impl Server {
             let built = topic::Topic::new(topic, revoker.clone()).context("revocation_topic");
             connectors.push(Arc::new(built.or_exit(Code::Config)?));
         }
-        connectors.push(Arc::new(feedback::Feedback::new(intake.clone())));
+        if roles.score {
+            connectors.push(Arc::new(feedback::Feedback::new(intake.clone())));
+        }
         let transmitter = targets::transmitter(&config, &revoker).await?;
         let mut executor = Executor::new(revoker.clone(), connectors);
         if let Some(transmitter) = &transmitter {
@@ -231,30 +247,29 @@ impl Server {
 
         let baselines = Baselines::open(&config.data_dir.join("baselines.db")).or_exit(Code::CantCreate)?;
         let waiting = gate::Waiting::default();
-        let kafka = Kafka::open(&config, &findings)?;
-        let (tell_health, health) = watch::channel(score::FleetStatus::default());
-        let score = Score {
-            sources: with(
-                LogSource::new(&logs.calls, "score", Handle::current(), findings.clone())?,
-                kafka.score,
-            ),
-            workers: config.workers(),
-            detector: config.detector(),
-            manifests: config.manifests.clone(),
-            snapshots: config.data_dir.join("snapshots"),
-            snapshot_every: SNAPSHOT_EVERY,
-            outlet: Box::new(outlet::ToRevoker::new(revoker.clone(), logs.alerts.clone(), waiting.clone())),
-            baselines: baselines.clone(),
-            verdicts: logs.verdicts.clone(),
-            findings: findings.clone(),
-            health: tell_health,
-        };
+        let kafka = Kafka::open(&config, roles, &findings)?;
+        let (tell_health, health) = watch::channel(FleetStatus::default());
+        let outlet = outlet::ToRevoker::new(revoker.clone(), logs.alerts.clone(), waiting.clone());
+        if roles.score {
+            let parts = scoring::Parts {
+                logs: &logs,
+                topic: kafka.score,
+                outlet: Box::new(outlet),
+                baselines: baselines.clone(),
+                findings: findings.clone(),
+                health: tell_health,
+                stop: stop.clone(),
+            };
+            threads.push(scoring::start(&config, parts)?);
+        } else {
+            #[cfg(feature = "kafka")]
+            threads.extend(bus::read(&config, outlet, &stop)?);
+        }
         let offers = cohorts::offer(revoker.clone(), health.clone(), stop.clone());
         tasks.spawn(async {
             offers.await;
             Ok(())
         });
-        threads.push(score::start(score, Handle::current(), stop.clone()).or_exit(Code::CantCreate)?);
         let sources = with(LogSource::new(&logs.calls, "store", Handle::current(), findings)?, kafka.store);
         let stored = stored::Stored::start(&config, sources, &logs, &stop, &mut tasks).await?;
         if !config.files.is_empty() {
@@ -265,7 +280,7 @@ impl Server {
             );
         }
 
-        let scorer = gate::ToLog::new(intake.clone(), waiting, &who);
+        let scorer = gate::ToLog::new(intake.clone(), waiting, &who, roles.score);
         let api = Api::new(revoker.clone(), &config.http.public_url, Arc::new(crate::clock::now))
             .until(stop.clone());
         let gate = Gate::new(api, scorer);
@@ -289,6 +304,7 @@ impl Server {
                 health,
                 stored: stored.clone(),
                 baselines,
+                takes_calls: roles.is_whole(),
                 stop: stop.clone(),
             },
         );
@@ -369,12 +385,12 @@ struct Kafka {
 impl Kafka {
     #[cfg(not(feature = "kafka"))]
     #[expect(clippy::unnecessary_wraps, reason = "with the feature `kafka` it can fail")]
-    fn open(_config: &Config, _findings: &Findings) -> Result<Self> {
+    fn open(_config: &Config, _roles: Roles, _findings: &Findings) -> Result<Self> {
         Ok(Self::default())
     }
 
     #[cfg(feature = "kafka")]
-    fn open(config: &Config, findings: &Findings) -> Result<Self> {
+    fn open(config: &Config, roles: Roles, findings: &Findings) -> Result<Self> {
         use ingest::seen::{SeenFile, SeenLimits};
         use ingest::source::kafka::{Group, KafkaSource};
         let Some(kafka) = &config.kafka else { return Ok(Self::default()) };
@@ -385,7 +401,11 @@ impl Kafka {
             let source = KafkaSource::connect(kafka, group, Arc::clone(&seen), findings.clone());
             Ok(Some(Box::new(source.or_exit(Code::Config)?)))
         };
-        Ok(Self { score: connect(Group::Score)?, store: connect(Group::Store)? })
+        let connect_if = |runs, group| if runs { connect(group) } else { Ok(None) };
+        Ok(Self {
+            score: connect_if(roles.score, Group::Score)?,
+            store: connect_if(roles.ingest, Group::Store)?,
+        })
     }
 }
 

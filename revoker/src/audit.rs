@@ -197,11 +197,33 @@ pub(crate) fn prune(
 /// How far the chain has come with the entry `last`.
 fn until_entry(db: &Connection, keys: &Keys, last: i64) -> Result<Reached, AuditError> {
     let mut reached = start(db, keys)?;
-    let sql = format!("SELECT {COLUMNS} FROM audit WHERE seq <= ?1 ORDER BY seq");
-    for row in db.prepare_cached(&sql)?.query_map([last], raw)? {
-        reached.go_on(keys, &row?)?;
-    }
+    each(db, (i64::MIN, last), |entry| reached.go_on(keys, &entry).map(drop))?;
     Ok(reached)
+}
+
+/// Entries read at once, so that a long audit need not be held whole.
+const READ_AT_ONCE: u32 = 5_000;
+
+/// Everything there is.
+const ALL: (i64, i64) = (i64::MIN, i64::MAX);
+
+/// Reads the entries after the first number and up to the last, in order.
+fn each<E: From<StoreError>>(
+    db: &Connection,
+    (mut after, last): (i64, i64),
+    mut f: impl FnMut(Raw) -> Result<(), E>,
+) -> Result<(), E> {
+    let sql = format!("SELECT {COLUMNS} FROM audit WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3");
+    loop {
+        let read = || -> db::Result<Vec<Raw>> {
+            let mut statement = db.prepare_cached(&sql)?;
+            statement.query_map(params![after, last, READ_AT_ONCE], raw)?.collect()
+        };
+        let entries = read().map_err(StoreError::from)?;
+        let Some(newest) = entries.last() else { return Ok(()) };
+        after = newest.seq;
+        entries.into_iter().try_for_each(&mut f)?;
+    }
 }
 
 impl Reached {
@@ -240,7 +262,6 @@ fn leaf_text(r: &Raw) -> Result<String, StoreError> {
 }
 
 const COLUMNS: &str = "seq, at, txn, issuer, agent_id, kind, body, hash";
-const ALL: &str = "SELECT seq, at, txn, issuer, agent_id, kind, body, hash FROM audit ORDER BY seq";
 
 struct Raw {
     seq: i64,

@@ -82,6 +82,7 @@ impl Executor {
         if let Some(transmitter) = this.transmitter.clone() {
             tasks.spawn(streams::follow(Arc::clone(&this), transmitter, shutdown.clone()));
         }
+        tasks.spawn(this.revoker.clone().follow(shutdown.clone()));
         tasks.spawn(housekeep(this.revoker.clone(), Arc::clone(&this.clock), shutdown.clone()));
         let mut stopped = Ok(());
         while let Some(ended) = tasks.join_next().await {
@@ -103,7 +104,7 @@ async fn housekeep(revoker: Revoker, clock: Clock, shutdown: CancellationToken) 
         let now = clock();
         let done = async {
             while revoker.tick(now).await? {}
-            if ticks.is_multiple_of(SWEEP_EVERY) {
+            if ticks.is_multiple_of(SWEEP_EVERY) && revoker.leads("/sweep").await? {
                 while revoker.sweep(now).await? {}
             }
             if ticks.is_multiple_of(GAUGE_EVERY) { revoker.gauge(now).await } else { Ok(()) }

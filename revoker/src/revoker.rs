@@ -2,8 +2,8 @@
 //!
 //! A standing, its effects and its audit entry are one transaction. Standings are also held in memory, so that a verdict
 //! that changes nothing costs a look-up: the memory follows a commit and never runs ahead of one, but for what a
-//! standing only remembers (see [`memory`](self)). One process owns the file; a command beside it may write approvers,
-//! never standings.
+//! standing only remembers (see [`memory`](self)). One process owns a file, and a command beside it may write approvers,
+//! never standings; of a database several processes may each have a memory (see [`shared`](self)).
 
 mod apply;
 mod ask;
@@ -25,12 +25,14 @@ mod operate;
 mod parts;
 mod pause;
 mod register;
+mod shared;
 mod tick;
 mod void;
 mod write;
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use detector::Timestamp;
@@ -62,7 +64,7 @@ use crate::standing::Standing;
 use crate::store::db::Connection;
 use crate::store::open::OpenError;
 use crate::store::settings::Pause;
-use crate::store::{Store, StoreError, agents, handled, revocations, sealed, settings};
+use crate::store::{Place, Store, StoreError, agents, changes, handled, revocations, sealed, settings};
 
 /// What a revoker is made of.
 #[derive(Clone, Debug)]
@@ -109,6 +111,8 @@ struct Inner {
     changes: watch::Sender<u64>,
     limits: Limits,
     tokens: Tokens,
+    /// The last change of the record that the memory follows. Moved by who holds the writer.
+    seen: AtomicI64,
 }
 
 impl Inner {
@@ -126,20 +130,28 @@ impl Inner {
 impl Revoker {
     /// Opens or makes the record `revoker.db` and the key file `revoker.key` in `data_dir`.
     pub fn open(data_dir: &Path, setup: Setup) -> Result<Self, OpenError> {
-        Self::open_with(data_dir, setup, Limits::default())
+        let keys = KeySource::Own(data_dir.join("revoker.key"));
+        Self::open_by(&Place::in_dir(data_dir), data_dir, setup, &keys)
     }
 
-    /// The same with keys that are elsewhere.
-    pub fn open_by(data_dir: &Path, setup: Setup, keys: &KeySource) -> Result<Self, OpenError> {
-        Self::open_whole(data_dir, setup, Limits::default(), keys)
+    /// Opens or makes the record at `place` with these keys; what else is kept lies in `data_dir`.
+    pub fn open_by(
+        place: &Place,
+        data_dir: &Path,
+        setup: Setup,
+        keys: &KeySource,
+    ) -> Result<Self, OpenError> {
+        Self::open_whole((place, data_dir), setup, Limits::default(), keys)
     }
 
+    #[cfg(test)]
     pub(crate) fn open_with(data_dir: &Path, setup: Setup, limits: Limits) -> Result<Self, OpenError> {
-        Self::open_whole(data_dir, setup, limits, &KeySource::Own(data_dir.join("revoker.key")))
+        let keys = KeySource::Own(data_dir.join("revoker.key"));
+        Self::open_whole((&crate::testing::place(data_dir), data_dir), setup, limits, &keys)
     }
 
     fn open_whole(
-        data_dir: &Path,
+        (place, data_dir): (&Place, &Path),
         setup: Setup,
         limits: Limits,
         source: &KeySource,
@@ -149,7 +161,9 @@ impl Revoker {
                 return Err(OpenError::TwoTargets(route.name.clone()));
             }
         }
-        let store = Store::open(&data_dir.join("revoker.db"))?;
+        let store = Store::open(place)?;
+        std::fs::create_dir_all(data_dir)
+            .map_err(|source| OpenError::Create { path: data_dir.to_owned(), source })?;
         let lock = Lock::shared(data_dir)?;
         let keys = {
             let mut writer = store.writer();
@@ -158,21 +172,7 @@ impl Revoker {
             tx.commit()?;
             Arc::new(keys)
         };
-        let memory = {
-            let db = store.reader();
-            let recent = handled::newest(&db, memory::RECENT_MAX)?;
-            let mut memory = Memory::new(
-                agents::all(&db)?,
-                recent,
-                setup.policy,
-                settings::pauses(&db)?,
-                settings::spent(&db)?,
-            );
-            for (agent, part, not_before) in revocations::ended_parts(&db)? {
-                memory.set_ended(&agent, part, Some(not_before));
-            }
-            memory
-        };
+        let (memory, seen) = remember(&store, setup.policy)?;
         let inner = Inner {
             store,
             memory: RwLock::new(memory),
@@ -192,6 +192,7 @@ impl Revoker {
             changes: watch::Sender::new(0),
             limits,
             tokens: Tokens::default(),
+            seen: AtomicI64::new(seen),
         };
         inner.look_for_restore(now())?;
         Ok(Self { inner: Arc::new(inner) })
@@ -294,6 +295,18 @@ impl Revoker {
     ) -> Result<(), StoreError> {
         self.inner.got(&AgentKey::new(issuer, agent_id), bytes, now)
     }
+}
+
+/// What the record holds, and the last change that it holds.
+fn remember(store: &Store, policy: Policy) -> Result<(Memory, i64), StoreError> {
+    let db = store.reader();
+    let db = db.snapshot()?;
+    let seen = if db.is_shared() { changes::newest(&db)? } else { 0 };
+    let recent = handled::newest(&db, memory::RECENT_MAX)?;
+    let (agents, pauses, spent) = (agents::all(&db)?, settings::pauses(&db)?, settings::spent(&db)?);
+    let mut memory = Memory::new(agents, recent, policy, pauses, spent);
+    memory.replace_ended(revocations::ended_parts(&db)?);
+    Ok((memory, seen))
 }
 
 /// The wall clock, for what opening the record may have to write down.

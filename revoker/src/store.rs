@@ -1,4 +1,5 @@
-//! The system of record: one SQLite file, one writer, and readers beside it.
+//! The system of record: one SQLite file, one writer, and readers beside it; or a PostgreSQL database, and the writers of all
+//! processes in turn.
 //!
 //! WAL with `synchronous = FULL`: a transaction that was answered has been synced, so nothing acknowledged is lost to a
 //! crash or a power cut. A full disk is an error of its own and rolls the transaction back; nothing leaves without it.
@@ -8,6 +9,8 @@ pub(crate) mod alerts;
 pub mod approvals;
 pub mod approvers;
 pub mod cases;
+pub(crate) mod changes;
+pub mod config;
 pub mod db;
 pub(crate) mod enrolments;
 pub(crate) mod escalation;
@@ -29,7 +32,10 @@ pub(crate) mod transactions;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
+
 use self::db::{Class, Connection};
+pub use self::open::Place;
 use crate::agent::AgentKey;
 
 /// Why the system of record did not do as asked. Nothing of the transaction remains.
@@ -41,6 +47,9 @@ pub enum StoreError {
     /// Another process held the file too long: the caller may try again.
     #[error("the revoker's record is held by another process")]
     Busy,
+    /// The database cannot be reached: the caller may try again.
+    #[error("the database of the revoker's record is away: {0}")]
+    Away(db::Error),
     /// The disk failed.
     #[error("the disk under the revoker's record failed: {0}")]
     Disk(db::Error),
@@ -77,7 +86,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same may succeed later without anybody changing the program or the record.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Full | Self::Busy | Self::Disk(_))
+        matches!(self, Self::Full | Self::Busy | Self::Away(_) | Self::Disk(_))
     }
 
     pub(crate) fn damaged(what: impl Into<String>) -> Self {
@@ -90,6 +99,7 @@ impl From<db::Error> for StoreError {
         match e.class() {
             Class::Full => Self::Full,
             Class::Busy => Self::Busy,
+            Class::Away => Self::Away(e),
             Class::Disk => Self::Disk(e),
             Class::Damaged => Self::damaged(e.to_string()),
             Class::Other => Self::Database(e),
@@ -99,7 +109,7 @@ impl From<db::Error> for StoreError {
 
 /// The connections. Writers queue on one; readers never wait for a sync, and what must leave never waits for a list.
 pub(crate) struct Store {
-    path: PathBuf,
+    place: Place,
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
     outbox: Mutex<Connection>,
@@ -121,9 +131,17 @@ impl Store {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Moves when another process committed something; none where there are no others.
+    pub(crate) fn listen(&self) -> Option<watch::Receiver<u64>> {
+        match &self.place {
+            Place::File(_) => None,
+            Place::Server(address) => Some(db::listen(address)),
+        }
+    }
+
     /// A connection of one's own, for what reads long.
     pub(crate) fn long_reader(&self) -> Result<Connection, StoreError> {
-        Ok(open::reader(&self.path)?)
+        Ok(self.place.reader()?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the tests of several modules need.
 
+mod postgres;
 pub(crate) mod prove;
 pub(crate) mod receiver;
 
@@ -10,6 +11,7 @@ use detector::{
     Part, Pattern, RuleKind, Signal, Timestamp, Verdict, VerdictId, VerdictRecord,
 };
 
+pub(crate) use self::postgres::{place, raw, with_a_file};
 use crate::config::PolicyConfig;
 use crate::connector::Route;
 use crate::declared::Declared;
@@ -53,12 +55,18 @@ pub(crate) fn setup(targets: &[&str]) -> Setup {
 }
 
 pub(crate) fn open(folder: &Path) -> Revoker {
-    Revoker::open(folder, setup(&["idp"])).unwrap()
+    open_as(folder, setup(&["idp"]))
+}
+
+/// One on the database that these tests run on.
+pub(crate) fn open_as(folder: &Path, setup: Setup) -> Revoker {
+    let keys = crate::keys::KeySource::Own(folder.join("revoker.key"));
+    Revoker::open_by(&place(folder), folder, setup, &keys).unwrap()
 }
 
 /// One that may revoke as many as it likes.
 pub(crate) fn open_ungoverned(folder: &Path) -> Revoker {
-    Revoker::open(folder, ungoverned(&["idp"])).unwrap()
+    open_as(folder, ungoverned(&["idp"]))
 }
 
 /// The same of these targets.

@@ -93,13 +93,16 @@ pub(super) struct ToLog {
     intake: Intake,
     waiting: Waiting,
     sources: HashMap<String, Arc<SourceContext>>,
+    /// Whether this process scores what is appended. Where it does not the standing alone answers, and the gateway is to put
+    /// the call on the topic.
+    scores: bool,
 }
 
 impl ToLog {
-    pub(super) fn new(intake: Intake, waiting: Waiting, who: &Who) -> Self {
+    pub(super) fn new(intake: Intake, waiting: Waiting, who: &Who, scores: bool) -> Self {
         let known = who.credentials.iter().map(|c| (c.name.clone(), Arc::clone(&c.source)));
         let sources = known.chain(who.issuers.sources()).collect();
-        Self { intake, waiting, sources }
+        Self { intake, waiting, sources, scores }
     }
 
     fn source(&self, caller: &Caller) -> Result<&Arc<SourceContext>, GateError> {
@@ -125,6 +128,9 @@ impl Scorer for ToLog {
     async fn score(&self, raw: Bytes, caller: &Caller) -> Result<Scored, GateError> {
         let source = self.source(caller)?;
         let event_id = self.decode(&raw, caller)?.event_id.into_owned();
+        if !self.scores {
+            return Ok(Scored { verdict: None, duplicate: false });
+        }
         // Waiting begins before appending, so a verdict that is quick is heard.
         let told = self.waiting.enter(&event_id);
         let taken = self.intake.one(&raw, source).await;

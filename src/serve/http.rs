@@ -54,13 +54,27 @@ pub(super) struct Parts {
     pub(super) health: watch::Receiver<FleetStatus>,
     pub(super) stored: Stored,
     pub(super) baselines: Baselines,
+    /// Whether calls may be posted here.
+    pub(super) takes_calls: bool,
     pub(super) stop: CancellationToken,
 }
 
 /// All routes.
 pub(super) fn router(config: &Config, parts: Parts) -> Router {
-    let Parts { who, intake, revoker, transmitter, gate, mfa, metrics, health, stored, baselines, stop } =
-        parts;
+    let Parts {
+        who,
+        intake,
+        revoker,
+        transmitter,
+        gate,
+        mfa,
+        metrics,
+        health,
+        stored,
+        baselines,
+        takes_calls,
+        stop,
+    } = parts;
     let calls = HttpState::new(&config.http, Arc::clone(&who.credentials), intake, stop.clone());
     let streams = transmitter.map_or_else(Router::new, |transmitter| {
         ssf::router(Ssf::new(transmitter, revoker.clone(), Arc::new(clock::now), stop.clone()))
@@ -95,7 +109,7 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         .merge(baselines)
         .merge(fleet::router(health))
         .merge(streams)
-        .merge(http::router(calls))
+        .merge(if takes_calls { http::router(calls) } else { Router::new() })
         .merge(introspect::router(Arc::clone(&who), revoker))
         .layer(middleware::from_fn_with_state(who, identify))
         .merge(probes)

@@ -1,5 +1,5 @@
 //! `kill -9` at random points: readers see every call once and every verdict once, a receiver that takes each `webhook-id`
-//! once sees every effect once.
+//! once sees every effect once, and the audit has no gap; whichever database holds the record.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,6 +8,7 @@ use crate::support::chance::Chance;
 use crate::support::feed::post_until_taken;
 use crate::support::fleet::{Fleet, TIMELESS, agent};
 use crate::support::kafka::Kafka;
+use crate::support::postgres::Postgres;
 use crate::support::prove;
 use crate::support::stage::Stage;
 use crate::support::tocsin::Tocsin;
@@ -17,7 +18,7 @@ const CHUNK: usize = 100;
 
 /// How often the program is killed.
 fn kills() -> u32 {
-    prove::scaled(4, 60)
+    prove::scaled(4, 100)
 }
 
 fn fleet(stage: &Stage) -> Fleet {
@@ -27,14 +28,27 @@ fn fleet(stage: &Stage) -> Fleet {
 #[test]
 fn what_arrives_by_http_survives_kills() {
     let stage = Stage::new();
-    let fleet = fleet(&stage);
+    by_http(&stage, "");
+    survived("HTTP", "kills::what_arrives_by_http");
+}
+
+#[test]
+fn what_is_recorded_in_postgresql_survives_kills() {
+    let stage = Stage::new();
+    let postgres = Postgres::start(stage.path());
+    by_http(&stage, &postgres.record());
+    survived("HTTP, the record on PostgreSQL", "kills::what_is_recorded_in_postgresql");
+}
+
+fn by_http(stage: &Stage, record: &str) {
+    let fleet = fleet(stage);
     let truth = fleet.replay(stage.path());
-    let mut tocsin = Tocsin::start(stage.path(), &stage.settings(TIMELESS));
+    let mut tocsin = Tocsin::start(stage.path(), &stage.settings(&(TIMELESS.to_owned() + record)));
     let url = tocsin.url("/v1/calls");
     through_kills(&mut tocsin, |chunk| post_until_taken(&url, chunk), &fleet);
     stage.check_readers(&fleet, &truth);
     stage.check_effects(&tocsin, &[]);
-    survived("HTTP", "kills::what_arrives_by_http");
+    Stage::check_audit(&tocsin);
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub(crate) mod oidc;
 pub(crate) mod page;
 pub(crate) mod parts;
 pub(crate) mod port;
+pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod prove;
 pub(crate) mod receiver;

@@ -8,7 +8,7 @@ use detector::Timestamp;
 
 use super::head::Signer;
 use super::tree::{Hash, Range};
-use super::{AuditError, COLUMNS, Head, Reached, Seal, raw, start};
+use super::{AuditError, Head, Reached, Seal, each, start};
 use crate::keys::Keys;
 use crate::store::db::{Connection, OptionalExtension, Transaction, params};
 use crate::store::{StoreError, from_json, to_json};
@@ -32,10 +32,7 @@ pub(crate) fn make(db: &Connection, keys: &Keys, now: Timestamp) -> Result<Made,
         Some(reached) => reached,
         None => start(db, keys)?,
     };
-    let sql = format!("SELECT {COLUMNS} FROM audit WHERE seq > ?1 ORDER BY seq");
-    for row in db.prepare_cached(&sql)?.query_map([reached.seq], raw)? {
-        reached.go_on(keys, &row?)?;
-    }
+    each(db, (reached.seq, i64::MAX), |entry| reached.go_on(keys, &entry).map(drop))?;
     if let Some(longer) = last(db)?.filter(|head| head.tree_size > reached.tree.size()) {
         return Err(AuditError::CutOff { last: reached.seq, size: longer.tree_size });
     }

@@ -1,7 +1,7 @@
 //! The audit as a file, for the commands that read it: beside a running server, or from a copy on another machine.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,11 +10,11 @@ use serde::Serialize;
 
 use super::tree::{Hash, Range, Tree};
 use super::{ALL, AuditError, COLUMNS, Entry, Head, PublicKey, Raw, Verified, heads, leaf_text};
-use super::{public_key, raw, start, verify};
+use super::{each, public_key, raw, start, verify};
 use crate::keys::{KeyError, KeySource, Keys};
 use crate::store::db::{self, Connection};
 use crate::store::open::OpenError;
-use crate::store::{StoreError, open, sealed, to_json};
+use crate::store::{Place, StoreError, sealed, to_json};
 
 /// The first version of the record that has heads.
 const VERSION_MIN: i64 = 3;
@@ -27,7 +27,7 @@ pub enum RecordError {
     Missing(PathBuf),
     /// The record was last opened by a program that knew no heads.
     #[error("{0} has no heads yet: start this version of the server on it once")]
-    Older(PathBuf),
+    Older(Place),
     /// The key file cannot be used.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -51,6 +51,12 @@ pub enum ExportError {
     /// It cannot be written where it should go.
     #[error("the export cannot be written: {0}")]
     Output(#[from] std::io::Error),
+}
+
+impl From<StoreError> for ExportError {
+    fn from(e: StoreError) -> Self {
+        Self::Audit(e.into())
+    }
 }
 
 /// Which entries to export; all conditions that are set must hold.
@@ -96,18 +102,17 @@ pub struct Record {
 }
 
 impl Record {
-    /// Opens what a server keeps in `data_dir`. Makes nothing and changes nothing.
-    pub fn open(data_dir: &Path, source: &KeySource) -> Result<Self, RecordError> {
-        let db = data_dir.join("revoker.db");
-        let key = source.file().map(Path::to_owned);
-        if let Some(missing) = std::iter::once(db.clone()).chain(key).find(|path| !path.exists()) {
-            return Err(RecordError::Missing(missing));
+    /// Opens the record at `place`, with its keys. Makes nothing and changes nothing.
+    pub fn open(place: &Place, source: &KeySource) -> Result<Self, RecordError> {
+        let file = if let Place::File(path) = place { Some(path.as_path()) } else { None };
+        if let Some(missing) = file.into_iter().chain(source.file()).find(|path| !path.exists()) {
+            return Err(RecordError::Missing(missing.to_owned()));
         }
         let keys = Keys::new(&source.read()?)?;
-        let reader = open::reader(&db)?;
+        let reader = place.reader()?;
         let version = reader.version()?;
         if version < VERSION_MIN {
-            return Err(RecordError::Older(db));
+            return Err(RecordError::Older(place.clone()));
         }
         let keys = sealed::with_root(&reader, keys).map_err(|e| match e {
             OpenError::Key(e) => RecordError::Key(e),
@@ -146,9 +151,7 @@ impl Record {
             out,
             &Opening { head: &made.head, public_key: public_key(&self.keys).map_err(AuditError::from)? },
         )?;
-        let mut statement = db.prepare_cached(ALL).map_err(AuditError::from)?;
-        for row in statement.query_map([], raw).map_err(AuditError::from)? {
-            let r = row.map_err(AuditError::from)?;
+        each(&db, ALL, |r| {
             let leaf_index = r.seq.unsigned_abs() - 1;
             if let Some(path) = tree.path(leaf_index).filter(|_| which.holds(&r)) {
                 let audit_path = path.iter().map(|node| STANDARD.encode(node)).collect();
@@ -157,7 +160,8 @@ impl Record {
                     &Exported { leaf_index, leaf: leaf_text(&r).map_err(AuditError::from)?, audit_path },
                 )?;
             }
-        }
+            Ok::<_, ExportError>(())
+        })?;
         Ok(out.flush()?)
     }
 }
@@ -179,9 +183,9 @@ fn leaves(db: &Connection, keys: &Keys) -> Result<(Range, Vec<Hash>), AuditError
     let mut reached = start(db, keys)?;
     let removed = reached.tree.clone();
     let mut leaves = Vec::new();
-    let mut statement = db.prepare_cached(ALL)?;
-    for row in statement.query_map([], raw)? {
-        leaves.push(reached.go_on(keys, &row?)?);
-    }
+    each(db, ALL, |entry| -> Result<(), AuditError> {
+        leaves.push(reached.go_on(keys, &entry)?);
+        Ok(())
+    })?;
     Ok((removed, leaves))
 }

@@ -1,7 +1,7 @@
 use crate::store::db::params;
 
 use super::*;
-use crate::store::Store;
+use crate::store::{Place, Store};
 use crate::testing::at;
 
 mod heads;
@@ -13,7 +13,7 @@ fn keys() -> Keys {
 /// A store with `n` entries, a minute apart.
 fn store(n: i64) -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&folder.path().join("revoker.db")).unwrap();
+    let store = Store::open(&Place::in_dir(folder.path())).unwrap();
     let agent = AgentKey::new(Some("https://idp.example"), "mailer");
     let txn = Txn::random();
     for i in 1..=n {

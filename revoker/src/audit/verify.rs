@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::head::Signer;
 use super::tree::Hash;
-use super::{ALL, Head, Reached, heads, raw, start};
+use super::{ALL, Head, Reached, each, heads, start};
 use crate::hex::hex;
 use crate::keys::{KeyError, Keys};
 use crate::store::StoreError;
@@ -132,11 +132,10 @@ pub(crate) fn verify(db: &Connection, keys: &Keys, kept: &[Head]) -> Result<Veri
         heads_too_old += 1;
     }
     kept.compare(&reached)?;
-    let mut statement = db.prepare_cached(ALL)?;
-    for row in statement.query_map([], raw)? {
-        reached.go_on(keys, &row?)?;
-        kept.compare(&reached)?;
-    }
+    each(&db, ALL, |entry| {
+        reached.go_on(keys, &entry)?;
+        kept.compare(&reached)
+    })?;
     if let Some((size, _)) = kept.heads.last() {
         return Err(AuditError::CutOff { last: reached.seq, size });
     }

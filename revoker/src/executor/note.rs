@@ -42,6 +42,10 @@ impl Note {
 
     fn sent(&self, w: &mut Write<'_>, next: Next, target: &str, now: Timestamp) -> Result<(), StoreError> {
         let Self { due, receipt, .. } = self;
+        // Another process may have taken the target over and been told the same, or this have been written down before.
+        if !receipts::is_news(w.tx(), due.delivery, receipt)? {
+            return Ok(());
+        }
         receipts::record(w.tx(), due.delivery, receipt, next, now)?;
         let outcome = receipt.outcome.as_str();
         // Once for each target, or who is given up days later would have a third told behind a second that did it.

@@ -35,7 +35,7 @@ fn quick(retries: usize) -> Ladder {
 fn run(folder: &Path, targets: &[(&str, &Receiver)], ladder: Ladder) -> Running {
     let names: Vec<&str> = targets.iter().map(|(name, _)| *name).collect();
     let setup = Setup { ..setup(&names) };
-    let revoker = Revoker::open(folder, setup).unwrap();
+    let revoker = crate::testing::open_as(folder, setup);
     let connectors = targets
         .iter()
         .map(|(name, receiver)| Arc::new(receiver.webhook(name)) as Arc<dyn Connector>)
@@ -269,7 +269,7 @@ async fn killed_between_sending_and_noting_it_sends_again_under_the_same_id() {
 async fn what_arrived_is_not_sent_again_because_it_could_not_be_noted() {
     let receiver = Receiver::start(&[]).await;
     let folder = tempfile::tempdir().unwrap();
-    let revoker = Revoker::open(folder.path(), setup(&["idp"])).unwrap();
+    let revoker = crate::testing::open_as(folder.path(), setup(&["idp"]));
     revoke(&revoker, 1, "mailer");
     drop(revoker);
     let running = run(folder.path(), &[("idp", &receiver)], quick(3));
@@ -289,7 +289,7 @@ async fn a_target_gets_the_types_it_wants() {
     let folder = tempfile::tempdir().unwrap();
     let mut setup = setup(&["idp"]);
     setup.routes[0].events = vec!["agent.access.revoked".to_owned()];
-    let revoker = Revoker::open(folder.path(), setup).unwrap();
+    let revoker = crate::testing::open_as(folder.path(), setup);
     let now: Timestamp = system_time();
     revoker.handle(&record(1, now, "mailer", 9.0), now).unwrap();
     revoker.handle(&damning(2, now, "mailer"), now).unwrap();

@@ -24,6 +24,9 @@ const IN_FLIGHT_MAX: u32 = 16;
 /// The longest sleep: the clock may be set while we sleep.
 const SLEEP_MAX: Duration = Duration::from_mins(1);
 
+/// Between two looks whether a target that another process serves has lost it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// After a record that could not be read or written.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
@@ -151,6 +154,10 @@ impl Worker {
         // Those under way are due too and may come first, so the limit lets as many more through as there is room for.
         let (name, limit) = (self.connector.name().to_owned(), IN_FLIGHT_MAX);
         let found = self.revoker.read_outbox(move |db| {
+            // Each target is one process's, so that what it is told of a subject stays in order. Whoever dies lets go of it.
+            if !db.claim(&name)? {
+                return Ok((Vec::new(), Some(now + LOOK_EVERY)));
+            }
             let hold = ssf::hold(db, &name)?;
             if hold == ssf::Hold::All || receipts::is_disabled(db, &name)? {
                 return Ok((Vec::new(), None));

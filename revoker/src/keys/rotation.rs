@@ -3,12 +3,10 @@
 //! Between any two of these steps a crash leaves keys that open all there is, and what is begun again goes on where it was:
 //! the record changes in one transaction, and a key goes only once nothing is sealed with it.
 
-use std::path::Path;
-
 use super::source::replace;
 use super::{KeyError, KeySource, Keys, Ring};
 use crate::store::open::OpenError;
-use crate::store::{Store, sealed};
+use crate::store::{Place, Store, sealed};
 
 /// The keys with a new one before them; those that there are where an earlier rotation was not finished, and where they are
 /// the environment's, which only its owner can change.
@@ -21,8 +19,8 @@ pub fn begin(source: &KeySource) -> Result<Ring, KeyError> {
 }
 
 /// Seals everything in the record with the newest key, in one transaction; how many secrets that are.
-pub fn reseal(data_dir: &Path, ring: &Ring) -> Result<usize, OpenError> {
-    let store = Store::open(&data_dir.join("revoker.db"))?;
+pub fn reseal(place: &Place, ring: &Ring) -> Result<usize, OpenError> {
+    let store = Store::open(place)?;
     let mut writer = store.writer();
     let tx = writer.transaction()?;
     let keys = sealed::rooted(&tx, Keys::new(ring)?)?;
@@ -54,14 +52,13 @@ pub struct Census {
 }
 
 /// Counts them; none where there is no record yet.
-pub fn census(data_dir: &Path, keys: &Keys) -> Result<Census, OpenError> {
-    let path = data_dir.join("revoker.db");
+pub fn census(place: &Place, keys: &Keys) -> Result<Census, OpenError> {
     let ids = keys.ids().into_iter().map(|id| (id.to_owned(), 0));
     let mut census = Census { by_key: ids.collect(), lost: Vec::new() };
-    if !path.exists() {
+    if matches!(place, Place::File(path) if !path.exists()) {
         return Ok(census);
     }
-    for secret in sealed::all(&Store::open(&path)?.reader())? {
+    for secret in sealed::all(&Store::open(place)?.reader())? {
         match keys.opened(&secret.purpose, &secret.bytes) {
             Ok((_, place)) => census.by_key[place].1 += 1,
             Err(_) => census.lost.push(secret.purpose),
@@ -72,14 +69,17 @@ pub fn census(data_dir: &Path, keys: &Keys) -> Result<Census, OpenError> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::approval::{ApproverName, enrol};
     use crate::keys::{KeysConfig, Lock};
+    use crate::testing::place;
     use crate::testing::{at, setup};
     use crate::{Revoker, audit};
 
     async fn installation(folder: &Path) -> (KeySource, audit::PublicKey) {
-        let revoker = Revoker::open(folder, setup(&["idp"])).unwrap();
+        let revoker = crate::testing::open_as(folder, setup(&["idp"]));
         for name in ["alice", "Bob"] {
             let name = ApproverName::new(name).unwrap();
             enrol(&revoker, name, Vec::new(), "a test".to_owned(), at(0)).await.unwrap();
@@ -89,7 +89,7 @@ mod tests {
     }
 
     fn counts(folder: &Path, source: &KeySource) -> Vec<usize> {
-        let census = census(folder, &Keys::new(&source.read().unwrap()).unwrap()).unwrap();
+        let census = census(&place(folder), &Keys::new(&source.read().unwrap()).unwrap()).unwrap();
         assert_eq!(census.lost, Vec::<String>::new());
         census.by_key.into_iter().map(|(_, count)| count).collect()
     }
@@ -105,31 +105,34 @@ mod tests {
         let ring = begin(&source).unwrap();
         assert_eq!(counts(folder, &source), [0, 3]);
         assert!(begin(&source).unwrap() == ring, "begun again, there is no third key");
-        assert_eq!(reseal(folder, &ring).unwrap(), 3);
+        assert_eq!(reseal(&place(folder), &ring).unwrap(), 3);
         assert_eq!(counts(folder, &source), [3, 0]);
         assert!(begin(&source).unwrap() == ring);
-        assert_eq!(reseal(folder, &ring).unwrap(), 3);
+        assert_eq!(reseal(&place(folder), &ring).unwrap(), 3);
         finish(&source).unwrap();
         finish(&source).unwrap();
         assert_eq!(counts(folder, &source), [3]);
 
         // The old key opens nothing any more; what the root makes is what it was.
-        let census = census(folder, &Keys::new(&old).unwrap()).unwrap();
+        let census = census(&place(folder), &Keys::new(&old).unwrap()).unwrap();
         assert_eq!(census.lost.len(), 3);
-        let revoker = Revoker::open(folder, setup(&["idp"])).unwrap();
+        let revoker = crate::testing::open_as(folder, setup(&["idp"]));
         assert_eq!(audit::public_key(revoker.keys()).unwrap(), public);
         revoker.verify_audit(Vec::new()).await.unwrap();
         drop(revoker);
         let opened = Keys::new(&old).unwrap();
-        assert!(matches!(reseal(folder, &old), Err(OpenError::Key(KeyError::Sealed { .. }))), "{opened:?}");
+        assert!(
+            matches!(reseal(&place(folder), &old), Err(OpenError::Key(KeyError::Sealed { .. }))),
+            "{opened:?}"
+        );
     }
 
     #[tokio::test]
     async fn who_uses_the_keys_and_who_changes_them_keep_out_of_each_others_way() {
         let folder = tempfile::tempdir().unwrap();
-        let revoker = Revoker::open(folder.path(), setup(&["idp"])).unwrap();
+        let revoker = crate::testing::open_as(folder.path(), setup(&["idp"]));
         assert!(matches!(Lock::exclusive(folder.path()), Err(KeyError::InUse(_))));
-        let beside = Revoker::open(folder.path(), setup(&["idp"])).unwrap();
+        let beside = crate::testing::open_as(folder.path(), setup(&["idp"]));
         drop((revoker, beside));
         let changes = Lock::exclusive(folder.path()).unwrap();
         assert!(matches!(
@@ -137,6 +140,6 @@ mod tests {
             Err(OpenError::Key(KeyError::InUse(_)))
         ));
         drop(changes);
-        Revoker::open(folder.path(), setup(&["idp"])).unwrap();
+        crate::testing::open_as(folder.path(), setup(&["idp"]));
     }
 }

@@ -13,7 +13,7 @@ use crate::store::db::Connection;
 impl Revoker {
     /// Signs a head over all entries, and keeps it in the record, in `file` and in the log.
     pub async fn sign_audit_head(&self, file: &HeadsFile, now: Timestamp) -> Result<Head, AuditError> {
-        let made = self.read_long(move |db, keys| audit::heads::make(db, keys, now)).await?;
+        let made = self.read_long(move |db, keys| audit::heads::make(&*db.snapshot()?, keys, now)).await?;
         let head = made.head.clone();
         self.write(move |w| audit::heads::put(w.tx(), &made)).await?;
         let (kept, into) = (head.clone(), file.clone());

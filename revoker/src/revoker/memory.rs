@@ -92,13 +92,20 @@ impl Memory {
             pauses,
             spent,
         };
-        for row in rows {
-            memory.set(&row.agent, Some(Held { live: row.standing, kept: row.standing, txn: row.txn }));
-        }
+        memory.replace(rows);
         for verdict in recent {
             memory.remember(verdict);
         }
         memory
+    }
+
+    /// Holds these agents and no others.
+    pub(super) fn replace(&mut self, rows: Vec<StandingRow>) {
+        self.agents.clear();
+        (self.watched, self.challenged) = (0, 0);
+        for row in rows {
+            self.set(&row.agent, Some(Held { live: row.standing, kept: row.standing, txn: row.txn }));
+        }
     }
 
     pub(super) fn get(&self, issuer: Option<&str>, agent_id: &str) -> Option<&Held> {
@@ -147,6 +154,14 @@ impl Memory {
         ended.extend(not_before.map(|not_before| (part, not_before)));
         if ended.is_empty() {
             self.ended.remove(agent);
+        }
+    }
+
+    /// These parts have ended and no others.
+    pub(super) fn replace_ended(&mut self, parts: Vec<(AgentKey, Part, Timestamp)>) {
+        self.ended.clear();
+        for (agent, part, not_before) in parts {
+            self.set_ended(&agent, part, Some(not_before));
         }
     }
 

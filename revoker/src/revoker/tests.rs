@@ -8,16 +8,16 @@ mod operators;
 mod parts;
 mod record;
 mod restraint;
+mod shared;
 mod trouble;
 
 use std::path::Path;
 
 use detector::{Timestamp, VerdictRecord};
-use rusqlite::Connection;
 
 use super::{Admission, Decision, Revoker};
 use crate::agent::AgentKey;
-use crate::testing::open;
+use crate::testing::{open, raw};
 
 fn agent(name: &str) -> AgentKey {
     AgentKey::new(Some("https://idp.example"), name)
@@ -32,7 +32,7 @@ fn handle(revoker: &Revoker, record: &VerdictRecord) -> Decision {
 }
 
 fn count(folder: &Path, table: &str) -> i64 {
-    let db = Connection::open(folder.join("revoker.db")).unwrap();
+    let db = raw(folder);
     db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
 }
 
@@ -45,8 +45,8 @@ fn counts(folder: &Path) -> Vec<i64> {
 
 /// Types of the events so far, in order, with the standing each names.
 fn events(folder: &Path) -> Vec<String> {
-    let db = Connection::open(folder.join("revoker.db")).unwrap();
-    let mut statement = db.prepare("SELECT kind FROM events ORDER BY seq").unwrap();
+    let db = raw(folder);
+    let mut statement = db.prepare_cached("SELECT kind FROM events ORDER BY seq").unwrap();
     statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
@@ -66,6 +66,11 @@ fn later(record: &VerdictRecord, seconds: i64) -> Timestamp {
 impl Revoker {
     /// Makes every write fail, as a disk does that was remounted read-only; or lets them succeed again.
     pub(crate) fn refuse_writes(&self, refuse: bool) {
-        self.inner.store.writer().sqlite().pragma_update(None, "query_only", refuse).unwrap();
+        let db = self.inner.store.writer();
+        if db.is_shared() {
+            db.execute_batch(&format!("SET default_transaction_read_only = {refuse}")).unwrap();
+        } else {
+            db.sqlite().pragma_update(None, "query_only", refuse).unwrap();
+        }
     }
 }

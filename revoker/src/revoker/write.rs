@@ -1,6 +1,7 @@
 //! One transaction, and the memory that follows it.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering::Relaxed;
 
 use detector::{Timestamp, VerdictId};
 use serde::Serialize;
@@ -13,6 +14,7 @@ use crate::audit::{self, NewEntry};
 use crate::connector::Route;
 use crate::part::Part;
 use crate::standing::Standing;
+use crate::store::changes::Change;
 use crate::store::db::Transaction;
 use crate::store::register::{self, Accountable};
 use crate::store::settings::{self, Pause, Spent};
@@ -42,6 +44,7 @@ impl Inner {
         let mut db = self.store.writer();
         let before = db.total_changes();
         let tx = db.transaction().map_err(StoreError::from)?;
+        self.catch_up(&tx)?;
         let mut write = Write {
             tx,
             inner: self,
@@ -58,11 +61,25 @@ impl Inner {
             settings::set_spent(&tx, spent)?;
         }
         let touched = tx.total_changes() != before;
+        let told = if touched && tx.is_shared() {
+            let more = [
+                handled.map(Change::Handled),
+                pauses.as_ref().map(|_| Change::Pauses),
+                spent.as_ref().map(|_| Change::Spent),
+                ended.first().map(|_| Change::Parts),
+            ];
+            Some(self.tell(&tx, &changed, more.into_iter().flatten())?)
+        } else {
+            None
+        };
         tx.commit().map_err(StoreError::from)?;
         self.follow(changed, handled, pauses, spent);
         self.memory_mut().set_lapsed(lapsed);
         for (agent, part, not_before) in ended {
             self.memory_mut().set_ended(&agent, part, not_before);
+        }
+        if let Some(last) = told {
+            self.seen.store(last, Relaxed);
         }
         if touched {
             self.changes.send_modify(|commits| *commits = commits.wrapping_add(1));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Page, StoreError, agent_of, from_json, issuer_column, to_json};
 use crate::agent::{AgentKey, Txn};
 use crate::standing::Standing;
-use crate::store::db::{self, Connection, Transaction, params};
+use crate::store::db::{self, Connection, OptionalExtension, Transaction, params};
 
 /// One agent that is not plainly trusted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,6 +80,14 @@ fn read((issuer, agent_id, state, txn, at, cursor): Raw) -> Result<StandingRow, 
         changed_at: Timestamp::from_micros(at),
         cursor,
     })
+}
+
+/// One agent's row.
+pub(crate) fn of(db: &Connection, agent: &AgentKey) -> Result<Option<StandingRow>, StoreError> {
+    let mut statement =
+        db.prepare_cached(&format!("SELECT {COLUMNS} FROM agents WHERE issuer = ?1 AND agent_id = ?2"))?;
+    let row = statement.query_row(params![issuer_column(agent), agent.agent_id], raw).optional()?;
+    row.map(read).transpose()
 }
 
 /// Every agent that has a row.

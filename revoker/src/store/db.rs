@@ -6,14 +6,20 @@
 //! beside a value says its type. Values are those of `rusqlite` ([`ToSql`], [`FromSql`]).
 
 mod error;
+mod postgres;
 mod row;
 mod statement;
 
 pub use rusqlite::params;
 pub use rusqlite::types::{FromSql, ToSql};
 
+use std::sync::Arc;
+
 pub(crate) use self::error::Class;
 pub use self::error::{Error, OptionalExtension, Result};
+use self::postgres::Postgres;
+pub(in crate::store) use self::postgres::listen;
+pub use self::postgres::{Address, AddressError};
 pub use self::row::{Column, Row};
 pub use self::statement::{MappedRows, Params, Rows, Statement};
 
@@ -24,7 +30,15 @@ pub struct Connection(Backend);
 #[derive(Debug)]
 enum Backend {
     Sqlite(rusqlite::Connection),
+    Postgres(Postgres),
 }
+
+/// Processes that write to one record on PostgreSQL take turns, as connections to one file do: the audit is a chain, and what
+/// a decision rests on must not change under it. Taken before the first look, so that all that was committed is seen.
+const TURN: &str = "BEGIN; SELECT pg_advisory_xact_lock(1, hashtext(current_schema()))";
+const MOMENT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// The table beside which SQLite's `user_version` stands in the file itself.
+const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)";
 
 impl Connection {
     /// A record that is gone with the connection.
@@ -44,13 +58,20 @@ impl Connection {
     pub(crate) fn sqlite(&self) -> &rusqlite::Connection {
         match &self.0 {
             Backend::Sqlite(db) => db,
+            Backend::Postgres(_) => panic!("this is PostgreSQL"),
         }
+    }
+
+    /// A record on a server.
+    pub(crate) fn connect(address: Arc<Address>) -> Result<Self> {
+        Ok(Self(Backend::Postgres(Postgres::connect(address)?)))
     }
 
     /// A statement, prepared once and kept.
     pub fn prepare_cached(&self, sql: &str) -> Result<Statement<'_>> {
         match &self.0 {
             Backend::Sqlite(db) => Ok(Statement::sqlite(db.prepare_cached(sql)?)),
+            Backend::Postgres(db) => Ok(Statement::postgres(db.prepare(sql)?)),
         }
     }
 
@@ -73,6 +94,7 @@ impl Connection {
     pub fn execute_batch(&self, sql: &str) -> Result<()> {
         match &self.0 {
             Backend::Sqlite(db) => Ok(db.execute_batch(sql)?),
+            Backend::Postgres(db) => db.execute_batch(sql),
         }
     }
 
@@ -80,6 +102,41 @@ impl Connection {
     pub(crate) fn version(&self) -> Result<i64> {
         match &self.0 {
             Backend::Sqlite(db) => Ok(db.pragma_query_value(None, "user_version", |row| row.get(0))?),
+            Backend::Postgres(_) => {
+                self.execute_batch(VERSIONS)?;
+                let version = self.query_row("SELECT version FROM schema_version", [], |row| row.get(0));
+                Ok(version.optional()?.unwrap_or(0))
+            }
+        }
+    }
+
+    /// Runs a migration, which is written in SQLite's words.
+    pub(crate) fn migrate(&self, sql: &str) -> Result<()> {
+        match &self.0 {
+            Backend::Sqlite(db) => Ok(db.execute_batch(sql)?),
+            Backend::Postgres(db) => db.execute_batch(&postgres::schema(sql)),
+        }
+    }
+
+    /// Whether other processes may write to the record too.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.0, Backend::Postgres(_))
+    }
+
+    /// Wakes the other processes once the transaction is durable.
+    pub(crate) fn notify(&self) -> Result<()> {
+        match &self.0 {
+            Backend::Sqlite(_) => Ok(()),
+            Backend::Postgres(db) => db.ring(),
+        }
+    }
+
+    /// Whether this connection is the one of all that holds `name`: from the first time it asks until it ends. Where nobody else
+    /// writes it always is.
+    pub(crate) fn claim(&self, name: &str) -> Result<bool> {
+        match &self.0 {
+            Backend::Sqlite(_) => Ok(true),
+            Backend::Postgres(db) => db.claim(name),
         }
     }
 
@@ -87,6 +144,10 @@ impl Connection {
     pub(crate) fn set_version(&self, version: i64) -> Result<()> {
         match &self.0 {
             Backend::Sqlite(db) => Ok(db.pragma_update(None, "user_version", version)?),
+            Backend::Postgres(_) => {
+                self.execute("DELETE FROM schema_version", [])?;
+                self.execute("INSERT INTO schema_version (version) VALUES (?1)", [version]).map(drop)
+            }
         }
     }
 
@@ -94,6 +155,7 @@ impl Connection {
     pub(crate) fn total_changes(&self) -> u64 {
         match &self.0 {
             Backend::Sqlite(db) => db.total_changes(),
+            Backend::Postgres(db) => db.changes(),
         }
     }
 
@@ -101,6 +163,7 @@ impl Connection {
     pub(crate) fn transaction(&mut self) -> Result<Transaction<'_>> {
         match &self.0 {
             Backend::Sqlite(db) => db.execute_batch("BEGIN IMMEDIATE")?,
+            Backend::Postgres(db) => db.begin(TURN)?,
         }
         Ok(Transaction { db: self, ended: false })
     }
@@ -109,6 +172,7 @@ impl Connection {
     pub(crate) fn snapshot(&self) -> Result<Transaction<'_>> {
         match &self.0 {
             Backend::Sqlite(db) => db.execute_batch("BEGIN DEFERRED")?,
+            Backend::Postgres(db) => db.begin(MOMENT)?,
         }
         Ok(Transaction { db: self, ended: false })
     }
@@ -128,9 +192,16 @@ pub struct Transaction<'c> {
 }
 
 impl Transaction<'_> {
-    /// Makes all of it durable.
+    /// Makes all of it durable. After an error it may still have become so, where the answer was lost on its way.
     pub fn commit(mut self) -> Result<()> {
-        self.db.execute_batch("COMMIT")?;
+        match &self.db.0 {
+            Backend::Sqlite(db) => db.execute_batch("COMMIT")?,
+            Backend::Postgres(db) => {
+                // Whatever comes of it, it is over.
+                self.ended = true;
+                db.commit()?;
+            }
+        }
         self.ended = true;
         Ok(())
     }
@@ -138,11 +209,14 @@ impl Transaction<'_> {
 
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
-        let is_open = match &self.db.0 {
+        let rolled_back = match &self.db.0 {
+            _ if self.ended => Ok(()),
             // An error may have ended it already.
-            Backend::Sqlite(db) => !self.ended && !db.is_autocommit(),
+            Backend::Sqlite(db) if db.is_autocommit() => Ok(()),
+            Backend::Sqlite(db) => db.execute_batch("ROLLBACK").map_err(Error::from),
+            Backend::Postgres(db) => db.end("ROLLBACK"),
         };
-        if is_open && let Err(e) = self.db.execute_batch("ROLLBACK") {
+        if let Err(e) = rolled_back {
             tracing::error!(error = %e, "a transaction could not be rolled back");
         }
     }

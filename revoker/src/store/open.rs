@@ -1,15 +1,16 @@
-//! Opening the file: permissions, pragmas, migrations.
+//! Opening the record: a file or a database, permissions, migrations.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rusqlite::OpenFlags;
 
-use super::db::{self, Connection};
+use super::db::{self, Address, Connection};
 use super::{Store, StoreError, approvals};
 
-/// In order, each once. `user_version` counts how many have run.
+/// In order, each once. The record's version counts how many have run.
 const MIGRATIONS: [&str; 9] = [
     include_str!("../../migrations/0001_record.sql"),
     include_str!("../../migrations/0002_register.sql"),
@@ -22,8 +23,29 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("../../migrations/0010_passkeys.sql"),
 ];
 
+/// What PostgreSQL needs beside them.
+const POSTGRES: &str = include_str!("../../migrations/postgres.sql");
+
 /// A command beside the server (enrolling an approver) holds the file for milliseconds; longer than this is a fault.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where a record is.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In a file, written by one process.
+    File(PathBuf),
+    /// On a server, where several processes share the work.
+    Server(Arc<Address>),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Server(address) => address.fmt(f),
+        }
+    }
+}
 
 /// Why the revoker cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -36,12 +58,12 @@ pub enum OpenError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The file was written by a newer program.
-    #[error("{path} is of version {found}; this program knows versions up to {known}")]
+    /// The record was written by a newer program.
+    #[error("{place} is of version {found}; this program knows versions up to {known}")]
     Newer {
-        /// Which file.
-        path: PathBuf,
-        /// The file's version.
+        /// Which record.
+        place: Place,
+        /// Its version.
         found: i64,
         /// The newest version known.
         known: usize,
@@ -52,6 +74,14 @@ pub enum OpenError {
     /// Two targets have the same name, and receipts could not be told apart.
     #[error("two targets are named `{0}`")]
     TwoTargets(String),
+    /// The record cannot be opened.
+    #[error("{place}: {source}")]
+    Closed {
+        /// Which record.
+        place: Place,
+        /// Why.
+        source: StoreError,
+    },
     /// The record cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -64,53 +94,78 @@ impl From<db::Error> for OpenError {
 }
 
 impl Store {
-    /// Opens or makes the file; runs the migrations that are missing.
-    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        create_private(path).map_err(|source| OpenError::Create { path: path.to_owned(), source })?;
-        let mut writer = writer(path)?;
-        migrate(&mut writer, path)?;
-        let (reader, outbox) = (Mutex::new(reader(path)?), Mutex::new(reader(path)?));
-        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), reader, outbox })
+    /// Opens or makes the record; runs the migrations that are missing.
+    pub(crate) fn open(place: &Place) -> Result<Self, OpenError> {
+        if let Place::File(path) = place {
+            create_private(path).map_err(|source| OpenError::Create { path: path.clone(), source })?;
+        }
+        let failed = |e: db::Error| OpenError::Closed { place: place.clone(), source: e.into() };
+        let mut writer = place.writer().map_err(failed)?;
+        if let Some(found) = migrate(&mut writer).map_err(failed)? {
+            return Err(OpenError::Newer { place: place.clone(), found, known: MIGRATIONS.len() });
+        }
+        let (reader, outbox) = (place.reader().map_err(failed)?, place.reader().map_err(failed)?);
+        let [writer, reader, outbox] = [writer, reader, outbox].map(Mutex::new);
+        Ok(Self { place: place.clone(), writer, reader, outbox })
     }
 }
 
-fn writer(path: &Path) -> db::Result<Connection> {
-    let writer = rusqlite::Connection::open(path)?;
-    writer.busy_timeout(BUSY_TIMEOUT)?;
-    writer.set_prepared_statement_cache_capacity(64);
-    writer.pragma_update(None, "journal_mode", "WAL")?;
-    writer.pragma_update(None, "synchronous", "FULL")?;
-    writer.pragma_update(None, "foreign_keys", true)?;
-    Ok(writer.into())
+impl Place {
+    /// The file that a server keeps in its folder.
+    pub fn in_dir(data_dir: &Path) -> Self {
+        Self::File(data_dir.join("revoker.db"))
+    }
+
+    fn writer(&self) -> db::Result<Connection> {
+        let path = match self {
+            Self::Server(address) => return Connection::connect(Arc::clone(address)),
+            Self::File(path) => path,
+        };
+        let writer = rusqlite::Connection::open(path)?;
+        writer.busy_timeout(BUSY_TIMEOUT)?;
+        writer.set_prepared_statement_cache_capacity(64);
+        writer.pragma_update(None, "journal_mode", "WAL")?;
+        writer.pragma_update(None, "synchronous", "FULL")?;
+        writer.pragma_update(None, "foreign_keys", true)?;
+        Ok(writer.into())
+    }
+
+    /// A connection that only reads.
+    pub(crate) fn reader(&self) -> db::Result<Connection> {
+        let path = match self {
+            Self::Server(address) => return Connection::connect(Arc::clone(address)),
+            Self::File(path) => path,
+        };
+        let reader = rusqlite::Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        reader.busy_timeout(BUSY_TIMEOUT)?;
+        Ok(reader.into())
+    }
 }
 
-pub(crate) fn reader(path: &Path) -> db::Result<Connection> {
-    let reader = rusqlite::Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    reader.busy_timeout(BUSY_TIMEOUT)?;
-    Ok(reader.into())
-}
-
-fn migrate(db: &mut Connection, path: &Path) -> Result<(), OpenError> {
+/// Brings the record to this program's version. Where it has a newer one that is returned, and nothing was changed.
+fn migrate(db: &mut Connection) -> db::Result<Option<i64>> {
     let tx = db.transaction()?;
     let found = tx.version()?;
-    let known = MIGRATIONS.len();
-    let done = usize::try_from(found).ok().filter(|done| *done <= known);
-    let Some(done) = done else { return Err(OpenError::Newer { path: path.to_owned(), found, known }) };
+    let done = usize::try_from(found).ok().filter(|done| *done <= MIGRATIONS.len());
+    let Some(done) = done else { return Ok(Some(found)) };
     // The oldest tables, which the first versions did not count; later migrations change them.
-    tx.execute_batch(approvals::SCHEMA)?;
+    tx.migrate(approvals::SCHEMA)?;
     for migration in &MIGRATIONS[done..] {
-        tx.execute_batch(migration)?;
+        tx.migrate(migration)?;
     }
-    tx.set_version(i64::try_from(known).unwrap_or(i64::MAX))?;
+    if tx.is_shared() {
+        tx.execute_batch(POSTGRES)?;
+    }
+    tx.set_version(i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX))?;
     tx.commit()?;
-    Ok(())
+    Ok(None)
 }
 
 /// A record that is gone with the connection.
 #[cfg(test)]
 pub(crate) fn in_memory() -> Connection {
     let mut db = Connection::open_in_memory().unwrap();
-    migrate(&mut db, Path::new("memory")).unwrap();
+    assert_eq!(migrate(&mut db).unwrap(), None);
     db
 }
 
@@ -129,13 +184,14 @@ fn create_private(path: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing;
 
     #[test]
-    fn a_file_of_a_newer_program_is_left_alone() {
+    fn a_record_of_a_newer_program_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("revoker.db");
-        Store::open(&path).unwrap().writer().set_version(99).unwrap();
-        assert!(matches!(Store::open(&path), Err(OpenError::Newer { found: 99, .. })));
+        let place = testing::place(folder.path());
+        Store::open(&place).unwrap().writer().set_version(99).unwrap();
+        assert!(matches!(Store::open(&place), Err(OpenError::Newer { found: 99, .. })));
     }
 
     #[test]
@@ -144,7 +200,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/revoker.db");
-        let store = Store::open(&path).unwrap();
+        let store = Store::open(&Place::File(path.clone())).unwrap();
         store.writer().execute("INSERT INTO settings VALUES ('a', 'b')", []).unwrap();
         for name in ["revoker.db", "revoker.db-wal"] {
             let mode = std::fs::metadata(path.with_file_name(name)).unwrap().permissions().mode();

@@ -44,6 +44,14 @@ pub(crate) enum Seen {
     Again(Timestamp),
 }
 
+/// Whether nothing is written down yet of this attempt or a later one.
+pub(crate) fn is_news(tx: &Transaction<'_>, delivery: i64, receipt: &Receipt) -> Result<bool, StoreError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT 1 FROM deliveries WHERE id = ?1 AND attempts < ?2 AND state IN ('pending', 'withdrawn')",
+    )?;
+    Ok(statement.query_row(params![delivery, receipt.attempt], |_| Ok(())).optional()?.is_some())
+}
+
 /// Writes the receipt, and what becomes of the delivery.
 pub(crate) fn record(
     tx: &Transaction<'_>,

@@ -140,6 +140,13 @@ impl Stage {
         }
     }
 
+    /// Checks that the audit is what was written, without a gap.
+    pub(crate) fn check_audit(tocsin: &Tocsin) {
+        let verified = tocsin.command(&["audit", "verify"]);
+        let said = [verified.stdout, verified.stderr].concat();
+        assert!(verified.status.success(), "{}", String::from_utf8_lossy(&said));
+    }
+
     /// Rows of one of the views that readers use; none while the engine is away or the view is not there yet.
     fn count(&self, view: &str) -> u64 {
         self.engine.try_number(&format!("SELECT count() FROM tocsin.{view}")).unwrap_or(0)

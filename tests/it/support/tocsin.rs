@@ -58,6 +58,14 @@ impl Tocsin {
         Self::start_by(folder, settings, Box::new(|program| Command::new(program)))
     }
 
+    /// One that is configured and not started, for commands.
+    pub(crate) fn prepared(folder: &Path, settings: &str) -> Self {
+        let launcher = Box::new(|program: &str| Command::new(program));
+        let tocsin = Self { process: None, folder: folder.to_owned(), port: port::free(), launcher };
+        tocsin.configure(settings);
+        tocsin
+    }
+
     /// The same, with the command that starts the program made by `launcher`.
     pub(crate) fn start_by(folder: &Path, settings: &str, launcher: Box<dyn Fn(&str) -> Command>) -> Self {
         let mut tocsin = Self::prepare_by(folder, settings, launcher);

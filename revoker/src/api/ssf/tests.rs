@@ -79,7 +79,7 @@ impl World {
     async fn on(folder: TempDir, previous: &[&str]) -> Self {
         // Installed by another test: then it is this one.
         rustls::crypto::ring::default_provider().install_default().ok();
-        let revoker = Revoker::open(folder.path(), ungoverned(&[])).unwrap();
+        let revoker = crate::testing::open_as(folder.path(), ungoverned(&[]));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

@@ -186,7 +186,7 @@ async fn what_takes_two_takes_two_people() {
 
 #[tokio::test]
 async fn a_record_that_was_put_back_admits_no_grant_of_before() {
-    let mut world = World::new().await;
+    let mut world = World::on_a_file().await;
     let alice = world.approver("alice", &[]).await;
     let question = ask(&world, asked("billing")).await;
     answer(&world, &question, "approve", &alice).await;

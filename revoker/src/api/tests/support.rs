@@ -160,9 +160,18 @@ impl World {
     }
 
     pub(super) async fn of(config: PolicyConfig, people: People) -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap(), config, people).await
+    }
+
+    /// One whose record is a file on whatever the tests run.
+    pub(super) async fn on_a_file() -> Self {
+        Self::in_folder(crate::testing::with_a_file(), PolicyConfig::default(), People::default()).await
+    }
+
+    async fn in_folder(folder: tempfile::TempDir, config: PolicyConfig, people: People) -> Self {
         let start: Timestamp = START.parse().unwrap();
         let mut world = Self {
-            folder: tempfile::tempdir().unwrap(),
+            folder,
             clock: Arc::new(AtomicI64::new(start.as_micros())),
             trouble: Arc::default(),
             seen: Arc::default(),
@@ -190,7 +199,7 @@ impl World {
             relying_party,
             declared: crate::declared::Declared::default(),
         };
-        let revoker = Revoker::open(self.folder.path(), setup).unwrap();
+        let revoker = crate::testing::open_as(self.folder.path(), setup);
         let clock = Arc::clone(&self.clock);
         let api = Api::new(
             revoker.clone(),

@@ -131,7 +131,7 @@ fn an_older_copy_put_back_is_found_at_once_and_when_it_has_gone_on() {
         std::fs::remove_file(folder.path().join(file)).ok();
     }
     std::fs::copy(copy, &path).unwrap();
-    store = Store::open(&path).unwrap();
+    store = Store::open(&Place::File(path)).unwrap();
     // By itself it is sound.
     check(&store, &[]).unwrap();
     let found = check(&store, std::slice::from_ref(&kept));

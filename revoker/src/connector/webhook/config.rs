@@ -21,7 +21,7 @@ pub struct SecretText(String);
 
 impl SecretText {
     /// For the one who uses it.
-    pub(in crate::connector) fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 }

@@ -54,7 +54,7 @@ fn listed(folder: &Path, targets: &[&Arc<Liar>]) -> Running {
     for (rank, route) in setup.routes.iter_mut().enumerate() {
         route.rank = Some(rank);
     }
-    let revoker = Revoker::open(folder, setup).unwrap();
+    let revoker = crate::testing::open_as(folder, setup);
     let connectors = targets.iter().map(|target| Arc::clone(target) as Arc<dyn Connector>).collect();
     let executor =
         Executor::new(revoker.clone(), connectors).with(Arc::new(system_time), Arc::new(|| 0.5), quick(9));

@@ -22,7 +22,7 @@ fn with(folder: &Path, cascade: Cascade) -> Revoker {
     let declared =
         Declared::by(&[child("writer", "planner"), child("guard", "planner"), child("planner", "scribe")]);
     let policy = Policy::new(Budgets::default(), config);
-    let revoker = Revoker::open(folder, Setup { policy, declared, ..setup(&["idp"]) }).unwrap();
+    let revoker = crate::testing::open_as(folder, Setup { policy, declared, ..setup(&["idp"]) });
     let mut spawned = record(1, at(0), "scribe", 0.0);
     spawned.parent_agent_id = Some("writer".to_owned());
     handle(&revoker, &spawned);
@@ -72,7 +72,7 @@ async fn the_plan_says_who_and_why_and_does_nothing_and_the_command_does_it_as_o
     );
     assert_eq!(done.await.unwrap().len(), 3);
     assert_eq!(standings(&revoker), ["revoked", "revoked", "trusted", "trusted", "trusted"]);
-    let db = Connection::open(folder.path().join("revoker.db")).unwrap();
+    let db = crate::testing::raw(folder.path());
     let stories: i64 = db.query_row("SELECT count(DISTINCT txn) FROM events", [], |row| row.get(0)).unwrap();
     assert_eq!(stories, 1);
 }
@@ -88,7 +88,7 @@ fn by_policy_the_line_ends_with_its_head_and_without_it_is_named() {
         let revoker = with(folder.path(), cascade);
         handle(&revoker, &damning(3, at(10), "planner"));
         assert_eq!(standings(&revoker), wanted, "{cascade:?}");
-        let db = Connection::open(folder.path().join("revoker.db")).unwrap();
+        let db = crate::testing::raw(folder.path());
         let body: Vec<u8> = db
             .query_row("SELECT body FROM events WHERE agent_id = 'planner' LIMIT 1", [], |row| row.get(0))
             .unwrap();
@@ -111,7 +111,7 @@ fn a_cascade_stays_under_the_governors_caps() {
         declared: Declared::by(&manifests),
         ..setup(&["idp"])
     };
-    let revoker = Revoker::open(folder.path(), setup).unwrap();
+    let revoker = crate::testing::open_as(folder.path(), setup);
     handle(&revoker, &damning(3, at(10), "planner"));
     let ended = (0..20).filter(|n| standing(&revoker, &format!("child-{n}")) == "revoked").count();
     // Five a day are all that a fleet so small may lose, its parent among them.

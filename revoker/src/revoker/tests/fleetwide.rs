@@ -32,7 +32,7 @@ fn tills(folder: &Path) -> Revoker {
     let groups = Groups::declared(&[manifest(0, idp), manifest(1, idp), manifest(2, idp), manifest(3, None)]);
     let config = PolicyConfig { pause_takes_two: true, ..PolicyConfig::default() };
     let policy = Policy::new(Budgets::default(), config);
-    Revoker::open(folder, Setup { policy, groups, ..setup(&["idp"]) }).unwrap()
+    crate::testing::open_as(folder, Setup { policy, groups, ..setup(&["idp"]) })
 }
 
 fn group(name: &str) -> FleetCommand {

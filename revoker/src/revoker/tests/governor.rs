@@ -93,7 +93,7 @@ fn a_deploy_over_two_fifths_of_a_group_takes_no_more_than_its_share_down() {
         })
         .collect();
     let setup = Setup { groups: Groups::declared(&manifests), ..setup(&["idp"]) };
-    let revoker = Revoker::open(folder.path(), setup).unwrap();
+    let revoker = crate::testing::open_as(folder.path(), setup);
     for n in 0..1_000 {
         handle(&revoker, &record(n, at(n.into()), &format!("agent-{n}"), 0.0));
     }

@@ -22,7 +22,7 @@ fn with(folder: &Path, ends: OnEnd) -> Revoker {
     ];
     let config = PolicyConfig { on_task_end: ends, on_manifest_end: ends, ..PolicyConfig::default() };
     let policy = Policy::new(Budgets::default(), config);
-    Revoker::open(folder, Setup { policy, declared: Declared::by(&manifests), ..setup(&["idp"]) }).unwrap()
+    crate::testing::open_as(folder, Setup { policy, declared: Declared::by(&manifests), ..setup(&["idp"]) })
 }
 
 fn worth(attestation: Attestation) -> EffectiveAttestation {

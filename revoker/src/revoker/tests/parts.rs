@@ -31,7 +31,7 @@ fn ended(revoker: &Revoker, id: &str) -> bool {
 
 /// What targets were told last.
 fn told(folder: &Path) -> Value {
-    let db = Connection::open(folder.join("revoker.db")).unwrap();
+    let db = crate::testing::raw(folder);
     let body: Vec<u8> =
         db.query_row("SELECT body FROM events ORDER BY seq DESC LIMIT 1", [], |row| row.get(0)).unwrap();
     serde_json::from_slice::<Value>(&body).unwrap()["data"].clone()
@@ -80,7 +80,7 @@ fn whom_a_target_cannot_end_alone_is_ended_whole_and_it_is_said_why() {
     let folder = tempfile::tempdir().unwrap();
     let mut coarse = setup(&["idp"]);
     coarse.routes.push(Route { name: "coarse".to_owned(), enforces: true, ..Route::default() });
-    let revoker = Revoker::open(folder.path(), coarse).unwrap();
+    let revoker = crate::testing::open_as(folder.path(), coarse);
     hijacked_in_one(&revoker);
     assert_eq!(standing(&revoker, "mailer"), "revoked");
     let data = told(folder.path());

@@ -6,7 +6,7 @@ use super::*;
 use crate::lifecycle::Input;
 use crate::revoker::memory::Limits;
 use crate::standing::Standing;
-use crate::testing::{at, damning, looping, record, request, setup, unattested};
+use crate::testing::{at, damning, looping, raw, record, request, setup, unattested};
 
 #[test]
 fn a_verdict_is_answered_once_however_often_it_is_given() {
@@ -36,9 +36,9 @@ fn a_loop_is_challenged_once_and_everybody_is_told_by_which_rule() {
     let said = "rule: the same call 301 times within a minute; 300 is the limit";
     assert_eq!((alert.reasons[0].as_str(), alert.rule.map(|rule| rule.observed)), (said, Some(301)));
     assert!(alert.score < MicroBits::ZERO, "the level stays what it was: {}", alert.score);
-    let db = Connection::open(folder.path().join("revoker.db")).unwrap();
-    let body: String = db.query_row("SELECT CAST(body AS TEXT) FROM events", [], |row| row.get(0)).unwrap();
-    let data = serde_json::from_str::<serde_json::Value>(&body).unwrap()["data"].clone();
+    let db = raw(folder.path());
+    let body: Vec<u8> = db.query_row("SELECT body FROM events", [], |row| row.get(0)).unwrap();
+    let data = serde_json::from_slice::<serde_json::Value>(&body).unwrap()["data"].clone();
     assert_eq!(
         (&data["reasons"][0], &data["evidence"]["rule"]["kind"]),
         (&said.into(), &"repeated_call".into())
@@ -113,10 +113,8 @@ fn revoked_by_evidence_and_told_whom_when_and_why() {
     let revoker = open(folder.path());
     let decision = handle(&revoker, &damning(1, at(0), "mailer"));
     assert_eq!(decision.admission, Admission::Revoked { not_before: at(0) });
-    let body: Vec<u8> = Connection::open(folder.path().join("revoker.db"))
-        .unwrap()
-        .query_row("SELECT body FROM events", [], |row| row.get(0))
-        .unwrap();
+    let body: Vec<u8> =
+        raw(folder.path()).query_row("SELECT body FROM events", [], |row| row.get(0)).unwrap();
     let mut body: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["data"]["reasons"].take(), serde_json::json!(damning(1, at(0), "mailer").reasons()));
     assert_eq!(body["data"]["policy"].take(), crate::testing::policy().version());

@@ -12,7 +12,7 @@ use crate::whom::Scope;
 fn with(folder: &Path, policy: &str) -> Revoker {
     let config: PolicyConfig = serde_json::from_str(policy).unwrap();
     let policy = Policy::new(detector::Budgets::default(), config);
-    Revoker::open(folder, Setup { policy, ..setup(&["idp"]) }).unwrap()
+    crate::testing::open_as(folder, Setup { policy, ..setup(&["idp"]) })
 }
 
 fn would(revoker: &Revoker, name: &str) -> Would {

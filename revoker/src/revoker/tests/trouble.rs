@@ -4,7 +4,7 @@ use super::*;
 use crate::lifecycle::Input;
 use crate::revoker::ApplyError;
 use crate::store::StoreError;
-use crate::testing::{at, damning, open_ungoverned, record};
+use crate::testing::{at, damning, open_ungoverned, record, with_a_file};
 
 #[tokio::test]
 async fn a_transaction_that_fails_leaves_nothing_anywhere() {
@@ -29,7 +29,7 @@ async fn a_transaction_that_fails_leaves_nothing_anywhere() {
 
 #[test]
 fn a_full_disk_is_told_and_the_same_verdict_succeeds_later() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = with_a_file();
     let revoker = open_ungoverned(folder.path());
     let pages = |most: i64| {
         let writer = revoker.inner.store.writer();
@@ -60,13 +60,13 @@ fn a_full_disk_is_told_and_the_same_verdict_succeeds_later() {
 
 #[test]
 fn a_copy_taken_at_any_moment_opens_whole() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = with_a_file();
     let revoker = open_ungoverned(folder.path());
     for n in 0..20 {
         let name = format!("agent-{n}");
         let decision = handle(&revoker, &damning(n, at(n.into()), &name));
         // The files as a crash would leave them: the WAL is not checkpointed, nothing is closed.
-        let crashed = tempfile::tempdir().unwrap();
+        let crashed = with_a_file();
         for file in ["revoker.db", "revoker.db-wal", "revoker.key"] {
             std::fs::copy(folder.path().join(file), crashed.path().join(file)).unwrap();
         }

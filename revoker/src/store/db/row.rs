@@ -1,17 +1,22 @@
 //! A row that was read.
 
-use super::{FromSql, Result};
+use super::{FromSql, Result, postgres};
 
 /// One row.
 pub struct Row<'r>(Inner<'r>);
 
 enum Inner<'r> {
     Sqlite(&'r rusqlite::Row<'r>),
+    Postgres(&'r tokio_postgres::Row),
 }
 
 impl<'r> Row<'r> {
     pub(super) fn sqlite(row: &'r rusqlite::Row<'r>) -> Self {
         Self(Inner::Sqlite(row))
+    }
+
+    pub(super) fn postgres(row: &'r tokio_postgres::Row) -> Self {
+        Self(Inner::Postgres(row))
     }
 
     /// The value in a column, by its place from 0 or by its name.
@@ -21,6 +26,7 @@ impl<'r> Row<'r> {
                 let index = column.index(|name| row.as_ref().column_index(name).ok());
                 Ok(row.get(index)?)
             }
+            Inner::Postgres(row) => postgres::get(row, column),
         }
     }
 }

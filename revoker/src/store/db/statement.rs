@@ -1,5 +1,6 @@
 //! A statement, and what it gives.
 
+use super::postgres::Prepared;
 use super::{Error, Result, Row, ToSql};
 
 /// A prepared statement.
@@ -7,6 +8,7 @@ pub struct Statement<'c>(Inner<'c>);
 
 enum Inner<'c> {
     Sqlite(rusqlite::CachedStatement<'c>),
+    Postgres(Prepared<'c>),
 }
 
 impl<'c> Statement<'c> {
@@ -14,17 +16,27 @@ impl<'c> Statement<'c> {
         Self(Inner::Sqlite(statement))
     }
 
+    pub(super) fn postgres(statement: Prepared<'c>) -> Self {
+        Self(Inner::Postgres(statement))
+    }
+
     /// Runs it; returns how many rows it changed.
     pub fn execute(&mut self, params: impl Params) -> Result<usize> {
         match &mut self.0 {
             Inner::Sqlite(statement) => params.give(|values| Ok(statement.execute(values)?)),
+            Inner::Postgres(statement) => statement.execute(params),
         }
     }
 
     /// Runs it and reads row after row.
     pub fn query(&mut self, params: impl Params) -> Result<Rows<'_>> {
         match &mut self.0 {
-            Inner::Sqlite(statement) => params.give(|values| Ok(Rows::Sqlite(statement.query(values)?))),
+            Inner::Sqlite(statement) => {
+                params.give(|values| Ok(Rows(RowsInner::Sqlite(statement.query(values)?))))
+            }
+            Inner::Postgres(statement) => {
+                Ok(Rows(RowsInner::Postgres { rows: statement.query(params)?, next: 0 }))
+            }
         }
     }
 
@@ -47,17 +59,23 @@ impl<'c> Statement<'c> {
 }
 
 /// The rows of a query, read one by one.
-pub enum Rows<'s> {
-    #[doc(hidden)]
+pub struct Rows<'s>(RowsInner<'s>);
+
+enum RowsInner<'s> {
     Sqlite(rusqlite::Rows<'s>),
+    Postgres { rows: Vec<tokio_postgres::Row>, next: usize },
 }
 
 impl Rows<'_> {
     /// The next row; none after the last.
     #[expect(clippy::should_implement_trait, reason = "a row borrows from what reads it")]
     pub fn next(&mut self) -> Result<Option<Row<'_>>> {
-        match self {
-            Self::Sqlite(rows) => Ok(rows.next()?.map(Row::sqlite)),
+        match &mut self.0 {
+            RowsInner::Sqlite(rows) => Ok(rows.next()?.map(Row::sqlite)),
+            RowsInner::Postgres { rows, next } => {
+                *next += 1;
+                Ok(rows.get(*next - 1).map(Row::postgres))
+            }
         }
     }
 }

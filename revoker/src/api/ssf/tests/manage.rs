@@ -141,7 +141,7 @@ async fn nobody_sees_or_touches_anothers_stream() {
 
 #[tokio::test]
 async fn where_tokens_are_pushed_is_checked_and_the_header_is_sealed_at_rest() {
-    let world = World::new().await;
+    let world = World::on(crate::testing::with_a_file(), &[]).await;
     let to = |url: &str| json!({ "delivery": { "method": PUSH, "endpoint_url": url, "authorization_header": "Bearer very-secret-header" } });
     for inside in [
         "https://127.0.0.1/",

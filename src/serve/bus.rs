@@ -1,0 +1,256 @@
+//! Verdicts between processes: a Kafka topic from those that score to those that revoke, keyed by agent so that an agent's
+//! verdicts stay in order.
+//!
+//! A verdict may come twice (a scorer that was killed says again what it had not marked as done) and late. What changed
+//! something is known by its id in the record; what changed nothing is known by its id for a while in memory, so that no call
+//! is counted twice towards the end of a watch.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::error::Error;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use detector::{VerdictId, VerdictRecord};
+use ingest::pipeline::score::VerdictOutlet;
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
+use serde::Deserialize;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::exit::{Code, OrExit, Result};
+
+/// How long a broker may take to have a verdict on all its replicas before it is sent again.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// Verdicts under way at once.
+const UNDER_WAY_MAX: usize = 10_000;
+/// How long a verdict is waited for before whoever asks to stop is heard.
+const POLL: Duration = Duration::from_millis(200);
+/// Positions are committed so often.
+const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// After an error.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Verdicts remembered by their ids: more than a scorer says again after its end.
+const SEEN_MAX: usize = 262_144;
+
+/// The section `[bus]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BusConfig {
+    /// Some of the brokers, `host:port` and commas between.
+    brokers: String,
+    /// The topic. Its partitions are how many processes can revoke at once.
+    topic: String,
+    /// The consumer group of those that revoke.
+    #[serde(default = "group")]
+    group: String,
+    /// Settings of librdkafka, such as `security.protocol` and `sasl.password`.
+    #[serde(default)]
+    client: BTreeMap<String, String>,
+}
+
+fn group() -> String {
+    "tocsin-revoke".to_owned()
+}
+
+impl BusConfig {
+    fn client(&self) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        for (key, value) in &self.client {
+            client.set(key, value);
+        }
+        client.set("bootstrap.servers", &self.brokers).set_log_level(RDKafkaLogLevel::Warning);
+        client
+    }
+}
+
+/// A verdict that no broker has acknowledged yet.
+struct UnderWay {
+    key: String,
+    payload: Vec<u8>,
+    sent: Option<DeliveryFuture>,
+}
+
+/// Where a process that only scores hands its verdicts.
+pub(super) struct ToBus {
+    producer: FutureProducer,
+    topic: String,
+    under_way: Vec<UnderWay>,
+    runtime: Handle,
+}
+
+impl ToBus {
+    pub(super) fn new(config: &BusConfig) -> std::result::Result<Self, KafkaError> {
+        let mut client = config.client();
+        client.set("enable.idempotence", "true").set("message.timeout.ms", TIMEOUT.as_millis().to_string());
+        let (topic, runtime) = (config.topic.clone(), Handle::current());
+        Ok(Self { producer: client.create()?, topic, under_way: Vec::new(), runtime })
+    }
+
+    /// Sends what is not sent. What does not fit into the client's queue is sent once there is room.
+    fn send(&mut self) -> std::result::Result<(), KafkaError> {
+        for verdict in self.under_way.iter_mut().filter(|verdict| verdict.sent.is_none()) {
+            let record = FutureRecord::to(&self.topic).key(&verdict.key).payload(&verdict.payload);
+            match self.producer.send_result(record) {
+                Ok(sent) => verdict.sent = Some(sent),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), _)) => return Ok(()),
+                Err((e, _)) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl VerdictOutlet for ToBus {
+    fn verdict(&mut self, record: &VerdictRecord) -> std::result::Result<(), Box<dyn Error + Send + Sync>> {
+        if self.under_way.len() >= UNDER_WAY_MAX {
+            self.settle()?;
+        }
+        let key = serde_json::json!([record.issuer, record.agent_id]).to_string();
+        self.under_way.push(UnderWay { key, payload: serde_json::to_vec(record)?, sent: None });
+        Ok(self.send()?)
+    }
+
+    fn settle(&mut self) -> std::result::Result<(), Box<dyn Error + Send + Sync>> {
+        while !self.under_way.is_empty() {
+            self.send()?;
+            let mut failed = None;
+            for verdict in std::mem::take(&mut self.under_way) {
+                let UnderWay { key, payload, sent } = verdict;
+                let told = sent.map(|sent| self.runtime.block_on(sent));
+                match told {
+                    Some(Ok(Ok(_))) => continue,
+                    Some(Ok(Err((e, _)))) => failed = Some(e),
+                    Some(Err(_)) => failed = Some(KafkaError::Canceled),
+                    None => {}
+                }
+                self.under_way.push(UnderWay { key, payload, sent: None });
+            }
+            if let Some(e) = failed {
+                return Err(e.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Hands what is on the topic, if one is configured, to `outlet`, on a thread of its own, until told to stop.
+pub(super) fn read(
+    config: &Config,
+    outlet: impl VerdictOutlet + 'static,
+    stop: &CancellationToken,
+) -> Result<Option<JoinHandle<()>>> {
+    let start = |section| FromBus::start(section, Box::new(outlet), stop.clone());
+    config.bus.as_ref().map(start).transpose().context("bus").or_exit(Code::Config)
+}
+
+/// Verdicts that were seen of late.
+#[derive(Default)]
+struct Seen {
+    ids: HashSet<VerdictId>,
+    order: VecDeque<VerdictId>,
+}
+
+impl Seen {
+    fn note(&mut self, id: VerdictId) {
+        if self.ids.insert(id) {
+            self.order.push_back(id);
+        }
+        while self.order.len() > SEEN_MAX {
+            if let Some(oldest) = self.order.pop_front() {
+                self.ids.remove(&oldest);
+            }
+        }
+    }
+}
+
+/// What a process that does not score reads.
+struct FromBus {
+    consumer: BaseConsumer,
+    outlet: Box<dyn VerdictOutlet>,
+    seen: Seen,
+    stop: CancellationToken,
+}
+
+impl FromBus {
+    fn start(
+        config: &BusConfig,
+        outlet: Box<dyn VerdictOutlet>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<JoinHandle<()>> {
+        let mut client = config.client();
+        client.set("group.id", &config.group).set("auto.offset.reset", "earliest");
+        client.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
+        let consumer: BaseConsumer = client.create()?;
+        consumer.subscribe(&[&config.topic])?;
+        let bus = Self { consumer, outlet, seen: Seen::default(), stop };
+        Ok(std::thread::Builder::new().name("bus".to_owned()).spawn(move || bus.run())?)
+    }
+
+    fn run(mut self) {
+        let mut committed = Instant::now();
+        while !self.stop.is_cancelled() {
+            let handled = match self.consumer.poll(POLL) {
+                None => Ok(()),
+                Some(Ok(message)) => take(&message, self.outlet.as_mut(), &mut self.seen, &self.stop)
+                    .then(|| self.consumer.store_offset_from_message(&message))
+                    .transpose()
+                    .map(drop),
+                Some(Err(e)) => Err(e),
+            };
+            if let Err(e) = handled {
+                tracing::error!(error = %e, "verdicts do not come; it is tried again in a second");
+                std::thread::sleep(AGAIN);
+            }
+            if committed.elapsed() >= COMMIT_EVERY {
+                self.commit();
+                committed = Instant::now();
+            }
+        }
+        self.commit();
+    }
+
+    fn commit(&self) {
+        match self.consumer.commit_consumer_state(CommitMode::Sync) {
+            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+            Err(e) => {
+                tracing::warn!(error = %e, "how far verdicts were read is not kept; some will come again")
+            }
+        }
+    }
+}
+
+/// Hands one on, however long the record is away. False if told to stop before it was taken.
+fn take(
+    message: &BorrowedMessage<'_>,
+    outlet: &mut dyn VerdictOutlet,
+    seen: &mut Seen,
+    stop: &CancellationToken,
+) -> bool {
+    let record: VerdictRecord = match serde_json::from_slice(message.payload().unwrap_or_default()) {
+        Ok(record) => record,
+        Err(e) => {
+            let (partition, offset) = (message.partition(), message.offset());
+            tracing::error!(partition, offset, error = %e, "no verdict is on the bus there; it is passed over");
+            return true;
+        }
+    };
+    if seen.ids.contains(&record.verdict.id) {
+        return true;
+    }
+    while let Err(e) = outlet.verdict(&record) {
+        tracing::error!(error = %e, "a verdict from the bus is not taken; it is tried again in a second");
+        if stop.is_cancelled() {
+            return false;
+        }
+        std::thread::sleep(AGAIN);
+    }
+    seen.note(record.verdict.id);
+    true
+}
