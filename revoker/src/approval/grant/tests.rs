@@ -157,7 +157,7 @@ fn a_grant_says_what_was_approved_and_how_and_a_changed_one_says_nothing() {
 
 #[test]
 fn a_grant_is_kept_nowhere() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = testing::with_a_file();
     let revoker = testing::open(folder.path());
     drop(revoker);
     let path = folder.path().join("revoker.db");
