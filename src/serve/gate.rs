@@ -129,7 +129,7 @@ impl Scorer for ToLog {
         let source = self.source(caller)?;
         let event_id = self.decode(&raw, caller)?.event_id.into_owned();
         if !self.scores {
-            return Ok(Scored { verdict: None, duplicate: false });
+            return Ok(Scored::default());
         }
         // Waiting begins before appending, so a verdict that is quick is heard.
         let told = self.waiting.enter(&event_id);
