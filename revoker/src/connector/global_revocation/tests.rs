@@ -89,7 +89,7 @@ async fn a_server_that_ends_nothing_is_found_out_by_introspection() {
     let active = Reply::Json(200, r#"{"active":true}"#);
     let receiver = Receiver::start(&[active, Reply::Status(204), active]).await;
     let tokens = Tokens::default();
-    tokens.hold(&Subject::of(&message()).unwrap().agent(), Token::new("abc").unwrap());
+    tokens.hold(&Subject::of(&message()).unwrap().agent(), Token::new("abc").unwrap(), None);
     let url = receiver.url();
     let change = json!({ "url": url, "introspection_url": url, "client_id": "tocsin", "client_secret": "s",
         "signed": true, "allow_insecure_target": true });
