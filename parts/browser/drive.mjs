@@ -84,6 +84,8 @@ const commands = {
   },
   async screenshot({ page }, { path, dark = false }) {
     await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: dark ? "dark" : "light" }]);
+    // A little smaller than life, so that it is a small file.
+    await page.setViewport({ ...page.viewport(), deviceScaleFactor: 0.8 });
     await page.screenshot({ path, fullPage: true });
     return {};
   },

@@ -30,6 +30,7 @@ use crate::connector::Route;
 use crate::effect::NOTICE;
 use crate::people::People;
 use crate::policy::Policy;
+use crate::policy::approval::ApprovalConfig;
 use crate::revoker::{Revoker, Setup};
 
 /// Where every test begins: not on the border of a time step.
@@ -185,7 +186,9 @@ impl World {
 
     async fn start(&mut self) {
         let told = Route { name: "people".to_owned(), events: vec![NOTICE.to_owned()], ..Route::default() };
-        let routes = vec![Route { name: "idp".to_owned(), ..Route::default() }, told];
+        let mut routes = vec![Route { name: "idp".to_owned(), ..Route::default() }];
+        // Others count what leaves.
+        routes.extend((self.config.approval != ApprovalConfig::default()).then_some(told));
         let policy = Policy::new(Budgets::default(), self.config.clone());
         let groups = crate::groups::Groups::default();
         let people = self.people.clone();

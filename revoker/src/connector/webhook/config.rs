@@ -197,7 +197,7 @@ mod tests {
             "`secret_env`: the environment variable HOOK is not set",
             "`secret_file`: /nowhere: No such file or directory (os error 2)",
             "secret: a secret must read `whsec_` and base64 of 24 to 64 bytes, a signing key `whsk_` and base64 of 32 or 64",
-            "`events`: `agent.revoked` is no event type; there are: agent.challenged, agent.challenge.approved, agent.challenge.denied, agent.challenge.expired, agent.access.revoked, agent.access.suspended, agent.reinstated, agent.retired, agent.feedback, agent.still_acting",
+            "`events`: `agent.revoked` is no event type; there are: agent.challenged, agent.challenge.approved, agent.challenge.denied, agent.challenge.expired, agent.access.revoked, agent.access.suspended, agent.reinstated, agent.retired, agent.feedback, agent.still_acting, approval.notice",
         ]
         "#);
         assert!(!format!("{:?}", config()).contains(SECRET));
