@@ -72,7 +72,7 @@ fn router(folder: &Path) -> Router {
     let credentials = Arc::new(Credentials::resolve(&[], |_| None).unwrap());
     let who = Arc::new(Who { credentials, issuers: Issuers::new(&[]).unwrap() });
     let api = Api::new(revoker.clone(), &config.http.public_url, Arc::new(crate::clock::now));
-    let gate = Gate::new(api, gate::ToLog::new(intake.clone(), gate::Waiting::default(), &who));
+    let gate = Gate::new(api, gate::ToLog::new(intake.clone(), gate::Waiting::default(), &who, true));
     let parts = Parts {
         mfa: Mfa::new(gate.clone(), config.mfa.clone()),
         gate,
@@ -84,6 +84,7 @@ fn router(folder: &Path) -> Router {
         health: watch::channel(ingest::pipeline::score::FleetStatus::default()).1,
         stored: crate::serve::stored::Stored::default(),
         baselines: Baselines::open(&folder.join("baselines.db")).unwrap(),
+        takes_calls: true,
         stop: CancellationToken::new(),
     };
     http::router(&config, parts)
