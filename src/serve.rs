@@ -181,6 +181,19 @@ pub(crate) fn check(config: &Config) -> Result<()> {
     targets::check_ssf(config)
 }
 
+/// Whose requests are taken.
+fn who(config: &Config) -> Result<Arc<http::Who>> {
+    let credentials = Credentials::resolve(&config.http.credentials, |name| std::env::var(name).ok());
+    let issuers = issuers::Issuers::new(&config.issuers).or_exit(Code::Config)?;
+    let credentials = credentials.or_exit(Code::Config)?;
+    tls::check(config.http.tls.as_ref(), &credentials).or_exit(Code::Config)?;
+    let who = Arc::new(http::Who { credentials: Arc::new(credentials), issuers });
+    // Beside the start: an issuer that hangs must not hold it up.
+    let greeted = Arc::clone(&who);
+    tokio::spawn(async move { greeted.issuers.greet().await });
+    Ok(who)
+}
+
 async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
     bound.with_context(|| format!("{key} = {address}")).or_exit(Code::CantCreate)
@@ -217,15 +230,7 @@ impl Server {
         let findings =
             Findings::new(Arc::new(findings::ToAlerts::new(logs.alerts.clone(), Handle::current())));
         let intake = Intake::new(logs.calls.clone(), findings.clone());
-        let credentials = Credentials::resolve(&config.http.credentials, |name| std::env::var(name).ok());
-        let issuers = issuers::Issuers::new(&config.issuers).or_exit(Code::Config)?;
-        let credentials = credentials.or_exit(Code::Config)?;
-        tls::check(config.http.tls.as_ref(), &credentials).or_exit(Code::Config)?;
-        let who = Arc::new(http::Who { credentials: Arc::new(credentials), issuers });
-        // Beside the start: an issuer that hangs must not hold it up.
-        let greeted = Arc::clone(&who);
-        tokio::spawn(async move { greeted.issuers.greet().await });
-
+        let who = who(&config)?;
         let revoker = open_revoker(&config)?;
         let mut connectors = targets::all(&config, revoker.tokens())?;
         #[cfg(feature = "kafka")]

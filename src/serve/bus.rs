@@ -220,7 +220,7 @@ impl FromBus {
         match self.consumer.commit_consumer_state(CommitMode::Sync) {
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
             Err(e) => {
-                tracing::warn!(error = %e, "how far verdicts were read is not kept; some will come again")
+                tracing::warn!(error = %e, "how far verdicts were read is not kept; some will come again");
             }
         }
     }

@@ -126,7 +126,7 @@ impl Service<tonic::Request<CheckRequest>> for Check {
     fn call(&mut self, request: tonic::Request<CheckRequest>) -> Self::Future {
         let (checks, caller) = (self.checks.clone(), self.caller.clone());
         Box::pin(async move {
-            let caller = caller.filter(|caller| caller.is_gateway()).ok_or_else(|| {
+            let caller = caller.filter(Caller::is_gateway).ok_or_else(|| {
                 tonic::Status::unauthenticated("a credential with the role `gateway` is required")
             })?;
             let attributes = request.into_inner().attributes.unwrap_or_default();
