@@ -162,6 +162,8 @@ struct Called {
     resource: Option<String>,
     args_digest: Option<String>,
     source_ip: Option<Ipv6Addr>,
+    bytes_out: Option<u64>,
+    parent_agent_id: Option<String>,
 }
 
 impl Said {
@@ -215,8 +217,8 @@ impl Said {
             operation: call.operation,
             route: Some(self.route).filter(|route| !route.is_empty()),
             source_ip: call.source_ip.map(|address| IpAddr::V6(address).to_canonical()),
-            bytes_out: None,
-            parent_agent_id: None,
+            bytes_out: call.bytes_out,
+            parent_agent_id: call.parent_agent_id,
         })
     }
 

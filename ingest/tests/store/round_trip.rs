@@ -187,6 +187,8 @@ async fn every_field_of_a_verdict() {
         last(&store, &record).await,
         VerdictRecord {
             source_ip: None,
+            bytes_out: None,
+            parent_agent_id: None,
             token_id: None,
             delegator: None,
             method: None,
