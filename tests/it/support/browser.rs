@@ -31,7 +31,7 @@ impl Browser {
     }
 
     /// Runs one command of the driver in a tab; fails where it does.
-    fn run(&mut self, tab: &str, op: &str, rest: Value) -> Value {
+    fn run(&mut self, tab: &str, op: &str, rest: &Value) -> Value {
         let mut command = json!({ "op": op, "tab": tab });
         let fields = command.as_object_mut().expect("an object");
         fields.extend(rest.as_object().expect("an object").clone());
@@ -46,54 +46,57 @@ impl Browser {
 
     /// Opens a page in a tab, as wide as a phone or not, with or without script; gives its status.
     pub(crate) fn open(&mut self, tab: &str, url: &str, (width, script): (u32, bool)) -> u64 {
-        let answer = self.run(tab, "open", json!({ "url": url, "width": width, "script": script }));
+        let answer = self.run(tab, "open", &json!({ "url": url, "width": width, "script": script }));
         answer["status"].as_u64().expect("a status")
     }
 
     /// Types into a field.
     pub(crate) fn fill(&mut self, tab: &str, selector: &str, text: &str) {
-        self.run(tab, "fill", json!({ "selector": selector, "text": text }));
+        self.run(tab, "fill", &json!({ "selector": selector, "text": text }));
     }
 
     /// Clicks, and gives the title of the page that follows.
     pub(crate) fn press(&mut self, tab: &str, selector: &str) -> String {
-        self.run(tab, "press", json!({ "selector": selector }))["title"].as_str().expect("a title").to_owned()
+        self.run(tab, "press", &json!({ "selector": selector }))["title"]
+            .as_str()
+            .expect("a title")
+            .to_owned()
     }
 
     /// Clicks so many times at once, and waits for nothing.
     pub(crate) fn click(&mut self, tab: &str, selector: &str, count: u32) {
-        self.run(tab, "click", json!({ "selector": selector, "count": count }));
+        self.run(tab, "click", &json!({ "selector": selector, "count": count }));
     }
 
     /// Waits until this is true in the page.
     pub(crate) fn wait(&mut self, tab: &str, code: &str) {
-        self.run(tab, "wait", json!({ "code": code }));
+        self.run(tab, "wait", &json!({ "code": code }));
     }
 
     /// What this gives in the page.
     pub(crate) fn eval(&mut self, tab: &str, code: &str) -> Value {
-        self.run(tab, "eval", json!({ "code": code }))["value"].take()
+        self.run(tab, "eval", &json!({ "code": code }))["value"].take()
     }
 
     /// Whether the tab's authenticator verifies its holder from now on.
     pub(crate) fn set_verified(&mut self, tab: &str, is: bool) {
-        self.run(tab, "verified", json!({ "is": is }));
+        self.run(tab, "verified", &json!({ "is": is }));
     }
 
     /// Gives the tab's authenticator the keys of another's.
     pub(crate) fn copy_keys(&mut self, tab: &str, from: &str) {
-        self.run(tab, "keys", json!({ "from": from }));
+        self.run(tab, "keys", &json!({ "from": from }));
     }
 
     /// Fails where axe finds something that somebody could not use.
     pub(crate) fn check_access(&mut self, tab: &str) {
-        let found = self.run(tab, "axe", json!({}));
+        let found = self.run(tab, "axe", &json!({}));
         assert_eq!(found["violations"], json!([]));
     }
 
     /// A picture of the whole page.
     pub(crate) fn screenshot(&mut self, tab: &str, path: &Path) {
-        self.run(tab, "screenshot", json!({ "path": path }));
+        self.run(tab, "screenshot", &json!({ "path": path }));
     }
 }
 
