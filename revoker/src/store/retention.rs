@@ -50,6 +50,12 @@ pub(crate) fn sweep(tx: &Transaction<'_>, keys: &Keys, now: Timestamp) -> Result
              (SELECT issuer, agent_id, part FROM revocations WHERE until < ?1 LIMIT ?2)",
         now,
     )?;
+    // Declared ends stay: there is one for each manifest, and done again they would end whom a person reinstated.
+    remove(
+        "DELETE FROM once WHERE (issuer, agent_id, what) IN
+             (SELECT issuer, agent_id, what FROM once WHERE at < ?1 AND what NOT LIKE 'until %' LIMIT ?2)",
+        now - HANDLED,
+    )?;
     // Only what waits for a target that is disabled or no longer configured gets this old.
     let given_up = remove(
         "UPDATE deliveries SET state = 'dead', settled_at = ?1 WHERE id IN (SELECT d.id FROM deliveries d

@@ -8,8 +8,8 @@ use super::*;
 use crate::lifecycle::Input;
 use crate::revoker::ApplyError;
 use crate::standing::{Phase, Standing};
-use crate::store::Page;
 use crate::store::register::{Accountable, Signature};
+use crate::store::{Page, kin};
 use crate::testing::{at, damning, record, request};
 use crate::whom::Scope;
 
@@ -175,8 +175,13 @@ async fn what_is_too_old_goes_and_what_is_in_force_stays() {
     handle(&revoker, &verdict);
     revoker.revoke(agent("other"), ann(), because(), at(0)).await.unwrap();
     revoker.reinstate(agent("other"), ann(), because(), at(1)).await.unwrap();
+    for what in ["task evt-1", "until 2026-01-01T00:00:00Z"] {
+        let first = revoker.write(move |w| kin::is_first(w.tx(), &agent("other"), what, at(0))).await;
+        assert!(first.unwrap(), "{what}");
+    }
     let day = |n: i64| later(&verdict, n * 86_400);
     while revoker.sweep(day(89)).await.unwrap() {}
+    assert_eq!(count(folder.path(), "once"), 2);
     assert_eq!(counts(folder.path()), [2, 3, 3, 1, 0, 1, 3]);
     while revoker.sweep(day(91)).await.unwrap() {}
     // What was never delivered is given up first, and that is an entry of its own.
@@ -184,6 +189,7 @@ async fn what_is_too_old_goes_and_what_is_in_force_stays() {
     while revoker.sweep(day(1_000)).await.unwrap() {}
     assert_eq!(counts(folder.path()), [2, 0, 0, 0, 0, 0, 1]);
     assert_eq!(count(folder.path(), "revocations"), 1);
+    assert_eq!(count(folder.path(), "once"), 1, "a declared end is not done again");
     assert_eq!(standing(&revoker, "mailer"), "revoked");
     let verified = revoker.verify_audit(Vec::new()).await.unwrap();
     assert_eq!(verified.entries, 1);
