@@ -103,3 +103,28 @@ fn a_no_is_no_lapse_and_an_attack_ends_access_until_a_person_restores_it() {
         ],
     );
 }
+
+#[test]
+fn whom_nobody_could_answer_for_is_told_before_anybody_is_asked() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let tocsin =
+        Tocsin::prepare(folder.path(), "[[manifests]]\nagent_id = \"pays\"\napprovers = [\"Ann\"]\n");
+    let check = || {
+        let output = tocsin.command(&["approver", "check"]);
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, told) = check();
+    assert_eq!(code, Some(65));
+    assert!(told.contains("pays\tnobody") && told.contains("every other agent\tnobody"), "{told}");
+    // Enrolled, though not who is named for the one.
+    assert!(tocsin.command(&["approver", "add", "Bob", "--totp"]).status.success());
+    let (code, told) = check();
+    assert_eq!(code, Some(65));
+    assert!(told.contains("pays\tnobody") && !told.contains("every other"), "{told}");
+    // Who has a link has no method yet.
+    assert!(tocsin.command(&["approver", "add", "Ann"]).status.success());
+    assert_eq!(check().0, Some(65));
+    assert!(tocsin.command(&["approver", "revoke", "Ann"]).status.success());
+    assert!(tocsin.command(&["approver", "add", "Ann", "--totp"]).status.success());
+    assert_eq!(check().0, Some(0));
+}
