@@ -115,16 +115,37 @@ fn numbers(part: &Part) -> Markup {
             ("Usual", html! { (gap(part.expected)) }),
             ("Since", clock(part.since)),
         ],
-        Signal::Endpoint => vec![
+        Signal::Endpoint => endpoint(part),
+        Signal::Context => context(part),
+        Signal::LookElsewhere => Vec::new(),
+    };
+    html! {
+        @if !facts.is_empty() { dl.numbers { @for (name, value) in facts { div { dt { (name) } dd { (value) } } } } }
+    }
+}
+
+/// One call has its share of the agent's calls; what does not go together, and what drifts, is counted in sessions.
+fn endpoint(part: &Part) -> Vec<(&'static str, Markup)> {
+    match part.pattern {
+        Pattern::Unfitting if part.high < 0.5 => Vec::new(),
+        Pattern::Unfitting => vec![
+            (
+                "Sessions with both",
+                html! { (number(part.observed.round())) " of " (number(part.high.round())) },
+            ),
+            ("Usual", html! { (number(part.expected)) }),
+            ("Since", clock(part.since)),
+        ],
+        Pattern::SessionDrift | Pattern::RoleDrift | Pattern::OrderDrift => vec![
+            ("Observed", html! { (number(part.observed)) " sessions" }),
+            ("By chance", html! { "once in " (number(part.high.round())) " sessions" }),
+            ("Since", clock(part.since)),
+        ],
+        _ => vec![
             ("Observed", html! { "this call" }),
             ("Expected", html! { (percent(part.expected)) " of its calls" }),
             ("Quiet from", html! { (percent(part.quiet_at)) }),
         ],
-        Signal::Context => context(part),
-        Signal::LookElsewhere => return html! {},
-    };
-    html! {
-        dl.numbers { @for (name, value) in facts { div { dt { (name) } dd { (value) } } } }
     }
 }
 

@@ -197,6 +197,22 @@ fn every_pattern_of_volume_has_edges_of_its_own() {
 }
 
 #[test]
+fn what_is_counted_in_sessions_is_no_share_of_calls() {
+    let endpoint = parts()[2];
+    let unfitting =
+        Part { pattern: Pattern::Unfitting, observed: 0.0, expected: 0.684, high: 498.0, ..endpoint };
+    assert_eq!(numbers(Part { high: 0.0, ..unfitting }), "");
+    let drift = Part { pattern: Pattern::OrderDrift, observed: 31.0, high: 1_200.4, ..endpoint };
+    for (part, shown) in [
+        (unfitting, ["<dd>0 of 498</dd>", "<dd>0.684</dd>"]),
+        (drift, ["<dd>31 sessions</dd>", "<dd>once in 1200 sessions</dd>"]),
+    ] {
+        let html = numbers(part);
+        assert!(shown.iter().all(|text| html.contains(text)) && !html.contains("of its calls"), "{html}");
+    }
+}
+
+#[test]
 fn the_number_is_never_on_the_page() {
     let states = [State::Pending, State::Expired, answered(Choice::Approve), answered(Choice::Deny)];
     for state in states {
