@@ -65,7 +65,33 @@ impl Failure {
 
     /// Says what went wrong on standard error, one line with all causes, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        eprintln!("tocsin: {:#}", self.error);
+        eprintln!("tocsin: {}", told(&self.error));
         ExitCode::from(self.code as u8)
+    }
+}
+
+/// All causes, each once: many errors name theirs themselves.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told {
+        told if told.ends_with(&cause) => told,
+        told if told.is_empty() => cause,
+        told => format!("{told}: {cause}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once_whether_or_not_what_it_led_to_names_it() {
+        let full = || std::io::Error::other("the disk is full");
+        let [silent, naming] = ["cannot write", "cannot write: the disk is full"]
+            .map(|what| Err::<(), _>(full()).context(what).unwrap_err().context("the record"));
+        for error in [silent, naming] {
+            assert_eq!(told(&error), "the record: cannot write: the disk is full");
+        }
     }
 }
