@@ -18,6 +18,7 @@ use ingest::store::AgentSeen;
 use revoker::agent::AgentKey;
 use revoker::standing::Standing;
 use revoker::store::register::{Registration, Signature};
+use revoker::store::revocations::Lifted;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -32,6 +33,8 @@ pub(crate) struct Sources<'a> {
     /// Agents that are not plainly trusted, as far as there is room.
     pub(crate) untrusted: Vec<AgentKey>,
     pub(crate) seen: Vec<AgentSeen>,
+    /// Agents whose access was given back, and whose older tokens are void.
+    pub(crate) lifted: HashMap<AgentKey, Lifted>,
     /// Approvers whose codes count, in lower case.
     pub(crate) enrolled: Vec<String>,
     pub(crate) now: Timestamp,
@@ -44,6 +47,7 @@ pub(crate) struct Known<'a> {
     pub(crate) entry: Option<Registration>,
     pub(crate) standing: Standing,
     pub(crate) seen: Option<AgentSeen>,
+    pub(crate) lifted: Option<Lifted>,
 }
 
 /// An agent as operators see it.
@@ -79,7 +83,7 @@ pub(crate) struct Register<'a> {
 impl<'a> Register<'a> {
     /// `standing`: where an agent stands.
     pub(crate) fn new(sources: Sources<'a>, standing: impl Fn(&AgentKey) -> Standing) -> Self {
-        let Sources { manifests: all, entries, untrusted, seen, enrolled, now } = sources;
+        let Sources { manifests: all, entries, untrusted, seen, lifted, enrolled, now } = sources;
         let mut agents: BTreeMap<AgentKey, Known<'a>> = BTreeMap::new();
         for entry in entries {
             let agent = entry.agent.clone();
@@ -95,6 +99,7 @@ impl<'a> Register<'a> {
         let manifests = ByAgent::new(all);
         for (agent, known) in &mut agents {
             known.manifest = manifests.of(agent);
+            known.lifted = lifted.get(agent).copied();
         }
         let spoken_of: HashSet<*const Manifest> =
             agents.values().filter_map(|known| known.manifest).map(std::ptr::from_ref).collect();
@@ -119,7 +124,7 @@ impl<'a> Register<'a> {
     }
 
     fn row(&self, agent: &AgentKey, known: &Known<'_>) -> Row {
-        let Known { manifest, entry, standing, seen } = known;
+        let Known { manifest, entry, standing, seen, .. } = known;
         let said = entry.as_ref().map(|entry| &entry.accountable);
         let declared = |of: fn(&Manifest) -> &Option<String>| manifest.and_then(|m| of(m).clone());
         let reviewed = entry.as_ref().and_then(|entry| entry.reviewed.as_ref());

@@ -56,11 +56,14 @@ pub enum RuleKind {
     TokenLifetime,
     /// An argument outside the range that is declared.
     ArgumentRange,
+    /// A token from before the agent's access was last ended, though it has been given back. Of no manifest: whoever keeps the list of
+    /// revoked subjects says so.
+    RevokedToken,
 }
 
 impl RuleKind {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::RateCeiling,
         Self::RepeatedCall,
         Self::Retired,
@@ -75,6 +78,7 @@ impl RuleKind {
         Self::OutsideHours,
         Self::TokenLifetime,
         Self::ArgumentRange,
+        Self::RevokedToken,
     ];
 
     /// The name in files and tables.
@@ -94,6 +98,7 @@ impl RuleKind {
             Self::OutsideHours => "outside_hours",
             Self::TokenLifetime => "token_lifetime",
             Self::ArgumentRange => "argument_range",
+            Self::RevokedToken => "revoked_token",
         }
     }
 
@@ -117,7 +122,7 @@ pub struct BrokenRule {
     /// Which.
     pub kind: RuleKind,
     /// What was seen. Of a rule that counts, the calls within the window, this one among them: over `limit`, and there may
-    /// have been more. Else the seconds since the agent should have ended or that the token lives, the scopes too many, what
+    /// have been more. Else the seconds since the agent should have ended, that the token lives or that it was issued too early, the scopes too many, what
     /// the identity is worth as [`Attestation`] orders it (0 to 4), the minute of the week by the manifest's clock (0 is
     /// Monday 00:00), the argument's value as a whole number (0 where it or its
     /// end is negative), or 1: this call.
@@ -162,6 +167,9 @@ impl fmt::Display for BrokenRule {
             RuleKind::ArgumentRange => {
                 let bound = if n > limit { "more" } else { "less" };
                 write!(f, "an argument of {n}; the manifest allows no {bound} than {limit}")
+            }
+            RuleKind::RevokedToken => {
+                write!(f, "a token issued {} before the agent's access was last ended", Age(n))
             }
             RuleKind::TokenLifetime => {
                 write!(f, "a token that lives for {}; the manifest allows {}", Age(n), Age(limit))

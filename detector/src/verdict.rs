@@ -324,6 +324,9 @@ pub struct VerdictRecord {
     /// Which agent spawned it, it says; kept as `source_ip` is.
     #[serde(skip)]
     pub parent_agent_id: Option<String>,
+    /// When the token was issued; kept as `source_ip` is.
+    #[serde(skip)]
+    pub token_iat: Option<Timestamp>,
 }
 
 impl VerdictRecord {
@@ -349,6 +352,7 @@ impl VerdictRecord {
             source_ip: call.source_ip,
             bytes_out: call.bytes_out,
             parent_agent_id: own(&call.identity.parent_agent_id),
+            token_iat: call.credential.issued_at,
         }
     }
 

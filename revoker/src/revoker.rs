@@ -306,6 +306,7 @@ fn remember(store: &Store, policy: Policy) -> Result<(Memory, i64), StoreError> 
     let (agents, pauses, spent) = (agents::all(&db)?, settings::pauses(&db)?, settings::spent(&db)?);
     let mut memory = Memory::new(agents, recent, policy, pauses, spent);
     memory.replace_ended(revocations::ended_parts(&db)?);
+    memory.replace_lifted(revocations::lifted(&db)?);
     Ok((memory, seen))
 }
 

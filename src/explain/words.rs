@@ -73,6 +73,7 @@ impl Explanation {
             let quiet = match rule.kind {
                 RuleKind::RateCeiling => at_most(""),
                 RuleKind::RepeatedCall => at_most("of the same call "),
+                RuleKind::RevokedToken => "a token from after access was given back".to_owned(),
                 _ => "a call within what the manifest declares".to_owned(),
             };
             writeln!(f, "  {:<9} {quiet}", "rule")?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use detector::{Timestamp, scopes};
 use revoker::agent::AgentKey;
 use revoker::standing::Standing;
+use revoker::store::revocations::Lifted;
 use serde::Serialize;
 
 use super::standards::{self, Standards};
@@ -25,6 +26,7 @@ const NAMES_MAX: usize = 5;
 pub(crate) enum FindingKind {
     RetiredActing,
     ExpiredActing,
+    RevokedTokenActing,
     Undeclared,
     LineageCycle,
     Orphan,
@@ -38,9 +40,10 @@ pub(crate) enum FindingKind {
 
 impl FindingKind {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::RetiredActing,
         Self::ExpiredActing,
+        Self::RevokedTokenActing,
         Self::Undeclared,
         Self::LineageCycle,
         Self::Orphan,
@@ -71,6 +74,7 @@ impl Register<'_> {
         let found = [
             (FindingKind::RetiredActing, known.retired_acting()),
             (FindingKind::ExpiredActing, known.expired_acting()),
+            (FindingKind::RevokedTokenActing, known.revoked_token_acting()),
             (FindingKind::Undeclared, known.undeclared()),
             (FindingKind::LineageCycle, self.cycle(agent)),
             (FindingKind::Orphan, self.orphan(agent)),
@@ -126,6 +130,16 @@ impl Known<'_> {
     fn expired_acting(&self) -> Option<String> {
         let (expires, last) = (self.manifest?.expires?, self.seen.as_ref()?.last_seen);
         (last > expires).then(|| format!("its manifest expired at {expires}, and it called at {last}"))
+    }
+
+    fn revoked_token_acting(&self) -> Option<String> {
+        let (Lifted { not_before, at }, seen) = (self.lifted?, self.seen.as_ref()?);
+        let (issued, used) = (seen.last_token_iat?, seen.last_token_used);
+        (issued < not_before && used > at).then(|| {
+            format!(
+                "its access was ended at {not_before} and given back at {at}, and at {used} it called with a token of {issued}"
+            )
+        })
     }
 
     fn undeclared(&self) -> Option<String> {

@@ -29,20 +29,22 @@ const ABUSE: &str = "ASI03 Identity and Privilege Abuse";
 const ROGUE: &str = "ASI10 Rogue Agents";
 const ACCOUNTS: &str = "T1078 Valid Accounts";
 const ATLAS_ACCOUNTS: &str = "AML.T0012 Valid Accounts";
+const TOKEN: &str = "T1550.001 Application Access Token";
+const ATLAS_TOKEN: &str = "AML.T0091.000 Application Access Token";
 const PER_SESSION: &str = "tenet 3: access is granted per session";
 const ENFORCED: &str =
     "tenet 6: authentication and authorization are dynamic and strictly enforced before access";
 const KNOWN: &str = "tenet 7: as much as possible is known of the state of assets";
 
 /// The one table.
-const TABLE: [(FindingKind, Standards); 11] = [
+const TABLE: [(FindingKind, Standards); 12] = [
     (
         FindingKind::LongLivedToken,
         Standards {
             owasp_nhi: &[LONG_LIVED],
             owasp_agentic: &[ABUSE],
-            attack: &["T1550.001 Application Access Token"],
-            atlas: &["AML.T0091.000 Application Access Token"],
+            attack: &[TOKEN],
+            atlas: &[ATLAS_TOKEN],
             nist_800_207: &[PER_SESSION],
         },
     ),
@@ -99,6 +101,16 @@ const TABLE: [(FindingKind, Standards); 11] = [
             owasp_agentic: &[ABUSE],
             attack: &[ACCOUNTS],
             atlas: &[ATLAS_ACCOUNTS],
+            nist_800_207: &[ENFORCED],
+        },
+    ),
+    (
+        FindingKind::RevokedTokenActing,
+        Standards {
+            owasp_nhi: &[OFFBOARDING, LONG_LIVED],
+            owasp_agentic: &[ABUSE],
+            attack: &[TOKEN],
+            atlas: &[ATLAS_TOKEN],
             nist_800_207: &[ENFORCED],
         },
     ),

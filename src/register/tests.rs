@@ -6,6 +6,7 @@ use ingest::store::{AgentSeen, EndpointUse, Usage};
 use revoker::agent::AgentKey;
 use revoker::standing::{Acting, Retirement, Standing};
 use revoker::store::register::{Accountable, Registration, Signature};
+use revoker::store::revocations::Lifted;
 
 use super::draft::Draft;
 use super::drift::drift;
@@ -35,6 +36,8 @@ fn seen(agent_id: &str) -> AgentSeen {
         tokens: 3,
         sessions: 2,
         token_lifetime_max_s: Some(3_600),
+        last_token_iat: Some(at(9)),
+        last_token_used: at(10),
         credential_kinds: vec!["federated".to_owned()],
         scopes: vec!["read".to_owned()],
         parents: Vec::new(),
@@ -129,6 +132,19 @@ fn an_end_that_is_none_is_found() {
     assert_eq!(retired(10, 1), [FindingKind::RetiredActing]);
     let by_manifest = [Manifest { retired_at: Some(at(9)), ..declared("a") }];
     assert_eq!(kinds(sources(&by_manifest, vec![seen("a")]), "a"), [FindingKind::RetiredActing]);
+}
+
+#[test]
+fn a_token_from_before_a_revocation_is_found_where_its_agent_goes_on_with_it() {
+    let manifests = [declared("a")];
+    let with = |not_before, lifted, used| {
+        let lifted = Lifted { not_before: at(not_before), at: at(lifted) };
+        let seen = AgentSeen { last_token_used: at(used), ..seen("a") };
+        kinds(Sources { lifted: [(key("a"), lifted)].into(), ..sources(&manifests, vec![seen]) }, "a")
+    };
+    assert_eq!(with(10, 11, 12), [FindingKind::RevokedTokenActing]);
+    assert_eq!(with(9, 11, 12), [], "a token from after it");
+    assert_eq!(with(10, 11, 10), [], "a call from before it was given its access back");
 }
 
 #[test]

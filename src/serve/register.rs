@@ -136,6 +136,7 @@ impl Records {
             entries: self.revoker.registrations().await?,
             untrusted: standings.into_iter().map(|row| row.agent).collect(),
             seen,
+            lifted: self.revoker.lifted(),
             enrolled: enrolled.map(|a| a.name.as_str().to_lowercase()).collect(),
             now: clock::now(),
         };

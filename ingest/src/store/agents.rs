@@ -40,6 +40,10 @@ pub struct AgentSeen {
     pub sessions: u64,
     /// The longest time from a token's issue to its expiry, seconds; none where no call says both.
     pub token_lifetime_max_s: Option<i64>,
+    /// When the token of its last call was issued, of those calls that say so,
+    pub last_token_iat: Option<Timestamp>,
+    /// and when that call was made; 1970 where there is none.
+    pub last_token_used: Timestamp,
     pub credential_kinds: Vec<String>,
     /// As logged: each may hold several. At most 64.
     pub scopes: Vec<String>,
@@ -78,6 +82,8 @@ pub struct Usage {
 const SEEN: &str = "SELECT agent_id, issuer, count() AS calls, min(ts) AS first_seen, max(ts) AS last_seen,
     uniqExact(token_id) AS tokens, uniqExact(session_id) AS sessions,
     max(dateDiff('second', token_iat, token_exp)) AS token_lifetime_max_s,
+    argMaxIf(token_iat, ts, kind = 'call') AS last_token_iat,
+    maxIf(ts, kind = 'call' AND token_iat IS NOT NULL) AS last_token_used,
     groupUniqArray(16)(credential_kind) AS credential_kinds, groupUniqArray(64)(scope) AS scopes,
     groupUniqArray(16)(parent_agent_id) AS parents, groupUniqArray(8)(attestation) AS attestations";
 const USES: &str = "SELECT agent_id, issuer, endpoint, count() AS calls, uniqExact(token_id) AS tokens,

@@ -164,6 +164,7 @@ struct Called {
     source_ip: Option<Ipv6Addr>,
     bytes_out: Option<u64>,
     parent_agent_id: Option<String>,
+    token_iat: Option<Timestamp>,
 }
 
 impl Said {
@@ -219,6 +220,7 @@ impl Said {
             source_ip: call.source_ip.map(|address| IpAddr::V6(address).to_canonical()),
             bytes_out: call.bytes_out,
             parent_agent_id: call.parent_agent_id,
+            token_iat: call.token_iat,
         })
     }
 

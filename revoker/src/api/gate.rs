@@ -10,7 +10,7 @@
 //! | 401 `challenged` | a human must approve (RFC 9470) | `approval_id`, `status_url`, `expires_at`, `interval`, `binding_code` |
 //! | 401 `grant_required` | approved; the grant must come with it | `approval_id`, `status_url` |
 //! | 401 `grant_refused` | the grant does not admit this act | `reason` |
-//! | 403 `revoked`, `suspended`, `retired` | access has ended; of this `token`, `session` or `instance` alone where `part` says so | `not_before`, `until`, `since`, `part` |
+//! | 403 `revoked`, `suspended`, `retired` | access has ended; of this `token`, `session` or `instance` alone where `part` says so; a `token` also where `token_iat` is from before the agent was last revoked | `not_before`, `until`, `since`, `part` |
 //! | 400, 409, 413 | the record is not one | `field` |
 //! | 429, 503 | no decision was possible | `Retry-After` |
 //!
@@ -36,7 +36,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::routing::post;
-use detector::Kind;
+use detector::{Kind, Timestamp};
 use tokio::sync::Semaphore;
 
 pub use answer::GoOn;
@@ -111,6 +111,8 @@ struct Asked {
     event_id: String,
     /// What of the agent asks.
     parts: Vec<Part>,
+    /// When its token was issued, where the record says so.
+    token_iat: Option<Timestamp>,
     action: Action,
 }
 
@@ -192,7 +194,11 @@ impl<S: Scorer> Gate<S> {
             let named = asked.parts.iter().find(|part| part.kind == PartKind::Token);
             self.api.revoker.tokens().hold(&agent, token, named.map(|part| part.id.as_str()));
         }
-        let has_ended = || self.api.revoker.ended_part(&agent, &asked.parts).is_some();
+        let has_ended = || {
+            let revoker = &self.api.revoker;
+            revoker.ended_part(&agent, &asked.parts).is_some()
+                || revoker.voided(&agent, asked.token_iat).is_some()
+        };
         // An agent that may not act at all consumes no grant by trying.
         let stands = self.api.revoker.admission(agent.issuer.as_deref(), &agent.agent_id);
         let admitted = match put.resume {
@@ -238,9 +244,13 @@ impl<S: Scorer> Gate<S> {
         let said = answer::Said { standing, event_id: &asked.event_id, scored, now: self.api.now() };
         let admission = revoker.admission(agent.issuer.as_deref(), &agent.agent_id);
         let ended = revoker.ended_part(agent, &asked.parts);
-        if let (Admission::Go | Admission::Challenged { .. }, Some((kind, not_before))) = (&admission, ended)
-        {
-            return Err(answer::part_revoked(&said, kind, not_before));
+        if matches!(admission, Admission::Go | Admission::Challenged { .. }) {
+            if let Some((kind, not_before)) = ended {
+                return Err(answer::part_revoked(&said, kind, not_before));
+            }
+            if let Some(not_before) = revoker.voided(agent, asked.token_iat) {
+                return Err(answer::token_voided(&said, not_before));
+            }
         }
         match admission {
             Admission::Go => {
@@ -292,6 +302,7 @@ fn asked(call: &detector::Call<'_>) -> Result<Asked, Problem> {
     Ok(Asked {
         event_id: call.event_id.to_string(),
         parts: parts_of(&call.identity),
+        token_iat: call.credential.issued_at,
         action: Action::of_call(call),
     })
 }

@@ -21,9 +21,6 @@ use crate::standing::Standing;
 use crate::store::settings::Spent;
 use crate::store::{StoreError, agents, alerts, approvals, outbox, revocations};
 
-/// How long the list of revoked subjects remembers one that was reinstated: longer than access tokens live.
-pub(super) const TOKEN_LIFE_MAX: std::time::Duration = std::time::Duration::from_hours(30 * 24);
-
 /// What an input did.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Applied {
@@ -266,10 +263,13 @@ impl Write<'_> {
                 Effect::EndPart { kind, not_before } => self.end_blamed(case, *kind, *not_before, txn)?,
                 Effect::List { not_before } => {
                     revocations::revoke(&self.tx, (case.agent, None), *not_before, txn)?;
+                    self.lifted.push((case.agent.clone(), None));
                     approvals::supersede_asked(&self.tx, case.agent, case.now)?;
                 }
                 Effect::Unlist => {
-                    revocations::unrevoke(&self.tx, (case.agent, None), case.now + TOKEN_LIFE_MAX)?;
+                    revocations::unrevoke(&self.tx, (case.agent, None), case.now)?;
+                    let lifted = revocations::of(&self.tx, case.agent, None)?.and_then(|row| row.lifted());
+                    self.lifted.push((case.agent.clone(), lifted));
                 }
                 Effect::Publish(event) => {
                     self.publish(case, to.name(), event, approval_url.as_deref(), txn)?;

@@ -97,6 +97,7 @@ impl Write<'_> {
             evidence.admitted = approvals::admitted(&self.tx, &record.event_id)?.is_some();
         }
         let mut record = record.clone();
+        record.verdict.rule = evidence.rule;
         record.verdict.layers.oversight = self.standing(&agent).oversight();
         let input = Input::Verdict { evidence, fresh: CaseId::random() };
         let case =

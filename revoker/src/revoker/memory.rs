@@ -16,6 +16,7 @@ use crate::part::{Names, Part};
 use crate::policy::Policy;
 use crate::standing::{Calm, Standing, Watch};
 use crate::store::agents::StandingRow;
+use crate::store::revocations::Lifted;
 use crate::store::settings::{Pause, Spent};
 use crate::whom::Named;
 
@@ -61,6 +62,8 @@ pub(super) struct Memory {
     agents: HashMap<String, Vec<(Option<String>, Held)>>,
     /// Parts of agents whose access has ended, and when.
     ended: HashMap<AgentKey, Vec<(Part, Timestamp)>>,
+    /// Agents whose access was given back, and whose older tokens are void.
+    lifted: HashMap<AgentKey, Lifted>,
     /// Agents whose declared time was seen to be over; as many as manifests declare.
     lapsed: HashSet<(AgentKey, Timestamp)>,
     watched: usize,
@@ -83,6 +86,7 @@ impl Memory {
         let mut memory = Self {
             agents: HashMap::new(),
             ended: HashMap::new(),
+            lifted: HashMap::new(),
             lapsed: HashSet::new(),
             watched: 0,
             challenged: 0,
@@ -163,6 +167,38 @@ impl Memory {
         for (agent, part, not_before) in parts {
             self.set_ended(&agent, part, Some(not_before));
         }
+    }
+
+    /// Since when the agent has its access back, where a token issued then is from before it was ended.
+    pub(super) fn voided(
+        &self,
+        issuer: Option<&str>,
+        agent_id: &str,
+        token_iat: Option<Timestamp>,
+    ) -> Option<Lifted> {
+        if self.lifted.is_empty() {
+            return None;
+        }
+        let token_iat = token_iat?;
+        let lifted = self.lifted.get(&AgentKey::new(issuer, agent_id))?;
+        (token_iat < lifted.not_before).then_some(*lifted)
+    }
+
+    pub(super) fn lifted(&self) -> &HashMap<AgentKey, Lifted> {
+        &self.lifted
+    }
+
+    /// The agent's access was given back, or (none) has ended.
+    pub(super) fn set_lifted(&mut self, agent: &AgentKey, lifted: Option<Lifted>) {
+        match lifted {
+            Some(lifted) => self.lifted.insert(agent.clone(), lifted),
+            None => self.lifted.remove(agent),
+        };
+    }
+
+    /// Access of these agents was given back and of no others.
+    pub(super) fn replace_lifted(&mut self, agents: Vec<(AgentKey, Lifted)>) {
+        self.lifted = agents.into_iter().collect();
     }
 
     /// The agents of this name that are held, under each of their issuers.

@@ -1,9 +1,12 @@
 //! Tokens, sessions and instances that are ended alone.
 
-use detector::{Kind, Timestamp, VerdictRecord};
+use std::collections::HashMap;
+use std::time::Duration;
+
+use detector::{BrokenRule, Kind, RuleKind, Timestamp, VerdictRecord};
 use serde_json::json;
 
-use super::apply::{ApplyError, Case, TOKEN_LIFE_MAX};
+use super::apply::{ApplyError, Case};
 use super::operate::said;
 use super::write::Write;
 use super::{Inner, Revoker};
@@ -14,20 +17,30 @@ use crate::message::Facts;
 use crate::part::{Part, PartKind, names_of};
 use crate::policy::{Evidence, Gone};
 use crate::standing::Standing;
+use crate::store::revocations::Lifted;
 use crate::store::{StoreError, outbox, revocations};
 
 /// Parts of one agent that may have ended alone. With one more the agent ends: whoever loses so many sessions is not hijacked in one.
 pub(super) const PARTS_MAX: usize = 32;
+
+const HOUR_MICROS: i64 = 3_600 * 1_000_000;
 
 impl Inner {
     /// What is known of the call's part of its agent: that its access has ended, or that others of the agent call as ever.
     pub(super) fn place_part(&self, record: &VerdictRecord, evidence: &mut Evidence) {
         let (issuer, agent_id) = (record.issuer.as_deref(), record.agent_id.as_str());
         let tolerance = self.memory().policy().config().clock_tolerance_s.duration();
+        let voided = self.memory().voided(issuer, agent_id, record.token_iat);
         if let Some((part, since)) = self.memory().ended(issuer, agent_id, &names_of(record)) {
             let acts = record.kind == Kind::Call && evidence.ts > since + tolerance;
             evidence.gone = Some(if acts { Gone::Acts { kind: part.kind, since } } else { Gone::Idle });
             return;
+        }
+        match (record.kind, voided) {
+            // A gate refuses it, as it does what a part asks whose access has ended.
+            (Kind::Request, Some(_)) => evidence.gone = Some(Gone::Idle),
+            (Kind::Call, Some(lifted)) => self.accuse(evidence, record.token_iat, lifted, tolerance),
+            _ => {}
         }
         let is_attested = evidence.attestation.allows_automatic_revocation();
         if evidence.is_evident() {
@@ -36,9 +49,51 @@ impl Inner {
             self.company.saw(issuer, agent_id, &evidence.parts, evidence.ts);
         }
     }
+
+    /// Somebody accepted a call with a token that is void. Beyond what clocks may differ by it breaks a rule; of two that are broken one is
+    /// told as the detector chooses among its own: that whose breach began last, then the one that is answered more strongly.
+    fn accuse(
+        &self,
+        evidence: &mut Evidence,
+        issued: Option<Timestamp>,
+        lifted: Lifted,
+        tolerance: Duration,
+    ) {
+        let early = issued.map_or(Duration::ZERO, |issued| lifted.not_before.since(issued));
+        if early <= tolerance {
+            return;
+        }
+        // Whoever lets the agent go on has answered for that hour, as for other breaches that lie in how an agent stands.
+        let hour =
+            Timestamp::from_micros(evidence.ts.as_micros() - evidence.ts.as_micros().rem_euclid(HOUR_MICROS));
+        let broken = BrokenRule {
+            kind: RuleKind::RevokedToken,
+            observed: early.as_secs(),
+            limit: tolerance.as_secs(),
+            window_ms: 0,
+            since: hour.max(lifted.at),
+        };
+        let rules = self.memory().policy().config().rules;
+        evidence.rule = evidence
+            .rule
+            .into_iter()
+            .chain([broken])
+            .max_by_key(|rule| (rule.since, rules.of(rule.kind) as u8));
+    }
 }
 
 impl Revoker {
+    /// When a token of the agent that was issued then became void, where the agent's access has been given back since.
+    pub fn voided(&self, agent: &AgentKey, issued: Option<Timestamp>) -> Option<Timestamp> {
+        let voided = self.inner.memory().voided(agent.issuer.as_deref(), &agent.agent_id, issued);
+        voided.map(|lifted| lifted.not_before)
+    }
+
+    /// Agents whose access was given back, and whose older tokens are void.
+    pub fn lifted(&self) -> HashMap<AgentKey, Lifted> {
+        self.inner.memory().lifted().clone()
+    }
+
     /// When access of one of these parts of the agent ended, where it did.
     pub fn ended_part(&self, agent: &AgentKey, parts: &[Part]) -> Option<(PartKind, Timestamp)> {
         let mut names = [None; 3];
@@ -103,7 +158,7 @@ impl Revoker {
             }
             let known = revocations::of(&w.tx, &agent, Some(&part))?;
             let txn = known.map_or_else(Txn::random, |row| row.txn);
-            revocations::unrevoke(&w.tx, (&agent, Some(&part)), now + TOKEN_LIFE_MAX)?;
+            revocations::unrevoke(&w.tx, (&agent, Some(&part)), now)?;
             w.ended.push((agent.clone(), part.clone(), None));
             let body = json!({ "part": part, "by": by, "reason": reason });
             w.audit_in(&txn, Some(&agent), "part.reinstated", &body, now)?;

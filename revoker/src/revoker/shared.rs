@@ -59,7 +59,9 @@ impl Inner {
             Change::Agent(agent) => {
                 let row = agents::of(db, agent)?;
                 let held = row.map(|row| Held { live: row.standing, kept: row.standing, txn: row.txn });
+                let lifted = revocations::of(db, agent, None)?.and_then(|row| row.lifted());
                 let mut memory = self.memory_mut();
+                memory.set_lifted(agent, lifted);
                 // What this process remembers beyond what is written stays where that is the same.
                 let same = match (&held, memory.get(agent.issuer.as_deref(), &agent.agent_id)) {
                     (Some(new), Some(old)) => new.kept == old.kept && new.txn == old.txn,
@@ -82,11 +84,12 @@ impl Inner {
     /// Where too much was missed.
     fn read_all(&self, db: &Connection) -> Result<(), StoreError> {
         let newest = changes::newest(db)?;
-        let parts = revocations::ended_parts(db)?;
+        let (parts, lifted) = (revocations::ended_parts(db)?, revocations::lifted(db)?);
         let (rows, pauses, spent) = (agents::all(db)?, settings::pauses(db)?, settings::spent(db)?);
         let mut memory = self.memory_mut();
         memory.replace(rows);
         memory.replace_ended(parts);
+        memory.replace_lifted(lifted);
         memory.set_pauses(pauses);
         memory.set_spent(spent);
         self.seen.store(newest, Relaxed);

@@ -10,6 +10,7 @@ mod record;
 mod restraint;
 mod shared;
 mod trouble;
+mod voided;
 
 use std::path::Path;
 

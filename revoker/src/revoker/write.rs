@@ -17,6 +17,7 @@ use crate::standing::Standing;
 use crate::store::changes::Change;
 use crate::store::db::Transaction;
 use crate::store::register::{self, Accountable};
+use crate::store::revocations::Lifted;
 use crate::store::settings::{self, Pause, Spent};
 use crate::store::{StoreError, escalation, ssf, to_json};
 
@@ -28,6 +29,8 @@ pub struct Write<'c> {
     pub(super) handled: Option<VerdictId>,
     /// Parts whose access ended or was given back.
     pub(super) ended: Vec<(AgentKey, Part, Option<Timestamp>)>,
+    /// Agents whose access ended (none) or was given back.
+    pub(super) lifted: Vec<(AgentKey, Option<Lifted>)>,
     /// Agents whose declared time was seen to be over.
     pub(super) lapsed: Vec<(AgentKey, Timestamp)>,
     pauses: Option<Vec<Pause>>,
@@ -51,12 +54,13 @@ impl Inner {
             changed: HashMap::new(),
             handled: None,
             ended: Vec::new(),
+            lifted: Vec::new(),
             lapsed: Vec::new(),
             pauses: None,
             spent: None,
         };
         let answer = f(&mut write)?;
-        let Write { tx, changed, handled, ended, lapsed, pauses, spent, .. } = write;
+        let Write { tx, changed, handled, ended, lifted, lapsed, pauses, spent, .. } = write;
         if let Some(spent) = &spent {
             settings::set_spent(&tx, spent)?;
         }
@@ -77,6 +81,9 @@ impl Inner {
         self.memory_mut().set_lapsed(lapsed);
         for (agent, part, not_before) in ended {
             self.memory_mut().set_ended(&agent, part, not_before);
+        }
+        for (agent, lifted) in lifted {
+            self.memory_mut().set_lifted(&agent, lifted);
         }
         if let Some(last) = told {
             self.seen.store(last, Relaxed);

@@ -2,6 +2,8 @@
 //!
 //! Each change of an entry gives it the next version, so that who knows the list up to a version asks for what came after.
 
+use std::time::Duration;
+
 use detector::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +69,25 @@ impl From<RevokedRow> for Listed {
     }
 }
 
+/// How long a token may live at most: so long the `not_before` of a subject that acts again is kept.
+const TOKEN_LIFE_MAX: Duration = Duration::from_hours(30 * 24);
+
+/// An agent that was given its access back, and whose older tokens are void.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifted {
+    /// Tokens issued before are void.
+    pub not_before: Timestamp,
+    /// When it was given its access back.
+    pub at: Timestamp,
+}
+
+impl RevokedRow {
+    /// None while every token is void.
+    pub(crate) fn lifted(&self) -> Option<Lifted> {
+        Some(Lifted { not_before: self.not_before, at: self.until? - TOKEN_LIFE_MAX })
+    }
+}
+
 const COLUMNS: &str = "issuer, agent_id, not_before, until, txn, version, part";
 
 fn row(row: &db::Row<'_>) -> db::Result<RevokedRow> {
@@ -123,8 +144,9 @@ pub(crate) fn revoke(
 pub(crate) fn unrevoke(
     tx: &Transaction<'_>,
     (agent, part): (&AgentKey, Option<&Part>),
-    until: Timestamp,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
+    let until = now + TOKEN_LIFE_MAX;
     let version = next_version(tx)?;
     let row = params![issuer_column(agent), agent.agent_id, until.as_micros(), version, Part::column(part)];
     tx.prepare_cached(
@@ -140,6 +162,14 @@ pub(crate) fn ended_parts(db: &Connection) -> Result<Vec<(AgentKey, Part, Timest
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map([], row)?.collect::<db::Result<Vec<_>>>()?;
     Ok(rows.into_iter().filter_map(|row| Some((row.agent, row.part?, row.not_before))).collect())
+}
+
+/// Every agent whose access was given back, while older tokens of it may live.
+pub(crate) fn lifted(db: &Connection) -> Result<Vec<(AgentKey, Lifted)>, StoreError> {
+    let sql = format!("SELECT {COLUMNS} FROM revocations WHERE part = '' AND until IS NOT NULL");
+    let mut statement = db.prepare_cached(&sql)?;
+    let rows = statement.query_map([], row)?.collect::<db::Result<Vec<_>>>()?;
+    Ok(rows.into_iter().filter_map(|row| row.lifted().map(|lifted| (row.agent, lifted))).collect())
 }
 
 /// What the list says of one subject.

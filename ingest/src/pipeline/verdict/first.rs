@@ -78,6 +78,7 @@ impl<V: Into<Verdict>> From<VerdictRecord<V>> for detector::VerdictRecord {
             source_ip: None,
             bytes_out: None,
             parent_agent_id: None,
+            token_iat: None,
         }
     }
 }

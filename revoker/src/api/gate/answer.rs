@@ -197,6 +197,16 @@ pub(super) fn part_revoked(said: &Said<'_>, kind: PartKind, not_before: Timestam
         .fact("not_before", not_before)
 }
 
+/// The agent may act again, with a token from after its last revocation.
+pub(super) fn token_voided(said: &Said<'_>, not_before: Timestamp) -> Problem {
+    count("revoked");
+    refusal(StatusCode::FORBIDDEN, "revoked", "Access is revoked", said)
+        .detail("The token is from before the agent's access was last ended. Get a new one and ask again.")
+        .fact("decision", "revoked")
+        .fact("part", "token")
+        .fact("not_before", not_before)
+}
+
 pub(super) fn suspended(said: &Said<'_>, until: Timestamp) -> Problem {
     count("suspended");
     refusal(StatusCode::FORBIDDEN, "suspended", "Access is suspended", said)

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use super::support::{Ask, World};
+use super::support::{Ask, World, line};
 
 async fn command(world: &World, verb: &str, agent: &str) {
     let body = json!({ "agent_id": agent, "person": "Olga", "reason": "stolen" });
@@ -43,6 +43,34 @@ async fn who_knows_the_list_is_told_what_came_after_and_nothing_where_nothing_di
     assert_eq!((&row["subject"], &row["blocked"]), (&json!("a"), &json!(false)));
     assert_eq!(row["not_before"], rows[0]["not_before"]);
     assert!(row["until"].is_string());
+}
+
+#[tokio::test]
+async fn a_reinstated_subject_goes_on_with_a_new_token_alone() {
+    let world = World::new().await;
+    let ask = async |event: &str, issued: &str| {
+        let mut line = line(event, "a", 0.0);
+        line["token_iat"] = issued.into();
+        world.send(Ask::gate(&line)).await
+    };
+    let old = "2026-11-22T02:00:00Z";
+    assert_eq!(ask("e1", old).await.status, 200);
+    command(&world, "revoke", "a").await;
+    world.pass(60);
+    command(&world, "reinstate", "a").await;
+    let refused = ask("e2", old).await;
+    assert_eq!((refused.status, refused.json()["decision"].as_str()), (403, Some("revoked")));
+    assert_eq!(refused.json()["part"], "token");
+    assert!(refused.json()["detail"].as_str().unwrap().contains("Get a new one"), "{refused:?}");
+    let evaluate = json!({
+        "subject": { "type": "agent", "id": "a", "properties": { "token_iat": old } },
+        "action": { "name": "can_read" }, "resource": { "type": "endpoint", "id": "read_mail" },
+    });
+    let evaluated = world.send(Ask::post("/access/v1/evaluation", &evaluate).bearer("gateway")).await;
+    assert_eq!((evaluated.status, &evaluated.json()["decision"]), (200, &json!(false)), "{evaluated:?}");
+    // A new token, or one whose age nobody knows, is the standing's to judge.
+    assert_eq!(ask("e3", "2026-11-22T03:00:30Z").await.status, 200);
+    assert_eq!(world.gate("e4", "a", 0.0).await.status, 200);
 }
 
 /// The next event: its id and its data.

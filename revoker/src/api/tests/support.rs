@@ -51,6 +51,7 @@ struct Line {
     delegator: Option<String>,
     resource: Option<String>,
     args_digest: Option<String>,
+    token_iat: Option<Timestamp>,
     #[serde(default)]
     level: f64,
     /// A `level` among these counts instead: a door that makes the record passes native fields alone.
@@ -88,6 +89,7 @@ fn call(line: Line) -> Call<'static> {
     call.identity.delegator = line.delegator.map(Into::into);
     call.resource = line.resource.map(Into::into);
     call.args_digest = line.args_digest.map(Into::into);
+    call.credential.issued_at = line.token_iat;
     call
 }
 

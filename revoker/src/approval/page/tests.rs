@@ -83,6 +83,7 @@ fn record() -> VerdictRecord {
         source_ip: None,
         bytes_out: None,
         parent_agent_id: None,
+        token_iat: None,
         route: None,
         verdict: Verdict {
             id: VerdictId(0x5a),
