@@ -3,14 +3,16 @@
 mod baselines;
 mod words;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use reqwest::Method;
+use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 use crate::clock;
-use crate::exit::Result;
+use crate::config::manifests;
+use crate::exit::{Code, OrExit, Result};
 use crate::operate::{self, Agent, PauseArgs, ResumeArgs, Target, ask, print_json, print_rows};
 
 #[derive(Subcommand, Debug)]
@@ -190,6 +192,22 @@ pub(crate) enum AgentsCommand {
         #[command(flatten)]
         part: Part,
     },
+    /// What an agent is declared to do; or declare it, from a file as `manifests_dir` holds them. What the configuration declares is changed there.
+    #[command(
+        after_help = "Example:\n  tocsin agents manifest billing-001 --set billing-001.toml --reason 'new endpoint'"
+    )]
+    Manifest {
+        #[command(flatten)]
+        agent: Agent,
+        /// The file, `.toml` or `.json`.
+        #[arg(long, value_name = "FILE", requires = "reason")]
+        set: Option<PathBuf>,
+        /// Why, for the audit.
+        #[arg(long, requires = "set")]
+        reason: Option<String>,
+        #[command(flatten)]
+        target: Target,
+    },
     /// Write a manifest from what was seen of an agent, as TOML.
     #[command(
         after_help = "Example:\n  tocsin agents draft billing-001 --time-zone Europe/Berlin > manifests/billing-001.toml"
@@ -337,6 +355,9 @@ pub(crate) fn run(command: &AgentsCommand) -> Result<()> {
         AgentsCommand::Drift { whom, part } => {
             part.print(&part.ask("/v1/register/drift", Some(whom))?, words::drift)
         }
+        AgentsCommand::Manifest { agent, set, reason, target } => {
+            manifest(agent, set.as_deref().zip(reason.as_deref()), target)
+        }
         AgentsCommand::Draft { agent, time_zone, days, target } => {
             let days = days.to_string();
             let mut query = agent.query();
@@ -393,4 +414,22 @@ fn send(order: &Order, verb: &str, mut body: Value) -> Result<()> {
     body["person"] = json!(order.target.person());
     body["reason"] = json!(order.reason);
     print_json(&ask(&order.target, Method::POST, &format!("/v1/agents/{verb}"), &[], Some(body))?)
+}
+
+/// Shows an agent's manifest, or sets it in the place of the version there is now.
+fn manifest(agent: &Agent, set: Option<(&Path, &str)>, target: &Target) -> Result<()> {
+    let mut address = Url::parse("http://tocsin")?;
+    if let Ok(mut path) = address.path_segments_mut() {
+        path.extend(["v1", "register", &agent.agent_id, "manifest"]);
+    }
+    let path = address.path();
+    let query: Vec<_> = agent.issuer.iter().map(|issuer| ("issuer", issuer.as_str())).collect();
+    let known = ask(target, Method::GET, path, &query, None);
+    let Some((file, reason)) = set else { return print_json(&known?) };
+    let manifest = manifests::brought(file).or_exit(Code::DataErr)?;
+    // None is known of an agent without one, and whatever else is wrong the server says again.
+    let replaces = known.map_or(Value::Null, |known| known["version"].clone());
+    let body =
+        json!({ "manifest": manifest, "replaces": replaces, "person": target.person(), "reason": reason });
+    print_json(&ask(target, Method::PUT, path, &query, Some(body))?)
 }

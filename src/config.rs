@@ -1,7 +1,7 @@
 //! The configuration: a TOML file, overridden by the environment, checked as a whole before anything starts.
 
 mod layers;
-mod manifests;
+pub(crate) mod manifests;
 mod networks;
 pub(crate) mod policy;
 pub(crate) mod sealed;

@@ -15,6 +15,7 @@ mod http;
 mod introspect;
 pub(crate) mod issuers;
 mod listener;
+mod manifests;
 #[cfg(feature = "mcp")]
 mod mcp;
 mod openapi;
@@ -50,11 +51,8 @@ use ingest::store::Store;
 use revoker::api::{Api, Gate, Mfa};
 use revoker::approval::webauthn::RelyingParty;
 use revoker::connector::tokens::Tokens;
-use revoker::declared::Declared;
 use revoker::executor::Executor;
-use revoker::groups::Groups;
 use revoker::keys::{KeyError, Keys, KeysConfig};
-use revoker::people::People;
 use revoker::policy::Policy;
 use revoker::{OpenError, Revoker, Setup};
 use tokio::net::TcpListener;
@@ -141,8 +139,6 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     }
     let public_url = config.http.public_url.trim_end_matches('/').to_owned();
     let policy = Policy::new(config.budgets, config.policy.clone());
-    let groups = Groups::declared(&config.manifests);
-    let people = People::declared(&config.manifests);
     let rp_id = config.passkeys.rp_id.as_deref();
     let relying_party = match RelyingParty::new(&public_url, rp_id) {
         Ok(party) => Some(party),
@@ -152,8 +148,8 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
             None
         }
     };
-    let declared = Declared::by(&config.manifests);
-    let setup = Setup { policy, public_url, routes, groups, people, declared, relying_party };
+    let manifests = config.manifests.clone();
+    let setup = Setup { policy, public_url, routes, manifests, relying_party };
     Revoker::open_by(&config.record()?, &config.data_dir, setup, &config.key_source()?).map_err(|e| {
         let code = match &e {
             OpenError::Key(KeyError::InUse(_)) => Code::Unavailable,
@@ -261,6 +257,7 @@ impl Server {
                 topic: kafka.score,
                 outlet: Box::new(outlet),
                 baselines: baselines.clone(),
+                set_manifests: revoker.set_manifests().or_exit(Code::Unavailable)?,
                 findings: findings.clone(),
                 health: tell_health,
                 stop: stop.clone(),

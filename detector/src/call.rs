@@ -36,6 +36,8 @@ pub enum Kind {
     Silence,
     /// A person took the agent back to an earlier baseline ([`Call::baseline`]). A control record as [`Kind::Feedback`] is.
     Revert,
+    /// A person declared what the agent is meant to do ([`Call::manifest`]). A control record as [`Kind::Feedback`] is.
+    Manifest,
 }
 
 impl Kind {
@@ -46,7 +48,7 @@ impl Kind {
 
     /// Whether it is for Tocsin alone to write. Dated by the clock of a person who may rule on calls of years ago.
     pub fn is_control(self) -> bool {
-        matches!(self, Self::Feedback | Self::Revert)
+        matches!(self, Self::Feedback | Self::Revert | Self::Manifest)
     }
 
     /// The name in the native schema.
@@ -59,6 +61,7 @@ impl Kind {
             Self::Heartbeat => "heartbeat",
             Self::Feedback => "feedback",
             Self::Revert => "revert",
+            Self::Manifest => "manifest",
             Self::Silence => "silence",
         }
     }
@@ -231,6 +234,8 @@ pub struct Call<'a> {
     pub ruling: Ruling,
     /// The baseline that the agent goes back to, as whoever keeps baselines packs it; read of [`Kind::Revert`] alone.
     pub baseline: Option<Text<'a>>,
+    /// The agent's manifest as JSON; read of [`Kind::Manifest`] alone.
+    pub manifest: Option<Text<'a>>,
 }
 
 impl Call<'_> {
@@ -268,6 +273,7 @@ impl Call<'_> {
             attestation: EffectiveAttestation::default(),
             ruling: Ruling::default(),
             baseline: None,
+            manifest: None,
         }
     }
 }

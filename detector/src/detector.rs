@@ -1,8 +1,10 @@
 //! The detector: calls in event order in, verdicts out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::baseline::Baseline;
@@ -51,6 +53,11 @@ pub(crate) struct State {
     pub(crate) thresholds: Thresholds,
     #[serde(skip)]
     pub(crate) manifests: Manifests,
+    /// Manifests of the configuration, and those that persons set since.
+    #[serde(skip)]
+    given: Vec<Manifest>,
+    #[serde(skip)]
+    set: BTreeMap<(Option<String>, String), Manifest>,
     pub(crate) profiles: Vec<Profile>,
     pub(crate) fleet: Fleet,
     pub(crate) sources: Sources,
@@ -161,13 +168,33 @@ impl Detector {
     pub fn reconfigure(&mut self, config: DetectorConfig, manifests: &[Manifest]) {
         self.state.thresholds = config.budgets.into();
         self.state.config = config;
-        self.state.manifests = Manifests::new(manifests);
+        (self.state.given, self.state.set) = (manifests.to_vec(), BTreeMap::new());
         let State { config, fleet, .. } = &mut self.state;
         fleet.published.context.providers = Arc::clone(&config.providers);
+        self.redeclare();
+    }
+
+    /// Manifests that persons set while it runs, from here on in the place of what these agents had. Those of the configuration stand:
+    /// gives how many were not taken for that.
+    pub fn declare(&mut self, manifests: impl IntoIterator<Item = Manifest>) -> usize {
+        let State { given, set, .. } = &mut self.state;
+        let given: FxHashSet<_> = given.iter().map(|m| (&m.issuer, &m.agent_id)).collect();
+        let (stand, taken): (Vec<_>, Vec<_>) =
+            manifests.into_iter().partition(|m| given.contains(&(&m.issuer, &m.agent_id)));
+        set.extend(taken.into_iter().map(|m| ((m.issuer.clone(), m.agent_id.clone()), m)));
+        self.redeclare();
+        stand.len()
+    }
+
+    /// What manifests say has changed.
+    fn redeclare(&mut self) {
+        let State { config, fleet, given, set, .. } = &mut self.state;
+        let manifests: Vec<Manifest> = given.iter().chain(set.values()).cloned().collect();
         let declared_too = manifests.iter().flat_map(|m| &m.endpoints);
         let declared_groups = manifests.iter().filter_map(|m| m.group.as_deref());
         fleet.published.sessions.declare(declared_groups, config.compare_with_found_groups);
         fleet.published.routes.set_templates(config.templates.iter().chain(declared_too).map(String::as_str));
+        self.state.manifests = Manifests::new(&manifests);
         for p in &mut self.state.profiles {
             p.declared = Arc::clone(self.state.manifests.of(p.issuer.as_deref(), &p.agent_id));
             p.redeclare();

@@ -87,7 +87,7 @@ pub enum Finding {
     },
     /// What a person said of an agent, or ordered for it, was not carried out.
     NotCarriedOut {
-        /// What it was: a ruling or a revert.
+        /// What it was: a ruling, a revert or a manifest.
         order: &'static str,
         /// Its record in the log.
         event_id: String,

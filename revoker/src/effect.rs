@@ -180,6 +180,11 @@ pub enum Event {
         /// Which, by its number.
         version: i64,
     },
+    /// A person declared what the agent is meant to do; for the detector alone.
+    Declared {
+        /// Which version of its manifest.
+        version: i64,
+    },
     /// An accepted call after access ended.
     StillActing {
         /// From the end of access to the call, seconds.
@@ -203,6 +208,7 @@ impl Event {
             Self::Retired { .. } => "agent.retired",
             Self::Ruled { .. } => "agent.feedback",
             Self::Reverted { .. } => REVERTED,
+            Self::Declared { .. } => DECLARED,
             Self::StillActing { .. } => "agent.still_acting",
         }
     }
@@ -223,6 +229,9 @@ pub const REINSTATED: &str = "agent.reinstated";
 
 /// What the detector alone is told, since it carries the baseline.
 pub const REVERTED: &str = "agent.baseline.reverted";
+
+/// What the detector alone is told, since it carries the manifest.
+pub const DECLARED: &str = "agent.manifest.set";
 
 /// What people are told of questions to them; only for those whose filter names it.
 pub const NOTICE: &str = "approval.notice";

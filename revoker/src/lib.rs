@@ -31,6 +31,7 @@ pub mod message;
 pub mod part;
 pub mod people;
 pub mod policy;
+pub mod purpose;
 pub mod restraint;
 pub mod revoker;
 pub mod signatures;

@@ -41,7 +41,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) record: Option<&'a VerdictRecord>,
     pub(crate) reasons: &'a [String],
     pub(crate) approval_url: Option<&'a str>,
-    pub(crate) baseline: Option<&'a str>,
+    /// For the detector alone: the baseline that an agent goes back to, or its manifest.
+    pub(crate) carried: Option<&'a str>,
     pub(crate) policy: &'a str,
     pub(crate) at: Timestamp,
 }
@@ -70,7 +71,7 @@ struct Data<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<Evidence>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    baseline: Option<&'a str>,
+    carried: Option<&'a str>,
     policy: &'a str,
 }
 
@@ -107,7 +108,7 @@ impl Facts<'_> {
                 approval_url: self.approval_url,
                 reasons: self.reasons.iter().take(REASONS_MAX).map(|r| clip(r, REASON_BYTES_MAX)).collect(),
                 evidence: self.record.map(evidence),
-                baseline: self.baseline,
+                carried: self.carried,
                 policy: self.policy,
             },
         };
@@ -198,7 +199,7 @@ mod tests {
             record: Some(&record),
             reasons: &vec![long.clone(); 100],
             approval_url: None,
-            baseline: None,
+            carried: None,
             policy: "0123456789ab",
             at: at(0),
         };

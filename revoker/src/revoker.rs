@@ -19,6 +19,7 @@ mod heads;
 mod limits;
 mod lists;
 mod lives;
+mod manifests;
 mod memory;
 mod notice;
 mod operate;
@@ -35,7 +36,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use detector::Timestamp;
+use detector::{Manifest, Timestamp};
 use tokio::sync::watch;
 
 pub use self::apply::{Applied, ApplyError};
@@ -55,16 +56,17 @@ use crate::approval::Grants;
 use crate::approval::webauthn::RelyingParty;
 use crate::connector::Route;
 use crate::connector::tokens::Tokens;
-use crate::declared::Declared;
-use crate::groups::{Crowd, Groups};
+use crate::groups::Crowd;
 use crate::keys::{KeySource, Keys, Lock};
-use crate::people::People;
 use crate::policy::Policy;
+use crate::purpose::Purposes;
 use crate::standing::Standing;
 use crate::store::db::Connection;
 use crate::store::open::OpenError;
 use crate::store::settings::Pause;
-use crate::store::{Place, Store, StoreError, agents, changes, handled, revocations, sealed, settings};
+use crate::store::{
+    Place, Store, StoreError, agents, changes, handled, manifests as recorded, revocations, sealed, settings,
+};
 
 /// What a revoker is made of.
 #[derive(Clone, Debug)]
@@ -75,14 +77,10 @@ pub struct Setup {
     pub public_url: String,
     /// Who is told what; those of the escalation list in its order.
     pub routes: Vec<Route>,
-    /// Which agents are declared to be of a group.
-    pub groups: Groups,
-    /// Who is declared to answer for an agent.
-    pub people: People,
+    /// What the configuration declares of agents.
+    pub manifests: Vec<Manifest>,
     /// Who relies on passkeys, where they can be used.
     pub relying_party: Option<RelyingParty>,
-    /// Who spawns whom, and when agents end, as declared.
-    pub declared: Declared,
 }
 
 /// The handle. Cloning it is cheap and shares everything.
@@ -101,9 +99,7 @@ struct Inner {
     /// Nobody changes the keys meanwhile.
     _lock: Lock,
     routes: Vec<Route>,
-    groups: Groups,
-    people: People,
-    declared: Declared,
+    purposes: RwLock<Arc<Purposes>>,
     kin_known: Mutex<HashSet<u64>>,
     crowd: Crowd,
     company: Company,
@@ -173,6 +169,8 @@ impl Revoker {
             Arc::new(keys)
         };
         let (memory, seen) = remember(&store, setup.policy)?;
+        let set = recorded::all(&store.reader())?.into_iter().map(|set| set.manifest);
+        let purposes = Purposes::new(setup.manifests.into(), set);
         let inner = Inner {
             store,
             memory: RwLock::new(memory),
@@ -182,9 +180,7 @@ impl Revoker {
             mark: Mark::beside(data_dir),
             _lock: lock,
             routes: setup.routes,
-            groups: setup.groups,
-            people: setup.people,
-            declared: setup.declared,
+            purposes: RwLock::new(Arc::new(purposes)),
             kin_known: Mutex::default(),
             crowd: Crowd::default(),
             company: Company::default(),

@@ -16,6 +16,7 @@ pub(crate) mod enrolments;
 pub(crate) mod escalation;
 pub(crate) mod handled;
 pub(crate) mod kin;
+pub mod manifests;
 pub(crate) mod notices;
 pub(crate) mod open;
 pub(crate) mod outbox;

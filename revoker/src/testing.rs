@@ -14,9 +14,7 @@ use detector::{
 pub(crate) use self::postgres::{place, raw, with_a_file};
 use crate::config::PolicyConfig;
 use crate::connector::Route;
-use crate::declared::Declared;
 use crate::part::PartKind;
-use crate::people::People;
 use crate::policy::Policy;
 use crate::revoker::{Revoker, Setup};
 
@@ -42,15 +40,12 @@ pub(crate) fn setup(targets: &[&str]) -> Setup {
             ..Route::default()
         })
         .collect();
-    let groups = crate::groups::Groups::default();
     Setup {
         policy: policy(),
         public_url: "https://tocsin.example".to_owned(),
         routes,
-        groups,
-        people: People::default(),
+        manifests: Vec::new(),
         relying_party: None,
-        declared: Declared::default(),
     }
 }
 

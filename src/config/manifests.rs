@@ -62,14 +62,34 @@ fn file(path: &Path) -> Result<Manifest, ConfigError> {
         return Err(refused(format!("{len} bytes; {FILE_BYTES_MAX} is the limit")));
     }
     let text = std::fs::read_to_string(path).map_err(failed)?;
-    let value = if path.extension().is_some_and(|end| end == "json") {
-        serde_json::from_str(&text).map_err(|e| refused(e.to_string()))?
-    } else {
-        let table =
-            text.parse().map_err(|e| ConfigError::Syntax { file: name.clone(), source: Box::new(e) })?;
-        Value::Table(table)
-    };
-    layers::read(value, |_| name.clone())
+    if path.extension().is_some_and(|end| end == "json") {
+        return json(&text, &name);
+    }
+    let table = text.parse().map_err(|e| ConfigError::Syntax { file: name.clone(), source: Box::new(e) })?;
+    layers::read(Value::Table(table), |_| name.clone())
+}
+
+/// One manifest from its JSON, which stood in `name`.
+fn json(text: &str, name: &str) -> Result<Manifest, ConfigError> {
+    let value = serde_json::from_str(text);
+    let value = value.map_err(|e| ConfigError::Manifest { file: name.to_owned(), reason: e.to_string() })?;
+    layers::read(value, |_| name.to_owned())
+}
+
+fn checked(manifest: Manifest, name: &str) -> Result<Manifest, ConfigError> {
+    let checked = manifest.check();
+    checked.map_err(|e| ConfigError::Manifest { file: name.to_owned(), reason: e.to_string() })?;
+    Ok(manifest)
+}
+
+/// One manifest that somebody sends, checked: what is wrong is said as of a file of this name.
+pub(crate) fn sent(manifest: &serde_json::Value, name: &str) -> Result<Manifest, ConfigError> {
+    checked(json(&manifest.to_string(), name)?, name)
+}
+
+/// The manifest in a file, `.toml` or `.json`, checked.
+pub(crate) fn brought(path: &Path) -> Result<Manifest, ConfigError> {
+    checked(file(path)?, &path.display().to_string())
 }
 
 #[cfg(test)]

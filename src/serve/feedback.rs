@@ -3,7 +3,7 @@
 use detector::{Ruling, Timestamp};
 use ingest::source::Intake;
 use revoker::connector::{Attempt, Connector, Outcome, Route};
-use revoker::effect::REVERTED;
+use revoker::effect::{DECLARED, REVERTED};
 use revoker::message::Message;
 use serde::Deserialize;
 use serde_json::Value;
@@ -19,7 +19,7 @@ const RULED: &str = "agent.feedback";
 pub(super) fn route() -> Route {
     Route {
         name: NAME.to_owned(),
-        events: [APPROVED, REVOKED, RULED, REVERTED].map(str::to_owned).into(),
+        events: [APPROVED, REVOKED, RULED, REVERTED, DECLARED].map(str::to_owned).into(),
         ..Route::default()
     }
 }
@@ -50,9 +50,16 @@ impl Feedback {
         };
         let Some(agent_id) = data["subject"].as_str() else { return failed("no subject".to_owned()) };
         let (id, issuer) = (&message.id, data["issuer"].as_str());
-        let written = if message.kind == REVERTED {
-            let Some(baseline) = data["baseline"].as_str() else { return failed("no baseline".to_owned()) };
-            self.intake.revert(id, baseline, issuer, agent_id, timestamp).await
+        let written = if [REVERTED, DECLARED].contains(&message.kind.as_str()) {
+            // An earlier version of this program called it by what it was.
+            let Some(carried) = data["carried"].as_str().or(data["baseline"].as_str()) else {
+                return failed("it carries nothing".to_owned());
+            };
+            if message.kind == REVERTED {
+                self.intake.revert(id, carried, issuer, agent_id, timestamp).await
+            } else {
+                self.intake.manifest(id, carried, issuer, agent_id, timestamp).await
+            }
         } else {
             match ruling(&message.kind, &data) {
                 Ok(Some(ruling)) => self.intake.feedback(id, ruling, issuer, agent_id, timestamp).await,

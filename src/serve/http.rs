@@ -33,7 +33,7 @@ use super::mcp;
 use super::register::{self, Records};
 use super::stored::Stored;
 use super::tls::Peer;
-use super::{baselines, explain, introspect, openapi, roles};
+use super::{baselines, explain, introspect, manifests, openapi, roles};
 use crate::clock;
 use crate::config::Config;
 
@@ -80,11 +80,7 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         ssf::router(Ssf::new(transmitter, revoker.clone(), Arc::new(clock::now), stop.clone()))
     });
     let explanations = explain::router(config.budgets, stored.clone());
-    let register = register::router(Records {
-        manifests: config.manifests.clone().into(),
-        revoker: revoker.clone(),
-        stored: stored.clone(),
-    });
+    let register = register::router(Records { revoker: revoker.clone(), stored: stored.clone() });
     let baselines =
         baselines::router(baselines::Kept { baselines, revoker: revoker.clone(), stored: stored.clone() });
     let probes = Router::new()
@@ -106,6 +102,7 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         .merge(tools)
         .merge(explanations)
         .merge(register)
+        .merge(manifests::router(revoker.clone()))
         .merge(baselines)
         .merge(fleet::router(health))
         .merge(streams)

@@ -2,7 +2,6 @@
 //!
 //! It stands here and not with the operators' other routes, because it needs the database and the manifests.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -38,7 +37,6 @@ const DRIFTS_MAX: usize = 100;
 /// What the routes need.
 #[derive(Clone)]
 pub(super) struct Records {
-    pub(super) manifests: Arc<[Manifest]>,
     pub(super) revoker: Revoker,
     pub(super) stored: Stored,
 }
@@ -117,7 +115,11 @@ impl Records {
     }
 
     /// Everything but the calls of one agent, and those of all as far as the database answers.
-    async fn sources(&self, asked: &Question) -> Result<(Sources<'_>, bool), Problem> {
+    async fn sources<'a>(
+        &self,
+        asked: &Question,
+        manifests: &'a [Manifest],
+    ) -> Result<(Sources<'a>, bool), Problem> {
         let calls = CallsOf { from: asked.from(), agent: None };
         let seen = match self.stored.get() {
             Some(store) => store.agents_seen(calls, AGENTS_MAX).await,
@@ -132,7 +134,7 @@ impl Records {
         let approvers = approval::list(&self.revoker).await?;
         let enrolled = approvers.into_iter().filter(|a| a.disabled_at.is_none());
         let sources = Sources {
-            manifests: &self.manifests,
+            manifests,
             entries: self.revoker.registrations().await?,
             untrusted: standings.into_iter().map(|row| row.agent).collect(),
             seen,
@@ -159,7 +161,8 @@ async fn list(
     AsAnalyst(_caller): AsAnalyst,
     Asked(asked): Asked<Question>,
 ) -> Result<Json<List<Row>>, Problem> {
-    let (sources, answers) = records.sources(&asked).await?;
+    let manifests = records.revoker.manifests();
+    let (sources, answers) = records.sources(&asked, &manifests).await?;
     let rows = records.register(sources).rows().collect();
     Ok(List::of(rows, asked.rows(), if answers { asked.days() } else { 0 }))
 }
@@ -171,7 +174,8 @@ async fn tree(
     AsAnalyst(_caller): AsAnalyst,
     Asked(asked): Asked<Question>,
 ) -> Result<Json<List<Branch>>, Problem> {
-    let (sources, answers) = records.sources(&asked).await?;
+    let manifests = records.revoker.manifests();
+    let (sources, answers) = records.sources(&asked, &manifests).await?;
     let register = records.register(sources);
     let agent = asked.agent();
     if let Some(agent) = agent.as_ref().filter(|agent| register.of(agent).is_none()) {
@@ -197,14 +201,15 @@ async fn one(
     Asked(asked): Asked<Question>,
 ) -> Result<Json<One>, Problem> {
     let agent = asked.one()?;
-    let (mut sources, answers) = records.sources(&asked).await?;
+    let manifests = records.revoker.manifests();
+    let (mut sources, answers) = records.sources(&asked, &manifests).await?;
     let is_listed = |s: &ingest::store::AgentSeen| AgentKey::new(s.issuer.as_deref(), &s.agent_id) == agent;
     if answers && !sources.seen.iter().any(is_listed) {
         let calls = CallsOf { from: asked.from(), agent: Some((agent.issuer.as_deref(), &agent.agent_id)) };
         sources.seen.extend(records.store()?.agents_seen(calls, 1).await.map_err(|e| broken(&e))?);
     }
     let row = records.register(sources).of(&agent).ok_or_else(|| unknown(&agent))?;
-    let declared = ByAgent::new(&records.manifests).of(&agent).cloned();
+    let declared = ByAgent::new(&manifests).of(&agent).cloned();
     Ok(Json(One { row, declared, days: if answers { asked.days() } else { 0 } }))
 }
 
@@ -231,7 +236,8 @@ async fn drifts(
     AsAnalyst(_caller): AsAnalyst,
     Asked(asked): Asked<Question>,
 ) -> Result<Json<List<Drift>>, Problem> {
-    let manifests = ByAgent::new(&records.manifests);
+    let manifests = records.revoker.manifests();
+    let manifests = ByAgent::new(&manifests);
     if let Some(agent) = asked.agent() {
         let manifest = manifests.of(&agent).ok_or_else(|| undeclared(&agent))?;
         let usage = records.usage(&agent, asked.from()).await?.ok_or_else(|| unseen(&agent, asked.days()))?;
@@ -268,7 +274,8 @@ async fn draft(
     let zone = zone.map_err(|e: detector::ZoneError| bad("time_zone", &format!("is not one: {e}")))?;
     let usage = records.usage(&agent, asked.from()).await?.ok_or_else(|| unseen(&agent, asked.days()))?;
     let entry = records.revoker.registration(agent.clone()).await?;
-    let before = ByAgent::new(&records.manifests).of(&agent);
+    let manifests = records.revoker.manifests();
+    let before = ByAgent::new(&manifests).of(&agent);
     let draft = Draft::new(&usage, entry.as_ref().map(|entry| &entry.accountable), before, &zone);
     let toml = draft.toml().map_err(|e| {
         tracing::error!(error = %e, "a draft cannot be written");
@@ -285,7 +292,7 @@ fn unknown(agent: &AgentKey) -> Problem {
     not_found("agent_unknown", agent, "Nobody has seen, declared or registered it under exactly this issuer")
 }
 
-fn undeclared(agent: &AgentKey) -> Problem {
+pub(super) fn undeclared(agent: &AgentKey) -> Problem {
     not_found(
         "manifest_unknown",
         agent,

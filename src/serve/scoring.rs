@@ -3,6 +3,7 @@
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use detector::Manifest;
 use ingest::baseline::Baselines;
 use ingest::finding::Findings;
 use ingest::pipeline::score::{self, FleetStatus, Score, VerdictOutlet};
@@ -25,6 +26,8 @@ pub(super) struct Parts<'a> {
     pub(super) topic: Option<Box<dyn Source>>,
     pub(super) outlet: Box<dyn VerdictOutlet>,
     pub(super) baselines: Baselines,
+    /// Manifests that persons set beside those of the configuration.
+    pub(super) set_manifests: Vec<Manifest>,
     pub(super) findings: Findings,
     pub(super) health: watch::Sender<FleetStatus>,
     pub(super) stop: CancellationToken,
@@ -32,13 +35,14 @@ pub(super) struct Parts<'a> {
 
 /// Starts it, on a thread of its own.
 pub(super) fn start(config: &Config, parts: Parts<'_>) -> Result<JoinHandle<()>> {
-    let Parts { logs, topic, outlet, baselines, findings, health, stop } = parts;
+    let Parts { logs, topic, outlet, baselines, set_manifests, findings, health, stop } = parts;
     let runtime = Handle::current();
     let score = Score {
         sources: with(LogSource::new(&logs.calls, "score", runtime.clone(), findings.clone())?, topic),
         workers: config.workers(),
         detector: config.detector(),
         manifests: config.manifests.clone(),
+        set_manifests,
         snapshots: config.data_dir.join("snapshots"),
         snapshot_every: SNAPSHOT_EVERY,
         outlet,

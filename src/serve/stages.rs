@@ -43,6 +43,7 @@ pub(super) async fn run(config: Config, roles: Roles) -> Result<()> {
             topic: kafka.score,
             outlet: Box::new(bus::ToBus::new(section).context("bus").or_exit(Code::Config)?),
             baselines: Baselines::open(&config.data_dir.join("baselines.db")).or_exit(Code::CantCreate)?,
+            set_manifests: Vec::new(),
             findings: findings.clone(),
             health,
             stop: stop.clone(),

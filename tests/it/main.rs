@@ -31,6 +31,7 @@ mod keys;
 mod kills;
 mod latency;
 mod logout;
+mod manifest;
 mod mcp;
 mod oauth;
 mod openapi;

@@ -45,6 +45,9 @@ impl SourceContext {
             Kind::Revert if !self.control => {
                 Err(Invalid::field("kind", "revert is for Tocsin itself to write"))
             }
+            Kind::Manifest if !self.control => {
+                Err(Invalid::field("kind", "manifest is for Tocsin itself to write"))
+            }
             _ => Ok(()),
         }
     }

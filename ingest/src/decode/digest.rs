@@ -72,6 +72,10 @@ pub fn content_digest(call: &Call<'_>) -> ContentDigest {
         content.bytes(b"baseline");
         content.bytes(baseline.as_bytes());
     }
+    if let Some(manifest) = &call.manifest {
+        content.bytes(b"manifest");
+        content.bytes(manifest.as_bytes());
+    }
     content.digest()
 }
 

@@ -18,6 +18,7 @@
 //! | `source_ip` | IPv4 or IPv6 | |
 //! | `ruling` | of `feedback`, which Tocsin alone writes; absent it is `benign` | |
 //! | `baseline` | of `revert`, which Tocsin alone writes; at most 16 KiB | `revert` |
+//! | `manifest` | of `manifest`, which Tocsin alone writes: the manifest as JSON; at most 128 KiB | `manifest` |
 //!
 //! Texts are at most [`TEXT_BYTES_MAX`] long, and none may be a bearer token. For every field `null` is the same
 //! as absent; for texts so is `""`. A field that comes twice is refused, for its meaning would depend on who reads it.
@@ -28,15 +29,15 @@ mod write;
 use detector::{Call, Kind, Text, Timestamp};
 use serde::de::MapAccess;
 
-pub use super::value::TEXT_BYTES_MAX;
+pub use super::value::{MANIFEST_BYTES_MAX, TEXT_BYTES_MAX};
 pub use args::ARG_NAME_BYTES_MAX;
 pub use write::write;
 
 use super::fields::{Fields, fields};
 use super::json::{Fill, Place, read_record};
 use super::value::{
-    AttestationName, Bound, Bytes, CredentialName, Instant, Ip, KindName, Millis, Packed, RulingName, Slot,
-    Status, Word,
+    AttestationName, Bound, Bytes, CredentialName, Declared, Instant, Ip, KindName, Millis, Packed,
+    RulingName, Slot, Status, Word,
 };
 use super::{Invalid, Tally};
 
@@ -75,6 +76,7 @@ fields! {
         Attestation = "attestation",
         Ruling = "ruling",
         Baseline = "baseline",
+        Manifest = "manifest",
     }
 }
 
@@ -107,6 +109,7 @@ fn first_missing(call: &Call<'_>) -> Option<Field> {
         Kind::Outcome => [agent_id, (Field::CallId, call.call_id.is_none())],
         Kind::TaskEnd | Kind::Feedback | Kind::Silence => [agent_id, agent_id],
         Kind::Revert => [agent_id, (Field::Baseline, call.baseline.is_none())],
+        Kind::Manifest => [agent_id, (Field::Manifest, call.manifest.is_none())],
         Kind::Heartbeat => [(Field::Source, call.source.is_none()); 2],
     };
     std::iter::once(event_id).chain(own).find_map(|(field, missing)| missing.then_some(field))
@@ -164,6 +167,7 @@ impl<'de> Fill<'de> for Draft<'de> {
                 call.ruling = map.next_value_seed(Slot::<RulingName>::NEW)?.unwrap_or_default();
             }
             Field::Baseline => call.baseline = map.next_value_seed(Slot::<Packed>::NEW)?,
+            Field::Manifest => call.manifest = map.next_value_seed(Slot::<Declared>::NEW)?,
             Field::Attestation => {
                 call.claimed = map.next_value_seed(Slot::<AttestationName>::NEW)?.unwrap_or_default();
             }

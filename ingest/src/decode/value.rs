@@ -155,6 +155,24 @@ impl<'de> Want<'de> for Packed {
     }
 }
 
+/// The longest manifest as JSON: some thousand endpoints.
+pub const MANIFEST_BYTES_MAX: usize = 128 * 1024;
+
+/// A manifest, which Tocsin alone writes; whoever reads the record knows what it means.
+pub(super) struct Declared;
+
+impl<'de> Want<'de> for Declared {
+    type Out = Text<'de>;
+    const EXPECTED: &'static str = "a manifest as JSON in a text";
+
+    fn text(text: Text<'de>) -> Result<Option<Text<'de>>, Unfit> {
+        if text.len() > MANIFEST_BYTES_MAX {
+            return Err(Unfit::Value("longer than 131072 bytes"));
+        }
+        Ok((!text.is_empty()).then_some(text))
+    }
+}
+
 /// An instant within [`time::RANGE`].
 pub(super) struct Instant;
 
@@ -293,8 +311,8 @@ macro_rules! one_of {
 
 one_of!(
     /// The record's kind.
-    KindName -> Kind { Call, Request, Outcome, TaskEnd, Heartbeat, Feedback, Revert },
-    "one of call, request, outcome, task_end, heartbeat, feedback, revert"
+    KindName -> Kind { Call, Request, Outcome, TaskEnd, Heartbeat, Feedback, Revert, Manifest },
+    "one of call, request, outcome, task_end, heartbeat, feedback, revert, manifest"
 );
 one_of!(
     /// What a person ruled.

@@ -74,6 +74,8 @@ pub struct Score {
     pub detector: DetectorConfig,
     /// and what agents are declared to do.
     pub manifests: Vec<Manifest>,
+    /// What persons set beside that so far.
+    pub set_manifests: Vec<Manifest>,
     /// The folder of the detector's saved state,
     pub snapshots: PathBuf,
     /// and how often it is saved.
@@ -98,11 +100,13 @@ pub fn start(
 ) -> Result<JoinHandle<()>, SnapshotError> {
     let Score { sources, outlet, baselines, verdicts, findings, .. } = score;
     let config = DetectorConfig { keeps_baselines: true, ..score.detector };
-    let state = State::restore(
+    let mut state = State::restore(
         (&score.snapshots, score.snapshot_every),
         (config, &score.manifests, score.workers),
         &findings,
     )?;
+    // As of now and not as of the snapshot, as those of the configuration are.
+    state.scorer.detector.declare(score.set_manifests);
     let health = Health::new(state.scorer.detector(), score.health);
     let io = |source| SnapshotError::Io { path: score.snapshots.clone(), source };
     let keeping = Keeping::start(baselines, findings.clone()).map_err(io)?;
@@ -313,7 +317,11 @@ fn check(delivery: &Delivery, call: &Call<'_>, findings: &Findings) {
 
 fn undone(call: &Call<'_>, why: String) -> Finding {
     Finding::NotCarriedOut {
-        order: if call.kind == Kind::Revert { "revert" } else { "ruling" },
+        order: match call.kind {
+            Kind::Revert => "revert",
+            Kind::Manifest => "manifest",
+            _ => "ruling",
+        },
         event_id: call.event_id.to_string(),
         agent_id: call.identity.agent_id.to_string(),
         issuer: call.identity.issuer.as_deref().map(str::to_owned),

@@ -3,8 +3,8 @@
 use std::num::NonZeroUsize;
 
 use detector::{
-    Baseline, Call, Detector, GroupMove, Hands, Kind, Oddness, RevertError, SourceLate, Timestamp, Verdict,
-    VerdictRecord, Work,
+    Baseline, Call, Detector, GroupMove, Hands, Kind, Manifest, Oddness, RevertError, SourceLate, Timestamp,
+    Verdict, VerdictRecord, Work,
 };
 
 use super::watermark::{Ticks, Watermark};
@@ -100,9 +100,10 @@ impl Scorer {
                 step.late = self.tick(ticks);
                 step.said = self.detector.said();
             }
-            if call.kind == Kind::Revert {
+            if matches!(call.kind, Kind::Revert | Kind::Manifest) {
                 self.score(&mut stretch, &mut steps);
-                step.undone = self.revert(call).err();
+                let done = if call.kind == Kind::Revert { self.revert(call) } else { self.declare(call) };
+                step.undone = done.err();
             }
             steps.push(step);
             stretch.push(call);
@@ -129,6 +130,17 @@ impl Scorer {
     fn revert(&mut self, call: &Call<'_>) -> Result<(), String> {
         let state = unpack(call.baseline.as_deref().unwrap_or_default()).map_err(|e| e.to_string())?;
         self.detector.revert(call, state).map_err(|e| e.to_string())
+    }
+
+    /// What cannot be read was refused when a person set it, unless this is another version of the program.
+    fn declare(&mut self, call: &Call<'_>) -> Result<(), String> {
+        let manifest: Manifest =
+            serde_json::from_str(call.manifest.as_deref().unwrap_or_default()).map_err(|e| e.to_string())?;
+        manifest.check().map_err(|e| e.to_string())?;
+        match self.detector.declare([manifest]) {
+            0 => Ok(()),
+            _ => Err("the configuration holds a manifest of this agent".to_owned()),
+        }
     }
 
     /// Versions of baselines that became due since this was last asked.

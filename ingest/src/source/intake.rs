@@ -189,6 +189,22 @@ impl Intake {
         self.control(&call).await
     }
 
+    /// Writes down that a person declared what an agent is meant to do: its manifest as JSON. Doing it again under the same id and date
+    /// is nothing.
+    pub async fn manifest(
+        &self,
+        id: &str,
+        manifest: &str,
+        issuer: Option<&str>,
+        agent_id: &str,
+        at: Timestamp,
+    ) -> Result<(), ControlError> {
+        let mut call = Call::new(id, at, agent_id, "");
+        (call.kind, call.manifest) = (Kind::Manifest, Some(manifest.into()));
+        call.identity.issuer = issuer.map(Into::into);
+        self.control(&call).await
+    }
+
     async fn control(&self, call: &Call<'_>) -> Result<(), ControlError> {
         let mut line = Vec::new();
         // Writing to memory does not fail; and if it did, the line would be refused as any broken one.

@@ -292,6 +292,20 @@ pub fn refused(e: ApplyError) -> Problem {
             Problem::new(StatusCode::BAD_REQUEST, "bad_field", "The command is incomplete")
                 .detail(format!("{e}."))
         }
+        ApplyError::Manifest(e) => {
+            Problem::new(StatusCode::BAD_REQUEST, "bad_manifest", "The manifest cannot be used")
+                .detail(e.to_string())
+                .fact("field", e.field)
+        }
+        e @ ApplyError::ManifestGiven => {
+            Problem::new(StatusCode::CONFLICT, "manifest_given", "The configuration holds its manifest")
+                .detail(format!("{e}."))
+        }
+        ApplyError::ManifestChanged { version } => {
+            Problem::new(StatusCode::CONFLICT, "manifest_changed", "Another version is in force")
+                .detail("Read it again, and say in `replaces` which version yours is in the place of.")
+                .fact("version", version)
+        }
         e @ ApplyError::NoAlert => {
             Problem::new(StatusCode::NOT_FOUND, "alert_unknown", "There is no such alert")
                 .detail(format!("{e}."))

@@ -54,6 +54,20 @@ pub enum ApplyError {
     /// There is none of this id.
     #[error("there is no such alert")]
     NoAlert,
+    /// It contradicts itself or is out of bounds.
+    #[error(transparent)]
+    Manifest(detector::ManifestError),
+    /// What the configuration declares no command changes.
+    #[error(
+        "the configuration holds the manifest of this agent (`manifests` or `manifests_dir`): change it there"
+    )]
+    ManifestGiven,
+    /// Somebody else was faster, or it was not looked at.
+    #[error("its manifest is of version {version} by now")]
+    ManifestChanged {
+        /// Which; 0 where there is none.
+        version: i64,
+    },
     /// An end in the past.
     #[error("the end must lie in the future")]
     Past,
@@ -214,7 +228,8 @@ impl Write<'_> {
     fn step(&mut self, case: &Case<'_>, from: &Standing) -> (Standing, Vec<Effect>) {
         let mut spent = self.spent();
         let before = spent.governor.clone();
-        let groups = &self.inner.groups;
+        let purposes = self.inner.purposes();
+        let groups = &purposes.groups;
         let group = groups.named(case.agent).group;
         let group = group.and_then(|name| Some((name, groups.size(name)?)));
         let agents = self.inner.agents(&spent, case.now);
@@ -342,7 +357,7 @@ impl Write<'_> {
             record: case.record,
             reasons: &reasons,
             approval_url,
-            baseline: None,
+            carried: None,
             policy: case.policy.version(),
             at: case.now,
         };

@@ -150,7 +150,8 @@ impl Write<'_> {
     }
 
     fn children(&self, parent: &AgentKey) -> Result<Vec<(AgentKey, &'static str)>, StoreError> {
-        let declared = self.inner.declared.children(parent).map(|child| (child, "manifest"));
+        let purposes = self.inner.purposes();
+        let declared = purposes.declared.children(parent).map(|child| (child, "manifest"));
         let limit = u32::try_from(MEMBERS_MAX + 1).unwrap_or(u32::MAX);
         let seen = kin::children(&self.tx, parent, limit)?.into_iter().map(|child| (child, "calls"));
         Ok(declared.chain(seen).collect())

@@ -73,12 +73,12 @@ impl Revoker {
 
 impl Write<'_> {
     /// Publishes what changes no standing.
-    fn tell(
+    pub(super) fn tell(
         &self,
         agent: &AgentKey,
         event: &Event,
         reasons: &[String],
-        baseline: Option<&str>,
+        carried: Option<&str>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let txn = self.held(agent).map_or_else(Txn::random, |held| held.txn);
@@ -92,7 +92,7 @@ impl Write<'_> {
             record: None,
             reasons,
             approval_url: None,
-            baseline,
+            carried,
             policy: policy.version(),
             at: now,
         };

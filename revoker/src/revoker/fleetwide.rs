@@ -53,7 +53,7 @@ impl Revoker {
             FleetCommand::RevokeAgents { agents } if agents.len() > MEMBERS_MAX => {
                 return Err(ApplyError::TooManyMembers);
             }
-            FleetCommand::RevokeGroup { group } if self.inner.groups.size(group).is_none() => {
+            FleetCommand::RevokeGroup { group } if self.inner.purposes().groups.size(group).is_none() => {
                 return Err(ApplyError::NoGroup);
             }
             _ => {}
@@ -84,7 +84,7 @@ impl Revoker {
         reason: String,
         now: Timestamp,
     ) -> Result<Option<Proposal>, StoreError> {
-        let command = self.inner.groups.shared(&agents).map_or_else(
+        let command = self.inner.purposes().groups.shared(&agents).map_or_else(
             || FleetCommand::RevokeAgents { agents: agents.clone() },
             |group| FleetCommand::RevokeGroup { group: group.to_owned() },
         );
@@ -188,7 +188,8 @@ impl Write<'_> {
 
     /// Those of the group. A manifest that names no issuer is about its agent under any: under each that the record knows it by.
     fn members(&self, group: &str) -> Result<Vec<AgentKey>, ApplyError> {
-        let groups = &self.inner.groups;
+        let purposes = self.inner.purposes();
+        let groups = &purposes.groups;
         let mut members: Vec<AgentKey> = groups.members(group).collect();
         let memory = self.inner.memory();
         let also = members.iter().filter(|agent| agent.issuer.is_none());

@@ -15,7 +15,8 @@ impl Revoker {
             return Demand::None;
         }
         let (issuer, agent_id) = (call.identity.issuer.as_deref(), &*call.identity.agent_id);
-        let group = self.inner.groups.of(issuer, agent_id);
+        let purposes = self.inner.purposes();
+        let group = purposes.groups.of(issuer, agent_id);
         let who = crate::whom::Named { issuer, agent_id, group };
         let facts = Facts {
             who,

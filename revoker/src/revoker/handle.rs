@@ -17,7 +17,8 @@ use crate::whom::Named;
 
 impl Inner {
     pub(super) fn handle(&self, record: &VerdictRecord, now: Timestamp) -> Result<Decision, StoreError> {
-        let group = self.groups.of(record.issuer.as_deref(), &record.agent_id);
+        let purposes = self.purposes();
+        let group = purposes.groups.of(record.issuer.as_deref(), &record.agent_id);
         let mut evidence = self.memory().policy().evidence(record, group);
         self.place_part(record, &mut evidence);
         // Only whom a log cannot make up: names that anybody can write down must not raise a cap that goes by them.
@@ -69,7 +70,8 @@ impl Inner {
         }
         let input = Input::Verdict { evidence: *evidence, fresh: CaseId::random() };
         let (issuer, agent_id) = (record.issuer.as_deref(), record.agent_id.as_str());
-        let who = Named { issuer, agent_id, group: self.groups.of(issuer, agent_id) };
+        let purposes = self.purposes();
+        let who = Named { issuer, agent_id, group: purposes.groups.of(issuer, agent_id) };
         let (live, effects) = step(&held.live, &input, now, &memory.policy_for(&who, now));
         if !effects.is_empty() || live.name() != held.live.name() || worth_keeping(&held.kept, &live) {
             return None;
@@ -116,7 +118,7 @@ impl Write<'_> {
     /// that are not being asked about yet.
     pub(super) fn policy_for(&self, agent: &AgentKey, now: Timestamp) -> Policy {
         let memory = self.inner.memory();
-        let policy = memory.policy_for(&self.inner.groups.named(agent), now);
+        let policy = memory.policy_for(&self.inner.purposes().groups.named(agent), now);
         let full = memory.challenged() >= self.inner.limits.challenged_max as usize;
         drop(memory);
         if full && !matches!(self.standing(agent), Standing::Challenged(_)) {

@@ -25,7 +25,7 @@ impl Revoker {
         let inner = &self.inner;
         let ends = inner.memory().policy().config().on_task_end == OnEnd::Revoke
             && attestation.allows_automatic_revocation()
-            && inner.declared.ends_with_task(agent);
+            && inner.purposes().declared.ends_with_task(agent);
         if !ends {
             return Ok(());
         }
@@ -65,8 +65,9 @@ impl Inner {
                 .chain(named.into_iter().filter(|known| known != agent))
                 .collect::<Vec<_>>()
         };
+        let purposes = self.purposes();
         let ended =
-            self.declared.lapsed(now).flat_map(|(agent, at)| known(agent).into_iter().map(|a| (a, *at)));
+            purposes.declared.lapsed(now).flat_map(|(agent, at)| known(agent).into_iter().map(|a| (a, *at)));
         ended.filter(|(agent, at)| !memory.has_lapsed(agent, *at)).collect()
     }
 }

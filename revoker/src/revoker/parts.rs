@@ -254,7 +254,7 @@ impl Write<'_> {
             record,
             reasons: end.reasons,
             approval_url: None,
-            baseline: None,
+            carried: None,
             policy: policy.version(),
             at: end.now,
         };

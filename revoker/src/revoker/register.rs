@@ -76,11 +76,12 @@ impl Revoker {
     /// The agents that a manifest or the register names, by issuer and name, and who answers for each.
     pub async fn accountable_agents(&self) -> Result<Vec<(AgentKey, Accountable)>, StoreError> {
         let entries = self.registrations().await?;
+        let purposes = self.inner.purposes();
         let mut said: BTreeMap<AgentKey, Accountable> =
-            self.inner.people.agents().map(|agent| (agent, Accountable::default())).collect();
+            purposes.people.agents().map(|agent| (agent, Accountable::default())).collect();
         said.extend(entries.into_iter().map(|entry| (entry.agent, entry.accountable)));
         let of = |(agent, recorded)| {
-            let people = self.inner.people.of(&agent, recorded);
+            let people = purposes.people.of(&agent, recorded);
             (agent, people)
         };
         Ok(said.into_iter().map(of).collect())

@@ -76,6 +76,7 @@ impl Inner {
             Change::Spent => self.memory_mut().set_spent(settings::spent(db)?),
             Change::Handled(verdict) => self.memory_mut().remember(*verdict),
             Change::Parts => self.memory_mut().replace_ended(revocations::ended_parts(db)?),
+            Change::Manifests => self.set_purposes(self.purposes_by(db)?),
             Change::Record => {}
         }
         Ok(())
@@ -86,6 +87,7 @@ impl Inner {
         let newest = changes::newest(db)?;
         let (parts, lifted) = (revocations::ended_parts(db)?, revocations::lifted(db)?);
         let (rows, pauses, spent) = (agents::all(db)?, settings::pauses(db)?, settings::spent(db)?);
+        self.set_purposes(self.purposes_by(db)?);
         let mut memory = self.memory_mut();
         memory.replace(rows);
         memory.replace_ended(parts);

@@ -4,6 +4,7 @@ mod cascade;
 mod fleetwide;
 mod governor;
 mod lives;
+mod manifests;
 mod operators;
 mod parts;
 mod record;

@@ -33,6 +33,8 @@ pub struct Write<'c> {
     pub(super) lifted: Vec<(AgentKey, Option<Lifted>)>,
     /// Agents whose declared time was seen to be over.
     pub(super) lapsed: Vec<(AgentKey, Timestamp)>,
+    /// Whether a manifest was set.
+    pub(super) declared: bool,
     pauses: Option<Vec<Pause>>,
     spent: Option<Spent>,
 }
@@ -56,11 +58,12 @@ impl Inner {
             ended: Vec::new(),
             lifted: Vec::new(),
             lapsed: Vec::new(),
+            declared: false,
             pauses: None,
             spent: None,
         };
         let answer = f(&mut write)?;
-        let Write { tx, changed, handled, ended, lifted, lapsed, pauses, spent, .. } = write;
+        let Write { tx, changed, handled, ended, lifted, lapsed, declared, pauses, spent, .. } = write;
         if let Some(spent) = &spent {
             settings::set_spent(&tx, spent)?;
         }
@@ -71,12 +74,17 @@ impl Inner {
                 pauses.as_ref().map(|_| Change::Pauses),
                 spent.as_ref().map(|_| Change::Spent),
                 ended.first().map(|_| Change::Parts),
+                declared.then_some(Change::Manifests),
             ];
             Some(self.tell(&tx, &changed, more.into_iter().flatten())?)
         } else {
             None
         };
+        let purposes = if declared { Some(self.purposes_by(&tx)?) } else { None };
         tx.commit().map_err(StoreError::from)?;
+        if let Some(purposes) = purposes {
+            self.set_purposes(purposes);
+        }
         self.follow(changed, handled, pauses, spent);
         self.memory_mut().set_lapsed(lapsed);
         for (agent, part, not_before) in ended {
@@ -174,7 +182,7 @@ impl Write<'_> {
     /// Who answers for this agent.
     pub(super) fn people(&self, agent: &AgentKey) -> Result<Accountable, StoreError> {
         let recorded = register::of(&self.tx, agent)?.map(|entry| entry.accountable);
-        Ok(self.inner.people.of(agent, recorded.unwrap_or_default()))
+        Ok(self.inner.purposes().people.of(agent, recorded.unwrap_or_default()))
     }
 
     /// Whether the target is in the escalation list.

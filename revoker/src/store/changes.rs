@@ -22,6 +22,8 @@ pub(crate) enum Change {
     Handled(VerdictId),
     /// Which parts of agents have ended.
     Parts,
+    /// What persons declare of agents.
+    Manifests,
     /// Something that nobody holds in memory.
     Record,
 }
@@ -34,6 +36,7 @@ impl Change {
             Self::Spent => "spent",
             Self::Handled(_) => "handled",
             Self::Parts => "parts",
+            Self::Manifests => "manifests",
             Self::Record => "record",
         }
     }
@@ -86,6 +89,7 @@ fn change(row: &Row<'_>) -> db::Result<(i64, Change)> {
         "pauses" => Change::Pauses,
         "spent" => Change::Spent,
         "parts" => Change::Parts,
+        "manifests" => Change::Manifests,
         "handled" => Change::Handled(VerdictId(u128::from_be_bytes(row.get(4)?))),
         _ => Change::Record,
     };

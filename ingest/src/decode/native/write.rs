@@ -80,7 +80,8 @@ fn values<M: SerializeMap>(map: &mut M, call: &Call<'_>) -> Result<(), M::Error>
     optional(map, "source_ip", call.source_ip)?;
     optional(map, "attestation", (call.claimed != Attestation::default()).then_some(call.claimed))?;
     optional(map, "ruling", (call.ruling != Ruling::default()).then_some(call.ruling))?;
-    optional(map, "baseline", call.baseline.as_ref())
+    optional(map, "baseline", call.baseline.as_ref())?;
+    optional(map, "manifest", call.manifest.as_ref())
 }
 
 fn optional<M: SerializeMap>(map: &mut M, name: &str, value: Option<impl Serialize>) -> Result<(), M::Error> {

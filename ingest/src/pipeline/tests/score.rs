@@ -3,7 +3,7 @@ use std::error::Error;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use detector::{Call, Detector, DetectorConfig, Kind, Ruling, Timestamp, VerdictRecord};
+use detector::{Call, Detector, DetectorConfig, Kind, Manifest, Ruling, Timestamp, VerdictRecord};
 use proptest::prelude::*;
 use tokio::sync::watch;
 
@@ -65,6 +65,7 @@ fn run_past(
         workers: NonZeroUsize::MIN.saturating_add(1),
         detector: DetectorConfig::default(),
         manifests: Vec::new(),
+        set_manifests: Vec::new(),
         snapshots: bench.data.path().join("snapshots"),
         snapshot_every: Duration::ZERO,
         outlet: Box::new(outlet),
@@ -269,4 +270,36 @@ fn a_revert_in_the_middle_of_a_batch_is_read_where_it_stands() {
     for (workers, at_once) in [(1, 2_001), (2, 2_001), (8, 2_001), (8, 700)] {
         assert!(steps(&log, workers, at_once) == expected, "{workers} workers, {at_once} at once");
     }
+}
+
+#[test]
+fn a_manifest_in_the_middle_of_a_batch_holds_from_where_it_stands() {
+    let call = |n: i64| {
+        let ts = Timestamp::from_millis(1_772_323_200_000 + 20_000 * n);
+        Call::new(format!("e{n}"), ts, format!("a{}", n % 5), format!("x{}", n * n % 7))
+    };
+    let mut log: Vec<_> = (0..2_000).map(call).collect();
+    let mut declared = Call::new("set", log[1_000].ts, "a1", "");
+    let body = r#"{"agent_id": "a1", "forbidden_endpoints": ["x1"]}"#;
+    (declared.kind, declared.manifest) = (Kind::Manifest, Some(body.into()));
+    log.insert(1_000, declared);
+    let run = |given: &[Manifest], workers, at_once: usize| {
+        let workers = NonZeroUsize::new(workers).unwrap();
+        let mut scorer = Scorer::new(Detector::new(DetectorConfig::default(), given), workers);
+        log.chunks(at_once).flat_map(|some| scorer.steps(some.iter())).collect::<Vec<_>>()
+    };
+    let steps = run(&[], 1, 1);
+    for (call, step) in log.iter().zip(&steps) {
+        let is_broken = step.verdict.as_ref().is_some_and(|verdict| verdict.rule.is_some());
+        let is_meant =
+            &*call.identity.agent_id == "a1" && &*call.endpoint == "x1" && call.ts >= log[1_000].ts;
+        assert_eq!((is_broken, &step.undone), (is_meant, &None), "{}", call.event_id);
+    }
+    for (workers, at_once) in [(1, 2_001), (8, 2_001), (8, 700)] {
+        assert!(run(&[], workers, at_once) == steps, "{workers} workers, {at_once} at once");
+    }
+    let of_a_file = Manifest { agent_id: "a1".to_owned(), ..Manifest::default() };
+    let steps = run(&[of_a_file], 1, 1);
+    assert!(steps[1_000].undone.as_ref().is_some_and(|why| why.contains("the configuration holds")));
+    assert!(steps.iter().all(|step| step.verdict.as_ref().is_none_or(|verdict| verdict.rule.is_none())));
 }

@@ -7,7 +7,6 @@ use super::support::{Ask, Browser, Person, Trouble, World, line};
 use crate::agent::AgentKey;
 use crate::approval::{Action, Approval, Asked, Status};
 use crate::config::PolicyConfig;
-use crate::people::People;
 use crate::policy::risk::Risk;
 use crate::policy::when::When;
 use crate::revoker::AskError;
@@ -48,7 +47,7 @@ fn floor() -> PolicyConfig {
 
 #[tokio::test]
 async fn asked_first_and_approved_it_goes_on_once_and_nothing_else_does() {
-    let mut world = World::of(floor(), People::default()).await;
+    let mut world = World::of(floor(), Vec::new()).await;
     let alice = world.approver("alice", &[]).await;
     let question = ask(&world, asked("billing")).await;
     assert_eq!(status(&world, &question).await["status"], "pending");
@@ -147,7 +146,7 @@ async fn who_is_revoked_is_asked_about_no_more_and_an_attack_revokes() {
 async fn only_who_is_named_answers_and_never_for_themselves() {
     let manifest =
         Manifest { agent_id: "billing".into(), approvers: vec!["Kim".into()], ..Manifest::default() };
-    let world = World::of(PolicyConfig::default(), People::declared(&[manifest])).await;
+    let world = World::of(PolicyConfig::default(), vec![manifest]).await;
     let (alice, kim) =
         (world.approver("alice", &[]).await, world.approver("kim", &["kim@example.com"]).await);
     let question = ask(&world, asked("billing")).await;
@@ -169,7 +168,7 @@ async fn only_who_is_named_answers_and_never_for_themselves() {
 async fn what_takes_two_takes_two_people() {
     let mut config = PolicyConfig::default();
     config.approval.two_for = vec![Risk::Outbound];
-    let mut world = World::of(config, People::default()).await;
+    let mut world = World::of(config, Vec::new()).await;
     let (alice, kim) = (world.approver("alice", &[]).await, world.approver("kim", &[]).await);
     let question = ask(&world, asked("billing")).await;
     assert_eq!(question.needs.approvers, 2);
@@ -211,7 +210,7 @@ async fn a_record_that_was_put_back_admits_no_grant_of_before() {
 
 #[tokio::test]
 async fn a_score_that_comes_late_lets_nothing_go_on_that_policy_asks_about() {
-    let world = World::of(floor(), People::default()).await;
+    let world = World::of(floor(), Vec::new()).await;
     world.trouble(Some(Trouble::Late));
     let late = world.gate("e1", "billing", 0.0).await;
     assert_eq!((late.status, &late.json()["type"]), (403, &"urn:tocsin:problem:score_required".into()));
@@ -228,7 +227,7 @@ async fn who_is_named_is_told_in_turn_and_no_more_often_than_policy_allows() {
     };
     let mut config = PolicyConfig::default();
     config.approval.notices_per_hour = std::num::NonZeroU32::new(3).unwrap();
-    let world = World::of(config, People::declared(&[manifest])).await;
+    let world = World::of(config, vec![manifest]).await;
     let told =
         || world.notices().into_iter().map(|notice| notice["data"]["people"].clone()).collect::<Vec<_>>();
     ask(&world, asked("billing")).await;

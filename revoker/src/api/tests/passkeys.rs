@@ -6,7 +6,6 @@ use super::support::{Ask, Browser, World};
 use crate::approval::webauthn::tests::Authenticator;
 use crate::approval::{Action, Approval, ApproverName, Asked, invite};
 use crate::config::PolicyConfig;
-use crate::people::People;
 use crate::policy::risk::Risk;
 
 const HERE: (&str, &str) = ("https://tocsin.example", "tocsin.example");
@@ -14,7 +13,7 @@ const HERE: (&str, &str) = ("https://tocsin.example", "tocsin.example");
 async fn world() -> World {
     let mut config = PolicyConfig::default();
     config.approval.passkey_for = vec![Risk::Outbound];
-    World::of(config, People::default()).await
+    World::of(config, Vec::new()).await
 }
 
 async fn ask(world: &World, agent: &str) -> Approval {

@@ -12,8 +12,8 @@ use axum::body::Bytes;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use detector::{
-    Actor, Attestation, Budgets, Call, EffectiveAttestation, Kind, Layers, MicroBits, Timestamp, Verdict,
-    VerdictId, VerdictRecord,
+    Actor, Attestation, Budgets, Call, EffectiveAttestation, Kind, Layers, Manifest, MicroBits, Timestamp,
+    Verdict, VerdictId, VerdictRecord,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -28,7 +28,6 @@ use crate::approval::{ApproverName, enrol};
 use crate::config::PolicyConfig;
 use crate::connector::Route;
 use crate::effect::NOTICE;
-use crate::people::People;
 use crate::policy::Policy;
 use crate::policy::approval::ApprovalConfig;
 use crate::revoker::{Revoker, Setup};
@@ -154,24 +153,24 @@ pub(super) struct World {
     seen: Arc<Mutex<HashMap<String, VerdictId>>>,
     server: Option<Server>,
     config: PolicyConfig,
-    people: People,
+    manifests: Vec<Manifest>,
 }
 
 impl World {
     pub(super) async fn new() -> Self {
-        Self::of(PolicyConfig::default(), People::default()).await
+        Self::of(PolicyConfig::default(), Vec::new()).await
     }
 
-    pub(super) async fn of(config: PolicyConfig, people: People) -> Self {
-        Self::in_folder(tempfile::tempdir().unwrap(), config, people).await
+    pub(super) async fn of(config: PolicyConfig, manifests: Vec<Manifest>) -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap(), config, manifests).await
     }
 
     /// One whose record is a file on whatever the tests run.
     pub(super) async fn on_a_file() -> Self {
-        Self::in_folder(crate::testing::with_a_file(), PolicyConfig::default(), People::default()).await
+        Self::in_folder(crate::testing::with_a_file(), PolicyConfig::default(), Vec::new()).await
     }
 
-    async fn in_folder(folder: tempfile::TempDir, config: PolicyConfig, people: People) -> Self {
+    async fn in_folder(folder: tempfile::TempDir, config: PolicyConfig, manifests: Vec<Manifest>) -> Self {
         let start: Timestamp = START.parse().unwrap();
         let mut world = Self {
             folder,
@@ -180,7 +179,7 @@ impl World {
             seen: Arc::default(),
             server: None,
             config,
-            people,
+            manifests,
         };
         world.start().await;
         world
@@ -192,18 +191,10 @@ impl World {
         // Others count what leaves.
         routes.extend((self.config.approval != ApprovalConfig::default()).then_some(told));
         let policy = Policy::new(Budgets::default(), self.config.clone());
-        let groups = crate::groups::Groups::default();
-        let people = self.people.clone();
+        let manifests = self.manifests.clone();
         let relying_party = Some(crate::approval::webauthn::tests::party());
-        let setup = Setup {
-            policy,
-            public_url: "http://tocsin.test".to_owned(),
-            routes,
-            groups,
-            people,
-            relying_party,
-            declared: crate::declared::Declared::default(),
-        };
+        let setup =
+            Setup { policy, public_url: "http://tocsin.test".to_owned(), routes, manifests, relying_party };
         let revoker = crate::testing::open_as(self.folder.path(), setup);
         let clock = Arc::clone(&self.clock);
         let api = Api::new(

@@ -100,7 +100,7 @@ mod tests {
             record: evidence.then_some(&record),
             reasons,
             approval_url: None,
-            baseline: None,
+            carried: None,
             policy: "0123456789ab",
             at: at(0),
         };

@@ -4,7 +4,6 @@ use detector::{Budgets, Manifest};
 
 use super::*;
 use crate::config::{Cascade, PolicyConfig};
-use crate::declared::Declared;
 use crate::policy::Policy;
 use crate::revoker::Setup;
 use crate::testing::{at, damning, record, setup};
@@ -19,10 +18,9 @@ fn with(folder: &Path, cascade: Cascade) -> Revoker {
     };
     let guard = Whom { agent: Some(Glob::try_from("guard".to_owned()).unwrap()), ..Whom::default() };
     let config = PolicyConfig { cascade, protected: vec![guard], ..PolicyConfig::default() };
-    let declared =
-        Declared::by(&[child("writer", "planner"), child("guard", "planner"), child("planner", "scribe")]);
+    let manifests = vec![child("writer", "planner"), child("guard", "planner"), child("planner", "scribe")];
     let policy = Policy::new(Budgets::default(), config);
-    let revoker = crate::testing::open_as(folder, Setup { policy, declared, ..setup(&["idp"]) });
+    let revoker = crate::testing::open_as(folder, Setup { policy, manifests, ..setup(&["idp"]) });
     let mut spawned = record(1, at(0), "scribe", 0.0);
     spawned.parent_agent_id = Some("writer".to_owned());
     handle(&revoker, &spawned);
@@ -106,11 +104,7 @@ fn a_cascade_stays_under_the_governors_caps() {
     };
     let manifests: Vec<_> = (0..20).map(child).collect();
     let config = PolicyConfig { cascade: Cascade::Children, ..PolicyConfig::default() };
-    let setup = Setup {
-        policy: Policy::new(Budgets::default(), config),
-        declared: Declared::by(&manifests),
-        ..setup(&["idp"])
-    };
+    let setup = Setup { policy: Policy::new(Budgets::default(), config), manifests, ..setup(&["idp"]) };
     let revoker = crate::testing::open_as(folder.path(), setup);
     handle(&revoker, &damning(3, at(10), "planner"));
     let ended = (0..20).filter(|n| standing(&revoker, &format!("child-{n}")) == "revoked").count();

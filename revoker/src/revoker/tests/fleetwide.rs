@@ -5,7 +5,6 @@ use detector::{Budgets, Cohort, Manifest, Pattern};
 use super::*;
 use crate::config::PolicyConfig;
 use crate::fleetwide::{FleetCommand, Unconfirmed};
-use crate::groups::Groups;
 use crate::policy::{Demand, Policy};
 use crate::restraint::Restraint;
 use crate::revoker::{ApplyError, Person, Setup};
@@ -29,10 +28,10 @@ fn tills(folder: &Path) -> Revoker {
         ..Manifest::default()
     };
     let idp = Some("https://idp.example");
-    let groups = Groups::declared(&[manifest(0, idp), manifest(1, idp), manifest(2, idp), manifest(3, None)]);
+    let manifests = vec![manifest(0, idp), manifest(1, idp), manifest(2, idp), manifest(3, None)];
     let config = PolicyConfig { pause_takes_two: true, ..PolicyConfig::default() };
     let policy = Policy::new(Budgets::default(), config);
-    crate::testing::open_as(folder, Setup { policy, groups, ..setup(&["idp"]) })
+    crate::testing::open_as(folder, Setup { policy, manifests, ..setup(&["idp"]) })
 }
 
 fn group(name: &str) -> FleetCommand {

@@ -4,7 +4,6 @@ use detector::Manifest;
 
 use super::*;
 use crate::governor::{Cap, Governed};
-use crate::groups::Groups;
 use crate::policy::Demand;
 use crate::restraint::Restraint;
 use crate::revoker::Setup;
@@ -92,7 +91,7 @@ fn a_deploy_over_two_fifths_of_a_group_takes_no_more_than_its_share_down() {
             ..Manifest::default()
         })
         .collect();
-    let setup = Setup { groups: Groups::declared(&manifests), ..setup(&["idp"]) };
+    let setup = Setup { manifests, ..setup(&["idp"]) };
     let revoker = crate::testing::open_as(folder.path(), setup);
     for n in 0..1_000 {
         handle(&revoker, &record(n, at(n.into()), &format!("agent-{n}"), 0.0));

@@ -4,7 +4,6 @@ use detector::{Attestation, Budgets, EffectiveAttestation, Manifest};
 
 use super::*;
 use crate::config::{OnEnd, PolicyConfig};
-use crate::declared::Declared;
 use crate::policy::Policy;
 use crate::revoker::Setup;
 use crate::testing::{at, setup};
@@ -22,7 +21,7 @@ fn with(folder: &Path, ends: OnEnd) -> Revoker {
     ];
     let config = PolicyConfig { on_task_end: ends, on_manifest_end: ends, ..PolicyConfig::default() };
     let policy = Policy::new(Budgets::default(), config);
-    crate::testing::open_as(folder, Setup { policy, declared: Declared::by(&manifests), ..setup(&["idp"]) })
+    crate::testing::open_as(folder, Setup { policy, manifests: manifests.to_vec(), ..setup(&["idp"]) })
 }
 
 fn worth(attestation: Attestation) -> EffectiveAttestation {
