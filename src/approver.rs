@@ -162,6 +162,10 @@ fn named(approvers: &[String]) -> String {
 pub(crate) async fn restored(config: &ConfigArg) -> Result<()> {
     open(config)?.restored(operator(), clock::now()).await?;
     println!("grants given before now are void; agents that were approved ask again");
+    println!(
+        "where the whole data_dir was put back, revocations and reinstatements since then are not in it: compare with the \
+         database's table `audit`, and with what your enforcement points say"
+    );
     Ok(())
 }
 

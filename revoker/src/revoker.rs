@@ -16,6 +16,7 @@ mod fleetwide;
 mod forecast;
 mod handle;
 mod heads;
+mod journal;
 mod limits;
 mod lists;
 mod lives;
@@ -47,6 +48,7 @@ pub use self::decision::{Admission, Decision};
 use self::epoch::Mark;
 pub use self::feedback::Evidence;
 pub use self::fleetwide::{Confirmed, Person};
+use self::journal::Journal;
 pub use self::lists::Story;
 use self::memory::{Limits, Memory};
 pub use self::operate::RedeliverError;
@@ -96,6 +98,7 @@ struct Inner {
     grants: Grants,
     relying_party: Option<RelyingParty>,
     mark: Mark,
+    journal: Journal,
     /// Nobody changes the keys meanwhile.
     _lock: Lock,
     routes: Vec<Route>,
@@ -178,6 +181,7 @@ impl Revoker {
             keys,
             relying_party: setup.relying_party,
             mark: Mark::beside(data_dir),
+            journal: Journal::beside(data_dir),
             _lock: lock,
             routes: setup.routes,
             purposes: RwLock::new(Arc::new(purposes)),

@@ -3,6 +3,7 @@
 use detector::{MicroBits, Timestamp, VerdictRecord};
 use serde::Serialize;
 
+use super::journal::{Entry, Now};
 use super::memory::{Held, worth_keeping};
 use super::parts::PARTS_MAX;
 use super::write::Write;
@@ -264,6 +265,7 @@ impl Write<'_> {
         let seq = self.audit_in(txn, Some(case.agent), "standing.changed", &body, case.now)?;
         agents::put(&self.tx, case.agent, to, txn, (case.now, seq))?;
         let mut approval_url = None;
+        let entry = || Entry { seq, agent: case.agent.clone(), now: Now::Stands(*to) };
         for effect in effects {
             match effect {
                 Effect::OpenCase { case: id, until } => {
@@ -279,12 +281,14 @@ impl Write<'_> {
                 Effect::List { not_before } => {
                     revocations::revoke(&self.tx, (case.agent, None), *not_before, txn)?;
                     self.lifted.push((case.agent.clone(), None));
+                    self.journal.push(entry());
                     approvals::supersede_asked(&self.tx, case.agent, case.now)?;
                 }
                 Effect::Unlist => {
                     revocations::unrevoke(&self.tx, (case.agent, None), case.now)?;
                     let lifted = revocations::of(&self.tx, case.agent, None)?.and_then(|row| row.lifted());
                     self.lifted.push((case.agent.clone(), lifted));
+                    self.journal.push(entry());
                 }
                 Effect::Publish(event) => {
                     self.publish(case, to.name(), event, approval_url.as_deref(), txn)?;

@@ -2,8 +2,9 @@
 //!
 //! A grant is admitted once, which only the record knows: put back to a copy from before, it would admit the grant again. So a
 //! mark beside the record says how far the audit had come when a grant was last consumed. A record that has not come as far was
-//! restored; its epoch is raised, and grants of the one before admit nothing. Where the mark was restored with it, whoever
-//! restores says so (`tocsin restored`).
+//! restored; its epoch is raised, and grants of the one before admit nothing. Nor would it know whose access has ended since, and who was
+//! given it back: the journal beside it does ([`super::journal`]), and so it is again. Where these were restored with it, whoever restores
+//! says so (`tocsin restored`), and what was decided since the copy was made is for them to look up.
 
 use std::fs::File;
 use std::io::{ErrorKind, Write as _};
@@ -57,18 +58,27 @@ impl Mark {
 impl Inner {
     /// Raises the epoch where the record has not come as far as the mark says.
     pub(super) fn look_for_restore(&self, now: Timestamp) -> Result<(), StoreError> {
-        // The mark first: a server beside goes on writing, and the mark follows the record.
-        let seen = self.mark.read()?;
+        // The mark first: a server beside goes on writing, and mark and journal follow the record.
+        let (seen, entries) = (self.mark.read()?, self.journal.read()?);
         let newest = audit::newest(&self.store.reader())?;
-        if newest >= seen.seq {
-            return Ok(());
+        let (known, lost): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| entry.seq <= newest);
+        if newest >= seen.seq && lost.is_empty() {
+            return self.journal.shorten(known);
         }
         tracing::warn!(
             newest,
             mark = seen.seq,
-            "the record is older than it was: grants given before count no more"
+            ended_or_given_back = lost.len(),
+            "the record is older than it was: grants given before count no more, and who ended or was given access back since is so again"
         );
-        self.write(|w| w.raise_epoch("found older than its mark", now))?;
+        let replaced = known.len() + lost.len();
+        self.write(|w| {
+            w.raise_epoch("found older than its mark", now)?;
+            w.follow_journal(lost, now)
+        })?;
+        // Now numbers come again: what stands under them is what was done just now.
+        let since = self.journal.read()?.into_iter().skip(replaced);
+        self.journal.replace(&known.into_iter().chain(since).collect::<Vec<_>>())?;
         self.note_mark()
     }
 

@@ -7,6 +7,7 @@ use detector::{BrokenRule, Kind, RuleKind, Timestamp, VerdictRecord};
 use serde_json::json;
 
 use super::apply::{ApplyError, Case};
+use super::journal::{Entry, Now};
 use super::operate::said;
 use super::write::Write;
 use super::{Inner, Revoker};
@@ -153,17 +154,7 @@ impl Revoker {
     ) -> Result<Standing, ApplyError> {
         said(&by, &reason)?;
         self.write(move |w| {
-            if !w.has_ended(&agent, &part) {
-                return Err(ApplyError::NotThisPart { ended: false });
-            }
-            let known = revocations::of(&w.tx, &agent, Some(&part))?;
-            let txn = known.map_or_else(Txn::random, |row| row.txn);
-            revocations::unrevoke(&w.tx, (&agent, Some(&part)), now)?;
-            w.ended.push((agent.clone(), part.clone(), None));
-            let body = json!({ "part": part, "by": by, "reason": reason });
-            w.audit_in(&txn, Some(&agent), "part.reinstated", &body, now)?;
-            let end = End { agent: &agent, part: &part, txn: &txn, reasons: &[reason], by: Some(&by), now };
-            w.tell_of_part(&end, &Event::Reinstated, None)?;
+            w.give_back(&agent, &part, &by, reason, now)?;
             Ok(w.standing(&agent))
         })
         .await
@@ -201,6 +192,44 @@ impl Write<'_> {
         Ok(routes.filter(move |route| route.enforces && !route.stands_by() && route.wants(ENDING, &agent)))
     }
 
+    pub(super) fn give_back(
+        &mut self,
+        agent: &AgentKey,
+        part: &Part,
+        by: &str,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<(), ApplyError> {
+        if !self.has_ended(agent, part) {
+            return Err(ApplyError::NotThisPart { ended: false });
+        }
+        let known = revocations::of(&self.tx, agent, Some(part))?;
+        let txn = known.map_or_else(Txn::random, |row| row.txn);
+        revocations::unrevoke(&self.tx, (agent, Some(part)), now)?;
+        self.ended.push((agent.clone(), part.clone(), None));
+        let body = json!({ "part": part, "by": by, "reason": reason });
+        let seq = self.audit_in(&txn, Some(agent), "part.reinstated", &body, now)?;
+        self.journal.push(Entry { seq, agent: agent.clone(), now: Now::GivenBack(part.clone()) });
+        let end = End { agent, part, txn: &txn, reasons: &[reason], by: Some(by), now };
+        Ok(self.tell_of_part(&end, &Event::Reinstated, None)?)
+    }
+
+    /// Ends access of a part as it had ended before.
+    pub(super) fn end_again(
+        &mut self,
+        agent: &AgentKey,
+        part: &Part,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<(), ApplyError> {
+        if self.has_ended(agent, part) {
+            return Ok(());
+        }
+        let txn = self.held(agent).map_or_else(Txn::random, |held| held.txn);
+        let end = End { agent, part, txn: &txn, reasons: &[reason], by: Some("tocsin"), now };
+        Ok(self.end_part(&end, Cause::Operator, None)?)
+    }
+
     fn has_ended(&self, agent: &AgentKey, part: &Part) -> bool {
         self.inner.memory().all_ended(agent).iter().any(|(ended, _)| ended == part)
     }
@@ -233,7 +262,8 @@ impl Write<'_> {
         revocations::revoke(&self.tx, (agent, Some(part)), now, txn)?;
         self.ended.push((agent.clone(), part.clone(), Some(now)));
         let body = json!({ "part": part, "cause": cause, "by": end.by, "reason": end.reasons.first() });
-        self.audit_in(txn, Some(agent), "part.revoked", &body, now)?;
+        let seq = self.audit_in(txn, Some(agent), "part.revoked", &body, now)?;
+        self.journal.push(Entry { seq, agent: agent.clone(), now: Now::Ended(part.clone()) });
         metrics::counter!("tocsin_parts_ended_total", "kind" => part.kind.as_str()).increment(1);
         self.tell_of_part(end, &Event::Revoked { not_before: now, cause, in_place_of: None }, record)
     }

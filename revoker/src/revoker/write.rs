@@ -7,6 +7,7 @@ use detector::{Timestamp, VerdictId};
 use serde::Serialize;
 
 use super::Inner;
+use super::journal::Entry;
 use super::memory::Held;
 use crate::agent::{AgentKey, Txn};
 use crate::approval::webauthn::RelyingParty;
@@ -31,6 +32,8 @@ pub struct Write<'c> {
     pub(super) ended: Vec<(AgentKey, Part, Option<Timestamp>)>,
     /// Agents whose access ended (none) or was given back.
     pub(super) lifted: Vec<(AgentKey, Option<Lifted>)>,
+    /// The same, and where they stand, for the journal.
+    pub(super) journal: Vec<Entry>,
     /// Agents whose declared time was seen to be over.
     pub(super) lapsed: Vec<(AgentKey, Timestamp)>,
     /// Whether a manifest was set.
@@ -57,13 +60,15 @@ impl Inner {
             handled: None,
             ended: Vec::new(),
             lifted: Vec::new(),
+            journal: Vec::new(),
             lapsed: Vec::new(),
             declared: false,
             pauses: None,
             spent: None,
         };
         let answer = f(&mut write)?;
-        let Write { tx, changed, handled, ended, lifted, lapsed, declared, pauses, spent, .. } = write;
+        let Write { tx, changed, handled, ended, lifted, journal, lapsed, declared, pauses, spent, .. } =
+            write;
         if let Some(spent) = &spent {
             settings::set_spent(&tx, spent)?;
         }
@@ -82,6 +87,7 @@ impl Inner {
         };
         let purposes = if declared { Some(self.purposes_by(&tx)?) } else { None };
         tx.commit().map_err(StoreError::from)?;
+        self.journal.add(&journal);
         if let Some(purposes) = purposes {
             self.set_purposes(purposes);
         }

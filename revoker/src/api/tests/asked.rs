@@ -1,5 +1,7 @@
 //! Questions that an agent's side puts before there is any evidence, and what answers take.
 
+use std::time::Duration;
+
 use detector::Manifest;
 use serde_json::{Value, json};
 
@@ -7,9 +9,11 @@ use super::support::{Ask, Browser, Person, Trouble, World, line};
 use crate::agent::AgentKey;
 use crate::approval::{Action, Approval, Asked, Status};
 use crate::config::PolicyConfig;
+use crate::part::{Part, PartKind};
 use crate::policy::risk::Risk;
 use crate::policy::when::When;
 use crate::revoker::AskError;
+use crate::store::StoreError;
 
 /// What `line` announces, as its agent's side asks about it.
 fn asked(agent: &str) -> Asked {
@@ -248,4 +252,53 @@ async fn who_is_named_is_told_in_turn_and_no_more_often_than_policy_allows() {
     assert_eq!(told().len(), 4, "Ann was told three times in the hour");
     let audit = world.send(Ask::get("/v1/agent?agent_id=billing").bearer("analyst")).await.body;
     assert_eq!(audit.matches("approval.flood").count(), 1, "{audit}");
+}
+
+#[tokio::test]
+async fn a_record_that_was_put_back_knows_who_ended_since_and_who_was_given_access_back() {
+    let mut world = World::on_a_file().await;
+    let by = || ("olga".to_owned(), "stolen".to_owned());
+    let key = |name: &str| AgentKey::new(None, name);
+    let session = |id: &str| Part::new(PartKind::Session, id).unwrap();
+    let start = world.now();
+    for name in ["lifted", "twice"] {
+        world.revoker().revoke(key(name), by().0, by().1, start).await.unwrap();
+    }
+    let revoker = world.revoker().clone();
+    revoker.revoke_part(key("worker"), session("old"), by().0, by().1, start).await.unwrap();
+    let copy = world.copy_record();
+    world.pass(60);
+    for name in ["lifted", "twice"] {
+        revoker.reinstate(key(name), by().0, by().1, world.now()).await.unwrap();
+    }
+    for name in ["ended", "twice"] {
+        revoker.revoke(key(name), by().0, by().1, world.now()).await.unwrap();
+    }
+    // The clock that looks for a restore is the wall's.
+    let until = world.now() + Duration::from_hours(24 * 36_500);
+    revoker.suspend(key("paused"), by().0, by().1, until, world.now()).await.unwrap();
+    revoker.retire(key("gone"), by().0, by().1, world.now()).await.unwrap();
+    revoker.reinstate_part(key("worker"), session("old"), by().0, by().1, world.now()).await.unwrap();
+    revoker.revoke_part(key("worker"), session("new"), by().0, by().1, world.now()).await.unwrap();
+    drop(revoker);
+
+    // Opened once more, it is not put back once more.
+    world.put_back(copy).await;
+    for round in 0..2 {
+        let revoker = world.revoker().clone();
+        let stands = |name: &str| revoker.standing(None, name).name();
+        let all = ["lifted", "twice", "ended", "paused", "gone"].map(stands);
+        assert_eq!(all, ["probation", "revoked", "revoked", "suspended", "retired"], "{round}");
+        assert_eq!(
+            ["old", "new"].map(|id| revoker.ended_part(&key("worker"), &[session(id)]).is_some()),
+            [false, true]
+        );
+        let restored = "SELECT count(*) FROM audit WHERE kind = 'record.restored'";
+        let count = revoker
+            .read(|db| db.query_row(restored, [], |row| row.get::<_, i64>(0)).map_err(StoreError::from));
+        assert_eq!(count.await.unwrap(), 1);
+        drop(revoker);
+        let copy = world.copy_record();
+        world.put_back(copy).await;
+    }
 }

@@ -1,0 +1,168 @@
+//! What ended and what was given back, written down beside the record too: a record that is put back to an older copy follows it.
+//!
+//! One line for each revocation, suspension, retirement and reinstatement, of agents and of parts of them, with the number of its audit
+//! entry. It is not synced: who kills the process loses none, and a machine that fails puts no older copy back.
+
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use detector::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Write;
+use super::apply::ApplyError;
+use crate::agent::AgentKey;
+use crate::lifecycle::Input;
+use crate::part::Part;
+use crate::standing::Standing;
+use crate::store::StoreError;
+
+/// Lines of the file, about: past twice as many those that a later one of the same subject replaced go, and then the oldest.
+const LINES_MAX: usize = 50_000;
+
+/// Who says so in the audit.
+const BY: &str = "tocsin";
+
+/// One change of who may act.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// Of the audit.
+    pub(super) seq: i64,
+    pub(super) agent: AgentKey,
+    pub(super) now: Now,
+}
+
+/// What is so since.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Now {
+    /// Where the agent stands.
+    Stands(Standing),
+    /// Access of this part of it has ended.
+    Ended(Part),
+    /// It was given back.
+    GivenBack(Part),
+}
+
+impl Entry {
+    fn subject(&self) -> (&AgentKey, Option<&Part>) {
+        match &self.now {
+            Now::Stands(_) => (&self.agent, None),
+            Now::Ended(part) | Now::GivenBack(part) => (&self.agent, Some(part)),
+        }
+    }
+}
+
+/// The file beside the record.
+#[derive(Debug)]
+pub(super) struct Journal(PathBuf);
+
+impl Journal {
+    pub(super) fn beside(data_dir: &Path) -> Self {
+        Self(data_dir.join("revoker.ends"))
+    }
+
+    /// Adds what a transaction did, once it is durable. That it could not is no reason to fail what is done.
+    pub(super) fn add(&self, entries: &[Entry]) {
+        if entries.is_empty() {
+            return;
+        }
+        let lines: String =
+            entries.iter().filter_map(|e| serde_json::to_string(e).ok()).map(|l| l + "\n").collect();
+        let added = OpenOptions::new().create(true).append(true).open(&self.0);
+        if let Err(error) = added.and_then(|mut file| file.write_all(lines.as_bytes())) {
+            tracing::error!(file = %self.0.display(), %error, "what ended is not written down beside the record");
+        }
+    }
+
+    /// All lines, oldest first. One that was cut off, or is another version's, says nothing.
+    pub(super) fn read(&self) -> Result<Vec<Entry>, StoreError> {
+        let lines = match File::open(&self.0) {
+            Ok(file) => BufReader::new(file).lines().collect::<io::Result<Vec<_>>>(),
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => Err(e),
+        };
+        let lines = lines.map_err(|source| StoreError::Mark { path: self.0.clone(), source })?;
+        Ok(lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+
+    /// Leaves out what has been replaced, where the file has become long.
+    pub(super) fn shorten(&self, entries: Vec<Entry>) -> Result<(), StoreError> {
+        if entries.len() < 2 * LINES_MAX {
+            return Ok(());
+        }
+        let mut last = newest(entries);
+        self.replace(&last.split_off(last.len().saturating_sub(LINES_MAX)))
+    }
+
+    /// Holds these alone.
+    pub(super) fn replace(&self, entries: &[Entry]) -> Result<(), StoreError> {
+        let beside = Self(self.0.with_extension("ends-new"));
+        let begun = File::create(&beside.0);
+        beside.add(entries);
+        let replaced = begun.and_then(|_| std::fs::rename(&beside.0, &self.0));
+        replaced.map_err(|source| StoreError::Mark { path: self.0.clone(), source })
+    }
+}
+
+/// The last of each subject, in their order.
+pub(super) fn newest(entries: Vec<Entry>) -> Vec<Entry> {
+    let mut seen = HashSet::new();
+    let is_last: Vec<bool> = entries
+        .iter()
+        .rev()
+        .map(|entry| {
+            let (agent, part) = entry.subject();
+            seen.insert((agent.clone(), part.cloned()))
+        })
+        .collect();
+    let last = entries.into_iter().zip(is_last.into_iter().rev());
+    last.filter_map(|(entry, is_last)| is_last.then_some(entry)).collect()
+}
+
+impl Write<'_> {
+    /// Makes so what was so before the record was put back.
+    pub(super) fn follow_journal(&mut self, lost: Vec<Entry>, now: Timestamp) -> Result<(), StoreError> {
+        for Entry { seq, agent, now: was } in newest(lost) {
+            let reason =
+                format!("the record was restored from before this was decided (audit entry {seq} then)");
+            let done = match was {
+                Now::Stands(standing) => self.stand_again(&agent, &standing, reason, now),
+                Now::Ended(part) => self.end_again(&agent, &part, reason, now),
+                Now::GivenBack(part) => self.give_back(&agent, &part, BY, reason, now),
+            };
+            match done {
+                Ok(()) => {}
+                Err(ApplyError::Store(e)) => return Err(e),
+                Err(why) => {
+                    tracing::warn!(%agent, %why, "what was decided before the record was restored is not done again")
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn stand_again(
+        &mut self,
+        agent: &AgentKey,
+        was: &Standing,
+        reason: String,
+        now: Timestamp,
+    ) -> Result<(), ApplyError> {
+        let (by, is) = (BY.to_owned(), self.standing(agent));
+        let input = match (was, is) {
+            (_, Standing::Retired(_)) | (Standing::Revoked(_), Standing::Revoked(_)) => return Ok(()),
+            (Standing::Retired(_), _) => Input::Retire { by, reason },
+            (Standing::Revoked(_), _) => Input::Revoke { by, reason },
+            (Standing::Suspended(s), Standing::Revoked(_) | Standing::Suspended(_)) if s.until > now => {
+                return Ok(());
+            }
+            (Standing::Suspended(s), _) if s.until > now => Input::Suspend { by, reason, until: s.until },
+            (_, Standing::Revoked(_) | Standing::Suspended(_)) => Input::Reinstate { by, reason },
+            _ => return Ok(()),
+        };
+        self.apply(agent, input, now).map(drop)
+    }
+}
