@@ -162,7 +162,7 @@ impl Tocsin {
 
     /// Runs another command of the executable on the same configuration.
     pub(crate) fn command(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tocsin"));
+        let mut command = (self.launcher)(env!("CARGO_BIN_EXE_tocsin"));
         command.args(arguments).arg("--config").arg(self.config()).env("TOCSIN_TOKEN", OPERATOR);
         self.environment(&mut command);
         command.output().expect("the executable starts")
