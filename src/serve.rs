@@ -44,12 +44,13 @@ use ingest::decode::{Format, SourceContext};
 use ingest::finding::Findings;
 use ingest::log::{Log, LogConfig};
 use ingest::pipeline::drain;
-use ingest::pipeline::score::FleetStatus;
+use ingest::pipeline::score::{self, FleetStatus};
 use ingest::source::credentials::Credentials;
 use ingest::source::{Intake, LogSource, Source, files};
 use ingest::store::Store;
 use revoker::api::{Api, Gate, Mfa};
 use revoker::approval::webauthn::RelyingParty;
+use revoker::connector::Connector;
 use revoker::connector::tokens::Tokens;
 use revoker::executor::Executor;
 use revoker::keys::{KeyError, Keys, KeysConfig};
@@ -160,6 +161,18 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     })
 }
 
+/// The targets of the configuration.
+fn connectors(config: &Config, revoker: &Revoker) -> Result<Vec<Arc<dyn Connector>>> {
+    #[cfg_attr(not(feature = "kafka"), expect(unused_mut, reason = "a topic is one more"))]
+    let mut connectors = targets::all(config, revoker.tokens())?;
+    #[cfg(feature = "kafka")]
+    if let Some(topic) = &config.revocation_topic {
+        let built = topic::Topic::new(topic, revoker.clone()).context("revocation_topic");
+        connectors.push(Arc::new(built.or_exit(Code::Config)?));
+    }
+    Ok(connectors)
+}
+
 /// Looks at all of the configuration that a start would look at, and starts nothing.
 pub(crate) fn check(config: &Config) -> Result<()> {
     install_tls();
@@ -228,12 +241,7 @@ impl Server {
         let intake = Intake::new(logs.calls.clone(), findings.clone());
         let who = who(&config)?;
         let revoker = open_revoker(&config)?;
-        let mut connectors = targets::all(&config, revoker.tokens())?;
-        #[cfg(feature = "kafka")]
-        if let Some(topic) = &config.revocation_topic {
-            let built = topic::Topic::new(topic, revoker.clone()).context("revocation_topic");
-            connectors.push(Arc::new(built.or_exit(Code::Config)?));
-        }
+        let mut connectors = connectors(&config, &revoker)?;
         if roles.score {
             connectors.push(Arc::new(feedback::Feedback::new(intake.clone())));
         }
@@ -250,6 +258,7 @@ impl Server {
         let waiting = gate::Waiting::default();
         let kafka = Kafka::open(&config, roles, &findings)?;
         let (tell_health, health) = watch::channel(FleetStatus::default());
+        let (enquirer, questions) = score::line();
         let outlet = outlet::ToRevoker::new(revoker.clone(), logs.alerts.clone(), waiting.clone());
         if roles.score {
             let parts = scoring::Parts {
@@ -260,6 +269,7 @@ impl Server {
                 set_manifests: revoker.set_manifests().or_exit(Code::Unavailable)?,
                 findings: findings.clone(),
                 health: tell_health,
+                questions,
                 stop: stop.clone(),
             };
             threads.push(scoring::start(&config, parts)?);
@@ -304,6 +314,7 @@ impl Server {
                 gate,
                 metrics,
                 health,
+                enquirer,
                 stored: stored.clone(),
                 baselines,
                 takes_calls: roles.is_whole(),

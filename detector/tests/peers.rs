@@ -145,6 +145,7 @@ fn whoever_drifts_moves_nowhere_and_whom_a_person_approves_moves_after_a_week() 
     }
     let belongs = stream.detector.group_of(None, "a0").unwrap();
     assert_eq!((belongs.group.map(|id| id.to_string()), belongs.moving_to), (clerks.clone(), None));
+    let joined = belongs.since.unwrap();
     let mut moved_on = None;
     for day in 0..16 {
         for round in 0..7 {
@@ -159,6 +160,7 @@ fn whoever_drifts_moves_nowhere_and_whom_a_person_approves_moves_after_a_week() 
         }
     }
     assert_eq!(approved.group("a0"), approved.group("a10"));
+    assert!(approved.detector.group_of(None, "a0").unwrap().since.is_some_and(|since| since > joined));
     assert!(moved_on.is_some_and(|day| day >= 7), "{moved_on:?}");
     let moves = approved.detector.take_group_moves();
     let own: Vec<_> = moves.iter().filter(|m| m.agent_id == "a0" && m.from.is_some()).collect();

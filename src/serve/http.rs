@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use ingest::baseline::Baselines;
-use ingest::pipeline::score::FleetStatus;
+use ingest::pipeline::score::{Enquirer, FleetStatus};
 use ingest::source::Intake;
 use ingest::source::credentials::{Credential, Credentials, Denied, bearer};
 use ingest::source::http::{self, HttpState};
@@ -52,6 +52,7 @@ pub(super) struct Parts {
     pub(super) mfa: Mfa<ToLog>,
     pub(super) metrics: PrometheusHandle,
     pub(super) health: watch::Receiver<FleetStatus>,
+    pub(super) enquirer: Enquirer,
     pub(super) stored: Stored,
     pub(super) baselines: Baselines,
     /// Whether calls may be posted here.
@@ -70,6 +71,7 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         mfa,
         metrics,
         health,
+        enquirer,
         stored,
         baselines,
         takes_calls,
@@ -80,7 +82,7 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         ssf::router(Ssf::new(transmitter, revoker.clone(), Arc::new(clock::now), stop.clone()))
     });
     let explanations = explain::router(config.budgets, stored.clone());
-    let register = register::router(Records { revoker: revoker.clone(), stored: stored.clone() });
+    let register = register::router(Records { revoker: revoker.clone(), stored: stored.clone(), enquirer });
     let baselines =
         baselines::router(baselines::Kept { baselines, revoker: revoker.clone(), stored: stored.clone() });
     let probes = Router::new()

@@ -8,7 +8,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
-use detector::{Manifest, Timestamp, Zone};
+use detector::{Belonging, Manifest, Timestamp, Zone};
+use ingest::pipeline::score::Enquirer;
 use ingest::store::{CallsOf, EndpointUse, Store, StoreError, Usage};
 use revoker::Revoker;
 use revoker::agent::AgentKey;
@@ -39,6 +40,7 @@ const DRIFTS_MAX: usize = 100;
 pub(super) struct Records {
     pub(super) revoker: Revoker,
     pub(super) stored: Stored,
+    pub(super) enquirer: Enquirer,
 }
 
 pub(super) fn router(records: Records) -> Router {
@@ -191,6 +193,8 @@ struct One {
     row: Row,
     /// What is declared of it.
     declared: Option<Manifest>,
+    /// Who it is compared with, as far as the detector knows it.
+    peers: Option<Belonging>,
     days: u32,
 }
 
@@ -210,7 +214,8 @@ async fn one(
     }
     let row = records.register(sources).of(&agent).ok_or_else(|| unknown(&agent))?;
     let declared = ByAgent::new(&manifests).of(&agent).cloned();
-    Ok(Json(One { row, declared, days: if answers { asked.days() } else { 0 } }))
+    let peers = records.enquirer.belonging(agent.issuer.as_deref(), &agent.agent_id).await;
+    Ok(Json(One { row, declared, peers, days: if answers { asked.days() } else { 0 } }))
 }
 
 /// `GET /v1/register/report?agent_id=&issuer=&days=&limit=`: role `analyst`. How often each agent, or one, authenticates and

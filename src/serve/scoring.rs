@@ -6,7 +6,7 @@ use std::time::Duration;
 use detector::Manifest;
 use ingest::baseline::Baselines;
 use ingest::finding::Findings;
-use ingest::pipeline::score::{self, FleetStatus, Score, VerdictOutlet};
+use ingest::pipeline::score::{self, FleetStatus, Questions, Score, VerdictOutlet};
 use ingest::source::{LogSource, Source};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -30,12 +30,14 @@ pub(super) struct Parts<'a> {
     pub(super) set_manifests: Vec<Manifest>,
     pub(super) findings: Findings,
     pub(super) health: watch::Sender<FleetStatus>,
+    /// What the register asks.
+    pub(super) questions: Questions,
     pub(super) stop: CancellationToken,
 }
 
 /// Starts it, on a thread of its own.
 pub(super) fn start(config: &Config, parts: Parts<'_>) -> Result<JoinHandle<()>> {
-    let Parts { logs, topic, outlet, baselines, set_manifests, findings, health, stop } = parts;
+    let Parts { logs, topic, outlet, baselines, set_manifests, findings, health, questions, stop } = parts;
     let runtime = Handle::current();
     let score = Score {
         sources: with(LogSource::new(&logs.calls, "score", runtime.clone(), findings.clone())?, topic),
@@ -50,6 +52,7 @@ pub(super) fn start(config: &Config, parts: Parts<'_>) -> Result<JoinHandle<()>>
         verdicts: logs.verdicts.clone(),
         findings,
         health,
+        questions,
     };
     score::start(score, runtime, stop).or_exit(Code::CantCreate)
 }

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::routing::get;
 use ingest::baseline::Baselines;
 use ingest::finding::Findings;
-use ingest::pipeline::score::FleetStatus;
+use ingest::pipeline::score::{self, FleetStatus};
 use ingest::source::LogSource;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -46,6 +46,7 @@ pub(super) async fn run(config: Config, roles: Roles) -> Result<()> {
             set_manifests: Vec::new(),
             findings: findings.clone(),
             health,
+            questions: score::line().1,
             stop: stop.clone(),
         };
         threads.push(scoring::start(&config, parts)?);
@@ -62,7 +63,7 @@ pub(super) async fn run(config: Config, roles: Roles) -> Result<()> {
     });
     tracing::info!(?roles, "tocsin serves a part");
     tokio::select! {
-        () = asked_to_end() => tracing::info!("asked to end"),
+        () = asked_to_end() => tracing::info!("questions to end"),
         () = stop.cancelled() => tracing::error!("a part of the server ended by itself"),
     }
     stop.cancel();

@@ -74,6 +74,11 @@ fn one_that_is_set_holds_from_its_place_on_survives_and_gives_way_to_a_file() {
     assert_eq!(alert["reasons"][0], "rule: an endpoint that the manifest forbids", "{alert}");
     let shown = tocsin.look(&format!("/v1/register/agent?agent_id=biller&issuer={ISSUER}"));
     assert_eq!(shown["declared"]["forbidden_endpoints"], json!(["delete_order"]), "{shown}");
+    assert_eq!(
+        shown["peers"]["group"],
+        json!(null),
+        "the detector knows it, and compares it with all: {shown}"
+    );
     let history = tocsin.look(&format!("/v1/agent?agent_id=biller&issuer={ISSUER}"))["history"].to_string();
     assert!(history.contains("manifest.set") && history.contains("new duties"), "{history}");
 

@@ -20,7 +20,8 @@ const DAY_MS: i64 = 86_400_000;
 /// An agent's place among its peers. 8 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Membership {
-    /// The day on which it began to be like those in `to`.
+    /// The day on which it began to be like those in `to`; where there is none, that on which it came into `group`, or 0 where it has
+    /// wavered since.
     since: u16,
     group: Option<GroupId>,
     to: Option<GroupId>,
@@ -48,6 +49,8 @@ pub struct GroupMove {
 pub struct Belonging {
     /// The group with which it is compared, as far as that knows enough sessions; none while that is the whole fleet.
     pub group: Option<GroupId>,
+    /// The day on which it came into that, event time; none where a manifest says so, or where it has been about to leave since.
+    pub since: Option<Timestamp>,
     /// The name by which a manifest puts it there.
     pub declared: Option<String>,
     /// The group it is likest to, and the chance of that, 0 to 1; none where it is like none of them.
@@ -72,13 +75,13 @@ impl Membership {
         let Some(group) = self.group else {
             self.to = None;
             let (id, chance) = posterior.joins()?;
-            self.group = Some(id);
+            (self.group, self.since) = (Some(id), day);
             return Some((None, chance));
         };
         let is_better =
             |(id, chance): &(GroupId, f64)| *id != group && *chance > MOVES_FROM * posterior.of(group);
         let Some((id, chance)) = likeliest.filter(is_better) else {
-            self.to = None;
+            self.stay();
             return None;
         };
         if self.to != Some(id) {
@@ -88,8 +91,14 @@ impl Membership {
         if day.saturating_sub(self.since) <= MOVES_AFTER_DAYS {
             return None;
         }
-        (self.group, self.to) = (Some(id), None);
+        (self.group, self.to, self.since) = (Some(id), None, day);
         Some((Some(group), chance))
+    }
+
+    fn stay(&mut self) {
+        if self.to.take().is_some() {
+            self.since = 0;
+        }
     }
 }
 
@@ -108,7 +117,7 @@ impl Profile {
         // A newcomer has no past that a move could hide.
         let is_new = !self.presence.is_established() && self.membership.group.is_none();
         let Some(called) = ended.called.as_deref().filter(|_| !self.suspect || is_new) else {
-            self.membership.to = None;
+            self.membership.stay();
             return None;
         };
         self.endpoints.count_session(called);
@@ -132,11 +141,16 @@ impl Detector {
         let (peers, p) = (&self.state.fleet.published.sessions, &self.state.profiles);
         let p = &p[self.find(Key::new(issuer, agent_id))?];
         let (sessions, called) = p.endpoints.counted_sessions();
+        let group = p.group(peers);
+        let Membership { since, to, .. } = p.membership;
+        let is_found = group.is_some() && p.declared.group().is_none() && to.is_none();
+        let joined = (is_found && since > 0).then_some(since);
         Some(Belonging {
-            group: p.group(peers),
+            group,
+            since: joined.map(|day| Timestamp::from_millis(i64::from(day) * DAY_MS)),
             declared: p.declared.group().map(Into::into),
             likeliest: peers.posterior(sessions, called).best(),
-            moving_to: p.membership.to,
+            moving_to: to,
         })
     }
 

@@ -5,6 +5,7 @@
 mod health;
 mod keep;
 mod publish;
+mod questions;
 mod state;
 
 use std::error::Error;
@@ -24,6 +25,7 @@ pub use self::health::FleetStatus;
 use self::health::Health;
 use self::keep::Keeping;
 use self::publish::Publisher;
+pub use self::questions::{Enquirer, Questions, line};
 use self::state::State;
 pub(crate) use self::state::example_state;
 use super::decode::{Decoded, What, decode};
@@ -90,6 +92,8 @@ pub struct Score {
     pub findings: Findings,
     /// Gets what the fleet as a whole is like whenever it may have changed.
     pub health: watch::Sender<FleetStatus>,
+    /// What others ask of the detector.
+    pub questions: Questions,
 }
 
 /// Restores the saved state and starts the pipeline on a thread of its own; it ends when `stop` is cancelled.
@@ -98,7 +102,7 @@ pub fn start(
     runtime: Handle,
     stop: CancellationToken,
 ) -> Result<JoinHandle<()>, SnapshotError> {
-    let Score { sources, outlet, baselines, verdicts, findings, .. } = score;
+    let Score { sources, outlet, baselines, verdicts, findings, questions, .. } = score;
     let config = DetectorConfig { keeps_baselines: true, ..score.detector };
     let mut state = State::restore(
         (&score.snapshots, score.snapshot_every),
@@ -111,8 +115,18 @@ pub fn start(
     let io = |source| SnapshotError::Io { path: score.snapshots.clone(), source };
     let keeping = Keeping::start(baselines, findings.clone()).map_err(io)?;
     let (patience, publisher) = (Patience { runtime, stop }, Publisher::new(verdicts));
-    let pipeline =
-        Pipeline { sources, turn: 0, state, health, outlet, keeping, publisher, findings, patience };
+    let pipeline = Pipeline {
+        sources,
+        turn: 0,
+        state,
+        health,
+        questions,
+        outlet,
+        keeping,
+        publisher,
+        findings,
+        patience,
+    };
     let spawned = std::thread::Builder::new().name("score".to_owned()).spawn(move || {
         let Stopped = pipeline.run();
         tracing::info!("pipeline `score` stopped");
@@ -125,6 +139,7 @@ struct Pipeline {
     turn: usize,
     state: State,
     health: Health,
+    questions: Questions,
     outlet: Box<dyn VerdictOutlet>,
     keeping: Keeping,
     publisher: Publisher,
@@ -243,8 +258,9 @@ impl Pipeline {
 
     /// Moves on; and where it is time, saves the state and lets sources forget what it covers.
     fn settle(&mut self, batch: &Batch) -> Result<(), Stopped> {
-        let Self { state, health, sources, outlet, publisher, findings, patience, .. } = self;
+        let Self { state, health, questions, sources, outlet, publisher, findings, patience, .. } = self;
         state.advance(batch);
+        questions.answer(state.scorer.detector());
         tell(state.scorer.detector());
         state.scorer.take_group_moves().iter().for_each(moved);
         health.look(state.scorer.detector(), findings);

@@ -137,7 +137,7 @@ impl Write<'_> {
                 Ok(()) => {}
                 Err(ApplyError::Store(e)) => return Err(e),
                 Err(why) => {
-                    tracing::warn!(%agent, %why, "what was decided before the record was restored is not done again")
+                    tracing::warn!(%agent, %why, "what was decided before the record was restored is not done again");
                 }
             }
         }

@@ -82,6 +82,7 @@ fn router(folder: &Path) -> Router {
         transmitter: Some(Arc::new(transmitter)),
         metrics: PrometheusBuilder::new().build_recorder().handle(),
         health: watch::channel(ingest::pipeline::score::FleetStatus::default()).1,
+        enquirer: ingest::pipeline::score::line().0,
         stored: crate::serve::stored::Stored::default(),
         baselines: Baselines::open(&folder.join("baselines.db")).unwrap(),
         takes_calls: true,

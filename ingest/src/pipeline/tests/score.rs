@@ -73,6 +73,7 @@ fn run_past(
         verdicts: opened.verdicts.clone(),
         findings: bench.findings(),
         health: watch::Sender::default(),
+        questions: score::line().1,
     };
     let thread = score::start(pipeline, bench.runtime.handle().clone(), opened.stop.clone()).unwrap();
     let published = || *opened.verdicts.end().borrow();
