@@ -16,6 +16,7 @@ use super::signing::Signing;
 use super::subject::Subject;
 use super::{Attempt, Connector, Outcome, Route};
 use crate::message::Message;
+use crate::part::PartKind;
 
 /// The `typ` of a logout token (section 2.4: what keeps it from being taken for another kind of token).
 const TYPE: &str = "logout+jwt";
@@ -45,7 +46,7 @@ impl Logout {
     /// Each attempt is a token of its own: a relying party that did its work and whose answer was lost refuses the same `jti`.
     fn claims(&self, message: &Message, subject: &Subject, now: Timestamp) -> Value {
         let seconds = now.as_micros().div_euclid(1_000_000);
-        json!({
+        let mut claims = json!({
             "iss": self.signing.issuer,
             "aud": self.client_id,
             "sub": subject.agent_id,
@@ -53,7 +54,12 @@ impl Logout {
             "exp": seconds + LIFETIME_S,
             "jti": format!("{}.{}.{}", message.id, self.route.name, now.as_micros()),
             "events": { EVENT: {} },
-        })
+        });
+        // Section 2.4: without it all sessions of `sub` are over.
+        if let Some(session) = subject.part.as_ref().filter(|part| part.kind == PartKind::Session) {
+            claims["sid"] = session.id.as_str().into();
+        }
+        claims
     }
 
     async fn send(&self, message: &Message, now: Timestamp) -> Outcome {

@@ -20,8 +20,8 @@ use subtle::ConstantTimeEq;
 use tokio::sync::watch;
 
 use self::config::Checked;
-pub(crate) use self::config::Receiver;
 pub use self::config::{Audience, ReceiverConfig, SsfConfig, SsfError};
+pub(crate) use self::config::{Receiver, Scope};
 pub use self::manage::silence;
 pub(crate) use self::poll::{Ask, Polled};
 pub(crate) use self::push::Push;
@@ -123,12 +123,18 @@ impl Transmitter {
         self.signing.signer.jwks()
     }
 
-    /// Whose credential this is.
-    pub(crate) fn receiver(&self, token: &[u8]) -> Option<&Receiver> {
+    /// Whose credential this is, and what it may do.
+    pub(crate) fn receiver(&self, token: &[u8]) -> Option<(&Receiver, Scope)> {
         let hash: [u8; 32] = Sha256::digest(token).into();
         // All are compared, each in constant time, so the time taken says nothing of which came near.
-        let same = |known: &&Receiver| bool::from(known.token.ct_eq(&hash));
-        self.receivers.iter().fold(None, |found, known| if same(&known) { Some(known) } else { found })
+        let known =
+            self.receivers.iter().flat_map(|of| of.tokens().map(move |(token, scope)| (of, token, scope)));
+        known.fold(
+            None,
+            |found, (of, token, scope)| {
+                if bool::from(token.ct_eq(&hash)) { Some((of, scope)) } else { found }
+            },
+        )
     }
 
     /// The names of all receivers.

@@ -10,7 +10,7 @@ use super::Ssf;
 use crate::api::caller::{Caller, text_header, told};
 use crate::api::input::bad;
 use crate::api::problem::Problem;
-use crate::connector::ssf::{Receiver, Refusal};
+use crate::connector::ssf::{Receiver, Refusal, Scope};
 
 /// A receiver whose credential was checked.
 pub(super) struct AsReceiver(pub(super) Receiver);
@@ -19,7 +19,8 @@ impl FromRequestParts<Ssf> for AsReceiver {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, ssf: &Ssf) -> Result<Self, Problem> {
         let token = bearer(&parts.headers);
-        if let Some(receiver) = token.and_then(|token| ssf.transmitter.receiver(token.as_bytes())) {
+        if let Some((receiver, scope)) = token.and_then(|token| ssf.transmitter.receiver(token.as_bytes())) {
+            parts.extensions.insert(scope);
             return Ok(Self(receiver.clone()));
         }
         // Somebody known, who is no receiver.
@@ -42,6 +43,24 @@ impl FromRequestParts<Ssf> for AsReceiver {
         )
         .detail("Send `Authorization: Bearer …` with the token of one of `[[ssf.receivers]]`.")
         .header(header::WWW_AUTHENTICATE, challenge))
+    }
+}
+
+/// One that may make and change streams.
+pub(super) struct AsManager(pub(super) Receiver);
+
+impl FromRequestParts<Ssf> for AsManager {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, ssf: &Ssf) -> Result<Self, Problem> {
+        let AsReceiver(receiver) = AsReceiver::from_request_parts(parts, ssf).await?;
+        if parts.extensions.get() == Some(&Scope::Manage) {
+            return Ok(Self(receiver));
+        }
+        told(parts, receiver.name(), "ssf.manage");
+        let challenge = r#"Bearer error="insufficient_scope", scope="ssf.manage""#;
+        Err(Problem::new(StatusCode::FORBIDDEN, "scope_required", "This credential may not do that")
+            .detail("It has the scope `ssf.read`, and this takes `ssf.manage`.")
+            .header(header::WWW_AUTHENTICATE, challenge))
     }
 }
 

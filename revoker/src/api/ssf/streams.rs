@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Ssf;
-use super::receiver::{AsReceiver, Sent};
+use super::receiver::{AsManager, AsReceiver, Sent};
 use crate::api::caller::{AsAdmin, AsAnalyst};
 use crate::api::input::{Asked, Body};
 use crate::api::person::Signed;
@@ -46,7 +46,7 @@ fn shown(status: StatusCode, value: Value) -> Response {
 
 async fn create(
     State(ssf): State<Ssf>,
-    AsReceiver(who): AsReceiver,
+    AsManager(who): AsManager,
     Sent(sent): Sent<Config>,
 ) -> Result<Response, Problem> {
     let stream = ssf.transmitter.create(&who, sent, ssf.now()).await?;
@@ -68,7 +68,7 @@ async fn read(
 
 async fn update(
     State(ssf): State<Ssf>,
-    AsReceiver(who): AsReceiver,
+    AsManager(who): AsManager,
     Sent(sent): Sent<Config>,
 ) -> Result<Response, Problem> {
     Ok(shown(StatusCode::OK, ssf.transmitter.update(&who, sent, Change::Update, ssf.now()).await?))
@@ -76,7 +76,7 @@ async fn update(
 
 async fn replace(
     State(ssf): State<Ssf>,
-    AsReceiver(who): AsReceiver,
+    AsManager(who): AsManager,
     Sent(sent): Sent<Config>,
 ) -> Result<Response, Problem> {
     Ok(shown(StatusCode::OK, ssf.transmitter.update(&who, sent, Change::Replace, ssf.now()).await?))
@@ -84,7 +84,7 @@ async fn replace(
 
 async fn delete(
     State(ssf): State<Ssf>,
-    AsReceiver(who): AsReceiver,
+    AsManager(who): AsManager,
     Asked(which): Asked<Which>,
 ) -> Result<StatusCode, Problem> {
     ssf.transmitter.delete(&who, which.stream_id, ssf.now()).await?;
@@ -109,7 +109,7 @@ struct NewStatus {
 
 async fn set_status(
     State(ssf): State<Ssf>,
-    AsReceiver(who): AsReceiver,
+    AsManager(who): AsManager,
     Sent(new): Sent<NewStatus>,
 ) -> Result<Response, Problem> {
     let status = (new.status, new.reason);
@@ -124,7 +124,7 @@ struct OfSubject {
 
 async fn add(
     State(ssf): State<Ssf>,
-    AsReceiver(who): AsReceiver,
+    AsManager(who): AsManager,
     Sent(body): Sent<OfSubject>,
 ) -> Result<StatusCode, Problem> {
     ssf.transmitter.set_subject(&who, body.stream_id, (body.subject, false), ssf.now()).await?;
@@ -133,7 +133,7 @@ async fn add(
 
 async fn remove(
     State(ssf): State<Ssf>,
-    AsReceiver(who): AsReceiver,
+    AsManager(who): AsManager,
     Sent(body): Sent<OfSubject>,
 ) -> Result<StatusCode, Problem> {
     ssf.transmitter.set_subject(&who, body.stream_id, (body.subject, true), ssf.now()).await?;
@@ -149,7 +149,7 @@ struct Verify {
 
 async fn verify(
     State(ssf): State<Ssf>,
-    AsReceiver(who): AsReceiver,
+    AsManager(who): AsManager,
     Sent(body): Sent<Verify>,
 ) -> Result<StatusCode, Problem> {
     ssf.transmitter.verify(&who, body.stream_id, body.state, ssf.now()).await?;

@@ -32,6 +32,8 @@ use crate::testing::{damning, ungoverned};
 
 /// The credentials of two receivers, and of an operator.
 const IDP: &str = "receiver-idp-0123456789";
+/// The second of the first, which changes nothing.
+const READER: &str = "receiver-idp-reads-0123456789";
 const SOC: &str = "receiver-soc-0123456789";
 const OPERATOR: &str = "operator";
 
@@ -88,7 +90,7 @@ impl World {
         let config: SsfConfig = serde_json::from_value(json!({
             "issuer": "https://tocsin.example/t1", "key_file": file(key), "previous_key_files": previous,
             "receivers": [
-                { "name": "idp", "token": IDP, "aud": "https://idp.example", "allow_insecure_target": true },
+                { "name": "idp", "token": IDP, "read_token": READER, "aud": "https://idp.example", "allow_insecure_target": true },
                 { "name": "soc", "token": SOC, "aud": ["a", "b"], "events": ["session-revoked", "account-enabled"] }],
         }))
         .unwrap();

@@ -7,6 +7,7 @@ use crate::connector::Route;
 use crate::connector::entry::{EntryError, check, target};
 use crate::connector::http::client;
 use crate::connector::signing::Signing;
+use crate::part::PartKind;
 
 /// One entry of `[[backchannel_logout]]`: one relying party. It trusts the issuer of `[ssf]` and finds its keys at
 /// `/ssf/jwks.json`.
@@ -21,6 +22,9 @@ pub struct LogoutConfig {
     pub client_id: String,
     /// Whose agents it knows; each by its `agent_id`, which is `sub`.
     pub issuer: String,
+    /// Whether agents' sessions are those that it knows as `sid`: then one of them is ended alone.
+    #[serde(default)]
+    pub ends_sessions: bool,
     /// Allows `http` and addresses that are not public. For tests.
     #[serde(default)]
     pub allow_insecure_target: bool,
@@ -42,6 +46,7 @@ impl LogoutConfig {
 
     /// What it is told: that access ended, of its issuer's agents.
     pub fn route(&self) -> Route {
-        Route::enforcing(&self.name, &self.issuer, &[])
+        let parts: &[PartKind] = if self.ends_sessions { &[PartKind::Session] } else { &[] };
+        Route::enforcing(&self.name, &self.issuer, parts)
     }
 }

@@ -26,6 +26,7 @@ fn target(receiver: &Receiver) -> Logout {
         url: receiver.url(),
         client_id: "portal".to_owned(),
         issuer: "https://idp.example".to_owned(),
+        ends_sessions: true,
         allow_insecure_target: true,
     };
     config.build(Some(&signing)).unwrap()
@@ -51,6 +52,18 @@ async fn a_logout_token_says_who_and_that_and_nothing_more_and_each_attempt_is_o
     assert_eq!((&first[0]["typ"], &first[0]["alg"]), (&json!("logout+jwt"), &json!("RS256")));
     insta::assert_snapshot!(first[1], @r#"{"aud":"portal","events":{"http://schemas.openid.net/event/backchannel-logout":{}},"exp":1772442120,"iat":1772442000,"iss":"https://tocsin.example","jti":"evt_1.rp.1772442000000000","sub":"mailer"}"#);
     assert_ne!(first[1]["jti"], second[1]["jti"]);
+    assert!(first[1].get("sid").is_none(), "all its sessions are over");
+
+    let mut of_a_session = message();
+    let mut body: Value = serde_json::from_slice(&of_a_session.body).unwrap();
+    body["data"]["part"] = json!({ "kind": "session", "id": "s-1" });
+    of_a_session.body = body.to_string().into_bytes();
+    logout.deliver(&of_a_session, at(2)).await;
+    let seen = receiver.seen();
+    let body = String::from_utf8(seen[2].body.to_vec()).unwrap();
+    let claims: Value = decode(body.split('.').nth(1).unwrap());
+    assert_eq!((&claims["sub"], &claims["sid"]), (&json!("mailer"), &json!("s-1")));
+    assert!(logout.route().ends(crate::part::PartKind::Session));
 }
 
 #[tokio::test]

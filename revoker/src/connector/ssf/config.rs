@@ -1,5 +1,6 @@
 //! The section `[ssf]`.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +69,16 @@ pub struct ReceiverConfig {
     /// The events it may have, by the last part of their addresses; empty means all.
     #[serde(default)]
     pub events: Vec<String>,
+    /// A second credential, which may see streams and take what they hold, and not change them: `ssf.read` of the CAEP Interoperability
+    /// Profile 1.0 (section 2.7.3), where the first is `ssf.manage`.
+    #[serde(default)]
+    pub read_token: Option<SecretText>,
+    /// The environment variable that holds it.
+    #[serde(default)]
+    pub read_token_env: Option<String>,
+    /// The file that holds it.
+    #[serde(default)]
+    pub read_token_file: Option<PathBuf>,
     /// `credential_type` of its `credential-change` events; CAEP leaves it to the two of you. Without it `oauth_client_secret`.
     #[serde(default)]
     pub credential_type: Option<String>,
@@ -120,9 +131,26 @@ pub(crate) struct Receiver {
     pub(super) events: Vec<EventType>,
     pub(super) credential: String,
     pub(super) insecure: bool,
+    /// The credential that changes nothing.
+    pub(super) read_token: Option<[u8; 32]>,
+}
+
+/// What a credential of a receiver may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// `ssf.read`
+    Read,
+    /// `ssf.manage`
+    Manage,
 }
 
 impl Receiver {
+    /// Its credentials, and what each may do.
+    pub(super) fn tokens(&self) -> impl Iterator<Item = (&[u8; 32], Scope)> {
+        let read = self.read_token.iter().map(|token| (token, Scope::Read));
+        std::iter::once((&self.token, Scope::Manage)).chain(read)
+    }
+
     /// What it is called in the configuration.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -170,8 +198,9 @@ impl SsfConfig {
             if receivers.iter().any(|r| r.name == receiver.name) {
                 return Err(wrong("two receivers have this name".to_owned()));
             }
-            if receivers.iter().any(|r| r.token == receiver.token) {
-                return Err(wrong("its credential is another receiver's too".to_owned()));
+            let mut known: HashSet<_> = receivers.iter().flat_map(Receiver::tokens).map(|(t, _)| t).collect();
+            if !receiver.tokens().all(|(token, _)| known.insert(token)) {
+                return Err(wrong("its credential is another one too".to_owned()));
             }
             receivers.push(receiver);
         }
@@ -197,13 +226,11 @@ impl ReceiverConfig {
         if !is_name(&self.name) {
             return Err("`name` must be 1 to 64 letters, digits, `-` and `_`".to_owned());
         }
-        let token = self.credential(environment)?;
-        if token.len() < TOKEN_BYTES_MIN {
-            return Err(format!(
-                "a credential has at least {TOKEN_BYTES_MIN} bytes, this one has {}",
-                token.len()
-            ));
-        }
+        let first = (&self.token, &self.token_env, &self.token_file);
+        let token = credential(first, "token", &environment)?
+            .ok_or("exactly one of `token`, `token_env` and `token_file` is needed")?;
+        let second = (&self.read_token, &self.read_token_env, &self.read_token_file);
+        let read_token = credential(second, "read_token", &environment)?;
         let aud = match &self.aud {
             Audience::One(one) if !one.is_empty() => Value::from(one.as_str()),
             Audience::Many(all) if !all.is_empty() && !all.contains(&String::new()) => {
@@ -220,7 +247,8 @@ impl ReceiverConfig {
         let events = if named.is_empty() { EventType::ALL.to_vec() } else { named };
         Ok(Receiver {
             name: self.name.clone(),
-            token: Sha256::digest(token.as_bytes()).into(),
+            read_token,
+            token,
             aud,
             format: self.subject_format,
             events,
@@ -228,18 +256,29 @@ impl ReceiverConfig {
             insecure: self.allow_insecure_target,
         })
     }
+}
 
-    fn credential(&self, environment: impl Fn(&str) -> Option<String>) -> Result<String, String> {
-        match (&self.token, &self.token_env, &self.token_file) {
-            (Some(token), None, None) => Ok(token.reveal().to_owned()),
-            (None, Some(name), None) => environment(name)
-                .ok_or_else(|| format!("`token_env`: the environment variable {name} is not set")),
-            (None, None, Some(path)) => std::fs::read_to_string(path)
-                .map(|text| text.trim().to_owned())
-                .map_err(|e| format!("`token_file`: {}: {e}", path.display())),
-            _ => Err("exactly one of `token`, `token_env` and `token_file` is needed".to_owned()),
-        }
+/// The hash of a credential that is said in at most one of three ways, by keys that begin with `key`.
+fn credential(
+    (token, env, file): (&Option<SecretText>, &Option<String>, &Option<PathBuf>),
+    key: &str,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Option<[u8; 32]>, String> {
+    let token = match (token, env, file) {
+        (None, None, None) => return Ok(None),
+        (Some(token), None, None) => token.reveal().to_owned(),
+        (None, Some(name), None) => environment(name)
+            .ok_or_else(|| format!("`{key}_env`: the environment variable {name} is not set"))?,
+        (None, None, Some(path)) => std::fs::read_to_string(path)
+            .map(|text| text.trim().to_owned())
+            .map_err(|e| format!("`{key}_file`: {}: {e}", path.display()))?,
+        _ => return Err(format!("exactly one of `{key}`, `{key}_env` and `{key}_file` is needed")),
+    };
+    if token.len() < TOKEN_BYTES_MIN {
+        let bytes = token.len();
+        return Err(format!("a credential has at least {TOKEN_BYTES_MIN} bytes, this one has {bytes}"));
     }
+    Ok(Some(Sha256::digest(token.as_bytes()).into()))
 }
 
 #[cfg(test)]
@@ -283,6 +322,8 @@ mod tests {
             json!({ "receiver": { "token": null, "token_env": "IDP" } }),
             json!({ "receiver": { "aud": [] } }),
             json!({ "receiver": { "events": ["session-revived"] } }),
+            json!({ "receiver": { "read_token": "short" } }),
+            json!({ "receiver": { "read_token": "0123456789abcdef" } }),
             json!({ "receivers": twice }),
         ];
         let said: Vec<String> =
@@ -298,7 +339,9 @@ mod tests {
             "receivers: `idp`: `token_env`: the environment variable IDP is not set",
             "receivers: `idp`: `aud` names nobody",
             "receivers: `idp`: `events`: `session-revived` is no event; there are: session-revoked, credential-change, assurance-level-change, risk-level-change, session-established, account-disabled, account-enabled",
-            "receivers: `soc`: its credential is another receiver's too",
+            "receivers: `idp`: a credential has at least 16 bytes, this one has 5",
+            "receivers: `idp`: its credential is another one too",
+            "receivers: `soc`: its credential is another one too",
         ]
         "#);
     }

@@ -163,3 +163,38 @@ async fn where_tokens_are_pushed_is_checked_and_the_header_is_sealed_at_rest() {
     let listed = world.get(OPERATOR, "/v1/ssf/streams").await.expect(200);
     assert!(!listed.to_string().contains("secret") && listed[0]["receiver"] == "soc", "{listed}");
 }
+
+#[tokio::test]
+async fn a_credential_that_reads_sees_streams_and_changes_none() {
+    let world = World::new().await;
+    let id = world.stream(&["session-revoked"], None).await;
+    for path in [
+        "/ssf/streams".to_owned(),
+        format!("/ssf/streams?stream_id={id}"),
+        format!("/ssf/status?stream_id={id}"),
+    ] {
+        world.get(READER, &path).await.expect(200);
+    }
+    world.post(READER, &format!("/ssf/poll/{id}"), json!({ "returnImmediately": true })).await.expect(200);
+    let body = json!({ "stream_id": id, "status": "disabled", "subject": { "format": "opaque", "id": "a" } });
+    let changes = [
+        (Method::POST, "/ssf/streams"),
+        (Method::PATCH, "/ssf/streams"),
+        (Method::PUT, "/ssf/streams"),
+        (Method::POST, "/ssf/status"),
+        (Method::POST, "/ssf/subjects/add"),
+        (Method::POST, "/ssf/subjects/remove"),
+        (Method::POST, "/ssf/verify"),
+    ];
+    for (method, path) in changes {
+        let refused = world.ask(READER, method, path, Some(body.clone())).await;
+        let challenge = refused.headers["www-authenticate"].to_str().unwrap().to_owned();
+        assert_eq!(
+            (refused.status, &*challenge),
+            (403, r#"Bearer error="insufficient_scope", scope="ssf.manage""#)
+        );
+    }
+    let delete = format!("/ssf/streams?stream_id={id}");
+    assert_eq!(world.ask(READER, Method::DELETE, &delete, None).await.status, 403);
+    assert_eq!(world.get(IDP, &format!("/ssf/status?stream_id={id}")).await.expect(200)["status"], "enabled");
+}
