@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, ErrorKind, Write as _};
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use detector::Timestamp;
@@ -79,13 +79,14 @@ impl Journal {
 
     /// All lines, oldest first. One that was cut off, or is another version's, says nothing.
     pub(super) fn read(&self) -> Result<Vec<Entry>, StoreError> {
-        let lines = match File::open(&self.0) {
-            Ok(file) => BufReader::new(file).lines().collect::<io::Result<Vec<_>>>(),
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => Err(e),
-        };
-        let lines = lines.map_err(|source| StoreError::Mark { path: self.0.clone(), source })?;
-        Ok(lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect())
+        match std::fs::read(&self.0) {
+            Ok(bytes) => {
+                let lines = bytes.split(|byte| *byte == b'\n');
+                Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(StoreError::Mark { path: self.0.clone(), source }),
+        }
     }
 
     /// Leaves out what has been replaced, where the file has become long.

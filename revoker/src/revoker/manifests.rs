@@ -68,23 +68,21 @@ impl Revoker {
         if self.inner.purposes().is_given(&agent) {
             return Err(ApplyError::ManifestGiven);
         }
-        let set = self
-            .write(move |w| {
-                let version = manifests::of(w.tx(), &agent)?.map_or(0, |set| set.version);
-                if version != known {
-                    return Err(ApplyError::ManifestChanged { version });
-                }
-                let version = version + 1;
-                let body = json!({ "by": by, "reason": reason, "version": version, "manifest": manifest });
-                w.audit(Some(&agent), "manifest.set", &body, now)?;
-                let text = to_json(&manifest)?;
-                let set = SetManifest { agent, version, manifest, set: Signature { at: now, by } };
-                manifests::put(w.tx(), &set)?;
-                w.declared = true;
-                w.tell(&set.agent, &Event::Declared { version }, &[reason], Some(&text), now)?;
-                Ok(set)
-            })
-            .await?;
-        Ok(set)
+        self.write(move |w| {
+            let version = manifests::of(w.tx(), &agent)?.map_or(0, |set| set.version);
+            if version != known {
+                return Err(ApplyError::ManifestChanged { version });
+            }
+            let version = version + 1;
+            let body = json!({ "by": by, "reason": reason, "version": version, "manifest": manifest });
+            w.audit(Some(&agent), "manifest.set", &body, now)?;
+            let text = to_json(&manifest)?;
+            let set = SetManifest { agent, version, manifest, set: Signature { at: now, by } };
+            manifests::put(w.tx(), &set)?;
+            w.declared = true;
+            w.tell(&set.agent, &Event::Declared { version }, &[reason], Some(&text), now)?;
+            Ok(set)
+        })
+        .await
     }
 }
