@@ -6,6 +6,7 @@ mod governor;
 mod lives;
 mod operators;
 mod parts;
+mod races;
 mod record;
 mod restraint;
 mod shared;
