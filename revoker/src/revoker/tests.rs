@@ -4,6 +4,7 @@ mod cascade;
 mod fleetwide;
 mod governor;
 mod lives;
+mod names;
 mod operators;
 mod parts;
 mod races;
