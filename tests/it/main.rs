@@ -7,6 +7,7 @@
 )]
 
 mod approval;
+mod approval_kills;
 mod audit;
 mod authzen;
 mod bad_config;
@@ -32,6 +33,7 @@ mod kills;
 mod latency;
 mod logout;
 mod mcp;
+mod mcp_conformance;
 mod oauth;
 mod openapi;
 mod outbox;
