@@ -95,7 +95,7 @@ fn schedule(
     let blocked = said(&output, "blocked");
     let mut passed = Duration::ZERO;
     for &(at, event) in events {
-        std::thread::sleep(at - passed);
+        std::thread::sleep(at.saturating_sub(passed));
         passed = at;
         match event {
             Event::Approval => approve(tocsin, &dana, &blocked["blocked"]),

@@ -44,7 +44,10 @@ const SCENARIOS: [(&str, &[&str]); 11] = [
         ],
     ),
     // A slow tool of the suite's own.
-    ("tasks-capability-negotiation", &["tasks-per-request-meta-opt-in"]),
+    (
+        "tasks-capability-negotiation",
+        &["sep-2663-server-rejects-undeclared-client", "tasks-per-request-meta-opt-in"],
+    ),
 ];
 
 #[test]

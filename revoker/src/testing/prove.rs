@@ -14,13 +14,13 @@ pub(crate) fn scaled<T>(short: T, long: T) -> T {
 pub(crate) fn row_on_record(name: &str, value: impl Into<Value>, goal: &str, test: &str) {
     let (database, test) =
         if is_again() { ("PostgreSQL", "all_of_it_holds_on_postgresql") } else { ("SQLite", test) };
-    write(&format!("{name}, the record on {database}"), value.into(), goal, test);
+    write(&format!("{name}, the record on {database}"), &value.into(), goal, test);
 }
 
 /// Writes a row whose goal is met: what is not met has failed its test. `test` is the name by which it is run.
 pub(crate) fn row(name: &str, value: impl Into<Value>, goal: &str, test: &str) {
     if !is_again() {
-        write(name, value.into(), goal, test);
+        write(name, &value.into(), goal, test);
     }
 }
 
@@ -29,7 +29,7 @@ fn is_again() -> bool {
     std::env::var_os(super::postgres::URL).is_some()
 }
 
-fn write(name: &str, value: Value, goal: &str, test: &str) {
+fn write(name: &str, value: &Value, goal: &str, test: &str) {
     let number = value.as_f64();
     let row = json!({
         "name": name, "value": value, "low": number, "high": number, "goal": goal, "holds": true,
