@@ -2,7 +2,7 @@
 //! sides are two processes' revokers; where it is a file they are two threads of one.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Barrier;
 use totp_rs::Totp;
@@ -60,7 +60,7 @@ impl Ring {
         choice: Choice,
         to: &Approval,
         now: Timestamp,
-        start: &Barrier,
+        (start, late): (&Barrier, Duration),
     ) -> Outcome {
         let (name, app) = &self.people[side];
         let code = app.generate(now.as_millis() as u64 / 1_000).to_string();
@@ -70,6 +70,10 @@ impl Ring {
         let (door, page, until) = (&self.doors[side], to.page.clone(), now + GRANT);
         let keys = Arc::clone(door.keys());
         start.wait().await;
+        let from = Instant::now();
+        while from.elapsed() < late {
+            tokio::task::yield_now().await;
+        }
         let said = door.write(move |w| decide(w, &keys, &page, &answer, until, now)).await;
         said.unwrap().unwrap()
     }
@@ -89,6 +93,12 @@ fn act(n: u32) -> Action {
     Action { agent_id: format!("agent-{n}"), endpoint: "send_money".into(), ..Action::default() }
 }
 
+/// How much later one side begins the next time: it is moved to where either may win.
+fn balanced(late: Duration, won: bool) -> Duration {
+    const STEP: Duration = Duration::from_micros(400);
+    if won { late + STEP } else { late.saturating_sub(STEP) }
+}
+
 fn survived(what: &str, test: &str) {
     prove::row_on_record(what, races(), "one outcome each, the recorded one", test);
 }
@@ -96,15 +106,15 @@ fn survived(what: &str, test: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_approvers_one_answers() {
     let ring = Ring::new().await;
-    let mut firsts = 0;
+    let (mut firsts, mut late) = (0, Duration::ZERO);
     for n in 0..races() {
         let now = at(i64::from(n) * APART_S);
         let question = ring.asked(n, now).await;
         let choices = [Choice::Approve, [Choice::Deny, Choice::Attack, Choice::Approve][n as usize % 3]];
         let start = Barrier::new(2);
         let (one, two) = tokio::join!(
-            ring.says(0, choices[0], &question, now, &start),
-            ring.says(1, choices[1], &question, now, &start)
+            ring.says(0, choices[0], &question, now, (&start, Duration::ZERO)),
+            ring.says(1, choices[1], &question, now, (&start, late))
         );
         let winner = match (&one, &two) {
             (Outcome::Settled, Outcome::Refused(Refusal::Over)) => 0,
@@ -113,6 +123,7 @@ async fn of_two_approvers_one_answers() {
             other => panic!("{n}: {other:?}"),
         };
         firsts += u32::from(winner == 0);
+        late = balanced(late, winner == 1);
         let kept = ring.reread(&question).await;
         assert!(
             matches!(&kept.state, crate::approval::State::Answered { choice, by, .. }
@@ -135,7 +146,7 @@ async fn of_two_resumptions_one_is_admitted() {
     for n in 0..races() {
         let now = at(i64::from(n) * APART_S);
         let question = ring.asked(n, now).await;
-        let said = ring.says(0, Choice::Approve, &question, now, &Barrier::new(1)).await;
+        let said = ring.says(0, Choice::Approve, &question, now, (&Barrier::new(1), Duration::ZERO)).await;
         assert_eq!(said, Outcome::Settled);
         let grant: Grant = ring.doors[0].grants().of(&ring.reread(&question).await).unwrap();
         let start = Barrier::new(2);
@@ -163,7 +174,7 @@ async fn of_two_resumptions_one_is_admitted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_at_the_last_moment_counts_or_the_question_has_lapsed() {
     let ring = Ring::new().await;
-    let mut in_time = 0;
+    let (mut in_time, mut late) = (0, Duration::ZERO);
     for n in 0..races() {
         let asked = at(i64::from(n) * APART_S);
         let name = format!("agent-{n}");
@@ -180,7 +191,7 @@ async fn an_answer_at_the_last_moment_counts_or_the_question_has_lapsed() {
             start.wait().await;
             ring.doors[1].tick(end).await.unwrap()
         };
-        let (said, _) = tokio::join!(ring.says(0, Choice::Approve, &question, last, &start), lapse);
+        let (said, _) = tokio::join!(ring.says(0, Choice::Approve, &question, last, (&start, late)), lapse);
         let status = ring.reread(&question).await.status(end);
         let expected = match said {
             Outcome::Settled => (Status::Approved, "probation", 1),
@@ -192,6 +203,7 @@ async fn an_answer_at_the_last_moment_counts_or_the_question_has_lapsed() {
         let settled = ring.entries(&question, "approval.settled").await.len();
         assert_eq!((status, after.unwrap().name(), settled), expected, "{n}");
         in_time += settled;
+        late = balanced(late, settled == 1);
     }
     println!("in time: {in_time} of {} answers", races());
     ring.doors[0].verify_audit(Vec::new()).await.unwrap();
