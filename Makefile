@@ -4,13 +4,13 @@
 #   make test                 formatting, lints and all tests, on a real broker, engine and receiver
 #   make prove                the long versions and all benches; one table, and target/prove.json
 #   make lint                 formatting and lints alone
-#   make parts                fetch what tests run on (engine, kafka, keycloak, oidc-provider, peers, postgres, pypi, mcp, chromium) into .parts/
+#   make parts                fetch what tests run on (engine, kafka, keycloak, oidc-provider, peers, postgres, pypi, mcp, conformance, chromium) into .parts/
 #   make clean-parts          forget it again
 #   make screenshot           take the picture of the approval page in README.md anew
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove lint build release test-build prove-build parts engine kafka peers keycloak oidc postgres pypi mcp browser chromium screenshot clean-parts demo-tools test-tools
+.PHONY: help demo test prove lint build release test-build prove-build parts engine kafka peers keycloak oidc postgres pypi mcp conformance browser chromium screenshot clean-parts demo-tools test-tools
 MAKEFLAGS += --no-print-directory
 
 CARGO ?= cargo
@@ -61,9 +61,9 @@ prove-build:
 	$(CARGO) test --workspace --locked --release --no-run
 	$(CARGO) bench --workspace --locked --no-run
 
-parts: engine kafka peers keycloak oidc postgres pypi mcp browser chromium
+parts: engine kafka peers keycloak oidc postgres pypi mcp conformance browser chromium
 
-engine kafka peers keycloak oidc postgres pypi mcp browser chromium:
+engine kafka peers keycloak oidc postgres pypi mcp conformance browser chromium:
 	@parts/$@.sh
 
 screenshot: engine browser chromium

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# start.sh FOLDER PORT: a server on 127.0.0.1:PORT with its data in the new FOLDER, as this process. User tocsin, no password.
+# start.sh FOLDER PORT: a server on 127.0.0.1:PORT with its data in FOLDER, new where it is not there, as this process. User tocsin, no password.
 # start.sh --init PART: makes the cluster that each server begins with.
 # PostgreSQL does not run as root: whoever is root becomes nobody for it.
 . "$(dirname "$0")/../lib.sh"
@@ -35,7 +35,7 @@ server "$part"
 mkdir -p "$1"
 # The server reaches its folder from the top.
 chmod o+x "$(dirname "$1")"
-cp -r "$part/data" "$1/data"
+if [ ! -d "$1/data" ]; then cp -r "$part/data" "$1/data"; fi
 give "$1"
 give "$1/data"
 cd /

@@ -1,5 +1,6 @@
 //! What the tests of several modules need.
 
+pub(crate) mod log;
 mod postgres;
 pub(crate) mod prove;
 pub(crate) mod receiver;

@@ -1,12 +1,14 @@
 //! The Model Context Protocol under `/mcp` (streamable HTTP, no sessions): the gate, its approvals and the seven operations as tools.
 //!
-//! An act that a human must approve is told in the best way that the client declares. With elicitation by address (2026-07-28) the call
+//! An act that a human must approve is told in the best way that the client declares. With tasks it is a task, whose result is what the
+//! human said. With elicitation by address (2026-07-28) the call
 //! is answered `input_required`: the client shows its human the page's address and calls again, and once it is approved that very call is
 //! admitted. Without, the call is answered at once as an error that says what to wait for; the agent waits with `approval` and comes back
 //! with `resume`. Neither holds a request open for a human.
 //!
 //! Who calls must show a credential with the role `gateway`; who does not is told where to get one (RFC 9728), and which scope is missing.
 
+mod tasks;
 mod tools;
 
 use std::sync::Arc;
@@ -19,12 +21,13 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post_service};
 use axum::{Json, Router};
-use revoker::api::{Caller, Gate, GoOn, Mfa, Problem, Put, resuming};
+use revoker::api::{Caller, Gate, GoOn, Mfa, Problem, Put, Question, resuming};
 use revoker::approval::{ApprovalId, Status};
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ElicitRequest, ElicitRequestParams, ErrorData,
-    Implementation, InputRequest, InputRequests, InputRequiredResult, JsonObject, ListToolsResult,
-    PaginatedRequestParams, ServerCapabilities, ServerConfig,
+    CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams, CreateTaskResult,
+    ElicitRequest, ElicitRequestParams, ErrorData, GetTaskParams, GetTaskResult, Implementation,
+    InputRequest, InputRequests, InputRequiredResult, JsonObject, ListToolsResult, PaginatedRequestParams,
+    ServerCapabilities, ServerConfig, UpdateTaskParams,
 };
 use rmcp::service::RequestContext;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
@@ -131,7 +134,7 @@ async fn permitted(State(resource): State<Resource>, request: Request, next: Nex
 impl ServerHandler for Doors {
     fn get_info(&self) -> ServerConfig {
         let server = Implementation::new("tocsin", env!("CARGO_PKG_VERSION"));
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_tasks().build())
             .with_server_info(server)
             .with_instructions(tools::INSTRUCTIONS)
     }
@@ -155,22 +158,79 @@ impl ServerHandler for Doors {
         let arguments = request.arguments.unwrap_or_default();
         let answered = match &*request.name {
             "gate" => {
-                let elicits = elicits(&context);
-                return Ok(self.judge(&caller, arguments, request.request_state.as_deref(), elicits).await);
+                let client = Client::of(&context);
+                return Ok(self.judge(&caller, arguments, request.request_state.as_deref(), client).await);
             }
             "resume" => self.resume(&caller, &arguments).await.map(|go_on| json!(go_on)),
             "approval" => self.approval(&arguments).await,
-            operation => self.mfa.call(&caller, operation, Value::Object(arguments)).await,
+            operation if tools::all().iter().any(|tool| tool.name == operation) => {
+                self.mfa.call(&caller, operation, Value::Object(arguments)).await
+            }
+            unknown => return Err(ErrorData::invalid_params(format!("there is no tool `{unknown}`"), None)),
         };
         Ok(told(answered).into())
     }
+
+    async fn get_task(
+        &self,
+        request: GetTaskParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetTaskResult, ErrorData> {
+        let (id, question) = self.task(&request.task_id).await?;
+        Ok(GetTaskResult::new(tasks::of(&id, &question, Client::of(&context).elicits)))
+    }
+
+    /// What a client says of an address that it showed is no answer: the human's own is.
+    async fn update_task(
+        &self,
+        request: UpdateTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.task(&request.task_id).await.map(drop)
+    }
+
+    /// A question to a human is not taken back by who is asked about: it ends with its answer or its time.
+    async fn cancel_task(
+        &self,
+        request: CancelTaskParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<(), ErrorData> {
+        self.task(&request.task_id).await.map(drop)
+    }
 }
 
-/// Whether the client shows addresses to its human, in the form that a call without a connection of its own can ask for.
-fn elicits(context: &RequestContext<RoleServer>) -> bool {
-    let is_new = context.protocol_version().is_some_and(|version| version.as_str() >= "2026-07-28");
-    let elicitation = context.client_capabilities().and_then(|capabilities| capabilities.elicitation);
-    is_new && elicitation.is_some_and(|elicitation| elicitation.url.is_some())
+/// What the client declares.
+#[derive(Clone, Copy)]
+struct Client {
+    /// It waits for tasks.
+    tasks: bool,
+    /// It shows addresses to its human, in the form that a call without a connection of its own can ask for.
+    elicits: bool,
+}
+
+impl Client {
+    fn of(context: &RequestContext<RoleServer>) -> Self {
+        let is_new = context.protocol_version().is_some_and(|version| version.as_str() >= "2026-07-28");
+        let Some(capabilities) = context.client_capabilities() else {
+            return Self { tasks: false, elicits: false };
+        };
+        let tasks = capabilities.supports_tasks();
+        let shows = capabilities.elicitation.is_some_and(|elicitation| elicitation.url.is_some());
+        Self { tasks, elicits: is_new && shows }
+    }
+}
+
+/// What the client's human is shown.
+fn shown(question: &Question) -> InputRequests {
+    let number = question.binding_code.as_str();
+    let params = ElicitRequestParams::UrlElicitationParams {
+        meta: None,
+        message: format!("A human must approve this. Read and answer it there; the number is {number}."),
+        url: question.page_url.clone(),
+        elicitation_id: String::new(),
+    };
+    let request = InputRequest::Elicitation(ElicitRequest::new(params));
+    InputRequests::from([("approval".to_owned(), request)])
 }
 
 fn told(answered: Result<Value, Problem>) -> CallToolResult {
@@ -201,7 +261,7 @@ impl Doors {
         caller: &Caller,
         arguments: JsonObject,
         state: Option<&str>,
-        elicits: bool,
+        client: Client,
     ) -> CallToolResponse {
         let answered = match state {
             None => self.put(caller, &arguments, None).await,
@@ -210,7 +270,13 @@ impl Doors {
         match answered {
             Ok(go_on) => told(Ok(json!(go_on))).into(),
             Err(problem) => match self.asks(&problem).await {
-                Some(input) if elicits => input.into(),
+                // Who comes back with a state has chosen its way.
+                Some((id, question)) if client.tasks && state.is_none() => CallToolResponse::Task(
+                    CreateTaskResult::new(tasks::of(&id, &question, client.elicits).task),
+                ),
+                Some((id, question)) if client.elicits => {
+                    InputRequiredResult::new(Some(shown(&question)), Some(id.to_string())).into()
+                }
                 _ => told(Err(problem)).into(),
             },
         }
@@ -237,23 +303,19 @@ impl Doors {
         self.put(caller, arguments, grant.as_deref().map(|grant| (grant, resume.as_str()))).await
     }
 
-    /// What the client's human is shown, where this is a question that is open.
-    async fn asks(&self, problem: &Problem) -> Option<InputRequiredResult> {
+    /// The question, where it is an open one that stops the act.
+    async fn asks(&self, problem: &Problem) -> Option<(ApprovalId, Question)> {
         let id: ApprovalId = problem.facts().get("approval_id")?.as_str()?.parse().ok()?;
         let question = self.gate.question(&id, Duration::ZERO).await.ok()??;
-        if question.status != Status::Pending {
-            return None;
-        }
-        let number = problem.facts().get("binding_code").and_then(Value::as_str).unwrap_or_default();
-        let params = ElicitRequestParams::UrlElicitationParams {
-            meta: None,
-            message: format!("A human must approve this. Read and answer it there; the number is {number}."),
-            url: question.page_url,
-            elicitation_id: String::new(),
-        };
-        let request = InputRequest::Elicitation(ElicitRequest::new(params));
-        let requests = InputRequests::from([("approval".to_owned(), request)]);
-        Some(InputRequiredResult::new(Some(requests), Some(id.to_string())))
+        (question.status == Status::Pending).then_some((id, question))
+    }
+
+    async fn task(&self, id: &str) -> Result<(ApprovalId, Question), ErrorData> {
+        let unknown = || ErrorData::invalid_params("there is no such task", None);
+        let id: ApprovalId = id.parse().map_err(|_| unknown())?;
+        let question = self.gate.question(&id, Duration::ZERO).await;
+        let question = question.map_err(|_| ErrorData::internal_error("the record cannot be read", None))?;
+        Ok((id, question.ok_or_else(unknown)?))
     }
 
     async fn resume(&self, caller: &Caller, arguments: &JsonObject) -> Result<GoOn, Problem> {
@@ -275,6 +337,6 @@ impl Doors {
         };
         let unknown = || Problem::new(StatusCode::NOT_FOUND, "approval_unknown", "There is no such approval");
         let question = self.gate.question(&id, wait).await?.ok_or_else(unknown)?;
-        Ok(json!({ "approval_id": id, "status": question.status, "grant": question.grant }))
+        Ok(tasks::answer(&id, &question))
     }
 }

@@ -1,10 +1,15 @@
 //! A human is asked, answers on the page with a one-time code of a foreign library, and the agent learns of it: walked
 //! without a browser, over restarts.
 
+use std::io::Write as _;
+use std::process::Stdio;
+
 use serde_json::Value;
 
 use crate::support::gate::{Agent, Human, ask, operate, page_of, status};
+use crate::support::http;
 use crate::support::page::Page;
+use crate::support::parts::python;
 use crate::support::stage::Stage;
 use crate::support::tocsin::Tocsin;
 
@@ -48,6 +53,7 @@ fn a_human_approves_and_exactly_that_act_goes_on_once() {
     tocsin.kill();
     tocsin.restart();
     let grant = status(&challenge, 0)["grant"]["token"].as_str().expect("a grant").to_owned();
+    check_grant(&stage, &tocsin, &grant, &challenge);
     let mut other = act.clone();
     other["event_id"] = "mail-agent-other".into();
     other["resource"] = "account/0815".into();
@@ -64,6 +70,38 @@ fn a_human_approves_and_exactly_that_act_goes_on_once() {
     assert_eq!(again["resumed"]["repeated"], true, "{again}");
     assert_eq!(ask(&tocsin, &act, Some((&grant, "second"))).expect(401).json()["reason"], "used");
     stage.check_effects(&tocsin, &[("mail-agent", &["agent.challenged", "agent.challenge.approved"])]);
+}
+
+/// The grant is verified with the published keys by a library that is not ours.
+fn check_grant(stage: &Stage, tocsin: &Tocsin, grant: &str, challenge: &Value) {
+    let keys = stage.path().join("grants.json");
+    let published = http::get(&tocsin.url("/v1/grants/jwks.json")).expect("it answers").expect(200);
+    assert_eq!(published.header("content-type"), "application/jwk-set+json");
+    std::fs::write(&keys, published.body).expect("to write the keys");
+    let verify = |grant: &str| {
+        let audience = tocsin.url("");
+        let mut command = python("verify_grant.py");
+        command.arg(&keys).arg(audience).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut verifier = command.spawn().expect("it starts");
+        verifier.stdin.take().expect("a pipe").write_all(grant.as_bytes()).expect("it reads");
+        verifier.wait_with_output().expect("it ends")
+    };
+    let verified = verify(grant);
+    let told: Value = serde_json::from_slice(&verified.stdout).expect("what jwcrypto verified");
+    let claims = &told["claims"];
+    assert_eq!(
+        (&claims["sub"], &claims["approval_id"]),
+        (&"mail-agent".into(), &challenge["approval_id"]),
+        "{told}"
+    );
+    for claim in ["acr", "amr", "auth_time", "action_digest", "jti"] {
+        assert!(!claims[claim].is_null(), "{claim}: {told}");
+    }
+    let last = if grant.ends_with('A') { 'B' } else { 'A' };
+    let (signed, _) = grant.rsplit_once('.').expect("three parts");
+    for forged in [format!("{signed}.{}{last}", "A".repeat(85)), format!("{signed}.")] {
+        assert!(!verify(&forged).status.success(), "{forged}");
+    }
 }
 
 #[test]

@@ -15,14 +15,22 @@ const PHONE: (u32, bool) = (390, true);
 const PICTURE: (u32, bool) = (820, true);
 const WITHOUT_SCRIPT: (u32, bool) = (1_000, false);
 
+/// How long a question stands that nobody is to answer, seconds: longer than two tabs take to open.
+const LAPSES_S: u32 = 25;
+
 /// A server that browsers know as `localhost`: passkeys are for names.
 fn served(stage: &Stage) -> Tocsin {
-    let settings = stage.settings("[policy.approval]\npasskey_for = [\"payments\"]\n");
-    let mut tocsin = Tocsin::start(stage.path(), &settings);
-    let address = tocsin.url("").replace("127.0.0.1", "localhost");
-    tocsin.configure(&format!("http = {{ public_url = {address:?} }}\n{settings}"));
-    tocsin.restart();
+    let mut tocsin = Tocsin::prepare(stage.path(), "");
+    configure(&mut tocsin, stage, "");
     tocsin
+}
+
+/// Has it run with these settings of the policy.
+fn configure(tocsin: &mut Tocsin, stage: &Stage, policy: &str) {
+    let address = tocsin.url("").replace("127.0.0.1", "localhost");
+    let more = format!("[policy]\n{policy}\n[policy.approval]\npasskey_for = [\"payments\"]\n");
+    tocsin.configure(&format!("http = {{ public_url = {address:?} }}\n{}", stage.settings(&more)));
+    tocsin.restart();
 }
 
 fn invited(tocsin: &Tocsin, name: &str) -> String {
@@ -40,7 +48,7 @@ fn picture() -> Option<PathBuf> {
 #[test]
 fn people_enrol_and_answer_with_a_passkey() {
     let stage = Stage::new();
-    let tocsin = served(&stage);
+    let mut tocsin = served(&stage);
     let mut browser = Browser::start(stage.path());
     let kim = Human::enrol(&tocsin, "Kim");
 
@@ -107,4 +115,25 @@ fn people_enrol_and_answer_with_a_passkey() {
     let title = browser.press("three", "button.deny[name=choice]");
     assert!(title.starts_with("Denied"), "{title}");
     assert_eq!(status(&challenge, 0)["status"], Value::from("denied"));
+
+    // A page that was left open until its question lapsed says so, whatever is pressed then.
+    configure(&mut tocsin, &stage, &format!("challenge_s = {LAPSES_S}"));
+    let (_, challenge) = Agent::with_history(&tocsin, "forgotten").until_challenged(&tocsin);
+    let page = page_of(&tocsin, &challenge);
+    browser.open("one", &page, DESK);
+    browser.open("late", &page, WITHOUT_SCRIPT);
+    assert_eq!(status(&challenge, LAPSES_S + 10)["status"], "expired");
+    browser.click("one", "button.approve[data-choice]", 1);
+    browser.wait("one", "document.title.startsWith('Not accepted')");
+    browser.check_access("one");
+    browser.fill("late", "#name", kim.name);
+    browser.fill("late", "#code", &kim.code());
+    let title = browser.press("late", "button.deny[name=choice]");
+    assert!(title.starts_with("Not accepted"), "{title}");
+    assert_eq!(status(&challenge, 0)["status"], "expired", "and no answer to it counts");
+    assert_eq!(browser.open("one", &page, PHONE), 200);
+    assert!(
+        browser.eval("one", "document.body.textContent").as_str().is_some_and(|text| text.contains("lapsed"))
+    );
+    browser.check_access("one");
 }

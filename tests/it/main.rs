@@ -7,6 +7,7 @@
 )]
 
 mod approval;
+mod approval_kills;
 mod audit;
 mod authzen;
 mod bad_config;
@@ -34,6 +35,7 @@ mod latency;
 mod logout;
 mod manifest;
 mod mcp;
+mod mcp_conformance;
 mod oauth;
 mod openapi;
 mod outbox;

@@ -141,3 +141,65 @@ fn who_may_not_ask_is_told_where_to_get_what_is_missing() {
         "{challenge}"
     );
 }
+
+/// A request of 2026-07-28 by a client that declares `capabilities`: its result, or its error.
+fn rpc(tocsin: &Tocsin, method: &str, mut params: Value, capabilities: &Value) -> Value {
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": { "name": "an-agent", "version": "1.0.0" },
+        "io.modelcontextprotocol/clientCapabilities": capabilities,
+    });
+    let name = params["name"].as_str().or(params["taskId"].as_str()).unwrap_or_default().to_owned();
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    let request = tocsin
+        .request(Method::POST, "/mcp", GATEWAY)
+        .header("accept", "application/json, text/event-stream")
+        .header("mcp-protocol-version", "2026-07-28")
+        .header("mcp-method", method)
+        .header("mcp-name", name)
+        .json(&body);
+    let answer = http::send(request).expect("it answers").json();
+    if answer["result"].is_null() { answer["error"].clone() } else { answer["result"].clone() }
+}
+
+#[test]
+fn a_client_that_knows_tasks_waits_for_one_that_outlives_the_server() {
+    let stage = Stage::new();
+    let mut tocsin = Tocsin::start(stage.path(), &stage.settings(SETTINGS));
+    let dana = Human::enrol(&tocsin, "Dana");
+    let tasks = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } });
+    let both = json!({ "extensions": { "io.modelcontextprotocol/tasks": {} }, "elicitation": { "url": {} } });
+    let act = record("e1");
+    let gate = |tocsin: &Tocsin, capabilities: &Value| {
+        rpc(tocsin, "tools/call", json!({ "name": "gate", "arguments": { "record": act } }), capabilities)
+    };
+    let task = gate(&tocsin, &tasks);
+    assert_eq!((&task["resultType"], &task["status"]), (&"task".into(), &"working".into()), "{task}");
+    tocsin.kill();
+    tocsin.restart();
+    let id = json!({ "taskId": task["taskId"] });
+    let look = |capabilities: &Value| rpc(&tocsin, "tasks/get", id.clone(), capabilities);
+    assert_eq!(look(&tasks)["status"], "working");
+    assert_eq!(look(&json!({}))["code"], -32021, "who declares none is told what is missing");
+    let shown = look(&both);
+    let url = &shown["inputRequests"]["approval"]["params"]["url"];
+    assert!(
+        shown["status"] == "input_required" && url.as_str().is_some_and(|url| url.contains("/approve/")),
+        "{shown}"
+    );
+    // That an address was shown is no answer, and who is asked about takes no question back.
+    let seen = json!({ "taskId": task["taskId"], "inputResponses": { "approval": { "action": "accept" } } });
+    for (method, params) in [("tasks/update", seen), ("tasks/cancel", id.clone())] {
+        assert_eq!(rpc(&tocsin, method, params, &both)["resultType"], "complete", "{method}");
+    }
+    assert_eq!(look(&tasks)["status"], "working");
+    assert_eq!(rpc(&tocsin, "tasks/get", json!({ "taskId": "apr_0" }), &tasks)["code"], -32602);
+
+    approve(&tocsin, &dana);
+    let done = look(&tasks);
+    let answer = &done["result"]["structuredContent"];
+    assert_eq!((&done["status"], &answer["status"]), (&"completed".into(), &"approved".into()), "{done}");
+    let arguments = json!({ "record": act, "grant": answer["grant"], "resume_id": "once" });
+    let resumed = rpc(&tocsin, "tools/call", json!({ "name": "resume", "arguments": arguments }), &tasks);
+    assert_eq!(resumed["structuredContent"]["decision"], "go_on", "{resumed}");
+}

@@ -106,6 +106,8 @@ async fn answer(
     match outcome {
         Ok(Some(Outcome::Settled | Outcome::Half)) => reply::see_other(&page),
         Ok(Some(Outcome::Refused(why))) => {
+            let (choice, why_not) = (posted.choice.as_str(), label(Some(&Outcome::Refused(why))));
+            tracing::warn!(choice, name = posted.name, why = why_not, "an answer was refused");
             let cookie = cookie.unwrap_or_else(new_cookie);
             let refused = Refused { why, choice: posted.choice, name: &posted.name };
             match load(&api, &page).await {
@@ -137,6 +139,7 @@ async fn asks(
         return StatusCode::NOT_FOUND.into_response();
     };
     if !genuine(&api, &headers, &page, cookie(&headers).as_deref(), &posted) {
+        tracing::warn!(choice = posted.choice.as_str(), why = "stale", "no challenge was made");
         return StatusCode::FORBIDDEN.into_response();
     }
     match challenged(&api, &page, &posted).await {
@@ -178,7 +181,7 @@ fn label(outcome: Option<&Outcome>) -> &'static str {
         Some(Outcome::Half) => "half",
         Some(Outcome::Refused(why)) => match why {
             Refusal::Locked { .. } => "locked",
-            Refusal::ApproverLocked { .. } => "approver_locked",
+            Refusal::ApproverLocked => "approver_locked",
             Refusal::WrongNumber { .. } => "wrong_number",
             Refusal::WrongCode => "wrong_code",
             Refusal::WrongPasskey => "wrong_passkey",
@@ -196,10 +199,12 @@ fn label(outcome: Option<&Outcome>) -> &'static str {
 
 fn status_of(why: Refusal) -> StatusCode {
     match why {
-        Refusal::Locked { .. } | Refusal::ApproverLocked { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Refusal::WrongNumber { .. } | Refusal::WrongCode | Refusal::WrongPasskey | Refusal::Spent { .. } => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
+        Refusal::Locked { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::WrongNumber { .. }
+        | Refusal::WrongCode
+        | Refusal::ApproverLocked
+        | Refusal::WrongPasskey
+        | Refusal::Spent { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Refusal::OwnRequest
         | Refusal::NotNamed
         | Refusal::SameApprover

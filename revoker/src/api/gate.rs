@@ -47,7 +47,7 @@ use super::approvals as waiting;
 use super::caller::{AsAgent, Caller, text_header};
 use super::problem::Problem;
 use crate::agent::AgentKey;
-use crate::approval::{Action, Admittance, ApprovalId, Grant, ResumeId, Status};
+use crate::approval::{Action, Admittance, ApprovalId, BindingCode, Grant, ResumeId, State as Kept, Status};
 use crate::connector::tokens::Token;
 use crate::part::{Part, PartKind, parts_of};
 use crate::policy::Demand;
@@ -132,6 +132,12 @@ pub struct Put {
 pub struct Question {
     /// How it stands.
     pub status: Status,
+    /// When it was put.
+    pub asked_at: Timestamp,
+    /// Since when it stands as it does.
+    pub since: Timestamp,
+    /// Shown by the agent's side, typed by the human.
+    pub binding_code: BindingCode,
     /// Where the human answers. For a client that shows it to one.
     pub page_url: String,
     /// Of one that was approved, while it is good.
@@ -160,8 +166,16 @@ impl<S: Scorer> Gate<S> {
         let (status, now) = (approval.status(self.api.now()), self.api.now());
         let good = approval.grant.as_ref().is_some_and(|grant| now < grant.expires_at);
         let grant = if good { self.api.revoker.grants().of(&approval) } else { None };
+        let since = match approval.state {
+            Kept::Answered { at, .. } | Kept::Superseded { at } => at,
+            Kept::Pending | Kept::Expired if status == Status::Expired => approval.expires_at,
+            Kept::Pending | Kept::Expired => approval.opened_at,
+        };
         Ok(Some(Question {
             status,
+            asked_at: approval.opened_at,
+            since,
+            binding_code: approval.binding_code.clone(),
             page_url: format!("{}{}", self.api.public_url, approval.page.path()),
             grant: grant.map(|grant| grant.expose().to_owned()),
         }))

@@ -3,6 +3,7 @@
 
 mod answers;
 mod asked;
+mod attacks;
 mod authzen;
 mod gate;
 mod mfa;

@@ -72,11 +72,9 @@ pub enum Refusal {
         /// When to try again.
         until: Timestamp,
     },
-    /// Too many wrong codes of this approver; none is looked at before this.
-    ApproverLocked {
-        /// When to try again.
-        until: Timestamp,
-    },
+    /// Too many wrong codes of this approver; for a while none counts. The page says what it says of [`Self::WrongCode`]: names can only be
+    /// locked that exist. Operators see it in the log and in the list of approvers.
+    ApproverLocked,
     /// Not the number that the agent shows.
     WrongNumber {
         /// Wrong answers left before a lock.

@@ -61,6 +61,8 @@ pub(super) fn prove(
     }
 }
 
+/// Whoever it is, and whether there is anybody of that name or they are locked: the same look-ups, a code made and compared, the same
+/// counts written, the same words. Neither an answer nor the work it takes tells which names exist.
 fn by_code(
     w: &mut Write<'_>,
     keys: &Keys,
@@ -68,43 +70,51 @@ fn by_code(
     (name, code): (&str, &str),
     now: Timestamp,
 ) -> Checking {
-    let stored = match ApproverName::new(name) {
-        Ok(name) => approvers::by_name(w.tx(), name.as_str())?,
-        Err(_) => None,
-    };
-    let Some(stored) = stored.filter(|approver| approver.row.disabled_at.is_none()) else {
-        return Ok(Err(miscounted(w, approval, now, Refusal::WrongCode)?));
-    };
-    if let Some(until) = stored.attempts.shut_until(now) {
-        return Ok(Err(Refusal::ApproverLocked { until }));
-    }
-    let name = stored.row.name.clone();
-    if let Some(code) = recovery::digest(keys, &name, code) {
-        return if enrolments::spend_recovery(w.tx(), &name, &code, now)? {
-            Ok(Ok(Proven { who: stored.row, with: Factor::Recovery }))
-        } else {
-            wrong_code(w, approval, &stored, now)
-        };
-    }
-    if !stored.row.has_totp {
-        return wrong_code(w, approval, &stored, now);
-    }
-    let secret = keys.open_sealed(&name.purpose(), &stored.sealed)?;
-    match totp::check(secret.expose(), code, now, stored.last_step).map_err(DecideError::Secret)? {
-        Checked::Accepted { step } => {
-            approvers::accept(w.tx(), name.as_str(), step)?;
-            Ok(Ok(Proven { who: stored.row, with: Factor::Totp }))
+    let typed = ApproverName::new(name).unwrap_or_else(|_| ApproverName::nobody());
+    let stored = approvers::by_name(w.tx(), typed.as_str())?;
+    let stored = stored.filter(|approver| approver.row.disabled_at.is_none());
+    let attempts = stored.as_ref().map(|approver| approver.attempts).unwrap_or_default();
+    let is_locked = attempts.shut_until(now).is_some();
+    let open = stored.filter(|_| !is_locked);
+    let (code, with) = checked(w, keys, open.as_ref(), code, now)?;
+    match (code, open) {
+        (Checked::Accepted { .. }, Some(who)) => Ok(Ok(Proven { who: who.row, with })),
+        (Checked::Spent, Some(who)) => Ok(Err(Refusal::Spent { next: totp::next_code(now, who.last_step) })),
+        _ => {
+            // A lock does not grow by what is typed while it lasts.
+            let counted = if is_locked { attempts } else { attempts.failed(lockout::APPROVER, now) };
+            approvers::set_attempts(w.tx(), typed.as_str(), counted)?;
+            let why = if is_locked { Refusal::ApproverLocked } else { Refusal::WrongCode };
+            Ok(Err(miscounted(w, approval, now, why)?))
         }
-        Checked::Spent => Ok(Err(Refusal::Spent { next: totp::next_code(now, stored.last_step) })),
-        Checked::Wrong => wrong_code(w, approval, &stored, now),
     }
 }
 
-fn wrong_code(w: &mut Write<'_>, approval: &Approval, stored: &Stored, now: Timestamp) -> Checking {
-    let attempts = stored.attempts.failed(lockout::APPROVER, now);
-    approvers::set_attempts(w.tx(), stored.row.name.as_str(), attempts)?;
-    let refusal = miscounted(w, approval, now, Refusal::WrongCode)?;
-    Ok(Err(attempts.shut_until(now).map_or(refusal, |until| Refusal::ApproverLocked { until })))
+/// What the code is; a right one is spent. Where it can be nobody's, the same is done for nothing.
+fn checked(
+    w: &mut Write<'_>,
+    keys: &Keys,
+    who: Option<&Stored>,
+    code: &str,
+    now: Timestamp,
+) -> Result<(Checked, Factor), DecideError> {
+    let name = who.map_or_else(ApproverName::nobody, |who| who.row.name.clone());
+    if let Some(code) = recovery::digest(keys, &name, code) {
+        let is_theirs = enrolments::spend_recovery(w.tx(), &name, &code, now)?;
+        let checked = if is_theirs { Checked::Accepted { step: 0 } } else { Checked::Wrong };
+        return Ok((checked, Factor::Recovery));
+    }
+    let Some(who) = who.filter(|who| who.row.has_totp) else {
+        let nobodys = keys.mac("a code of nobody", &[name.as_str().as_bytes()]);
+        totp::check(&nobodys, code, now, None).map_err(DecideError::Secret)?;
+        return Ok((Checked::Wrong, Factor::Totp));
+    };
+    let secret = keys.open_sealed(&name.purpose(), &who.sealed)?;
+    let checked = totp::check(secret.expose(), code, now, who.last_step).map_err(DecideError::Secret)?;
+    if let Checked::Accepted { step } = checked {
+        approvers::accept(w.tx(), name.as_str(), step)?;
+    }
+    Ok((checked, Factor::Totp))
 }
 
 fn by_passkey(

@@ -69,6 +69,7 @@ impl Connection {
 
     /// A statement, prepared once and kept.
     pub fn prepare_cached(&self, sql: &str) -> Result<Statement<'_>> {
+        tracing::trace!(sql, "statement");
         match &self.0 {
             Backend::Sqlite(db) => Ok(Statement::sqlite(db.prepare_cached(sql)?)),
             Backend::Postgres(db) => Ok(Statement::postgres(db.prepare(sql)?)),

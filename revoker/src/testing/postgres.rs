@@ -11,7 +11,7 @@ use crate::store::Place;
 use crate::store::db::{Address, Connection};
 
 /// The variable that names the server.
-const URL: &str = "TOCSIN_TEST_POSTGRES";
+pub(super) const URL: &str = "TOCSIN_TEST_POSTGRES";
 
 /// Where the record of a test is that has this folder: a file there, or a schema of its own.
 pub(crate) fn place(folder: &Path) -> Place {

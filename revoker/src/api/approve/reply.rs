@@ -39,7 +39,7 @@ pub(super) fn page(
     let markup = render(&loaded.view(api, &token, refused, now));
     let mut response = with_cookie(api, html(status, markup), &page.path(), cookie);
     let shut = match refused.map(|refused| refused.why) {
-        Some(Refusal::Locked { until } | Refusal::ApproverLocked { until }) => Some(until),
+        Some(Refusal::Locked { until }) => Some(until),
         _ => None,
     };
     if let Some(until) = shut {

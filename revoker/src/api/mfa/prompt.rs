@@ -65,6 +65,12 @@ impl<S: Scorer> Mfa<S> {
             ("logoutUrl", &asked.logout_url, &self.config.logout_urls),
         ];
         if let Some((field, url, _)) = listed.into_iter().find(|(_, url, all)| !all.contains(url)) {
+            tracing::warn!(
+                caller = caller.name,
+                field,
+                url,
+                "refused: an address that is not on the operator's list"
+            );
             let words = format!("`{field}`: `{url}` is not among those that the operator allows.");
             return Err(bad("address_not_allowed", words).fact("field", field));
         }
@@ -102,6 +108,7 @@ impl<S: Scorer> Mfa<S> {
             Ok::<_, StoreError>(Some(row))
         });
         let row = spent.await?.ok_or_else(|| {
+            tracing::warn!(caller = caller.name, "refused: an access token that is unknown, spent or another's");
             refused("It is unknown, was exchanged before, is another credential's, or `codeVerifier` is not its own.")
         })?;
         let approval = match row.approval.clone() {

@@ -8,7 +8,7 @@ use crate::approval::{Action, Approval, ApproverName, Asked, invite};
 use crate::config::PolicyConfig;
 use crate::policy::risk::Risk;
 
-const HERE: (&str, &str) = ("https://tocsin.example", "tocsin.example");
+pub(super) const HERE: (&str, &str) = ("https://tocsin.example", "tocsin.example");
 
 async fn world() -> World {
     let mut config = PolicyConfig::default();
@@ -29,7 +29,7 @@ async fn invited<'w>(world: &'w World, name: &str) -> Browser<'w> {
     Browser::open(world, &link.path()).await
 }
 
-async fn enrolled(world: &World, name: &str) -> Authenticator {
+pub(super) async fn enrolled(world: &World, name: &str) -> Authenticator {
     let mut authenticator = Authenticator::new();
     let browser = invited(world, name).await;
     let options = browser.ask(&[("token", browser.token())]).await.json();
@@ -42,12 +42,12 @@ async fn enrolled(world: &World, name: &str) -> Authenticator {
 }
 
 /// The challenge for this choice.
-async fn challenge(browser: &Browser<'_>, choice: &str) -> String {
+pub(super) async fn challenge(browser: &Browser<'_>, choice: &str) -> String {
     let asked = browser.ask(&browser.fields(choice)).await;
     asked.json()["challenge"].as_str().unwrap().to_owned()
 }
 
-async fn post(browser: &Browser<'_>, choice: &str, answer: &Value) -> u16 {
+pub(super) async fn post(browser: &Browser<'_>, choice: &str, answer: &Value) -> u16 {
     let answer = answer.to_string();
     let mut fields = browser.fields(choice).to_vec();
     fields.push(("passkey", answer.as_str()));

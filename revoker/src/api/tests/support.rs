@@ -238,6 +238,11 @@ impl World {
         bodies.map(|body| serde_json::from_slice(&body.unwrap()).unwrap()).collect()
     }
 
+    /// A number in the record.
+    pub(super) fn count(&self, sql: &str) -> i64 {
+        crate::testing::raw(self.folder.path()).query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
     /// The record as it is now, as a backup would hold it.
     pub(super) fn copy_record(&self) -> Vec<u8> {
         let path = self.folder.path().join("revoker.db");

@@ -83,7 +83,7 @@ fn attack_counts(view: &View<'_>) -> bool {
 fn fields(view: &View<'_>, open: bool) -> Markup {
     let refused = view.refused.map(|refused| refused.why);
     let number_wrong = matches!(refused, Some(Refusal::WrongNumber { .. }));
-    let name_wrong = refused == Some(Refusal::WrongCode);
+    let name_wrong = matches!(refused, Some(Refusal::WrongCode | Refusal::ApproverLocked));
     let code_wrong = name_wrong || matches!(refused, Some(Refusal::Spent { .. }));
     html! {
         div.fields {
@@ -175,22 +175,17 @@ fn words(view: &View<'_>, why: Refusal) -> (&'static str, Markup) {
             html! { "No answer to this question is looked at until " (clock(until)) " (in "
             (span(until.since(view.now))) "). The agent stays stopped; an operator can revoke or reinstate it." },
         ),
-        Refusal::ApproverLocked { until } => (
-            "Too many wrong codes for this name.",
-            html! { "No code of this approver is looked at until " (clock(until)) " (in "
-            (span(until.since(view.now))) "). Ask another approver to answer. If it was not you who typed the wrong codes, \
-            tell whoever runs Tocsin." },
-        ),
         Refusal::WrongNumber { left } => (
             "That is not the number.",
             html! { "Look where the agent is waiting, or at this case in your alert list, and type the four digits shown there. \
             If nobody can show you the number, somebody else may have started this: deny it. "
             (left) " more wrong " (if left == 1 { "answer" } else { "answers" }) " before a pause. Your code was not used." },
         ),
-        Refusal::WrongCode => (
+        Refusal::WrongCode | Refusal::ApproverLocked => (
             "Name and code do not go together.",
             html! { "Check the spelling of your name, and that the code is Tocsin's and still on the screen. If it keeps failing, \
-            the clock of your phone may be off by more than half a minute." },
+            the clock of your phone may be off by more than half a minute. After five wrong codes none counts for a quarter of an hour or \
+            longer: ask another approver, and if it was not you who typed them, tell whoever runs Tocsin." },
         ),
         Refusal::WrongPasskey => (
             "That passkey does not count here.",

@@ -256,7 +256,6 @@ fn every_refusal_says_what_to_do() {
     let next = at("2026-11-22T03:04:30Z");
     let refusals = [
         Refusal::Locked { until: at("2026-11-22T03:19:00Z") },
-        Refusal::ApproverLocked { until: at("2026-11-22T03:19:00Z") },
         Refusal::WrongNumber { left: 9 },
         Refusal::WrongNumber { left: 1 },
         Refusal::WrongCode,
