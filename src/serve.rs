@@ -178,6 +178,7 @@ pub(crate) fn check(config: &Config) -> Result<()> {
     config.http.tls.as_ref().map(tls::Tls::open).transpose().or_exit(Code::Config)?;
     issuers::Issuers::new(&config.issuers).or_exit(Code::Config)?;
     targets::all(config, &Tokens::default())?;
+    targets::mail(config)?;
     targets::check_ssf(config)
 }
 
@@ -232,12 +233,7 @@ impl Server {
         let intake = Intake::new(logs.calls.clone(), findings.clone());
         let who = who(&config)?;
         let revoker = open_revoker(&config)?;
-        let mut connectors = targets::all(&config, revoker.tokens())?;
-        #[cfg(feature = "kafka")]
-        if let Some(topic) = &config.revocation_topic {
-            let built = topic::Topic::new(topic, revoker.clone()).context("revocation_topic");
-            connectors.push(Arc::new(built.or_exit(Code::Config)?));
-        }
+        let mut connectors = targets::on_record(&config, &revoker)?;
         if roles.score {
             connectors.push(Arc::new(feedback::Feedback::new(intake.clone())));
         }

@@ -1,5 +1,6 @@
 //! Connectors: how a message reaches an enforcement point. One file each; each knows one protocol and decides nothing.
 
+pub mod email;
 pub mod entry;
 pub mod global_revocation;
 pub mod http;

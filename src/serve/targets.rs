@@ -5,14 +5,17 @@ use std::sync::Arc;
 use anyhow::Context;
 use revoker::Revoker;
 use revoker::connector::Connector;
+use revoker::connector::email::Mail;
 use revoker::connector::ssf::{self, Transmitter};
 use revoker::connector::tokens::Tokens;
 
+#[cfg(feature = "kafka")]
+use super::topic::Topic;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Code, OrExit, Result};
 
-/// Every target that the configuration names, but for the topic. Gateways hand on `tokens`.
+/// Every target that the configuration names and that needs no record. Gateways hand on `tokens`.
 pub(super) fn all(config: &Config, tokens: &Tokens) -> Result<Vec<Arc<dyn Connector>>> {
     let environment = |name: &str| std::env::var(name).ok();
     let signing = config.ssf.as_ref().map(|section| section.signing(&config.http.public_url)).transpose();
@@ -38,6 +41,20 @@ pub(super) fn all(config: &Config, tokens: &Tokens) -> Result<Vec<Arc<dyn Connec
     Ok(targets)
 }
 
+/// The same, and those that look into the record.
+pub(super) fn on_record(config: &Config, revoker: &Revoker) -> Result<Vec<Arc<dyn Connector>>> {
+    let mut targets = all(config, revoker.tokens())?;
+    if let Some(mail) = mail(config)? {
+        targets.push(Arc::new(mail.of(revoker.clone())));
+    }
+    #[cfg(feature = "kafka")]
+    if let Some(topic) = &config.revocation_topic {
+        let built = Topic::new(topic, revoker.clone()).context("revocation_topic");
+        targets.push(Arc::new(built.or_exit(Code::Config)?));
+    }
+    Ok(targets)
+}
+
 /// A target as it was built, or which entry of which kind is none.
 fn target<C: Connector, E: std::error::Error + Send + Sync + 'static>(
     kind: &str,
@@ -45,6 +62,18 @@ fn target<C: Connector, E: std::error::Error + Send + Sync + 'static>(
     built: std::result::Result<C, E>,
 ) -> Result<Arc<dyn Connector>> {
     Ok(Arc::new(built.with_context(|| format!("{kind}: {name}")).or_exit(Code::Config)?))
+}
+
+/// The way to the mail server of the section `[email]`.
+pub(super) fn mail(config: &Config) -> Result<Option<Mail>> {
+    let environment = |name: &str| std::env::var(name).ok();
+    config
+        .email
+        .as_ref()
+        .map(|section| section.build(environment))
+        .transpose()
+        .context("email")
+        .or_exit(Code::Config)
 }
 
 /// The transmitter of the section `[ssf]`; without it no stream that was made before gets anything.

@@ -16,6 +16,7 @@ mod bus;
 mod cohort;
 mod demo;
 mod disk_full;
+mod email;
 mod engine_down;
 mod envoy;
 mod explain;

@@ -95,7 +95,7 @@ pub struct ApproverRow {
 
 impl ApproverRow {
     /// Somebody who has enrolled nothing yet.
-    pub(super) fn new(name: ApproverName, also: Vec<String>, now: Timestamp, by: String) -> Self {
+    pub(crate) fn new(name: ApproverName, also: Vec<String>, now: Timestamp, by: String) -> Self {
         Self {
             name,
             also,
