@@ -36,6 +36,7 @@ use serde::Deserialize;
 use crate::exit::{Code, OrExit, Result};
 #[cfg(feature = "kafka")]
 use crate::serve::bus::BusConfig;
+use crate::serve::ciba::CibaConfig;
 use crate::serve::ext_authz::ExtAuthzConfig;
 use crate::serve::issuers::IssuerConfig;
 use crate::serve::process::{Roles, RolesConfig};
@@ -77,6 +78,7 @@ pub(crate) struct Config {
     pub(crate) revocation_topic: Option<TopicConfig>,
     pub(crate) ssf: Option<SsfConfig>,
     pub(crate) email: Option<EmailConfig>,
+    pub(crate) ciba: Option<CibaConfig>,
     pub(crate) passkeys: PasskeysConfig,
     /// Targets by name: each but the first is told that access ended once one before it has failed.
     escalation: Vec<String>,
@@ -125,6 +127,7 @@ impl Default for Config {
             revocation_topic: None,
             ssf: None,
             email: None,
+            ciba: None,
             passkeys: PasskeysConfig::default(),
             escalation: Vec::new(),
             manifests: Vec::new(),

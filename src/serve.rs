@@ -4,6 +4,7 @@ mod audited;
 mod baselines;
 #[cfg(feature = "kafka")]
 pub(crate) mod bus;
+pub(crate) mod ciba;
 mod cohorts;
 mod explain;
 pub(crate) mod ext_authz;
@@ -179,6 +180,7 @@ pub(crate) fn check(config: &Config) -> Result<()> {
     issuers::Issuers::new(&config.issuers).or_exit(Code::Config)?;
     targets::all(config, &Tokens::default())?;
     targets::mail(config)?;
+    targets::provider(config)?;
     targets::check_ssf(config)
 }
 
@@ -236,6 +238,9 @@ impl Server {
         let mut connectors = targets::on_record(&config, &revoker)?;
         if roles.score {
             connectors.push(Arc::new(feedback::Feedback::new(intake.clone())));
+        }
+        if let Some(provider) = targets::provider(&config)? {
+            tasks.spawn(ciba::run(provider, revoker.clone(), stop.clone()));
         }
         let transmitter = targets::transmitter(&config, &revoker).await?;
         let mut executor = Executor::new(revoker.clone(), connectors);
@@ -299,7 +304,7 @@ impl Server {
                 intake: intake.clone(),
                 revoker: revoker.clone(),
                 transmitter,
-                mfa: Mfa::new(gate.clone(), config.mfa.clone()),
+                mfa: Mfa::new(gate.clone(), config.mfa.clone()).pushing(config.ciba.is_some()),
                 gate,
                 metrics,
                 health,

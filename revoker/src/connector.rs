@@ -7,7 +7,7 @@ pub mod http;
 pub mod keycloak;
 pub mod logout;
 pub mod oauth;
-mod secret;
+pub mod secret;
 pub mod signing;
 pub mod ssf;
 pub mod subject;

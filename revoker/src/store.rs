@@ -20,6 +20,7 @@ pub(crate) mod notices;
 pub(crate) mod open;
 pub(crate) mod outbox;
 pub(crate) mod passkeys;
+pub mod pushes;
 pub(crate) mod receipts;
 pub mod register;
 pub(crate) mod retention;

@@ -33,7 +33,7 @@ use super::mcp;
 use super::register::{self, Records};
 use super::stored::Stored;
 use super::tls::Peer;
-use super::{baselines, explain, introspect, openapi, roles};
+use super::{baselines, ciba, explain, introspect, openapi, roles};
 use crate::clock;
 use crate::config::Config;
 
@@ -110,6 +110,7 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         .merge(fleet::router(health))
         .merge(streams)
         .merge(if takes_calls { http::router(calls) } else { Router::new() })
+        .merge(ciba::router(revoker.clone()))
         .merge(introspect::router(Arc::clone(&who), revoker))
         .layer(middleware::from_fn_with_state(who, identify))
         .merge(probes)

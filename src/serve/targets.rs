@@ -9,6 +9,7 @@ use revoker::connector::email::Mail;
 use revoker::connector::ssf::{self, Transmitter};
 use revoker::connector::tokens::Tokens;
 
+use super::ciba::Ciba;
 #[cfg(feature = "kafka")]
 use super::topic::Topic;
 use crate::clock;
@@ -73,6 +74,18 @@ pub(super) fn mail(config: &Config) -> Result<Option<Mail>> {
         .map(|section| section.build(environment))
         .transpose()
         .context("email")
+        .or_exit(Code::Config)
+}
+
+/// The identity provider of the section `[ciba]`.
+pub(super) fn provider(config: &Config) -> Result<Option<Ciba>> {
+    let environment = |name: &str| std::env::var(name).ok();
+    config
+        .ciba
+        .as_ref()
+        .map(|section| section.build(environment))
+        .transpose()
+        .context("ciba")
         .or_exit(Code::Config)
 }
 

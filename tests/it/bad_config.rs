@@ -6,7 +6,7 @@ use crate::support::tocsin::Tocsin;
 use crate::support::wait;
 
 /// What is wrong, and what both `config check` and `serve` say of it.
-const WRONG: [(&str, &[&str]); 22] = [
+const WRONG: [(&str, &[&str]); 24] = [
     ("[http]\nlisten_adress = \"x\"", &["http.listen_adress", "unknown field"]),
     ("[policy]\ngrant_s = 0", &["policy.grant_s = 0", "is not a number of seconds"]),
     ("escalation = [\"nobody\"]", &["escalation: `nobody` is no target"]),
@@ -74,6 +74,14 @@ const WRONG: [(&str, &[&str]); 22] = [
     (
         "[email]\nserver = \"m.example\"\nfrom = \"a@b.example\"\nto = [\"c@d.example\"]\nca_file = \"none.pem\"",
         &["email: `ca_file`", "none.pem", "No such file"],
+    ),
+    (
+        "[ciba]\nissuer = \"http://sso.example\"\nclient_id = \"c\"\nclient_secret = \"s\"",
+        &["ciba: `issuer`", "not https"],
+    ),
+    (
+        "[ciba]\nissuer = \"https://sso.example\"\nclient_id = \"c\"\nclient_secret_env = \"NO_SUCH\"",
+        &["ciba: `client_secret_env`", "NO_SUCH is not set"],
     ),
     (
         "[ssf]\nissuer = \"https://tocsin.example\"\nkey_file = \"none.pem\"",

@@ -13,7 +13,7 @@ use detector::Timestamp;
 use lettre::message::Mailbox;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::transport::smtp::Error as SmtpError;
-use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message as Letter, Tokio1Executor};
+use lettre::{AsyncSmtpTransport, AsyncTransport, Message as Letter, Tokio1Executor};
 use serde::Deserialize;
 
 pub use self::config::{EmailConfig, EmailError};
@@ -145,20 +145,13 @@ impl Connector for Email {
 fn recipients(people: &[String], approvers: &[ApproverRow], others: &[Mailbox]) -> Vec<Mailbox> {
     let of = |name: &String| {
         let mut known = approvers.iter().filter(|who| who.disabled_at.is_none() && who.is(name));
-        known.find_map(address)
+        known.find_map(|who| Some(Mailbox::new(None, who.address()?)))
     };
     let found: Vec<Option<Mailbox>> = people.iter().map(of).collect();
     let to_others = found.is_empty() || found.iter().any(Option::is_none);
     let all = found.into_iter().flatten().chain(others.iter().filter(|_| to_others).cloned());
     let mut seen = BTreeSet::new();
     all.filter(|to| seen.insert(to.email.clone())).collect()
-}
-
-/// The first of somebody's names that is an e-mail address.
-fn address(who: &ApproverRow) -> Option<Mailbox> {
-    let mut names = who.also.iter().map(String::as_str).chain([who.name.as_str()]);
-    let address: Address = names.find_map(|name| name.parse().ok())?;
-    Some(Mailbox::new(None, address))
 }
 
 /// Whether another attempt would be refused in the same way, and others need not be.
