@@ -21,7 +21,7 @@ const MIGRATIONS: [&str; 10] = [
     include_str!("../../migrations/0008_questions.sql"),
     include_str!("../../migrations/0009_transactions.sql"),
     include_str!("../../migrations/0010_passkeys.sql"),
-    include_str!("../../migrations/0011_pushes.sql"),
+    include_str!("../../migrations/0011_ciba.sql"),
 ];
 
 /// What PostgreSQL needs beside them.

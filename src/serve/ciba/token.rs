@@ -75,7 +75,7 @@ impl Claims {
             return Err("it is of another request");
         }
         // A person who proved who they are before they were asked has not answered.
-        let earliest = wanted.asked_at.as_millis().div_euclid(1_000) - LEEWAY_S as i64;
+        let earliest = wanted.asked_at.as_millis().div_euclid(1_000) - LEEWAY_S.cast_signed();
         if self.iat < earliest || self.auth_time.is_some_and(|at| at < earliest) {
             return Err("it is from before the question");
         }
