@@ -36,6 +36,7 @@ use serde::Deserialize;
 use crate::exit::{Code, OrExit, Result};
 #[cfg(feature = "kafka")]
 use crate::serve::bus::BusConfig;
+use crate::serve::channel::ChannelConfig;
 use crate::serve::ciba::CibaConfig;
 use crate::serve::ext_authz::ExtAuthzConfig;
 use crate::serve::issuers::IssuerConfig;
@@ -79,6 +80,7 @@ pub(crate) struct Config {
     pub(crate) ssf: Option<SsfConfig>,
     pub(crate) email: Option<EmailConfig>,
     pub(crate) ciba: Option<CibaConfig>,
+    pub(crate) ciba_channel: Option<ChannelConfig>,
     pub(crate) passkeys: PasskeysConfig,
     /// Targets by name: each but the first is told that access ended once one before it has failed.
     escalation: Vec<String>,
@@ -128,6 +130,7 @@ impl Default for Config {
             ssf: None,
             email: None,
             ciba: None,
+            ciba_channel: None,
             passkeys: PasskeysConfig::default(),
             escalation: Vec::new(),
             manifests: Vec::new(),
@@ -177,6 +180,7 @@ impl Config {
             .chain(self.backchannel_logout.iter().map(LogoutConfig::route))
             .collect();
         routes.extend(self.email.as_ref().map(|_| EmailConfig::route()));
+        routes.extend(self.ciba_channel.as_ref().map(|_| ChannelConfig::route()));
         #[cfg(feature = "kafka")]
         routes.extend(self.revocation_topic.as_ref().map(TopicConfig::route));
         for (rank, name) in self.escalation.iter().enumerate() {

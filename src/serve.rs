@@ -4,6 +4,7 @@ mod audited;
 mod baselines;
 #[cfg(feature = "kafka")]
 pub(crate) mod bus;
+pub(crate) mod channel;
 pub(crate) mod ciba;
 mod cohorts;
 mod explain;
@@ -181,6 +182,7 @@ pub(crate) fn check(config: &Config) -> Result<()> {
     targets::all(config, &Tokens::default())?;
     targets::mail(config)?;
     targets::provider(config)?;
+    targets::realm(config)?;
     targets::check_ssf(config)
 }
 
@@ -235,7 +237,8 @@ impl Server {
         let intake = Intake::new(logs.calls.clone(), findings.clone());
         let who = who(&config)?;
         let revoker = open_revoker(&config)?;
-        let mut connectors = targets::on_record(&config, &revoker)?;
+        let realm = targets::realm(&config)?;
+        let mut connectors = targets::on_record(&config, &revoker, realm.clone())?;
         if roles.score {
             connectors.push(Arc::new(feedback::Feedback::new(intake.clone())));
         }
@@ -306,6 +309,7 @@ impl Server {
                 transmitter,
                 mfa: Mfa::new(gate.clone(), config.mfa.clone()).pushing(config.ciba.is_some()),
                 gate,
+                realm,
                 metrics,
                 health,
                 stored: stored.clone(),

@@ -18,3 +18,12 @@ CREATE TABLE pushes (
 );
 CREATE INDEX pushes_due ON pushes (next_at);
 CREATE INDEX pushes_end ON pushes (expires_at);
+
+-- Questions that an identity provider had us ask, which waits to be told the answer with the bearer token that it sent along, sealed.
+CREATE TABLE channels (
+    approval_id  TEXT PRIMARY KEY,
+    bearer       BLOB NOT NULL,
+    -- When what came of it went to the outbox.
+    told_at      INTEGER
+);
+CREATE INDEX channels_open ON channels (approval_id) WHERE told_at IS NULL;

@@ -8,6 +8,7 @@
 mod apply;
 mod ask;
 mod cascade;
+mod channel;
 mod company;
 mod decision;
 mod epoch;
@@ -42,6 +43,7 @@ use tokio::sync::watch;
 pub use self::apply::{Applied, ApplyError};
 pub use self::ask::{AskError, Put};
 pub use self::cascade::Planned;
+pub use self::channel::ChannelError;
 use self::company::Company;
 pub use self::decision::{Admission, Decision};
 use self::epoch::Mark;

@@ -10,6 +10,7 @@ pub mod approvals;
 pub mod approvers;
 pub mod cases;
 pub(crate) mod changes;
+pub(crate) mod channels;
 pub mod config;
 pub mod db;
 pub(crate) mod enrolments;

@@ -24,6 +24,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::channel::{self, Realm};
 use super::ext_authz::{self, ExtAuthzConfig};
 use super::fleet;
 use super::gate::ToLog;
@@ -49,6 +50,7 @@ pub(super) struct Parts {
     pub(super) revoker: Revoker,
     pub(super) transmitter: Option<Arc<Transmitter>>,
     pub(super) gate: Gate<ToLog>,
+    pub(super) realm: Option<Arc<Realm>>,
     pub(super) mfa: Mfa<ToLog>,
     pub(super) metrics: PrometheusHandle,
     pub(super) health: watch::Receiver<FleetStatus>,
@@ -67,6 +69,7 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         revoker,
         transmitter,
         gate,
+        realm,
         mfa,
         metrics,
         health,
@@ -111,6 +114,7 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         .merge(streams)
         .merge(if takes_calls { http::router(calls) } else { Router::new() })
         .merge(ciba::router(revoker.clone()))
+        .merge(channel::router(realm, revoker.clone()))
         .merge(introspect::router(Arc::clone(&who), revoker))
         .layer(middleware::from_fn_with_state(who, identify))
         .merge(probes)

@@ -9,6 +9,7 @@ use revoker::connector::email::Mail;
 use revoker::connector::ssf::{self, Transmitter};
 use revoker::connector::tokens::Tokens;
 
+use super::channel::{Channel, ChannelConfig, Realm};
 use super::ciba::Ciba;
 #[cfg(feature = "kafka")]
 use super::topic::Topic;
@@ -43,10 +44,17 @@ pub(super) fn all(config: &Config, tokens: &Tokens) -> Result<Vec<Arc<dyn Connec
 }
 
 /// The same, and those that look into the record.
-pub(super) fn on_record(config: &Config, revoker: &Revoker) -> Result<Vec<Arc<dyn Connector>>> {
+pub(super) fn on_record(
+    config: &Config,
+    revoker: &Revoker,
+    realm: Option<Arc<Realm>>,
+) -> Result<Vec<Arc<dyn Connector>>> {
     let mut targets = all(config, revoker.tokens())?;
     if let Some(mail) = mail(config)? {
         targets.push(Arc::new(mail.of(revoker.clone())));
+    }
+    if let Some(realm) = realm {
+        targets.push(Arc::new(Channel::new(realm, revoker.clone())));
     }
     #[cfg(feature = "kafka")]
     if let Some(topic) = &config.revocation_topic {
@@ -75,6 +83,12 @@ pub(super) fn mail(config: &Config) -> Result<Option<Mail>> {
         .transpose()
         .context("email")
         .or_exit(Code::Config)
+}
+
+/// The realm of the section `[ciba_channel]`.
+pub(super) fn realm(config: &Config) -> Result<Option<Arc<Realm>>> {
+    let realm = config.ciba_channel.as_ref().map(ChannelConfig::build).transpose();
+    Ok(realm.context("ciba_channel").or_exit(Code::Config)?.map(Arc::new))
 }
 
 /// The identity provider of the section `[ciba]`.

@@ -13,6 +13,7 @@ mod bad_config;
 mod borders;
 mod browser;
 mod bus;
+mod channel;
 mod ciba;
 mod cohort;
 mod demo;
