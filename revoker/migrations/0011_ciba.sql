@@ -1,4 +1,4 @@
--- What an identity provider is asked for (CIBA): one request a question. Kept as long as the question.
+-- What an identity provider is asked for (CIBA): one request a question. Kept a week after its end.
 CREATE TABLE pushes (
     approval_id  TEXT PRIMARY KEY,
     -- Who is to say it, as enrolled, and how the provider knows them.

@@ -180,7 +180,7 @@ async fn asked(
     let until = Timestamp::from_millis(claims.exp.saturating_mul(1_000));
     let question = realm.question(claims, &sent);
     let asked = door.revoker.ask_for_provider(question, number, token.to_owned(), until, clock::now()).await;
-    asked.map(|_| StatusCode::CREATED).map_err(nobody_is_asked)
+    asked.map(|_| StatusCode::CREATED).map_err(|e| nobody_is_asked(&e))
 }
 
 impl Realm {
@@ -217,9 +217,9 @@ impl Realm {
     }
 }
 
-fn nobody_is_asked(e: ChannelError) -> Problem {
+fn nobody_is_asked(e: &ChannelError) -> Problem {
     let problem = |status, kind| Problem::new(status, kind, "Nobody is asked").detail(format!("{e}."));
-    match &e {
+    match e {
         ChannelError::Nobody => problem(StatusCode::NOT_FOUND, "user_unknown"),
         ChannelError::Open | ChannelError::Ask(AskError::CoolingDown { .. }) => {
             problem(StatusCode::CONFLICT, "asked_before")

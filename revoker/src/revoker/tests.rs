@@ -6,6 +6,7 @@ mod governor;
 mod lives;
 mod operators;
 mod parts;
+mod push;
 mod record;
 mod restraint;
 mod shared;

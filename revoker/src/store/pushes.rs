@@ -1,10 +1,15 @@
 //! Requests to an identity provider (CIBA), each for the answer to one question.
 
+use std::time::Duration;
+
 use detector::Timestamp;
 use subtle::ConstantTimeEq as _;
 
 use crate::approval::{ApprovalId, Digest};
 use crate::store::db::{self, Connection, OptionalExtension as _, Row, Transaction, params};
+
+/// How long a request is kept after its end. The audit keeps what came of it.
+const KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +48,7 @@ pub(crate) fn insert(
     interval_s: u32,
     now: Timestamp,
 ) -> db::Result<()> {
-    tx.execute("DELETE FROM pushes WHERE approval_id NOT IN (SELECT id FROM approvals)", [])?;
+    tx.execute("DELETE FROM pushes WHERE expires_at < ?1", [(now - KEPT).as_micros()])?;
     tx.execute(
         "INSERT INTO pushes (approval_id, approver, login_hint, asked_at, expires_at, interval_s, next_at) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?4)",
