@@ -36,14 +36,8 @@ fn asked(act: &str) -> Asked {
     Asked { action, approver: Some("dana@example.com".into()), by: "test".into(), ..Asked::default() }
 }
 
-fn by(sub: &str) -> Option<PushedBy> {
-    Some(PushedBy {
-        iss: "https://idp.example".into(),
-        sub: sub.into(),
-        acr: None,
-        amr: None,
-        auth_time: None,
-    })
+fn by(sub: &str) -> PushedBy {
+    PushedBy { iss: "https://idp.example".into(), sub: sub.into(), acr: None, amr: None, auth_time: None }
 }
 
 #[tokio::test]
@@ -68,15 +62,18 @@ async fn a_push_is_asked_once_and_its_answer_counts_once_from_the_right_person()
     let (due, _) = revoker.pushes_due(at(1)).await.unwrap();
     assert_eq!((due[0].0.auth_req_id.as_deref(), due[0].0.expires_at), (Some("r1"), at(120)));
     // A subject is the same in its exact letters alone; and whatever comes of an answer, it is spent.
-    let refused = revoker.push_answered(&approval, by("sub-1"), at(2)).await.unwrap();
+    let refused = revoker.push_answered(&approval, Some(by("sub-1")), at(2)).await.unwrap();
     assert_eq!(refused, Some(Outcome::Refused(Refusal::NotNamed)));
-    let late = revoker.push_answered(&approval, by("Sub-1"), at(2)).await.unwrap();
+    let late = revoker.push_answered(&approval, Some(by("Sub-1")), at(2)).await.unwrap();
     assert_eq!(late, Some(Outcome::Refused(Refusal::Over)));
     assert!(matches!(revoker.push(&approval, "Dana", at(3)).await, Err(PushError::Before(_))));
 
     let approval = revoker.ask(asked("pay"), at(3)).await.unwrap().approval;
     revoker.push(&approval, "Dana", at(3)).await.unwrap();
-    assert_eq!(revoker.push_answered(&approval, by("Sub-1"), at(4)).await.unwrap(), Some(Outcome::Settled));
+    assert_eq!(
+        revoker.push_answered(&approval, Some(by("Sub-1")), at(4)).await.unwrap(),
+        Some(Outcome::Settled)
+    );
     let kept = revoker.approval(approval.id).await.unwrap().unwrap();
     assert_eq!(kept.status(at(5)), Status::Approved);
 }
@@ -91,7 +88,7 @@ async fn what_policy_or_time_or_an_operator_says_goes_before_a_push() {
         approval
     };
     let weak = asks("wire", 0).await;
-    let refused = revoker.push_answered(&weak, by("Sub-1"), at(1)).await.unwrap();
+    let refused = revoker.push_answered(&weak, Some(by("Sub-1")), at(1)).await.unwrap();
     assert_eq!(refused, Some(Outcome::Refused(Refusal::StrongerFactor)));
     assert_eq!(
         revoker.push_answered(&weak, None, at(1)).await.unwrap(),
