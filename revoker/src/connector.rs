@@ -1,12 +1,13 @@
 //! Connectors: how a message reaches an enforcement point. One file each; each knows one protocol and decides nothing.
 
+pub mod email;
 pub mod entry;
 pub mod global_revocation;
 pub mod http;
 pub mod keycloak;
 pub mod logout;
 pub mod oauth;
-mod secret;
+pub mod secret;
 pub mod signing;
 pub mod ssf;
 pub mod subject;

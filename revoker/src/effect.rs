@@ -236,6 +236,9 @@ pub const DECLARED: &str = "agent.manifest.set";
 /// What people are told of questions to them; only for those whose filter names it.
 pub const NOTICE: &str = "approval.notice";
 
+/// What is told to an identity provider that had us ask, and under which name it is a target.
+pub const CHANNEL: &str = "ciba-channel";
+
 /// Every `type` there is for others; what a target's filter may name.
 pub const EVENT_KINDS: [&str; 10] = [
     "agent.challenged",

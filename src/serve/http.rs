@@ -24,6 +24,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::channel::{self, Realm};
 use super::ext_authz::{self, ExtAuthzConfig};
 use super::fleet;
 use super::gate::ToLog;
@@ -33,7 +34,7 @@ use super::mcp;
 use super::register::{self, Records};
 use super::stored::Stored;
 use super::tls::Peer;
-use super::{baselines, explain, introspect, manifests, openapi, roles};
+use super::{baselines, ciba, explain, introspect, manifests, openapi, roles};
 use crate::clock;
 use crate::config::Config;
 
@@ -49,6 +50,7 @@ pub(super) struct Parts {
     pub(super) revoker: Revoker,
     pub(super) transmitter: Option<Arc<Transmitter>>,
     pub(super) gate: Gate<ToLog>,
+    pub(super) realm: Option<Arc<Realm>>,
     pub(super) mfa: Mfa<ToLog>,
     pub(super) metrics: PrometheusHandle,
     pub(super) health: watch::Receiver<FleetStatus>,
@@ -68,6 +70,7 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         revoker,
         transmitter,
         gate,
+        realm,
         mfa,
         metrics,
         health,
@@ -109,6 +112,8 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
         .merge(fleet::router(health))
         .merge(streams)
         .merge(if takes_calls { http::router(calls) } else { Router::new() })
+        .merge(ciba::router(revoker.clone()))
+        .merge(channel::router(realm, revoker.clone()))
         .merge(introspect::router(Arc::clone(&who), revoker))
         .layer(middleware::from_fn_with_state(who, identify))
         .merge(probes)

@@ -3,7 +3,7 @@
 //! Issuer, audience and algorithms are pinned by the configuration and never taken from the token; whatever it says of its
 //! keys but their name is not looked at. Why a token is refused is for the log; the caller is told that it is.
 
-mod keys;
+pub(super) mod keys;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use self::keys::Keys;
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
 /// How far an issuer's clock may be from ours, seconds.
-const LEEWAY_S: u64 = 30;
+pub(super) const LEEWAY_S: u64 = 30;
 
 /// One of `[[issuers]]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -63,7 +63,7 @@ pub(crate) struct IssuerConfig {
     allow_insecure_target: bool,
 }
 
-fn rs256() -> Vec<Algorithm> {
+pub(super) fn rs256() -> Vec<Algorithm> {
     vec![Algorithm::RS256]
 }
 
@@ -203,8 +203,7 @@ impl Issuer {
         if config.algorithms.is_empty() {
             return Err(IssuerError::Empty { name: name(), key: "algorithms" });
         }
-        let shared = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
-        if let Some(algorithm) = config.algorithms.iter().find(|algorithm| shared.contains(algorithm)) {
+        if let Some(algorithm) = config.algorithms.iter().find(|algorithm| is_shared(**algorithm)) {
             return Err(IssuerError::Shared { name: name(), algorithm: *algorithm });
         }
         let target = |key, url: &str| {
@@ -237,14 +236,7 @@ impl Issuer {
         token: &str,
         validation: &Validation,
     ) -> Result<C, Refused> {
-        let issuer = || self.config.name.clone();
-        let refused = |source| Refused::Token { issuer: issuer(), source };
-        let header = decode_header(token).map_err(refused)?;
-        let key = self.keys.find(header.kid.as_deref()).await;
-        let key = key.map_err(|reason| Refused::Keys { issuer: issuer(), reason })?;
-        let key = key.ok_or_else(|| Refused::NoKey { issuer: issuer() })?;
-        let key = DecodingKey::from_jwk(&key).map_err(refused)?;
-        Ok(decode::<C>(token, &key, validation).map_err(refused)?.claims)
+        verified(&self.config.name, &self.keys, token, validation).await
     }
 
     async fn check(&self, token: &str) -> Result<(Credential, String), Refused> {
@@ -266,6 +258,28 @@ impl Issuer {
         let source = Arc::new(self.config.source());
         Ok((Credential { name, roles, source, agent }, self.config.name.clone()))
     }
+}
+
+/// Whether whoever can check a signature can make one.
+pub(super) fn is_shared(algorithm: Algorithm) -> bool {
+    [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512].contains(&algorithm)
+}
+
+/// The claims of a token that is signed by one of these keys and as `validation` says; `issuer` is for the log.
+pub(super) async fn verified<C: serde::de::DeserializeOwned>(
+    issuer: &str,
+    keys: &Keys,
+    token: &str,
+    validation: &Validation,
+) -> Result<C, Refused> {
+    let issuer = || issuer.to_owned();
+    let refused = |source| Refused::Token { issuer: issuer(), source };
+    let header = decode_header(token).map_err(refused)?;
+    let key = keys.find(header.kid.as_deref()).await;
+    let key = key.map_err(|reason| Refused::Keys { issuer: issuer(), reason })?;
+    let key = key.ok_or_else(|| Refused::NoKey { issuer: issuer() })?;
+    let key = DecodingKey::from_jwk(&key).map_err(refused)?;
+    Ok(decode::<C>(token, &key, validation).map_err(refused)?.claims)
 }
 
 impl IssuerConfig {

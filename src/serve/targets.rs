@@ -5,14 +5,19 @@ use std::sync::Arc;
 use anyhow::Context;
 use revoker::Revoker;
 use revoker::connector::Connector;
+use revoker::connector::email::Mail;
 use revoker::connector::ssf::{self, Transmitter};
 use revoker::connector::tokens::Tokens;
 
+use super::channel::{Channel, ChannelConfig, Realm};
+use super::ciba::Ciba;
+#[cfg(feature = "kafka")]
+use super::topic::Topic;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Code, OrExit, Result};
 
-/// Every target that the configuration names, but for the topic. Gateways hand on `tokens`.
+/// Every target that the configuration names and that needs no record. Gateways hand on `tokens`.
 pub(super) fn all(config: &Config, tokens: &Tokens) -> Result<Vec<Arc<dyn Connector>>> {
     let environment = |name: &str| std::env::var(name).ok();
     let signing = config.ssf.as_ref().map(|section| section.signing(&config.http.public_url)).transpose();
@@ -38,6 +43,27 @@ pub(super) fn all(config: &Config, tokens: &Tokens) -> Result<Vec<Arc<dyn Connec
     Ok(targets)
 }
 
+/// The same, and those that look into the record.
+pub(super) fn on_record(
+    config: &Config,
+    revoker: &Revoker,
+    realm: Option<Arc<Realm>>,
+) -> Result<Vec<Arc<dyn Connector>>> {
+    let mut targets = all(config, revoker.tokens())?;
+    if let Some(mail) = mail(config)? {
+        targets.push(Arc::new(mail.of(revoker.clone())));
+    }
+    if let Some(realm) = realm {
+        targets.push(Arc::new(Channel::new(realm, revoker.clone())));
+    }
+    #[cfg(feature = "kafka")]
+    if let Some(topic) = &config.revocation_topic {
+        let built = Topic::new(topic, revoker.clone()).context("revocation_topic");
+        targets.push(Arc::new(built.or_exit(Code::Config)?));
+    }
+    Ok(targets)
+}
+
 /// A target as it was built, or which entry of which kind is none.
 fn target<C: Connector, E: std::error::Error + Send + Sync + 'static>(
     kind: &str,
@@ -45,6 +71,36 @@ fn target<C: Connector, E: std::error::Error + Send + Sync + 'static>(
     built: std::result::Result<C, E>,
 ) -> Result<Arc<dyn Connector>> {
     Ok(Arc::new(built.with_context(|| format!("{kind}: {name}")).or_exit(Code::Config)?))
+}
+
+/// The way to the mail server of the section `[email]`.
+pub(super) fn mail(config: &Config) -> Result<Option<Mail>> {
+    let environment = |name: &str| std::env::var(name).ok();
+    config
+        .email
+        .as_ref()
+        .map(|section| section.build(environment))
+        .transpose()
+        .context("email")
+        .or_exit(Code::Config)
+}
+
+/// The realm of the section `[ciba_channel]`.
+pub(super) fn realm(config: &Config) -> Result<Option<Arc<Realm>>> {
+    let realm = config.ciba_channel.as_ref().map(ChannelConfig::build).transpose();
+    Ok(realm.context("ciba_channel").or_exit(Code::Config)?.map(Arc::new))
+}
+
+/// The identity provider of the section `[ciba]`.
+pub(super) fn provider(config: &Config) -> Result<Option<Ciba>> {
+    let environment = |name: &str| std::env::var(name).ok();
+    config
+        .ciba
+        .as_ref()
+        .map(|section| section.build(environment))
+        .transpose()
+        .context("ciba")
+        .or_exit(Code::Config)
 }
 
 /// The transmitter of the section `[ssf]`; without it no stream that was made before gets anything.

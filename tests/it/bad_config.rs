@@ -6,7 +6,7 @@ use crate::support::tocsin::Tocsin;
 use crate::support::wait;
 
 /// What is wrong, and what both `config check` and `serve` say of it.
-const WRONG: [(&str, &[&str]); 19] = [
+const WRONG: [(&str, &[&str]); 25] = [
     ("[http]\nlisten_adress = \"x\"", &["http.listen_adress", "unknown field"]),
     ("[policy]\ngrant_s = 0", &["policy.grant_s = 0", "is not a number of seconds"]),
     ("escalation = [\"nobody\"]", &["escalation: `nobody` is no target"]),
@@ -66,6 +66,24 @@ const WRONG: [(&str, &[&str]); 19] = [
         "[[global_revocation]]\nname = \"g\"\nurl = \"https://as.example/\"\nissuer = \"i\"",
         &["global_revocation: g", "exactly one of `token`"],
     ),
+    ("[email]\nserver = \"m.example\"\nfrom = \"nobody\"\nto = []", &["email.from = \"nobody\""]),
+    (
+        "[email]\nserver = \"m.example\"\nfrom = \"a@b.example\"\nto = [\"c@d.example\"]\ntls = \"none\"",
+        &["email: `tls`", "`allow_insecure_target`"],
+    ),
+    (
+        "[email]\nserver = \"m.example\"\nfrom = \"a@b.example\"\nto = [\"c@d.example\"]\nca_file = \"none.pem\"",
+        &["email: `ca_file`", "none.pem", "No such file"],
+    ),
+    (
+        "[ciba]\nissuer = \"http://sso.example\"\nclient_id = \"c\"\nclient_secret = \"s\"",
+        &["ciba: `issuer`", "not https"],
+    ),
+    (
+        "[ciba]\nissuer = \"https://sso.example\"\nclient_id = \"c\"\nclient_secret_env = \"NO_SUCH\"",
+        &["ciba: `client_secret_env`", "NO_SUCH is not set"],
+    ),
+    ("[ciba_channel]\nissuer = \"http://sso.example/realms/r\"", &["ciba_channel: `issuer`", "not https"]),
     (
         "[ssf]\nissuer = \"https://tocsin.example\"\nkey_file = \"none.pem\"",
         &["ssf", "none.pem", "openssl genpkey"],

@@ -59,18 +59,27 @@ pub struct Mfa<S> {
     config: Arc<MfaConfig>,
     /// Who looked for users in which minute, and how often.
     looked: Arc<Mutex<HashMap<String, (i64, u32)>>>,
+    /// Whether an identity provider can be asked.
+    pushes: bool,
 }
 
 impl<S> Clone for Mfa<S> {
     fn clone(&self) -> Self {
-        Self { gate: self.gate.clone(), config: Arc::clone(&self.config), looked: Arc::clone(&self.looked) }
+        let (config, looked) = (Arc::clone(&self.config), Arc::clone(&self.looked));
+        Self { gate: self.gate.clone(), config, looked, pushes: self.pushes }
     }
 }
 
 impl<S: Scorer> Mfa<S> {
     /// Those that ask `gate`.
     pub fn new(gate: Gate<S>, config: MfaConfig) -> Self {
-        Self { gate, config: Arc::new(config), looked: Arc::default() }
+        Self { gate, config: Arc::new(config), looked: Arc::default(), pushes: false }
+    }
+
+    /// The same, with the method `push` where `there` is an identity provider to ask.
+    #[must_use]
+    pub fn pushing(self, there: bool) -> Self {
+        Self { pushes: there, ..self }
     }
 
     /// Carries one out for a caller with the role `gateway`. Everything but `Ok` is a no.

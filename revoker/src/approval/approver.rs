@@ -3,6 +3,7 @@
 use std::fmt;
 
 use detector::Timestamp;
+use lettre::Address;
 use serde::Serialize;
 
 use super::{Factor, totp};
@@ -100,7 +101,7 @@ pub struct ApproverRow {
 
 impl ApproverRow {
     /// Somebody who has enrolled nothing yet.
-    pub(super) fn new(name: ApproverName, also: Vec<String>, now: Timestamp, by: String) -> Self {
+    pub(crate) fn new(name: ApproverName, also: Vec<String>, now: Timestamp, by: String) -> Self {
         Self {
             name,
             also,
@@ -117,10 +118,17 @@ impl ApproverRow {
     /// Whether they can say yes to what takes `factor`.
     pub fn can(&self, factor: Factor) -> bool {
         let has = match factor {
+            Factor::Push => !self.also.is_empty(),
             Factor::Totp | Factor::Recovery => self.has_totp || self.passkeys > 0,
             Factor::Passkey => self.passkeys > 0,
         };
         has && self.disabled_at.is_none()
+    }
+
+    /// The first of their names that is an e-mail address.
+    pub fn address(&self) -> Option<Address> {
+        let mut names = self.also.iter().map(String::as_str).chain([self.name.as_str()]);
+        names.find_map(|name| name.parse().ok())
     }
 
     /// Whether `subject` is this person, as far as anybody told us.

@@ -113,6 +113,11 @@ impl BindingCode {
         Self(format!("{:04}", rand::rng().random_range(0..10_000_u32)))
     }
 
+    /// The first number of exactly four digits in a text that the agent's side shows.
+    pub fn shown_in(text: &str) -> Option<Self> {
+        text.split(|c: char| !c.is_ascii_digit()).find_map(|number| number.parse().ok())
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -4,7 +4,7 @@
 use detector::Timestamp;
 use serde_json::{Value, json};
 
-use super::page::words::clock_text;
+use super::page::words::{clock_text, visible};
 use super::{Approval, Cause};
 use crate::message::clip;
 use crate::policy::approval::ApprovalConfig;
@@ -73,7 +73,8 @@ fn wanted(approval: &Approval) -> Vec<String> {
 /// The message; `page` is the whole address of the page.
 pub(crate) fn body(turn: &Turn, approval: &Approval, page: &str, now: Timestamp) -> Value {
     let action = approval.action();
-    let (agent, endpoint) = (clip(&action.agent_id, TEXT_BYTES_MAX), clip(&action.endpoint, TEXT_BYTES_MAX));
+    let shown = |text: &str| clip(&visible(text), TEXT_BYTES_MAX);
+    let (agent, endpoint) = (shown(&action.agent_id), shown(&action.endpoint));
     let whom = match turn.people.as_slice() {
         [] => "a human".to_owned(),
         names => clip(&names.join(", "), TEXT_BYTES_MAX),
@@ -99,11 +100,27 @@ pub(crate) fn body(turn: &Turn, approval: &Approval, page: &str, now: Timestamp)
             "approval_url": page,
             "expires_at": approval.expires_at,
             "people": turn.people,
+            "title": format!("May {agent} call {endpoint}?"),
+            "why": shown(&why(approval)),
             "owner": approval.people.owner,
             "sponsor": approval.people.sponsor,
             "text": text,
         },
     })
+}
+
+/// Why they are asked, in one sentence.
+fn why(approval: &Approval) -> String {
+    match &approval.cause {
+        Cause::Evidence(record) => {
+            let strongest = record.reasons().into_iter().next();
+            strongest.unwrap_or_else(|| "the agent does not behave as it did".to_owned())
+        }
+        Cause::Asked(asked) => match &asked.description {
+            Some(words) => format!("its own side asks before it acts, and says: {words}"),
+            None => "its own side asks before it acts".to_owned(),
+        },
+    }
 }
 
 #[cfg(test)]

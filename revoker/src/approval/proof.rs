@@ -11,7 +11,8 @@ use super::{Approval, ApproverName, ApproverRow, Cause, Factor, recovery};
 use crate::keys::Keys;
 use crate::revoker::Write;
 use crate::store::approvers::Stored;
-use crate::store::{approvals, approvers, enrolments, passkeys};
+use crate::store::pushes::Push;
+use crate::store::{approvals, approvers, enrolments, passkeys, pushes};
 
 /// What came with an answer to say who gives it.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub enum Proof {
     },
     /// What a passkey says.
     Passkey(Assertion),
+    /// What the identity provider that was asked for this approval says: with a yes who it is (`sub`), by a token that was checked.
+    Push(Option<String>),
 }
 
 /// Somebody, and how they proved it.
@@ -50,6 +53,10 @@ pub(super) fn prove(
         Proof::Code { .. } if approves && approval.needs.factor > Factor::Recovery => {
             Ok(Err(Refusal::StrongerFactor))
         }
+        Proof::Push(_) if approves && approval.needs.factor > Factor::Push => {
+            Ok(Err(Refusal::StrongerFactor))
+        }
+        Proof::Push(subject) => by_push(w, approval, approves, subject.as_deref(), now),
         // Before the code, so that a slip with the number does not cost a code and half a minute of waiting.
         Proof::Code { number, .. } if approves && !approval.binding_code.matches(number) => {
             let attempts = approval.attempts.failed(lockout::APPROVAL, now);
@@ -137,6 +144,29 @@ fn by_passkey(
             Ok(Err(refusal))
         }
     }
+}
+
+/// The provider was asked about one person and this approval; the request is spent with its answer.
+fn by_push(
+    w: &mut Write<'_>,
+    approval: &Approval,
+    approves: bool,
+    subject: Option<&str>,
+    now: Timestamp,
+) -> Checking {
+    let Some(push) = pushes::of(w.tx(), &approval.id)?.filter(Push::is_open) else {
+        return Ok(Err(Refusal::Over));
+    };
+    pushes::end(w.tx(), &approval.id, "answered", now)?;
+    let who = approvers::by_name(w.tx(), &push.approver)?.map(|stored| stored.row);
+    let Some(who) = who.filter(|who| who.disabled_at.is_none()) else { return Ok(Err(Refusal::NotNamed)) };
+    // A subject is the same in its exact letters alone (OpenID Connect Core 1.0, section 2).
+    let is_theirs = subject.is_some_and(|subject| who.also.iter().any(|name| name == subject));
+    if approves && !is_theirs {
+        tracing::warn!(approver = %who.name, "the identity provider's yes is of a subject that is none of theirs");
+        return Ok(Err(Refusal::NotNamed));
+    }
+    Ok(Ok(Proven { who, with: Factor::Push }))
 }
 
 fn verified(

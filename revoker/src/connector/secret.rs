@@ -6,12 +6,15 @@ use super::webhook::SecretText;
 
 /// Where one secret is. Exactly one of the three says it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Source<'a> {
+pub struct Source<'a> {
     /// What it is called in the configuration; `_env` and `_file` behind it name the other two places.
-    pub(super) key: &'static str,
-    pub(super) text: Option<&'a SecretText>,
-    pub(super) env: Option<&'a str>,
-    pub(super) file: Option<&'a PathBuf>,
+    pub key: &'static str,
+    /// The secret itself.
+    pub text: Option<&'a SecretText>,
+    /// The variable that holds it.
+    pub env: Option<&'a str>,
+    /// The file that holds it.
+    pub file: Option<&'a PathBuf>,
 }
 
 /// Why there is no secret.
@@ -50,7 +53,7 @@ impl Source<'_> {
     }
 
     /// The secret, without white space around it. `environment` looks a variable up.
-    pub(super) fn read(self, environment: impl Fn(&str) -> Option<String>) -> Result<String, SecretError> {
+    pub fn read(self, environment: impl Fn(&str) -> Option<String>) -> Result<String, SecretError> {
         let key = self.key;
         let secret = match (self.text, self.env, self.file) {
             (Some(text), None, None) => text.reveal().to_owned(),

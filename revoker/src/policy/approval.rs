@@ -17,6 +17,9 @@ pub struct ApprovalConfig {
     pub passkey_for: Vec<Risk>,
     /// Classes of action to which two people must say yes.
     pub two_for: Vec<Risk>,
+    /// Whether a yes at the identity provider's own app (`[ciba]`) will do where a one-time code would.
+    #[serde(skip_serializing_if = "is_false")]
+    pub push_suffices: bool,
     /// Questions without evidence that one agent may have open.
     pub open_per_agent: NonZeroU32,
     /// Notices of questions that one person is sent in an hour; past them questions are only listed, and a finding says so.
@@ -35,6 +38,7 @@ impl Default for ApprovalConfig {
         Self {
             passkey_for: Vec::new(),
             two_for: Vec::new(),
+            push_suffices: false,
             open_per_agent: TEN,
             notices_per_hour: TEN.saturating_add(20),
             cool_down_s: Seconds::MINUTE.times(5),
@@ -42,6 +46,12 @@ impl Default for ApprovalConfig {
             warn_before_s: Seconds::MINUTE.times(2),
         }
     }
+}
+
+/// So that a policy which does not say it is called what it was called before.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's shape")]
+fn is_false(said: &bool) -> bool {
+    !said
 }
 
 impl Policy {
@@ -52,7 +62,13 @@ impl Policy {
         let any = |listed: &[Risk]| listed.iter().any(|risk| risks.contains(risk));
         Needs {
             approvers: if any(&config.approval.two_for) { 2 } else { 1 },
-            factor: if any(&config.approval.passkey_for) { Factor::Passkey } else { Factor::Totp },
+            factor: if any(&config.approval.passkey_for) {
+                Factor::Passkey
+            } else if config.approval.push_suffices {
+                Factor::Push
+            } else {
+                Factor::Totp
+            },
         }
     }
 }

@@ -50,7 +50,7 @@ impl Revoker {
     /// Asks a human to approve an act, without any evidence against the agent. Its standing stays what it is.
     pub async fn ask(&self, asked: Asked, now: Timestamp) -> Result<Put, AskError> {
         asked.check()?;
-        self.write(move |w| w.ask(asked, now)).await
+        self.write(move |w| w.ask(asked, None, now)).await
     }
 
     /// A question, by the agent's name for it.
@@ -106,7 +106,13 @@ impl Revoker {
 }
 
 impl Write<'_> {
-    fn ask(&mut self, asked: Asked, now: Timestamp) -> Result<Put, AskError> {
+    /// The question is over at `until`, where that is before policy's end.
+    pub(super) fn ask(
+        &mut self,
+        asked: Asked,
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Put, AskError> {
         let action = asked.action.clone();
         let agent = crate::agent::AgentKey::new(action.issuer.as_deref(), &action.agent_id);
         let standing = self.standing(&agent);
@@ -134,13 +140,14 @@ impl Write<'_> {
             return Err(AskError::TooMany { until: first.expires_at });
         }
         let case = CaseId::random().to_string();
+        let end = now + policy.config().challenge_s.duration();
         let ask = approvals::Ask {
             case: &case,
             alert_id: "",
             needs: policy.needs(&action),
             people: self.people(&agent)?,
             cause: Cause::Asked(Box::new(asked)),
-            expires_at: now + policy.config().challenge_s.duration(),
+            expires_at: until.map_or(end, |until| until.min(end)),
             policy: policy.version(),
         };
         let approval = approvals::open(self.tx(), ask, now)?;

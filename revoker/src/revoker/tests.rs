@@ -8,6 +8,7 @@ mod manifests;
 mod names;
 mod operators;
 mod parts;
+mod push;
 mod races;
 mod record;
 mod restraint;

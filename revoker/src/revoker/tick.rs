@@ -15,7 +15,7 @@ impl Revoker {
     /// call does a bounded amount of work and says whether there is more.
     pub async fn tick(&self, now: Timestamp) -> Result<bool, StoreError> {
         self.end_pauses(now).await?;
-        let more_to_tell = self.tell_due(now).await?;
+        let more_to_tell = self.tell_due(now).await? | self.tell_providers(now).await?;
         self.lapse(now).await?;
         let due = self.read(move |db| agents::due(db, now, BATCH)).await?;
         if due.is_empty() {

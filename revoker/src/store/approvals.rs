@@ -171,6 +171,13 @@ pub(crate) fn settle(
     Ok(changed == 1)
 }
 
+/// The number is one that the agent's side shows already.
+pub(crate) fn set_number(tx: &Transaction<'_>, approval: &Approval) -> db::Result<()> {
+    let values = params![approval.id.as_str(), approval.binding_code.as_str()];
+    tx.execute("UPDATE approvals SET binding_code = ?2 WHERE id = ?1", values)?;
+    Ok(())
+}
+
 /// Writes down who said yes first, where it takes two.
 pub(crate) fn set_first(
     tx: &Transaction<'_>,

@@ -27,6 +27,8 @@ enum Place {
     /// By the digest of its link.
     Enrolment(Vec<u8>),
     Stream(String),
+    /// By its question.
+    Channel(String),
 }
 
 /// Every one there is.
@@ -56,6 +58,12 @@ pub(crate) fn all(db: &Connection) -> Result<Vec<Sealed>, StoreError> {
         let purpose = authorization_purpose(&stream_id);
         all.push(Sealed { place: Place::Stream(stream_id), purpose, bytes });
     }
+    let mut channels = db.prepare_cached("SELECT approval_id, bearer FROM channels ORDER BY approval_id")?;
+    for row in channels.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))? {
+        let (approval, bytes): (String, _) = row?;
+        let purpose = super::channels::purpose(&approval);
+        all.push(Sealed { place: Place::Channel(approval), purpose, bytes });
+    }
     Ok(all)
 }
 
@@ -72,6 +80,9 @@ pub(crate) fn put(tx: &Transaction<'_>, secret: &Sealed, bytes: Vec<u8>) -> Resu
         Place::Stream(id) => {
             let sql = "UPDATE ssf_streams SET \"authorization\" = ?2 WHERE stream_id = ?1";
             tx.execute(sql, params![id, bytes])?;
+        }
+        Place::Channel(id) => {
+            tx.execute("UPDATE channels SET bearer = ?2 WHERE approval_id = ?1", params![id, bytes])?;
         }
     }
     Ok(())

@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// No published set of keys is longer.
 const SET_BYTES_MAX: usize = 256 * 1024;
 
-pub(super) struct Keys {
+pub(in crate::serve) struct Keys {
     client: Client,
     discovery: Url,
     jwks: Option<Url>,
@@ -48,7 +48,11 @@ struct Discovery {
 }
 
 impl Keys {
-    pub(super) fn new(discovery: &Target, jwks: Option<&Target>, issuer: &str) -> Result<Self, String> {
+    pub(in crate::serve) fn new(
+        discovery: &Target,
+        jwks: Option<&Target>,
+        issuer: &str,
+    ) -> Result<Self, String> {
         Ok(Self {
             client: client(discovery)?,
             discovery: discovery.url().clone(),
@@ -64,7 +68,7 @@ impl Keys {
     ///
     /// Who names a key that is known waits for no fetch while another's is under way: an issuer that hangs, or tokens of keys
     /// that nobody has, must not hold up everybody else.
-    pub(super) async fn find(&self, kid: Option<&str>) -> Result<Option<Jwk>, String> {
+    pub(in crate::serve) async fn find(&self, kid: Option<&str>) -> Result<Option<Jwk>, String> {
         let (known, age) = self.known(kid);
         let _fetching = match (&known, age) {
             (Some(_), Some(age)) if age < AGE_MAX => return Ok(known),
@@ -125,7 +129,8 @@ impl Keys {
         Ok(target.url().clone())
     }
 
-    async fn get<T: serde::de::DeserializeOwned>(&self, url: Url) -> Result<T, String> {
+    /// A document of the issuer's, by its bounded length.
+    pub(in crate::serve) async fn get<T: serde::de::DeserializeOwned>(&self, url: Url) -> Result<T, String> {
         let mut answer = self.client.get(url).timeout(TIMEOUT).send().await.map_err(detail)?;
         if !answer.status().is_success() {
             return Err(format!("answered {}", answer.status().as_u16()));

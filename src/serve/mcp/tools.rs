@@ -56,7 +56,7 @@ pub(super) fn all() -> Vec<Tool> {
         ),
         tool(
             "promptless_send_method",
-            "Ask them, by `passkey` or `totp`.",
+            "Ask them, by `passkey`, `totp` or, where an identity provider is there for it, `push`.",
             json!({ "tid": text("From promptless_init_transaction."), "method": text("Without it the one that policy asks for.") }),
             &["tid"],
         ),

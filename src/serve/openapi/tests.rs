@@ -76,6 +76,7 @@ fn router(folder: &Path) -> Router {
     let parts = Parts {
         mfa: Mfa::new(gate.clone(), config.mfa.clone()),
         gate,
+        realm: None,
         who,
         intake,
         revoker,

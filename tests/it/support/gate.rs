@@ -145,7 +145,14 @@ pub(crate) struct Human {
 impl Human {
     /// Enrols somebody by the command, and reads the address that it prints.
     pub(crate) fn enrol(tocsin: &Tocsin, name: &'static str) -> Self {
-        let output = tocsin.command(&["approver", "add", name, "--totp"]);
+        Self::enrol_as(tocsin, name, &[])
+    }
+
+    /// The same, who is known by these names elsewhere.
+    pub(crate) fn enrol_as(tocsin: &Tocsin, name: &'static str, also: &[&str]) -> Self {
+        let also = also.iter().flat_map(|name| ["--also", name]);
+        let arguments: Vec<&str> = ["approver", "add", name, "--totp"].into_iter().chain(also).collect();
+        let output = tocsin.command(&arguments);
         let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
         let address = printed.split_whitespace().find(|word| word.starts_with("otpauth://totp/"));

@@ -28,6 +28,16 @@ pub(crate) struct Keycloak {
 impl Keycloak {
     /// Starts a server and waits until its realm answers.
     pub(crate) fn start(folder: &Path) -> Self {
+        Self::start_with(folder, None)
+    }
+
+    /// The same, that has people asked for CIBA there.
+    pub(crate) fn asking(folder: &Path, channel: &str) -> Self {
+        let spi = "--spi-ciba-auth-channel--ciba-http-auth-channel--http-authentication-channel-uri";
+        Self::start_with(folder, Some(format!("{spi}={channel}")))
+    }
+
+    fn start_with(folder: &Path, option: Option<String>) -> Self {
         // A test that failed while it had the server has ended it all the same.
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let data = folder.join("keycloak");
@@ -47,6 +57,7 @@ impl Keycloak {
             .args(["io.quarkus.bootstrap.runner.QuarkusEntryPoint", "start", "--optimized"])
             .args(["--http-enabled=true", "--http-host=127.0.0.1", "--cache=local"])
             .arg(format!("--http-port={port}"))
+            .args(option)
             .arg(format!("--hostname=http://127.0.0.1:{port}"))
             .arg(format!("--db-url=jdbc:h2:file:{}/keycloakdb;NON_KEYWORDS=VALUE", data.display()));
         let mut process = Process::start("Keycloak", &mut command, &folder.join("keycloak.out"));
@@ -125,6 +136,33 @@ impl Keycloak {
             http::send(self.admin(Method::PUT, &url)).expect("Keycloak answers").expect(204);
         }
         self.token(client).expect("a token")
+    }
+
+    /// Adds a user, and gives their subject.
+    pub(crate) fn add_user(&self, name: &str, email: &str) -> String {
+        let url = format!("{}/admin/realms/agents/users", self.url());
+        let row = json!({ "username": name, "email": email, "emailVerified": true, "enabled": true,
+            "firstName": name, "lastName": "Meyer" });
+        http::send(self.admin(Method::POST, &url).json(&row)).expect("Keycloak answers").expect(201);
+        let found = format!("{url}?exact=true&username={name}");
+        let rows = http::send(self.admin(Method::GET, &found)).expect("Keycloak answers").expect(200).json();
+        rows[0]["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Adds a client that may have users asked (CIBA, poll).
+    pub(crate) fn add_asking(&self, client: &str) {
+        let url = format!("{}/admin/realms/agents/clients", self.url());
+        let row = json!({ "clientId": client, "secret": format!("{client}-secret"), "standardFlowEnabled": false,
+            "attributes": { "oidc.ciba.grant.enabled": "true", "ciba.backchannel.token.delivery.mode": "poll" } });
+        http::send(self.admin(Method::POST, &url).json(&row)).expect("Keycloak answers").expect(201);
+    }
+
+    /// What a client is answered that posts this form, as itself, under the realm's `protocol/openid-connect`.
+    pub(crate) fn post(&self, path: &str, client: &str, more: &[(&str, &str)]) -> http::Answer {
+        let secret = format!("{client}-secret");
+        let form = [&[("client_id", client), ("client_secret", &secret)], more].concat();
+        let url = format!("{}/protocol/openid-connect/{path}", self.issuer());
+        http::send(http::request(Method::POST, &url).form(&form)).expect("Keycloak answers")
     }
 
     /// A client as the admin interface shows it.

@@ -22,10 +22,15 @@ pub(crate) struct Oidc {
 impl Oidc {
     /// Starts it and waits until it listens.
     pub(crate) fn start(folder: &Path) -> Self {
+        Self::pinging(folder, None)
+    }
+
+    /// The same, that pings its client `approvals-ping` there.
+    pub(crate) fn pinging(folder: &Path, there: Option<&str>) -> Self {
         part("oidc/node_modules");
         let port = port::free();
         let mut command = Command::new("node");
-        command.arg(house().join("parts/oidc/provider.mjs")).arg(port.to_string());
+        command.arg(house().join("parts/oidc/provider.mjs")).arg(port.to_string()).args(there);
         let mut process = Process::start("oidc-provider", &mut command, &folder.join("oidc.out"));
         process.ready("listener", START_LIMIT, || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
         Self { _process: process, port }
@@ -57,6 +62,20 @@ impl Oidc {
         self.post("/token/introspection", "checker", &[("token", token)])["active"]
             .as_bool()
             .expect("yes or no")
+    }
+
+    /// Whom it has asked, and what their apps show.
+    pub(crate) fn asked(&self) -> Vec<Value> {
+        let answer =
+            http::get(&format!("{}/people", self.issuer())).expect("the provider answers").expect(200);
+        answer.json().as_array().expect("a list").clone()
+    }
+
+    /// Somebody presses a button.
+    pub(crate) fn press(&self, asked: &Value, yes: bool, acr: &str) {
+        let body = serde_json::json!({ "id": asked["id"], "yes": yes, "acr": acr });
+        let request = http::request(Method::POST, &format!("{}/people", self.issuer())).json(&body);
+        http::send(request).expect("the provider answers").expect(204);
     }
 
     fn post(&self, path: &str, client: &str, more: &[(&str, &str)]) -> Value {

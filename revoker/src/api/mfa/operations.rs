@@ -14,7 +14,7 @@ use crate::api::gate::Scorer;
 use crate::api::problem::Problem;
 use crate::approval;
 use crate::approval::{Action, Asked, Factor};
-use crate::revoker::AskError;
+use crate::revoker::{AskError, PushError};
 use crate::store::StoreError;
 use crate::store::transactions::{self, Prompt, TransactionRow};
 
@@ -30,8 +30,8 @@ const LOOKS_PER_MINUTE: u32 = 60;
 /// The longest name or address.
 const NAME_BYTES_MAX: usize = 256;
 
-/// Methods that are ours. `push` is the identity provider's.
-const METHODS: [Factor; 2] = [Factor::Totp, Factor::Passkey];
+/// Methods, the weaker first. `push` is the identity provider's, and there if one is configured.
+const METHODS: [Factor; 3] = [Factor::Push, Factor::Totp, Factor::Passkey];
 
 impl<S: Scorer> Mfa<S> {
     pub(super) async fn required(&self, caller: &Caller, asked: Required) -> Result<Value, Problem> {
@@ -168,13 +168,16 @@ impl<S: Scorer> Mfa<S> {
     pub(super) async fn send(&self, caller: &Caller, asked: Send) -> Result<Value, Problem> {
         let row = self.transaction(caller, &asked.tid).await?;
         let needs = self.gate.api().revoker.policy().needs(&row.asked.action);
-        let method = method(asked.method.as_deref(), needs.factor)?;
+        let method = method(asked.method.as_deref(), needs.factor, self.pushes)?;
         if !self.is_user(&row.email).await? {
             return Err(Problem::new(StatusCode::CONFLICT, "user_unknown", "Nobody can be asked")
                 .detail("Nobody is enrolled under this address; nobody was asked."));
         }
         let approval = self.put(&row).await?;
         let api = self.gate.api();
+        if method == Factor::Push {
+            api.revoker.push(&approval, &row.email, self.now()).await.map_err(not_pushed)?;
+        }
         Ok(json!({
             "sent": true,
             "tid": row.tid,
@@ -206,19 +209,40 @@ impl<S: Scorer> Mfa<S> {
 }
 
 /// The method that is asked for, or the one that policy does.
-fn method(asked: Option<&str>, least: Factor) -> Result<Factor, Problem> {
-    let Some(name) = asked else { return Ok(least) };
-    let refused = |kind, words: String| {
-        bad(kind, words).fact("methods", METHODS.map(Factor::as_str)).fact("least", least.as_str())
+fn method(asked: Option<&str>, least: Factor, pushes: bool) -> Result<Factor, Problem> {
+    let there = || METHODS.into_iter().filter(|method| pushes || *method != Factor::Push);
+    let Some(name) = asked else {
+        return Ok(there().find(|method| *method >= least).unwrap_or(least));
     };
-    let known = METHODS.into_iter().find(|method| method.as_str() == name);
-    let method = known.ok_or_else(|| {
+    let refused = |kind, words: String| {
+        let names: Vec<_> = there().map(Factor::as_str).collect();
+        bad(kind, words).fact("methods", names).fact("least", least.as_str())
+    };
+    let method = there().find(|method| method.as_str() == name).ok_or_else(|| {
         refused("method_unavailable", format!("`{name}` is not configured; `methods` lists those that are."))
     })?;
     if method < least {
         return Err(refused("method_too_weak", format!("Policy asks for `{}` here.", least.as_str())));
     }
     Ok(method)
+}
+
+/// Why the identity provider is not asked.
+fn not_pushed(e: PushError) -> Problem {
+    let words = format!("{e}.");
+    match e {
+        PushError::TooMany => Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_questions",
+            "People are asked as often as they may be",
+        )
+        .detail(words),
+        PushError::Nobody | PushError::Before(_) => {
+            Problem::new(StatusCode::CONFLICT, "not_pushed", "The identity provider is not asked")
+                .detail(words)
+        }
+        PushError::Store(e) => e.into(),
+    }
 }
 
 /// Why nobody is asked.

@@ -11,7 +11,7 @@ const SHOWN_MAX: usize = 300;
 
 /// Text that came from outside, with nothing in it that a reader cannot see: control characters, marks that turn the
 /// direction of writing, and characters of no width are spelled out. (HTML is escaped where it is written.)
-pub(super) fn visible(text: &str) -> String {
+pub(in crate::approval) fn visible(text: &str) -> String {
     let mut out = String::with_capacity(text.len().min(4 * SHOWN_MAX));
     for c in text.chars().take(SHOWN_MAX) {
         if is_hidden(c) {
