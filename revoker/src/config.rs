@@ -12,6 +12,7 @@ use crate::governor::GovernorConfig;
 use crate::part::PartKind;
 use crate::policy::approval::ApprovalConfig;
 use crate::policy::envelope::EnvelopeConfig;
+use crate::policy::night::Night;
 use crate::policy::risk::{Risk, RiskLists};
 use crate::policy::when::Whens;
 use crate::whom::Whom;
@@ -281,6 +282,9 @@ pub struct PolicyConfig {
     pub clock_tolerance_s: Seconds,
     /// What becomes of an agent whose challenge nobody answered.
     pub on_expiry: OnExpiry,
+    /// When another default holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub night: Option<Night>,
     /// What an answer takes, and how often people are asked.
     pub approval: ApprovalConfig,
     /// Who is ended with an agent whose access ends, but for a plain command, which says itself.
@@ -322,6 +326,7 @@ impl Default for PolicyConfig {
             watch_s: Seconds(3_600),
             clock_tolerance_s: Seconds(5),
             on_expiry: OnExpiry::Stay,
+            night: None,
             approval: ApprovalConfig::default(),
             cascade: Cascade::default(),
             on_task_end: OnEnd::default(),

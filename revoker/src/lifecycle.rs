@@ -171,7 +171,7 @@ fn expire(c: &Challenge, now: Timestamp, policy: &Policy, effects: &mut Vec<Effe
     effects.push(Effect::Publish(Event::Expired { case: c.case }));
     let expired = Challenge { phase: Phase::Expired, ..*c };
     // Nobody decided this revocation, so it is automatic: it needs an attested identity and stops when paused.
-    let revoke = policy.config().on_expiry == OnExpiry::Revoke && c.attested;
+    let revoke = policy.on_expiry(c.until) == OnExpiry::Revoke && c.attested;
     match (revoke, policy.withholds(Demand::Revoke)) {
         (false, _) => Standing::Challenged(expired),
         (true, withheld @ Some(_)) => Standing::Challenged(Challenge {

@@ -4,12 +4,13 @@ pub mod approval;
 mod blame;
 pub mod envelope;
 mod evidence;
+pub mod night;
 pub mod risk;
 pub mod when;
 
 use std::sync::Arc;
 
-use detector::{Budgets, Kind, MicroBits, VerdictRecord};
+use detector::{Budgets, Kind, MicroBits, Timestamp, VerdictRecord};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -19,7 +20,7 @@ pub(crate) use self::evidence::within;
 pub use self::evidence::{Evidence, Gone, Harm, InCohort};
 use self::risk::Risk;
 use self::when::{Facts, When};
-use crate::config::{OnRule, PolicyConfig};
+use crate::config::{OnExpiry, OnRule, PolicyConfig};
 use crate::hex::hex;
 use crate::part::PartKind;
 use crate::restraint::{Answer, Restraint, Withholding};
@@ -151,6 +152,12 @@ impl Policy {
     /// The operator's settings.
     pub fn config(&self) -> &PolicyConfig {
         &self.choices.config
+    }
+
+    /// What becomes of a question that lapses at this time.
+    pub fn on_expiry(&self, lapses: Timestamp) -> OnExpiry {
+        let PolicyConfig { night, on_expiry, .. } = self.config();
+        night.as_ref().and_then(|night| night.on_expiry(lapses)).unwrap_or(*on_expiry)
     }
 
     /// The operator's budgets.

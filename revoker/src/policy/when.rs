@@ -195,7 +195,6 @@ impl When {
         let fits = |glob: &Option<Glob>, text: Option<&str>| {
             glob.as_ref().is_none_or(|glob| text.is_some_and(|text| glob.covers(text)))
         };
-        let minute = || self.time_zone.as_ref().unwrap_or(&Zone::utc()).minute_of_week(facts.ts);
         let within = |network: &Network| facts.source_ip.is_some_and(|address| network.contains(address));
         let conditions = [
             ("risk", self.risk.is_empty() || self.risk.iter().any(|risk| risks.contains(risk))),
@@ -203,15 +202,17 @@ impl When {
             ("issuer", fits(&self.issuer, who.issuer)),
             ("group", fits(&self.group, who.group)),
             ("networks", self.networks.is_empty() || self.networks.iter().any(within)),
-            (
-                "hours",
-                self.hours.is_empty()
-                    || minute().is_some_and(|m| self.hours.iter().any(|span| span.covers(m))),
-            ),
+            ("hours", self.hours.is_empty() || is_within(&self.hours, self.time_zone.as_ref(), facts.ts)),
             ("attestation_max", self.attestation_max.is_none_or(|most| facts.attestation <= most)),
         ];
         conditions.into_iter().find(|(_, fits)| !fits).map(|(name, _)| name)
     }
+}
+
+/// Whether it is one of these times of the week, by this clock or UTC's.
+pub(super) fn is_within(hours: &[Span], zone: Option<&Zone>, ts: Timestamp) -> bool {
+    let minute = zone.unwrap_or(&Zone::utc()).minute_of_week(ts);
+    minute.is_some_and(|minute| hours.iter().any(|span| span.covers(minute)))
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! Stories, step by step: names of standings and types of events, one line a beat.
 
+use detector::Budgets;
+
 use super::super::{Input, step};
 use super::{Beat, Step, What, input, is_revoked, policy, policy_on, tell};
-use crate::config::{OnExpiry, OnRule};
+use crate::config::{OnExpiry, OnRule, PolicyConfig};
 use crate::effect::{AlertAction, Cause, Effect, Event};
+use crate::policy::night::Night;
 use crate::policy::{Demand, Policy};
 use crate::standing::Standing;
 use crate::testing::at;
@@ -215,6 +218,28 @@ fn nobody_answers() {
     revoked
     revoked
     ");
+}
+
+#[test]
+fn nobody_answers_by_night() {
+    let night = |hours: &str| {
+        let night = format!(r#"{{"hours": ["{hours}"], "on_expiry": "revoke"}}"#);
+        let config = policy(OnExpiry::Stay).config().clone();
+        let night = Some(serde_json::from_str(&night).unwrap());
+        Policy::new(Budgets::default(), PolicyConfig { night, ..config })
+    };
+    // Asked at nine, it lapses a quarter of an hour later; that it is looked at in the evening changes nothing.
+    let beats = [(0, asks(9.0, 9.0, false)), (30_000, What::Time)];
+    insta::assert_snapshot!(lines_by(&beats, &night("22:00-09:16")), @"
+    challenged ask agent.challenged alert:challenge
+    revoked close:Expired agent.challenge.expired list agent.access.revoked
+    ");
+    insta::assert_snapshot!(lines_by(&beats, &night("22:00-09:15")), @"
+    challenged ask agent.challenged alert:challenge
+    challenged close:Expired agent.challenge.expired
+    ");
+    let never = serde_json::from_str::<Night>(r#"{"hours": [], "on_expiry": "revoke"}"#);
+    insta::assert_snapshot!(never.unwrap_err(), @"hours: a time of the week must stand here");
 }
 
 #[test]
