@@ -189,6 +189,7 @@ async fn every_field_of_a_verdict() {
             source_ip: None,
             bytes_out: None,
             parent_agent_id: None,
+            token_iat: None,
             token_id: None,
             delegator: None,
             method: None,
