@@ -40,7 +40,10 @@ impl Inner {
         match (record.kind, voided) {
             // A gate refuses it, as it does what a part asks whose access has ended.
             (Kind::Request, Some(_)) => evidence.gone = Some(Gone::Idle),
-            (Kind::Call, Some(lifted)) => self.accuse(evidence, record.token_iat, lifted, tolerance),
+            // One from before the revocation, read late, was made with a token that was good.
+            (Kind::Call, Some(lifted)) if evidence.ts > lifted.not_before + tolerance => {
+                self.accuse(evidence, record.token_iat, lifted, tolerance);
+            }
             _ => {}
         }
         let is_attested = evidence.attestation.allows_automatic_revocation();
