@@ -98,6 +98,8 @@ fn an_agent_that_runs_away_over_kafka_is_dead_at_keycloak_and_lives_again_once_r
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     assert!(text.contains("verified      realm"), "{text}");
 
+    // Who reinstates it has seen all that it did: what is scored later may revoke it anew.
+    stage.count_when(Duration::from_mins(2), "verdicts_once", |rows| rows >= lines.len() as u64);
     command(&tocsin, &keycloak, "reinstate");
     live_token(&keycloak);
     assert!(!keycloak.is_active(&token), "the old token lives again");
