@@ -149,10 +149,12 @@ async fn turn(ciba: &Arc<Ciba>, revoker: &Revoker) -> std::result::Result<Durati
         let (ciba, revoker) = (Arc::clone(ciba), revoker.clone());
         asking.spawn(async move { ciba.ask(&revoker, &push, &approval).await });
     }
+    // All of them to their end: an answer is fetched once, and would be lost.
+    let mut all = Ok(());
     while let Some(asked) = asking.join_next().await {
-        asked.map_err(|_| StoreError::Stopped)??;
+        all = all.and(asked.unwrap_or(Err(StoreError::Stopped)));
     }
-    Ok(Duration::ZERO)
+    all.map(|()| Duration::ZERO)
 }
 
 impl Ciba {

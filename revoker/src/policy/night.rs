@@ -8,7 +8,7 @@ use crate::config::OnExpiry;
 
 /// The section `[policy.night]`: at these times of the week another default holds than by day.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, try_from = "Written")]
+#[serde(try_from = "Written")]
 pub struct Night {
     hours: Vec<Span>,
     #[serde(skip_serializing_if = "Option::is_none")]

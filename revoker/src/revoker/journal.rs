@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use detector::Timestamp;
@@ -66,15 +66,22 @@ impl Journal {
 
     /// Adds what a transaction did, once it is durable. That it could not is no reason to fail what is done.
     pub(super) fn add(&self, entries: &[Entry]) {
-        if entries.is_empty() {
-            return;
-        }
-        let lines: String =
-            entries.iter().filter_map(|e| serde_json::to_string(e).ok()).map(|l| l + "\n").collect();
-        let added = OpenOptions::new().create(true).append(true).open(&self.0);
-        if let Err(error) = added.and_then(|mut file| file.write_all(lines.as_bytes())) {
+        if let Err(error) = self.append(entries) {
             tracing::error!(file = %self.0.display(), %error, "what ended is not written down beside the record");
         }
+    }
+
+    fn append(&self, entries: &[Entry]) -> io::Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        // A line that a full disk cut off must not take the next one with it.
+        let mut lines = "\n".to_owned();
+        for entry in entries {
+            lines += &serde_json::to_string(entry)?;
+            lines.push('\n');
+        }
+        OpenOptions::new().create(true).append(true).open(&self.0)?.write_all(lines.as_bytes())
     }
 
     /// All lines, oldest first. One that was cut off, or is another version's, says nothing.
@@ -98,12 +105,12 @@ impl Journal {
         self.replace(&last.split_off(last.len().saturating_sub(LINES_MAX)))
     }
 
-    /// Holds these alone.
+    /// Holds these alone; as it was where they cannot be written.
     pub(super) fn replace(&self, entries: &[Entry]) -> Result<(), StoreError> {
         let beside = Self(self.0.with_extension("ends-new"));
-        let begun = File::create(&beside.0);
-        beside.add(entries);
-        let replaced = begun.and_then(|_| std::fs::rename(&beside.0, &self.0));
+        let replaced = File::create(&beside.0)
+            .and_then(|_| beside.append(entries))
+            .and_then(|()| std::fs::rename(&beside.0, &self.0));
         replaced.map_err(|source| StoreError::Mark { path: self.0.clone(), source })
     }
 }
@@ -165,5 +172,40 @@ impl Write<'_> {
             _ => return Ok(()),
         };
         self.apply(agent, input, now).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::part::PartKind;
+
+    #[test]
+    fn a_line_that_was_cut_off_takes_no_other_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::beside(folder.path());
+        let entry = |seq| Entry {
+            seq,
+            agent: AgentKey::new(None, "mailer"),
+            now: Now::Ended(Part { kind: PartKind::Token, id: format!("t{seq}") }),
+        };
+        journal.add(&[entry(1), entry(2)]);
+        let whole = std::fs::read(&journal.0).unwrap();
+        std::fs::write(&journal.0, &whole[..whole.len() - 5]).unwrap();
+        journal.add(&[entry(3)]);
+        assert_eq!(journal.read().unwrap(), [entry(1), entry(3)]);
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_is_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::beside(folder.path());
+        let entry =
+            Entry { seq: 1, agent: AgentKey::new(None, "mailer"), now: Now::Stands(Standing::Trusted) };
+        journal.add(std::slice::from_ref(&entry));
+        // Nothing can be written to it, as on a full disk.
+        std::os::unix::fs::symlink("/dev/full", folder.path().join("revoker.ends-new")).unwrap();
+        journal.replace(&[Entry { seq: 2, ..entry.clone() }]).unwrap_err();
+        assert_eq!(journal.read().unwrap(), [entry]);
     }
 }

@@ -31,12 +31,12 @@ impl Inner {
     pub(super) fn place_part(&self, record: &VerdictRecord, evidence: &mut Evidence) {
         let (issuer, agent_id) = (record.issuer.as_deref(), record.agent_id.as_str());
         let tolerance = self.memory().policy().config().clock_tolerance_s.duration();
-        let voided = self.memory().voided(issuer, agent_id, record.token_iat);
         if let Some((part, since)) = self.memory().ended(issuer, agent_id, &names_of(record)) {
             let acts = record.kind == Kind::Call && evidence.ts > since + tolerance;
             evidence.gone = Some(if acts { Gone::Acts { kind: part.kind, since } } else { Gone::Idle });
             return;
         }
+        let voided = self.memory().voided(issuer, agent_id, record.token_iat);
         match (record.kind, voided) {
             // A gate refuses it, as it does what a part asks whose access has ended.
             (Kind::Request, Some(_)) => evidence.gone = Some(Gone::Idle),

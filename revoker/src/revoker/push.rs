@@ -132,18 +132,18 @@ impl Revoker {
         (interval_s, next): (u32, Timestamp),
         until: Timestamp,
     ) -> Result<(), StoreError> {
-        let (id, until) = (push.approval.clone(), until.min(push.expires_at));
+        let (push, until) = (push.clone(), until.min(push.expires_at));
         self.write(move |w| {
-            pushes::taken(w.tx(), &id, &auth_req_id, ping.as_ref(), until)?;
-            Ok(pushes::again(w.tx(), &id, interval_s, next)?)
+            pushes::taken(w.tx(), &push.approval, &auth_req_id, ping.as_ref(), until)?;
+            Ok(pushes::again(w.tx(), &push, interval_s, next)?)
         })
         .await
     }
 
     /// The provider has no answer yet, or did not answer.
     pub async fn push_again(&self, push: &Push, interval_s: u32, next: Timestamp) -> Result<(), StoreError> {
-        let id = push.approval.clone();
-        self.write(move |w| Ok(pushes::again(w.tx(), &id, interval_s, next)?)).await
+        let push = push.clone();
+        self.write(move |w| Ok(pushes::again(w.tx(), &push, interval_s, next)?)).await
     }
 
     /// Nothing will come of it; `why` without secrets. The question stays open.

@@ -91,16 +91,11 @@ pub(crate) fn taken(
     Ok(())
 }
 
-/// The provider is asked again at `at`, and from then on no more often than each `interval_s`.
-pub(crate) fn again(
-    tx: &Transaction<'_>,
-    approval: &ApprovalId,
-    interval_s: u32,
-    at: Timestamp,
-) -> db::Result<()> {
+/// The provider is asked again at `at`, and from then on no more often than each `interval_s`; at once where it pinged since `push` was read.
+pub(crate) fn again(tx: &Transaction<'_>, push: &Push, interval_s: u32, at: Timestamp) -> db::Result<()> {
     tx.execute(
-        "UPDATE pushes SET interval_s = ?2, next_at = ?3 WHERE approval_id = ?1 AND next_at IS NOT NULL",
-        params![approval.as_str(), interval_s, at.as_micros()],
+        "UPDATE pushes SET interval_s = ?2, next_at = ?3 WHERE approval_id = ?1 AND next_at = ?4",
+        params![push.approval.as_str(), interval_s, at.as_micros(), push.next_at.map(Timestamp::as_micros)],
     )?;
     Ok(())
 }

@@ -61,6 +61,12 @@ async fn a_push_is_asked_once_and_its_answer_counts_once_from_the_right_person()
     }
     let (due, _) = revoker.pushes_due(at(1)).await.unwrap();
     assert_eq!((due[0].0.auth_req_id.as_deref(), due[0].0.expires_at), (Some("r1"), at(120)));
+    // It was asked, and pings before its "not yet" is written down.
+    assert!(revoker.pinged("r1".into(), "token", at(2)).await.unwrap());
+    revoker.push_again(&due[0].0, 5, at(32)).await.unwrap();
+    let (due, _) = revoker.pushes_due(at(2)).await.unwrap();
+    revoker.push_again(&due[0].0, 5, at(32)).await.unwrap();
+    assert_eq!(revoker.pushes_due(at(2)).await.unwrap(), (Vec::new(), Some(at(32))));
     // A subject is the same in its exact letters alone; and whatever comes of an answer, it is spent.
     let refused = revoker.push_answered(&approval, Some(by("sub-1")), at(2)).await.unwrap();
     assert_eq!(refused, Some(Outcome::Refused(Refusal::NotNamed)));

@@ -31,10 +31,11 @@ async fn an_accepted_call_with_one_breaks_a_rule_and_clocks_may_differ() {
     assert_eq!(revoker.voided(&agent("mailer"), Some(at(100))), None);
     assert_eq!(revoker.voided(&agent("other"), Some(at(99))), None);
 
-    // A new token, one that is old by less than clocks may differ, and a request that a gate refuses accuse nobody.
+    // A new token, one that is old by less than clocks may differ, a call from before the revocation that is read late, and a request
+    // that a gate refuses accuse nobody.
     let mut asks = request(4, at(230), "mailer", 0.0);
     asks.token_iat = Some(at(50));
-    for harmless in [with_token(2, 210, 150), with_token(3, 220, 96), asks] {
+    for harmless in [with_token(2, 210, 150), with_token(3, 220, 96), with_token(6, 90, 50), asks] {
         let decision = handle(&revoker, &harmless);
         assert_eq!((standing(&revoker, "mailer"), decision.alert), ("probation", None), "{harmless:?}");
     }
