@@ -9,7 +9,7 @@ use crate::support::gate::Human;
 use crate::support::http;
 use crate::support::keycloak::Keycloak;
 use crate::support::page::Page;
-use crate::support::tocsin::{GATEWAY, Tocsin};
+use crate::support::tocsin::Tocsin;
 use crate::support::wait;
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -98,13 +98,7 @@ fn who_is_asked_by_keycloak_answers_here_and_keycloak_is_told() {
     assert_eq!(told(&keycloak, &asked)["error"], "access_denied");
 
     // Tocsin's own question goes to Keycloak as any client's, and comes back here.
-    let call = |operation: &str, body: &Value| {
-        let path = format!("/v1/mfa/{operation}");
-        http::send(tocsin.request(Method::POST, &path, GATEWAY).json(body))
-            .expect("it answers")
-            .expect(200)
-            .json()
-    };
+    let call = |operation: &str, body: &Value| tocsin.mfa(operation, body).expect(200).json();
     let params = json!({ "agent": "pays", "action": "wire_money" });
     let begun = json!({ "username": "dana", "email": EMAIL, "params": params });
     let tid = call("promptless_init_transaction", &begun)["tid"].clone();

@@ -5,9 +5,9 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::http::{self, Answer};
+use crate::support::http;
 use crate::support::oidc::Oidc;
-use crate::support::tocsin::{GATEWAY, Tocsin};
+use crate::support::tocsin::Tocsin;
 use crate::support::wait;
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -27,25 +27,20 @@ fn enrol(tocsin: &Tocsin, subject: &str) {
     assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
 }
 
-fn call(tocsin: &Tocsin, operation: &str, body: &Value) -> Answer {
-    let path = format!("/v1/mfa/{operation}");
-    http::send(tocsin.request(Method::POST, &path, GATEWAY).json(body)).expect("it answers")
-}
-
 /// Has Dana asked about this act; gives the transaction and the number that the agent shows.
 fn push(tocsin: &Tocsin, act: &str) -> (Value, String) {
     let params = json!({ "agent": "pays", "action": act });
     let begun = json!({ "username": "dana", "email": EMAIL, "params": params });
-    let tid = call(tocsin, "promptless_init_transaction", &begun).expect(200).json()["tid"].clone();
+    let tid = tocsin.mfa("promptless_init_transaction", &begun).expect(200).json()["tid"].clone();
     let sent =
-        call(tocsin, "promptless_send_method", &json!({ "tid": tid, "method": "push" })).expect(200).json();
+        tocsin.mfa("promptless_send_method", &json!({ "tid": tid, "method": "push" })).expect(200).json();
     assert_eq!(sent["method"], "push", "{sent}");
     (tid, sent["binding_code"].as_str().expect("a number").to_owned())
 }
 
 fn waited(tocsin: &Tocsin, tid: &Value, seconds: u32) -> Value {
     let body = json!({ "tid": tid, "timeoutSeconds": seconds });
-    call(tocsin, "promptless_wait_for_confirmation", &body).expect(200).json()
+    tocsin.mfa("promptless_wait_for_confirmation", &body).expect(200).json()
 }
 
 /// What Dana's app shows of the request with this number.
@@ -82,7 +77,7 @@ fn a_yes_in_the_app_goes_on_also_over_a_restart_and_a_no_is_a_no() {
         "{asked}"
     );
     // Sent again it is the same request: one ring.
-    call(&tocsin, "promptless_send_method", &json!({ "tid": tid, "method": "push" })).expect(200);
+    tocsin.mfa("promptless_send_method", &json!({ "tid": tid, "method": "push" })).expect(200);
     assert_eq!(waited(&tocsin, &tid, 7)["status"], "pending", "polled, and nobody has pressed");
     assert_eq!(oidc.asked().len(), 1);
     tocsin.kill();
@@ -157,9 +152,9 @@ fn a_yes_of_somebody_else_is_none_and_without_policy_a_push_does_not_suffice() {
     tocsin.restart();
     let begun =
         json!({ "username": "dana", "email": EMAIL, "params": { "agent": "other", "action": "wire_money" } });
-    let tid = call(&tocsin, "promptless_init_transaction", &begun).expect(200).json()["tid"].clone();
+    let tid = tocsin.mfa("promptless_init_transaction", &begun).expect(200).json()["tid"].clone();
     let sent =
-        call(&tocsin, "promptless_send_method", &json!({ "tid": tid, "method": "push" })).expect(400).json();
+        tocsin.mfa("promptless_send_method", &json!({ "tid": tid, "method": "push" })).expect(400).json();
     assert_eq!(
         (&sent["type"], &sent["least"]),
         (&"urn:tocsin:problem:method_too_weak".into(), &"totp".into())

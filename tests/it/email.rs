@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::parts::python;
 use crate::support::process::Process;
-use crate::support::tocsin::{GATEWAY, Tocsin};
-use crate::support::{http, port, wait};
+use crate::support::tocsin::Tocsin;
+use crate::support::{port, wait};
 
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -68,13 +67,7 @@ impl MailServer {
 
 /// Asks somebody by the operations of MFA about this act of this agent.
 fn ask(tocsin: &Tocsin, email: &str, agent: &str, act: &str) {
-    let call = |operation: &str, body: &Value| {
-        let path = format!("/v1/mfa/{operation}");
-        http::send(tocsin.request(Method::POST, &path, GATEWAY).json(body))
-            .expect("it answers")
-            .expect(200)
-            .json()
-    };
+    let call = |operation: &str, body: &Value| tocsin.mfa(operation, body).expect(200).json();
     let params = json!({ "agent": agent, "action": act, "description": "pays the rent" });
     let begun =
         call("promptless_init_transaction", &json!({ "username": "dana", "email": email, "params": params }));

@@ -160,6 +160,12 @@ impl Tocsin {
         http::send(self.request(Method::GET, path, OPERATOR)).expect("it answers").expect(200).json()
     }
 
+    /// What an operation of MFA answers a gateway.
+    pub(crate) fn mfa(&self, operation: &str, body: &serde_json::Value) -> http::Answer {
+        let path = format!("/v1/mfa/{operation}");
+        http::send(self.request(Method::POST, &path, GATEWAY).json(body)).expect("it answers")
+    }
+
     /// Runs another command of the executable on the same configuration.
     pub(crate) fn command(&self, arguments: &[&str]) -> Output {
         let mut command = (self.launcher)(env!("CARGO_BIN_EXE_tocsin"));
