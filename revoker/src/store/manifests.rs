@@ -8,9 +8,6 @@ use super::{StoreError, agent_of, from_json, issuer_column, to_json};
 use crate::agent::AgentKey;
 use crate::store::db::{self, Connection, OptionalExtension, Row, Transaction, params};
 
-/// The most that are read at once.
-const MANIFESTS_MAX: u32 = 100_000;
-
 /// One version of an agent's manifest.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SetManifest {
@@ -68,7 +65,7 @@ pub(crate) fn all(db: &Connection) -> Result<Vec<SetManifest>, StoreError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM manifests m WHERE version = (SELECT max(version) FROM manifests n
              WHERE n.issuer = m.issuer AND n.agent_id = m.agent_id)
-         ORDER BY issuer, agent_id LIMIT {MANIFESTS_MAX}"
+         ORDER BY issuer, agent_id"
     );
     let mut statement = db.prepare_cached(&sql)?;
     let rows = statement.query_map([], read)?;
