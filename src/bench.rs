@@ -33,6 +33,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
+use detector::Budgets;
 
 use crate::exit::{Code, OrExit, Result};
 use fleet::Fleet;
@@ -70,6 +71,9 @@ pub(crate) struct DetectionArgs {
     /// Days a fleet is watched.
     #[arg(long, default_value_t = 56, value_parser = clap::value_parser!(u32).range(2..=365))]
     days: u32,
+    /// Days between two false step-ups that the operator of a fleet accepts; watches come no rarer.
+    #[arg(long, value_name = "DAYS", default_value = "90", value_parser = allowed)]
+    step_up_days: Budgets,
     /// Only these fleets.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "FLEETS")]
     fleets: Vec<Fleet>,
@@ -110,6 +114,16 @@ enum Part {
     Sessions,
     /// False revocations; needs --revokes-years.
     Revokes,
+}
+
+/// Days of the other two, as by default.
+const WATCH_DAYS: f64 = 7.0;
+const REVOKE_DAYS: f64 = 3_652.5;
+
+/// Budgets with so many days between two step-ups.
+fn allowed(days: &str) -> std::result::Result<Budgets, String> {
+    let days: f64 = days.parse().map_err(|e| format!("days: {e}"))?;
+    Budgets::new(WATCH_DAYS.min(days), days, REVOKE_DAYS).map_err(|e| e.to_string())
 }
 
 /// Runs the command.
@@ -161,6 +175,7 @@ mod tests {
         let args = DetectionArgs {
             seed,
             agents: 2,
+            step_up_days: allowed("90").expect("a budget"),
             days: 1,
             fleets,
             only: Some(only),

@@ -28,6 +28,8 @@ pub(crate) const LATE_FROM: u32 = 14 * DAY;
 pub(crate) struct Settings {
     pub(crate) seed: u64,
     pub(crate) days: u32,
+    /// What an operator allows.
+    pub(crate) budgets: Budgets,
     /// Whether false alarms are counted; else the run ends with the last attack.
     pub(crate) false_alarms: bool,
     /// What agents are attacked with, and on how many occasions. They take turns: of fewer agents each is attacked more
@@ -93,7 +95,8 @@ pub(crate) fn run(
     progress: &Progress,
 ) -> Result<(Played, Vec<Vec<Asked>>)> {
     let names: Vec<String> = (0..sources.len()).map(|a| format!("{name}-{a}")).collect();
-    let mut player = Player::new(Detector::new(DetectorConfig::default(), &[]), &names);
+    let config = DetectorConfig { budgets: set.budgets, ..DetectorConfig::default() };
+    let mut player = Player::new(Detector::new(config, &[]), &names);
     let mut field = Field::new(name, sources, set)?;
     for minute in 0..set.days * DAY {
         if minute % DAY == 0 {
@@ -134,7 +137,7 @@ impl Field {
         };
         let agents = sources.into_iter().enumerate().map(agent).collect::<Result<_>>()?;
         let tried = vec![Tried::default(); set.attacks.len()];
-        Ok(Self { name, budgets: Budgets::default(), agents, due: Vec::new(), attacks: set.attacks, tried })
+        Ok(Self { name, budgets: set.budgets, agents, due: Vec::new(), attacks: set.attacks, tried })
     }
 
     /// Attacks copies of the agents whose time has come. Agents in a pause are waited for: multiplying nothing is no

@@ -187,6 +187,7 @@ impl Job {
         let settings = Settings {
             seed: args.seed,
             days: args.days,
+            budgets: args.step_up_days,
             false_alarms: wanted(Part::FalseAlarms),
             attacks: &ATTACKS,
             attacked: if wanted(Part::Delay) { ATTACKED.min(agents) } else { 0 },
