@@ -186,10 +186,7 @@ async fn every_field_of_a_verdict() {
     assert_eq!(
         last(&store, &record).await,
         VerdictRecord {
-            source_ip: None,
-            bytes_out: None,
-            parent_agent_id: None,
-            token_iat: None,
+            beside: detector::Beside::default(),
             token_id: None,
             delegator: None,
             method: None,

@@ -106,7 +106,7 @@ impl Evidence {
     pub fn of(record: &VerdictRecord) -> Self {
         Self {
             place: Place::of(record.called()),
-            bytes: record.bytes_out.unwrap_or(0),
+            bytes: record.beside.bytes_out.unwrap_or(0),
             parts: marks_of(record),
             ..Self::new(record.kind, &record.verdict)
         }
