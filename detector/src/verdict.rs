@@ -315,6 +315,9 @@ pub struct VerdictRecord {
     /// What the signals took the endpoint for, with method and operation ([`crate::Detector::route`]); None where that is its
     /// name alone.
     pub route: Option<String>,
+    /// Who heads the line that the verdict speaks of ([`Part::is_of_line`]), where it does.
+    #[serde(default)]
+    pub line: Option<String>,
     /// What else the call says, for whoever judges it at once.
     #[serde(skip)]
     pub beside: Beside,
@@ -356,6 +359,7 @@ impl VerdictRecord {
             verdict,
             operation: own(&call.operation),
             route: None,
+            line: None,
             beside: Beside {
                 source_ip: call.source_ip,
                 bytes_out: call.bytes_out,

@@ -150,6 +150,8 @@ struct Said {
     layer_behaviour: Name<Trust>,
     actor: Name<ActorKind>,
     actor_because: Vec<Name<Pattern>>,
+    /// Empty where it speaks of no line.
+    line: String,
 }
 
 /// The columns of `calls` that a verdict speaks of and `verdicts` lacks.
@@ -217,6 +219,7 @@ impl Said {
             args_digest: call.args_digest,
             operation: call.operation,
             route: Some(self.route).filter(|route| !route.is_empty()),
+            line: Some(self.line).filter(|line| !line.is_empty()),
             beside: Beside {
                 source_ip: call.source_ip.map(|address| IpAddr::V6(address).to_canonical()),
                 bytes_out: call.bytes_out,

@@ -76,6 +76,7 @@ impl<V: Into<Verdict>> From<VerdictRecord<V>> for detector::VerdictRecord {
             verdict: old.verdict.into(),
             operation: None,
             route: None,
+            line: None,
             beside: Beside::default(),
         }
     }

@@ -82,6 +82,7 @@ fn record() -> VerdictRecord {
         operation: None,
         beside: detector::Beside::default(),
         route: None,
+        line: None,
         verdict: Verdict {
             id: VerdictId(0x5a),
             version: 1,
