@@ -192,6 +192,37 @@ fn what_an_administrator_disabled_stays_disabled_and_names_are_not_mistaken() {
 }
 
 #[test]
+fn one_session_ends_alone_and_the_others_of_the_client_go_on() {
+    let stage = Stage::new();
+    let keycloak = Keycloak::start(stage.path());
+    let user = keycloak.add_user("dana", "dana@example.com");
+    keycloak.takes_passwords(AGENT, &[user], "a password of a test");
+    let sign_in = || keycloak.sign_in(AGENT, "dana", "a password of a test");
+    let [(hijacked, sid), (other, _)] = [sign_in(), sign_in()];
+    let target = keycloak.target("realm", "disable") + "ends_sessions = true\n";
+    let tocsin = Tocsin::start(stage.path(), &stage.settings(&target));
+    assert!(keycloak.is_active(&hijacked) && keycloak.is_active(&other));
+
+    let revoke = |id: &str| {
+        let body = json!({ "agent_id": AGENT, "issuer": keycloak.issuer(), "person": "Olga", "reason": "hijacked",
+            "part": { "kind": "session", "id": id } });
+        let request = tocsin.request(Method::POST, "/v1/agents/revoke", OPERATOR).json(&body);
+        http::send(request).expect("it answers").expect(200);
+        case(&tocsin, &keycloak, |case| ["verified", "failed"].contains(&progress(case, "realm").as_str()))
+    };
+    let story = revoke(&sid);
+    assert_eq!(progress(&story, "realm"), "verified", "{story:#}");
+    assert!(!keycloak.is_active(&hijacked), "the session's token lives");
+    assert!(keycloak.is_active(&other), "another session's token died with it");
+    assert!(keycloak.token(AGENT).is_some(), "the client is no longer given tokens");
+    assert_eq!(keycloak.client(AGENT)["enabled"], true);
+
+    // That the realm knows no such session is no proof that one ended.
+    let story = revoke("a-session-of-nobody");
+    assert_eq!(progress(&story, "realm"), "failed", "{story:#}");
+}
+
+#[test]
 fn what_the_readme_says_connects_keycloak() {
     let readme = include_str!("../../README.md");
     let chapter = readme.split("## Connect your identity platform").nth(1).expect("its chapter");
