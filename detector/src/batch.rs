@@ -56,6 +56,8 @@ pub struct Observed {
     pub verdict: Option<Verdict>,
     /// What the call calls, for people: [`Detector::route`].
     pub route: Option<String>,
+    /// Who heads the line that the verdict speaks of: [`Detector::line_of`].
+    pub line: Option<String>,
     /// Whether it is a ruling on an agent that is not known, which changed nothing.
     pub is_moot: bool,
     /// How odd its session is, were it over with it, where the configuration asks.
@@ -103,8 +105,9 @@ impl Detector {
             if is_in_line {
                 let Read { amended, told, odd } = self.read_in_line(&admitted);
                 let verdict = self.tell(&admitted, told);
+                let line = verdict.as_ref().and_then(|said| self.line_of(call, said));
                 let of_it = &mut batch.observed[at];
-                (of_it.amended, of_it.verdict, of_it.odd) = (amended, verdict, odd);
+                (of_it.amended, of_it.verdict, of_it.line, of_it.odd) = (amended, verdict, line, odd);
             } else {
                 batch.waiting.push((at, admitted));
             }

@@ -290,6 +290,12 @@ impl Detector {
         self.index.find(key.hash(), |&i| profiles[i as usize].key == key).map(|&i| i as usize)
     }
 
+    /// Whoever is known by a key with this hash.
+    pub(crate) fn hashed(&self, hash: u64) -> Option<&Profile> {
+        let profiles = &self.state.profiles;
+        self.index.find(hash, |&i| profiles[i as usize].key.hash() == hash).map(|&i| &profiles[i as usize])
+    }
+
     /// The place of the agent's profile, which is made where there is none.
     pub(crate) fn profile(&mut self, call: &Call<'_>) -> usize {
         let (issuer, agent_id) = (call.identity.issuer.as_deref(), &*call.identity.agent_id);

@@ -58,4 +58,4 @@ pub use signal::session::Oddness;
 pub use silence::Silence;
 pub use source::SourceLate;
 pub use time::{Timestamp, TimestampError};
-pub use verdict::{History, PARTS_MAX, Part, Pattern, Signal, Verdict, VerdictId, VerdictRecord};
+pub use verdict::{Beside, History, PARTS_MAX, Part, Pattern, Signal, Verdict, VerdictId, VerdictRecord};

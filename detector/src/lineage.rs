@@ -26,7 +26,7 @@ use crate::monitor::Heard;
 use crate::profile::{Key, Profile};
 use crate::signal::Evidence;
 use crate::stored::in_order;
-use crate::{Call, Part, Pattern, Timestamp};
+use crate::{Call, Part, Pattern, Signal, Timestamp, Verdict};
 
 /// Lines that are held, of under 3 KiB each.
 const LINES_MAX: usize = 65_536;
@@ -134,6 +134,17 @@ impl Detector {
     /// Lines that are held.
     pub fn lines(&self) -> usize {
         self.state.lineage.lines.len()
+    }
+
+    /// Who heads the line that a verdict on this call speaks of; none where it speaks of none, or nobody who is known has that name.
+    pub fn line_of(&self, call: &Call<'_>, verdict: &Verdict) -> Option<String> {
+        verdict.part(Signal::Volume).filter(|part| part.is_of_line())?;
+        let p = &self.state.profiles[self.find(Key::of(call))?];
+        let named =
+            [p.declared.head.as_deref(), call.identity.parent_agent_id.as_deref(), Some(&*p.agent_id)];
+        let is_head = |name: &&str| p.place.is_head(Key::new(p.issuer.as_deref(), name));
+        let known = || p.place.head_hashes().find_map(|hash| self.hashed(hash)).map(|head| &*head.agent_id);
+        named.into_iter().flatten().find(is_head).or_else(known).map(str::to_owned)
     }
 
     /// Whether a call counts in a line, or may from now on.

@@ -315,18 +315,28 @@ pub struct VerdictRecord {
     /// What the signals took the endpoint for, with method and operation ([`crate::Detector::route`]); None where that is its
     /// name alone.
     pub route: Option<String>,
-    /// From where the call came, for whoever judges it at once: no record of a verdict keeps it, calls do.
+    /// Who heads the line that the verdict speaks of ([`Part::is_of_line`]), where it does.
+    #[serde(default)]
+    pub line: Option<String>,
+    /// What else the call says, for whoever judges it at once.
     #[serde(skip)]
+    pub beside: Beside,
+}
+
+/// What travels with a verdict to whoever judges it, and no record of the verdict keeps: calls do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Beside {
+    /// From where the call came.
     pub source_ip: Option<std::net::IpAddr>,
-    /// Bytes the agent got by it, or would get; kept as `source_ip` is.
-    #[serde(skip)]
+    /// Bytes the agent got by it, or would get.
     pub bytes_out: Option<u64>,
-    /// Which agent spawned it, it says; kept as `source_ip` is.
-    #[serde(skip)]
+    /// Which agent spawned it, it says.
     pub parent_agent_id: Option<String>,
-    /// When the token was issued; kept as `source_ip` is.
-    #[serde(skip)]
+    /// When the token was issued.
     pub token_iat: Option<Timestamp>,
+    /// When the record was taken in, where that is known by another clock than the logger's.
+    pub taken_in: Option<Timestamp>,
 }
 
 impl VerdictRecord {
@@ -349,10 +359,14 @@ impl VerdictRecord {
             verdict,
             operation: own(&call.operation),
             route: None,
-            source_ip: call.source_ip,
-            bytes_out: call.bytes_out,
-            parent_agent_id: own(&call.identity.parent_agent_id),
-            token_iat: call.credential.issued_at,
+            line: None,
+            beside: Beside {
+                source_ip: call.source_ip,
+                bytes_out: call.bytes_out,
+                parent_agent_id: own(&call.identity.parent_agent_id),
+                token_iat: call.credential.issued_at,
+                taken_in: None,
+            },
         }
     }
 

@@ -1,8 +1,11 @@
 //! What an agent and its sub-agents do together.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use detector::{Call, Detector, DetectorConfig, Kind, Manifest, Pattern, Signal, Timestamp, Verdict};
+use detector::{
+    Call, Detector, DetectorConfig, Kind, Manifest, OneHand, Pattern, Signal, Timestamp, Verdict,
+};
 
 const HOUR: Duration = Duration::from_hours(1);
 /// A Monday's first instant.
@@ -38,6 +41,8 @@ struct Town {
     by: By,
     now: Timestamp,
     calls: u64,
+    /// Whose line verdicts spoke of.
+    heads: BTreeSet<Option<String>>,
 }
 
 impl Town {
@@ -50,7 +55,7 @@ impl Town {
         let children = (0..CHILDREN).map(|n| declared(child(n), Some("planner")));
         let manifests: Vec<Manifest> = children.filter(|_| by == By::Manifests).collect();
         let detector = Detector::new(DetectorConfig::default(), &manifests);
-        Self { detector, by, now: START, calls: 0 }
+        Self { detector, by, now: START, calls: 0, heads: BTreeSet::new() }
     }
 
     /// One whose days have been as usual for two weeks.
@@ -64,7 +69,14 @@ impl Town {
         self.calls += 1;
         let mut call = Call::new(format!("c{}", self.calls), self.now, agent, "usual");
         call.identity.parent_agent_id = parent.map(Into::into);
-        self.detector.observe(&call)
+        let observed = self.detector.observe_all([&call], &OneHand).pop()?;
+        let part = observed.verdict.as_ref()?.part(Signal::Volume);
+        if part.is_some_and(detector::Part::is_of_line) {
+            self.heads.insert(observed.line);
+        } else {
+            assert_eq!(observed.line, None);
+        }
+        observed.verdict
     }
 
     /// So long, each sub-agent at so many times its usual pace. Verdicts by agent; the planner is the last.
@@ -118,6 +130,7 @@ fn what_fifty_do_a_little_more_of_is_found_at_their_line() {
         // A head that is one by others' words alone is not spoken of.
         assert_eq!(line.iter().any(|(agent, _)| *agent == CHILDREN), by == By::Manifests);
         let part = verdicts.iter().rev().find_map(|(_, v)| v.part(Signal::Volume).filter(|p| p.is_of_line()));
+        assert_eq!(town.heads, BTreeSet::from([Some("planner".to_owned())]));
         let part = part.unwrap();
         assert!(part.observed > part.quiet_at && part.quiet_at >= part.expected, "{part:?}");
     }
@@ -150,6 +163,9 @@ fn sub_agents_by_the_dozen_are_news_of_the_parent() {
                 worst = worst.max(part.level.as_bits());
             }
         }
+        // Who was in it stays, though its calls no longer say so.
+        town.call("fresh-59", None);
+        assert!(town.heads.iter().all(|head| head.as_deref() == Some("planner")), "{:?}", town.heads);
         // Those that manifests put there say nothing of those that only say so, and these are all of them then.
         assert_eq!(worst > step_up(), by == By::Calls, "{by:?}: {worst}");
     }

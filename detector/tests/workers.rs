@@ -99,7 +99,8 @@ fn alone(log: &[(Vec<Call<'_>>, Timestamp)], mut detector: Detector) -> Outcome 
             let verdict = detector.observe(call);
             let amended = detector.said().pop().map(Box::new);
             let route = if call.kind.is_call() { detector.route(call) } else { None };
-            observed.push(Observed { amended, verdict, route, is_moot, ..Observed::default() });
+            let line = verdict.as_ref().and_then(|verdict| detector.line_of(call, verdict));
+            observed.push(Observed { amended, verdict, route, line, is_moot, ..Observed::default() });
         }
         detector.tick(*tick);
         detector.said();

@@ -79,6 +79,9 @@ pub struct Delivery {
     pub source: Arc<SourceContext>,
     /// When it was received; the same however often it is read.
     pub received_at: Timestamp,
+    /// The partition held nothing more at this time, so it was received later, whatever a producer's clock says. None where that is not
+    /// known, or needs no saying.
+    pub not_before: Option<Timestamp>,
     /// What it holds.
     pub payload: Payload,
     /// What the partitioned log knows of who wrote it; none for the local log.

@@ -30,6 +30,9 @@ pub struct Alert {
     pub event_id: String,
     /// What it called.
     pub endpoint: String,
+    /// Who heads the line that the evidence is of, where it is of one.
+    #[serde(default)]
+    pub line: Option<String>,
     /// The agent's level of evidence after the call.
     pub score: MicroBits,
     /// The rule that the call broke.
@@ -96,6 +99,7 @@ impl Alert {
             agent_id: record.agent_id.clone(),
             event_id: record.event_id.clone(),
             endpoint: record.endpoint.clone(),
+            line: record.line.clone(),
             score: within(record.verdict.level),
             rule: record.verdict.rule,
             actor: record.verdict.actor.clone(),

@@ -25,7 +25,7 @@ use crate::effect::{Cause, Closing, Effect, Event};
 use crate::policy::envelope::Place;
 use crate::policy::{Demand, Evidence, Policy};
 use crate::restraint::Would;
-use crate::standing::{Acting, Calm, Challenge, Phase, Probation, Revocation, Standing};
+use crate::standing::{Acting, Answered, Calm, Challenge, Phase, Probation, Revocation, Standing};
 
 /// What may change a standing. Reasons that persons give are for the audit; they decide nothing here.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -106,6 +106,8 @@ pub enum Input {
         by: String,
         /// Why.
         reason: String,
+        /// When they said so: before now where a restored record hears of it again.
+        at: Timestamp,
     },
 }
 
@@ -145,7 +147,7 @@ fn settle(standing: &Standing, now: Timestamp, policy: &Policy, effects: &mut Ve
         Standing::Challenged(c) => expire(c, now, policy, effects),
         Standing::Suspended(_) => {
             effects.extend([Effect::Unlist, Effect::Publish(Event::Reinstated)]);
-            probation(standing, None, now)
+            probation(standing.known(), None, now)
         }
         _ => *standing,
     }
@@ -205,11 +207,11 @@ fn supersede(from: &Standing, effects: &mut Vec<Effect>) {
     }
 }
 
-/// Lets the agent go on, with all evidence known so far answered for.
-fn probation(from: &Standing, approved: Option<Place>, now: Timestamp) -> Standing {
+/// Lets the agent go on, with this evidence answered for.
+fn probation(answered: Answered, approved: Option<Place>, now: Timestamp) -> Standing {
     Standing::Probation(Probation {
         calm: Calm { calls: 0, since: now },
-        answered: from.known(),
+        answered,
         would: Would::default(),
         rule_told: false,
         approved,

@@ -24,6 +24,8 @@ pub enum Restraint {
     Rule,
     /// As many questions are open as there may be.
     Full,
+    /// A person gave the agent its access back after the call was taken in.
+    Answered,
     /// A cap on how much is done at once.
     Governor(Governed),
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Restraint {
             ),
             Self::Rule => f.write_str("a rule of the policy says that no more follows"),
             Self::Full => f.write_str("as many questions are open as there may be"),
+            Self::Answered => f.write_str("a person gave the agent its access back after this was taken in"),
             Self::Governor(governed) => governed.fmt(f),
         }
     }

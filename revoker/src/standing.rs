@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::CaseId;
 use crate::policy::envelope::{Place, Touched, Used};
-use crate::policy::{Blame, Evidence, within};
+use crate::policy::{Blame, Demand, Evidence, within};
 use crate::restraint::Would;
 
 /// Where an agent stands.
@@ -115,30 +115,72 @@ pub struct Answered {
     /// The newest call (event time) it covers. What is from before it is judged against `level`, however late it
     /// comes or however often it is repeated.
     pub covers: Timestamp,
-    /// What is left of it for newer calls: falls with the agent's level and never rises again but by admitted calls.
+    /// What is left of it for newer calls: falls with the agent's level and rises again by admitted calls and those set aside alone.
     pub left: MicroBits,
+    /// When a person gave the agent its access back: what records tell that were taken in before is answered for, however strong it
+    /// turns out to be, and what later ones tell is new, however they are dated.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+    /// The strongest that was asked for and not done because of `until`: it is told once.
+    #[serde(default)]
+    pub set_aside: Option<Demand>,
 }
 
 impl Answered {
+    /// The same, by a person who gives the agent its access back at `at`.
+    pub(crate) fn given_back(self, at: Timestamp) -> Self {
+        Self { until: Some(at), set_aside: None, ..self }
+    }
+
+    /// Whether its record was taken in before the agent was given its access back, where both is known.
+    fn is_older(&self, evidence: &Evidence) -> Option<bool> {
+        evidence.taken_in.zip(self.until).map(|(taken_in, until)| taken_in < until)
+    }
+
+    /// Whether it is from before what the person saw.
+    fn is_seen(&self, evidence: &Evidence) -> bool {
+        evidence.ts <= self.covers && self.is_older(evidence) != Some(false)
+    }
+
+    /// Whether it is answered for whatever it says.
+    pub(crate) fn holds_for(&self, evidence: &Evidence) -> bool {
+        self.is_older(evidence) == Some(true) && evidence.gone.is_none()
+    }
+
+    /// The same without what goes by when a record was taken in.
+    pub(crate) fn as_seen(self) -> Self {
+        Self { until: None, left: self.level, ..self }
+    }
+
     /// How much of this evidence's level a person has answered for.
     pub(crate) fn bits(&self, evidence: &Evidence) -> MicroBits {
-        let base = if evidence.ts <= self.covers { self.level } else { self.left };
+        if self.holds_for(evidence) {
+            return evidence.level;
+        }
+        let base = if self.is_seen(evidence) { self.level.max(self.left) } else { self.left };
         if evidence.admitted { within(base + evidence.added.max(MicroBits::ZERO)) } else { base }
     }
 
     /// The evidence without what a person has answered for beside its level: a call they approved, and the rest of a
     /// breach that began before what they saw.
     pub(crate) fn unanswered(&self, evidence: &Evidence) -> Evidence {
-        let rule = evidence.rule.filter(|rule| !evidence.admitted && rule.since > self.covers);
+        let rule = evidence
+            .rule
+            .filter(|rule| !evidence.admitted && rule.since > self.covers && !self.holds_for(evidence));
         Evidence { rule, ..*evidence }
     }
 
     /// What remains answered for after this evidence was judged.
     pub(crate) fn after(mut self, evidence: &Evidence) -> Self {
+        if self.holds_for(evidence) {
+            self.left = within(self.left + evidence.added).min(evidence.level).max(MicroBits::ZERO);
+            self.covers = self.covers.max(evidence.ts.min(self.until.unwrap_or(evidence.ts)));
+            return self;
+        }
         if evidence.admitted {
             self.left = self.bits(evidence);
         }
-        if evidence.ts > self.covers {
+        if !self.is_seen(evidence) {
             self.left = self.left.min(evidence.level.max(MicroBits::ZERO));
         }
         self
@@ -261,14 +303,16 @@ impl Standing {
 
     /// Evidence a person who lets the agent go on now has before them.
     pub(crate) fn known(&self) -> Answered {
-        let (level, covers) = match self {
-            Self::Challenged(c) => (c.peak, c.covers),
-            Self::Suspended(s) => (s.peak, s.covers),
-            Self::Revoked(r) => (r.peak, r.covers),
-            Self::Probation(p) => (p.answered.level, p.answered.covers),
-            Self::Watched(Watch { after_part: Some(answered), .. }) => (answered.level, answered.covers),
+        let (level, covers, before) = match self {
+            Self::Challenged(c) => (c.peak, c.covers, c.answered),
+            Self::Suspended(s) => (s.peak, s.covers, Answered::default()),
+            Self::Revoked(r) => (r.peak, r.covers, Answered::default()),
+            Self::Probation(p) => (p.answered.level, p.answered.covers, p.answered),
+            Self::Watched(Watch { after_part: Some(answered), .. }) => {
+                (answered.level, answered.covers, *answered)
+            }
             Self::Trusted | Self::Watched(_) | Self::Retired(_) => return Answered::default(),
         };
-        Answered { level, covers, left: level }
+        Answered { level, covers, left: level, ..before }
     }
 }

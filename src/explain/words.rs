@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use detector::{MicroBits, Part, Pattern, RuleKind, Signal, Timestamp, VerdictRecord};
+use detector::{MicroBits, Part, Pattern, RuleKind, Signal, VerdictRecord};
 
 use super::Explanation;
 
@@ -24,7 +24,7 @@ impl fmt::Display for Explanation {
                 part.signal.as_str(),
                 format!("{:+.1}", part.level)
             )?;
-            writeln!(f, "      {}", sentence(part, self.record.called(), self.record.verdict.ts))?;
+            writeln!(f, "      {}", sentence(part, &self.record))?;
             writeln!(f, "      {}", basis(part))?;
         }
         self.quiet(f)
@@ -79,7 +79,7 @@ impl Explanation {
             writeln!(f, "  {:<9} {quiet}", "rule")?;
         }
         for part in self.families().into_iter().filter(|part| part.level >= self.budgets.watch) {
-            writeln!(f, "  {:<9} {}", part.signal.as_str(), quiet(part))?;
+            writeln!(f, "  {:<9} {}", part.signal.as_str(), quiet(part, &self.record))?;
         }
         Ok(())
     }
@@ -100,6 +100,7 @@ fn head(f: &mut fmt::Formatter<'_>, record: &VerdictRecord) -> fmt::Result {
         ("operation", record.operation.as_deref()),
         ("one of", record.route.as_deref()),
         ("resource", record.resource.as_deref()),
+        ("line of", record.line.as_deref()),
         ("event", Some(record.event_id.as_str())),
     ];
     writeln!(f, "{:<9} {}", "at", verdict.ts)?;
@@ -112,7 +113,8 @@ fn head(f: &mut fmt::Formatter<'_>, record: &VerdictRecord) -> fmt::Result {
 }
 
 /// What a signal saw and what it expected.
-fn sentence(part: &Part, endpoint: &str, ts: Timestamp) -> String {
+fn sentence(part: &Part, record: &VerdictRecord) -> String {
+    let (endpoint, ts) = (record.called(), record.verdict.ts);
     let since = format!("since {}", part.since);
     match (part.signal, part.pattern) {
         (Signal::Volume, Pattern::Ramp) => format!(
@@ -125,7 +127,7 @@ fn sentence(part: &Part, endpoint: &str, ts: Timestamp) -> String {
         (Signal::Volume, pattern) => {
             let seen = format!(
                 "{} in {} where about {} are expected, {} to {} for all that is known",
-                counted(part, part.observed),
+                counted(part, part.observed, record),
                 window(part.window_ms),
                 number(part.expected),
                 number(part.low),
@@ -164,13 +166,13 @@ fn basis(part: &Part) -> String {
 }
 
 /// The smallest change that would have kept a signal under the watch budget.
-fn quiet(part: &Part) -> String {
+fn quiet(part: &Part, record: &VerdictRecord) -> String {
     match (part.signal, part.pattern) {
         (Signal::Volume, Pattern::FewerCalls) => {
             format!("at least {} in {}", calls(part.quiet_at), window(part.window_ms))
         }
         (Signal::Volume, _) => {
-            format!("at most {} in {}", counted(part, part.quiet_at), window(part.window_ms))
+            format!("at most {} in {}", counted(part, part.quiet_at, record), window(part.window_ms))
         }
         (Signal::Timing, _) => format!("about {} between calls", gap(part.quiet_at)),
         (Signal::Context, _) => part.quiet_context(),
@@ -191,8 +193,9 @@ fn quiet(part: &Part) -> String {
 }
 
 /// So many of what volume counts.
-fn counted(part: &Part, n: f64) -> String {
-    if part.is_of_line() { format!("{} {}", number(n), part.counted()) } else { calls(n) }
+fn counted(part: &Part, n: f64, record: &VerdictRecord) -> String {
+    let line = record.line.as_ref().map(|head| head.escape_debug().to_string());
+    if part.is_of_line() { format!("{} {}", number(n), part.counted(line.as_deref())) } else { calls(n) }
 }
 
 fn calls(n: f64) -> String {

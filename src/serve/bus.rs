@@ -1,5 +1,6 @@
 //! Verdicts between processes: a Kafka topic from those that score to those that revoke, keyed by agent so that an agent's
-//! verdicts stay in order.
+//! verdicts stay in order. With them goes what else one process would hand on: what judges ask of the call, how calls ended, and
+//! the end of tasks.
 //!
 //! A verdict may come twice (a scorer that was killed says again what it had not marked as done) and late. What changed
 //! something is known by its id in the record; what changed nothing is known by its id for a while in memory, so that no call
@@ -11,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use detector::{VerdictId, VerdictRecord};
+use detector::{Beside, Call, EffectiveAttestation, Kind, Timestamp, VerdictRecord};
 use ingest::pipeline::score::VerdictOutlet;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -19,7 +20,8 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -70,7 +72,92 @@ impl BusConfig {
     }
 }
 
-/// A verdict that no broker has acknowledged yet.
+/// A verdict as it lies on the topic, with what its log leaves out.
+#[derive(Serialize)]
+struct Whole<'a> {
+    #[serde(flatten)]
+    record: &'a VerdictRecord,
+    #[serde(flatten)]
+    beside: &'a Beside,
+}
+
+/// What a record says that no verdict speaks of, as far as whoever revokes asks.
+#[derive(Serialize, Deserialize)]
+struct Unjudged {
+    event_id: String,
+    kind: Kind,
+    ts: Timestamp,
+    agent_id: String,
+    issuer: Option<String>,
+    attestation: EffectiveAttestation,
+    bytes_out: Option<u64>,
+}
+
+impl Unjudged {
+    fn of(call: &Call<'_>) -> Self {
+        Self {
+            event_id: call.event_id.to_string(),
+            kind: call.kind,
+            ts: call.ts,
+            agent_id: call.identity.agent_id.to_string(),
+            issuer: call.identity.issuer.as_ref().map(ToString::to_string),
+            attestation: call.attestation,
+            bytes_out: call.bytes_out,
+        }
+    }
+
+    fn call(&self) -> Call<'_> {
+        let mut call = Call::new(&*self.event_id, self.ts, &*self.agent_id, "");
+        call.kind = self.kind;
+        call.identity.issuer = self.issuer.as_deref().map(Into::into);
+        (call.attestation, call.bytes_out) = (self.attestation, self.bytes_out);
+        call
+    }
+}
+
+/// What lies on the topic.
+enum Said {
+    Verdict(Box<VerdictRecord>),
+    Record(Unjudged),
+}
+
+impl Said {
+    fn read(payload: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Either {
+            record: Option<Unjudged>,
+        }
+        if let Some(record) = serde_json::from_slice::<Either>(payload)?.record {
+            return Ok(Self::Record(record));
+        }
+        let record =
+            VerdictRecord { beside: serde_json::from_slice(payload)?, ..serde_json::from_slice(payload)? };
+        Ok(Self::Verdict(Box::new(record)))
+    }
+
+    /// A verdict's own id is a digest too.
+    fn id(&self) -> u128 {
+        match self {
+            Self::Verdict(record) => record.verdict.id.0,
+            Self::Record(record) => {
+                let digest: [u8; 32] = Sha256::digest(&record.event_id).into();
+                u128::from_be_bytes(*digest.first_chunk().unwrap_or(&[0; 16]))
+            }
+        }
+    }
+
+    fn hand_on(
+        &self,
+        outlet: &mut dyn VerdictOutlet,
+    ) -> std::result::Result<(), Box<dyn Error + Send + Sync>> {
+        match self {
+            Self::Verdict(record) => outlet.verdict(record),
+            Self::Record(record) => outlet.record(&record.call()),
+        }
+    }
+}
+
+/// What no broker has acknowledged yet.
 struct UnderWay {
     key: String,
     payload: Vec<u8>,
@@ -93,6 +180,18 @@ impl ToBus {
         Ok(Self { producer: client.create()?, topic, under_way: Vec::new(), runtime })
     }
 
+    fn put(
+        &mut self,
+        agent: (Option<&str>, &str),
+        payload: Vec<u8>,
+    ) -> std::result::Result<(), Box<dyn Error + Send + Sync>> {
+        if self.under_way.len() >= UNDER_WAY_MAX {
+            self.settle()?;
+        }
+        self.under_way.push(UnderWay { key: serde_json::json!(agent).to_string(), payload, sent: None });
+        Ok(self.send()?)
+    }
+
     /// Sends what is not sent. What does not fit into the client's queue is sent once there is room.
     fn send(&mut self) -> std::result::Result<(), KafkaError> {
         for verdict in self.under_way.iter_mut().filter(|verdict| verdict.sent.is_none()) {
@@ -109,12 +208,16 @@ impl ToBus {
 
 impl VerdictOutlet for ToBus {
     fn verdict(&mut self, record: &VerdictRecord) -> std::result::Result<(), Box<dyn Error + Send + Sync>> {
-        if self.under_way.len() >= UNDER_WAY_MAX {
-            self.settle()?;
+        let payload = serde_json::to_vec(&Whole { record, beside: &record.beside })?;
+        self.put((record.issuer.as_deref(), &record.agent_id), payload)
+    }
+
+    fn record(&mut self, call: &Call<'_>) -> std::result::Result<(), Box<dyn Error + Send + Sync>> {
+        if !matches!(call.kind, Kind::Outcome | Kind::TaskEnd) {
+            return Ok(());
         }
-        let key = serde_json::json!([record.issuer, record.agent_id]).to_string();
-        self.under_way.push(UnderWay { key, payload: serde_json::to_vec(record)?, sent: None });
-        Ok(self.send()?)
+        let payload = serde_json::to_vec(&serde_json::json!({ "record": Unjudged::of(call) }))?;
+        self.put((call.identity.issuer.as_deref(), &call.identity.agent_id), payload)
     }
 
     fn settle(&mut self) -> std::result::Result<(), Box<dyn Error + Send + Sync>> {
@@ -150,15 +253,15 @@ pub(super) fn read(
     config.bus.as_ref().map(start).transpose().context("bus").or_exit(Code::Config)
 }
 
-/// Verdicts that were seen of late.
+/// What was seen of late.
 #[derive(Default)]
 struct Seen {
-    ids: HashSet<VerdictId>,
-    order: VecDeque<VerdictId>,
+    ids: HashSet<u128>,
+    order: VecDeque<u128>,
 }
 
 impl Seen {
-    fn note(&mut self, id: VerdictId) {
+    fn note(&mut self, id: u128) {
         if self.ids.insert(id) {
             self.order.push_back(id);
         }
@@ -233,24 +336,25 @@ fn take(
     seen: &mut Seen,
     stop: &CancellationToken,
 ) -> bool {
-    let record: VerdictRecord = match serde_json::from_slice(message.payload().unwrap_or_default()) {
-        Ok(record) => record,
+    let said = match Said::read(message.payload().unwrap_or_default()) {
+        Ok(said) => said,
         Err(e) => {
             let (partition, offset) = (message.partition(), message.offset());
             tracing::error!(partition, offset, error = %e, "no verdict is on the bus there; it is passed over");
             return true;
         }
     };
-    if seen.ids.contains(&record.verdict.id) {
+    let id = said.id();
+    if seen.ids.contains(&id) {
         return true;
     }
-    while let Err(e) = outlet.verdict(&record) {
+    while let Err(e) = said.hand_on(outlet) {
         tracing::error!(error = %e, "a verdict from the bus is not taken; it is tried again in a second");
         if stop.is_cancelled() {
             return false;
         }
         std::thread::sleep(AGAIN);
     }
-    seen.note(record.verdict.id);
+    seen.note(id);
     true
 }

@@ -1,7 +1,7 @@
-//! The disk under the record runs full: what was acknowledged (a manifest, an ended session, a question, a consumed grant) is there after a
-//! kill, and what was refused was not done.
+//! The disk under the record runs full: what was acknowledged (a manifest, an ended session, a question and the notice of
+//! it, the end of a declared task, a consumed grant) is there after a kill, and what was refused was not done.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use reqwest::Method;
@@ -12,16 +12,28 @@ use crate::support::gate::{Human, ask, challenge, now, page_of, status};
 use crate::support::http::{self, Answer};
 use crate::support::page::Page;
 use crate::support::stage::Stage;
-use crate::support::tocsin::{GATEWAY, OPERATOR, Tocsin};
+use crate::support::tocsin::{GATEWAY, ISSUER, OPERATOR, Tocsin};
 
 const DISK_BYTES: u64 = 48 << 20;
 /// What is left when it gets tight: some tens of transactions.
 const FREE_BYTES: u64 = 1_536 << 10;
 /// Of each kind, at most.
 const TRIES_MAX: usize = 500;
-const SETTINGS: &str = "[policy.risk]\npayments = [\"wire\"]\n[[policy.when]]\nname = \"money\"\nrisk = [\"payments\"]\n\
+const SETTINGS: &str = "[policy]\non_task_end = \"revoke\"\n[policy.approval]\nnotices_per_hour = 10000\n[policy.risk]\npayments = [\"wire\"]\n[[policy.when]]\nname = \"money\"\nrisk = [\"payments\"]\n\
                         at_least = \"step_up\"\n";
-const KINDS: [&str; 3] = ["manifest", "session", "question"];
+const KINDS: [&str; 4] = ["manifest", "session", "question", "task"];
+
+/// Who is told of questions, and agents that live for one task.
+fn more(stage: &Stage) -> String {
+    let bell = format!(
+        "[[webhooks]]\nname = \"bell\"\nurl = \"{}\"\nsecret_env = \"WEBHOOK_SECRET\"\n\
+         allow_insecure_target = true\nevents = [\"approval.notice\"]\n",
+        stage.receiver.url()
+    );
+    let lives =
+        |n| format!("[[manifests]]\nagent_id = \"task-{n}\"\nissuer = \"{ISSUER}\"\nends_with_task = true\n");
+    [SETTINGS.to_owned(), bell].into_iter().chain((0..TRIES_MAX).map(lives)).collect()
+}
 
 fn act(agent: &str, event: &str) -> Value {
     json!({ "event_id": event, "kind": "request", "agent_id": agent, "ts": now(), "endpoint": "wire",
@@ -46,6 +58,10 @@ fn attempt(tocsin: &Tocsin, kind: &str, n: usize) -> Answer {
     if kind == "question" {
         return ask(tocsin, &act(&agent, &agent), None);
     }
+    if kind == "task" {
+        let ends = json!({ "event_id": agent, "kind": "task_end", "agent_id": agent, "ts": now(), "attestation": "token" });
+        return tocsin.append(&format!("{ends}\n")).expect("an answer, even now");
+    }
     let mut body = json!({ "person": "Olga", "reason": "a full disk" });
     let request = if kind == "manifest" {
         let endpoints: Vec<String> = (0..100).map(|i| format!("endpoint-{i}")).collect();
@@ -67,7 +83,7 @@ fn is_there(tocsin: &Tocsin, kind: &str, n: usize) -> bool {
             let path = format!("/v1/register/{agent}/manifest");
             http::send(tocsin.request(Method::GET, &path, OPERATOR)).expect("it answers").status == 200
         }
-        "session" => {
+        "session" | "task" => {
             let request = tocsin.request(Method::GET, "/v1/revocations?limit=1000", GATEWAY);
             let list = http::send(request).expect("it answers").expect(200).json();
             list["revocations"].as_array().expect("a list").iter().any(|row| row["subject"] == *agent)
@@ -86,7 +102,7 @@ fn what_was_acknowledged_on_a_full_disk_is_in_the_record_and_nothing_else() {
     let launcher = Rc::clone(&disk);
     let mut tocsin = Tocsin::start_by(
         stage.path(),
-        &stage.settings(SETTINGS),
+        &stage.settings(&more(&stage)),
         Box::new(move |program| launcher.command(program)),
     );
     let grants =
@@ -98,7 +114,7 @@ fn what_was_acknowledged_on_a_full_disk_is_in_the_record_and_nothing_else() {
     disk.fill(tocsin.process(), FREE_BYTES);
     assert_eq!(resume(&tocsin, &grants[0], 2, "r-1"), 200, "there is room yet");
     let mut outcomes: BTreeMap<(&str, usize), bool> = BTreeMap::new();
-    for kind in KINDS.into_iter().cycle().take(3 * TRIES_MAX).collect::<Vec<_>>() {
+    for kind in KINDS.into_iter().cycle().take(KINDS.len() * TRIES_MAX).collect::<Vec<_>>() {
         let n = outcomes.keys().filter(|(of, _)| *of == kind).count();
         let answer = attempt(&tocsin, kind, n);
         let done = if kind == "question" { 401 } else { 200 };
@@ -119,9 +135,26 @@ fn what_was_acknowledged_on_a_full_disk_is_in_the_record_and_nothing_else() {
     println!("{} acknowledged, {} refused", count(true), count(false));
     assert!(count(true) > 0 && count(false) >= KINDS.len(), "{outcomes:?}");
     for ((kind, n), done) in &outcomes {
+        // Its record is in the log, and read again.
+        if *kind == "task" && *done {
+            stage.wait("a task's end", || is_there(&tocsin, kind, *n).then_some(()));
+        }
         // A question that was refused is asked once there is room: its request may be in the log.
         assert!(is_there(&tocsin, kind, *n) == *done || *kind == "question" && !done, "{kind} {n}");
     }
+    let agents = |path: &str, wanted: &dyn Fn(&Value) -> bool| -> BTreeSet<String> {
+        let list = tocsin.look(path);
+        let rows = list["rows"].as_array().expect("rows").iter().filter(|row| wanted(row));
+        rows.map(|row| row["agent"]["agent_id"].as_str().expect("a name").to_owned()).collect()
+    };
+    let asked = agents("/v1/approvals?limit=1000", &|_| true);
+    let told = agents("/v1/effects?limit=1000", &|row| row["kind"] == "approval.notice");
+    let answered = grants.iter().map(|(payer, _)| (*payer).to_owned());
+    assert_eq!(
+        told,
+        asked.into_iter().chain(answered).collect(),
+        "who was asked about, and whom people are told of"
+    );
     for grant in &grants {
         assert_eq!(resume(&tocsin, grant, 3, "r-1"), 200, "who resumed it, or tried, goes on: {}", grant.0);
         assert_eq!(resume(&tocsin, grant, 4, "r-2"), 401, "and nobody else: {}", grant.0);

@@ -46,6 +46,11 @@ impl Place {
         self.0 & !FLAGS == key.hash() & !FLAGS
     }
 
+    /// What the hash of the head's key may be: two bits of it are not kept.
+    pub(super) fn head_hashes(self) -> impl Iterator<Item = u64> {
+        (0..=FLAGS).map(move |low| self.0 & !FLAGS | low)
+    }
+
     pub(super) fn is_claimed(self) -> bool {
         self.0 & CLAIMED != 0
     }

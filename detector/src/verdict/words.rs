@@ -57,12 +57,16 @@ impl Part {
         self.signal == Signal::Volume || context
     }
 
-    /// What volume counts.
-    pub fn counted(&self) -> &'static str {
-        match self.pattern {
-            Pattern::LineMoreCalls => "calls of all agents in its parent's line",
-            Pattern::ManyChildren => "sub-agents of its parent's line",
-            _ => "calls",
+    /// What volume counts, and of whose line where it is one's.
+    pub fn counted(&self, line: Option<&str>) -> String {
+        let what = match self.pattern {
+            Pattern::LineMoreCalls => "calls of all agents",
+            Pattern::ManyChildren => "sub-agents",
+            _ => return "calls".to_owned(),
+        };
+        match line {
+            Some(head) => format!("{what} in the line of `{head}`"),
+            None => format!("{what} in its parent's line"),
         }
     }
 
@@ -190,7 +194,7 @@ impl VerdictRecord {
         );
         let bits = format!("{:+.1} bits", p.bits);
         match p.signal {
-            Signal::Volume => format!("{bits}: {} ({basis})", volume(p)),
+            Signal::Volume => format!("{bits}: {} ({basis})", volume(p, self.line.as_deref())),
             Signal::Timing => format!(
                 "{bits}: {}, {} between calls where {} is usual, since {} ({basis})",
                 timing(p.pattern),
@@ -220,10 +224,10 @@ impl VerdictRecord {
     }
 }
 
-fn volume(p: &Part) -> String {
+fn volume(p: &Part, line: Option<&str>) -> String {
     let (n, window, m) = (number(p.observed), duration(p.window_ms), number(p.expected));
     let (low, high, quiet) = (number(p.low), number(p.high), number(p.quiet_at));
-    let what = p.counted();
+    let what = p.counted(line);
     match p.pattern {
         Pattern::FewerCalls => format!(
             "only {n} calls in {window} where about {m} are expected, {low} to {high} for all that is known, and too few \

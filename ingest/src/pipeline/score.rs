@@ -234,7 +234,13 @@ impl Pipeline {
             step.said.into_iter().map(Said::verdict).try_for_each(&mut hand_on)?;
             hand_on(match step.verdict {
                 Some(verdict) => {
-                    Said::verdict(VerdictRecord { route: step.route, ..VerdictRecord::new(call, verdict) })
+                    let mut record = VerdictRecord {
+                        route: step.route,
+                        line: step.line,
+                        ..VerdictRecord::new(call, verdict)
+                    };
+                    record.beside.taken_in = Some(call.received_at).max(delivery.not_before);
+                    Said::verdict(record)
                 }
                 None => Said::Record(call),
             })?;

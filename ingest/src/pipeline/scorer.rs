@@ -55,6 +55,8 @@ pub struct Step {
     pub verdict: Option<Verdict>,
     /// What the call calls, for people ([`Detector::route`]).
     pub route: Option<String>,
+    /// Who heads the line that the verdict speaks of, where it does.
+    pub line: Option<String>,
     /// How odd its session is, were it over with it, where the detector's configuration asks.
     pub odd: Option<Oddness>,
     /// Whether the record's `ts` is too far past its receipt to be true.
@@ -119,7 +121,8 @@ impl Scorer {
         let observed = self.detector.observe_all(stretch.drain(..), &self.hands);
         for (step, observed) in steps[begin..].iter_mut().zip(observed) {
             step.said.extend(observed.amended.map(|record| *record));
-            (step.verdict, step.route, step.odd) = (observed.verdict, observed.route, observed.odd);
+            (step.verdict, step.route) = (observed.verdict, observed.route);
+            (step.line, step.odd) = (observed.line, observed.odd);
             if observed.is_moot {
                 step.undone = Some(RevertError::Unknown.to_string());
             }

@@ -8,6 +8,7 @@
 
 mod config;
 mod context;
+mod ends;
 mod message;
 mod start;
 
@@ -24,6 +25,7 @@ use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
 pub use self::config::{Group, KafkaConfig, KafkaConfigError};
 use self::context::Context;
+use self::ends::Ends;
 use super::{Batch, Begin, Positions, Source, SourceError};
 use crate::decode::SourceContext;
 use crate::finding::Findings;
@@ -47,6 +49,7 @@ pub struct KafkaSource {
     partitions: RefCell<HashMap<i32, Arc<str>>>,
     /// Whether some partition is not read because its next record is gone.
     astray: Cell<bool>,
+    ends: RefCell<Ends>,
     seen: Arc<SeenFile>,
 }
 
@@ -75,6 +78,7 @@ impl KafkaSource {
             source: Arc::new(config.source()),
             partitions: RefCell::default(),
             astray: Cell::new(false),
+            ends: RefCell::default(),
             seen,
         })
     }
@@ -90,10 +94,14 @@ impl KafkaSource {
         at_end: &mut Vec<i32>,
     ) -> Result<Option<BorrowedMessage<'a>>, SourceError> {
         match self.consumer.poll(wait) {
-            None => Ok(None),
+            None => {
+                self.ends.borrow_mut().idle(crate::clock::now());
+                Ok(None)
+            }
             Some(Ok(message)) => Ok(Some(message)),
             Some(Err(KafkaError::PartitionEOF(number))) => {
                 at_end.push(number);
+                self.ends.borrow_mut().end(number);
                 Ok(None)
             }
             Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => {
@@ -178,7 +186,9 @@ impl Source for KafkaSource {
                     bytes += message.payload_len();
                     batch.next.set(&partition, message.offset() + 1);
                     self.consumer.context().passed(message.partition(), message.offset() + 1);
-                    message::deliver(&message, &partition, &self.source, self.group, &mut batch.deliveries);
+                    let not_before = self.ends.borrow_mut().before(message.partition());
+                    let of = (&partition, not_before, &self.source);
+                    message::deliver(&message, of, self.group, &mut batch.deliveries);
                 }
                 Err(error) if batch.deliveries.is_empty() => return Err(error),
                 Err(error) => {
@@ -189,7 +199,11 @@ impl Source for KafkaSource {
             }
         }
         // A partition that is somebody else's has nothing more for us either.
-        at_end.extend(self.consumer.context().taken());
+        let taken = self.consumer.context().taken();
+        for number in &taken {
+            self.ends.borrow_mut().taken(*number);
+        }
+        at_end.extend(taken);
         batch.at_end = at_end.into_iter().map(|number| self.partition(number)).collect();
         Ok(batch)
     }

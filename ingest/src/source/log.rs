@@ -124,6 +124,7 @@ fn deliver(partition: &Arc<str>, entry: Entry) -> Delivery {
         line: 1,
         source,
         received_at: entry.received_at,
+        not_before: None,
         payload,
         keyed: None,
     }

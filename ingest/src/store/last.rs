@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use clickhouse::Row;
 use detector::{
-    ACTOR_REASONS_MAX, Actor, ActorKind, Attestation, BrokenRule, Cohort, EffectiveAttestation, History,
-    Kind, Layers, MicroBits, Part, Pattern, RuleKind, Signal, Timestamp, Trust, Verdict, VerdictId,
+    ACTOR_REASONS_MAX, Actor, ActorKind, Attestation, Beside, BrokenRule, Cohort, EffectiveAttestation,
+    History, Kind, Layers, MicroBits, Part, Pattern, RuleKind, Signal, Timestamp, Trust, Verdict, VerdictId,
     VerdictRecord,
 };
 use serde::de::{DeserializeOwned, Error as _, IntoDeserializer};
@@ -150,6 +150,8 @@ struct Said {
     layer_behaviour: Name<Trust>,
     actor: Name<ActorKind>,
     actor_because: Vec<Name<Pattern>>,
+    /// Empty where it speaks of no line.
+    line: String,
 }
 
 /// The columns of `calls` that a verdict speaks of and `verdicts` lacks.
@@ -217,10 +219,14 @@ impl Said {
             args_digest: call.args_digest,
             operation: call.operation,
             route: Some(self.route).filter(|route| !route.is_empty()),
-            source_ip: call.source_ip.map(|address| IpAddr::V6(address).to_canonical()),
-            bytes_out: call.bytes_out,
-            parent_agent_id: call.parent_agent_id,
-            token_iat: call.token_iat,
+            line: Some(self.line).filter(|line| !line.is_empty()),
+            beside: Beside {
+                source_ip: call.source_ip.map(|address| IpAddr::V6(address).to_canonical()),
+                bytes_out: call.bytes_out,
+                parent_agent_id: call.parent_agent_id,
+                token_iat: call.token_iat,
+                taken_in: None,
+            },
         })
     }
 

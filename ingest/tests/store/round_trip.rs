@@ -181,15 +181,13 @@ async fn every_field_of_a_verdict() {
             because: [Pattern::NewNetwork, Pattern::HumanPaced].into_iter().collect(),
         },
     };
-    let record = VerdictRecord::new(&full(), verdict);
+    let line = Some("planner".to_owned());
+    let record = VerdictRecord { line, ..VerdictRecord::new(&full(), verdict) };
     store.insert_verdicts(&[VerdictRow::from(&record)]).await.unwrap();
     assert_eq!(
         last(&store, &record).await,
         VerdictRecord {
-            source_ip: None,
-            bytes_out: None,
-            parent_agent_id: None,
-            token_iat: None,
+            beside: detector::Beside::default(),
             token_id: None,
             delegator: None,
             method: None,

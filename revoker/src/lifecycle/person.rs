@@ -91,7 +91,7 @@ pub(super) fn obey(from: Standing, input: &Input, now: Timestamp, effects: &mut 
                 Standing::Challenged(c) => Some(c.asked),
                 _ => None,
             };
-            probation(&from, approved, now)
+            probation(from.known(), approved, now)
         }
         Input::Denied { case, .. } => deny(from, *case, effects),
         // The human's own answer closes the question; nothing supersedes it.
@@ -99,10 +99,10 @@ pub(super) fn obey(from: Standing, input: &Input, now: Timestamp, effects: &mut 
         Input::Revoke { .. } => revoke_now(&from, Cause::Operator, now, effects),
         Input::Suspend { until, .. } => suspend(&from, *until, now, effects),
         Input::Retire { .. } => retire(&from, now, effects),
-        Input::Reinstate { .. } => {
+        Input::Reinstate { at, .. } => {
             supersede(&from, effects);
             effects.extend([Effect::Unlist, Effect::Publish(Event::Reinstated)]);
-            probation(&from, None, now)
+            probation(from.known().given_back(*at), None, now)
         }
     }
 }

@@ -80,6 +80,12 @@ enum What {
         added: f64,
         company: bool,
     },
+    /// A call that two witnesses speak of, whose record was taken in so long ago.
+    Late {
+        bits: f64,
+        added: f64,
+        late_s: u64,
+    },
     /// A session whose access ended a minute ago asks, or a call of it was accepted.
     Ended {
         acts: bool,
@@ -138,6 +144,8 @@ fn beat() -> impl Strategy<Value = Beat> {
             .prop_map(|(place, added, bytes)| What::Reads { place, added, bytes }),
         5 => (0_u8..3, prop::sample::select(vec![3.0, 8.0, 20.0]), prop::sample::select(vec![0.0, 1.0, 12.0]), any::<bool>())
             .prop_map(|(name, bits, added, company)| What::Session { name, bits, added, company }),
+        4 => (prop::sample::select(vec![1.0, 20.0, 60.0]), prop::sample::select(vec![0.0, 4.0, 12.0]), prop::sample::select(vec![1_u64, 60, 1_000]))
+            .prop_map(|(bits, added, late_s)| What::Late { bits, added, late_s }),
         1 => (any::<bool>(), prop::sample::select(vec![1.0, 20.0]), prop::sample::select(vec![0.0, 9.0]))
             .prop_map(|(acts, bits, added)| What::Ended { acts, bits, added }),
         2 => prop::sample::select(vec![1_u64, 400, 5_000]).prop_map(|bytes| What::Got { bytes }),
@@ -147,7 +155,7 @@ fn beat() -> impl Strategy<Value = Beat> {
         1 => prop::bool::weighted(0.8).prop_map(|right| What::Attack { right }),
         1 => Just(What::Revoke),
         1 => prop::sample::select(vec![0_u64, 60, 4_000]).prop_map(|for_s| What::Suspend { for_s }),
-        1 => prop::bool::weighted(0.2).prop_map(|retire| if retire { What::Retire } else { What::Reinstate }),
+        2 => prop::bool::weighted(0.1).prop_map(|retire| if retire { What::Retire } else { What::Reinstate }),
     ];
     let after_s = prop::sample::select(vec![0_u64, 1, 59, 300, 900, 4_000]);
     (what, after_s, prop::bool::weighted(0.15)).prop_map(|(what, after_s, paused)| Beat {
@@ -200,6 +208,14 @@ fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
         let parts = [None, Some(PartMark::of(&format!("s-{name}"))), None];
         return Some(Evidence { parts, company: [company; 3], ..evidence(n, call, now)? });
     }
+    if let What::Late { bits, added, late_s } = what {
+        let call = What::Session { name: 0, bits, added, company: false };
+        return Some(Evidence {
+            taken_in: Some(now - Duration::from_secs(late_s)),
+            parts: Marks::default(),
+            ..evidence(n, call, now)?
+        });
+    }
     if let What::Ended { acts, bits, added } = what {
         let since = now - Duration::from_mins(1);
         let gone = if acts { Gone::Acts { kind: PartKind::Session, since } } else { Gone::Idle };
@@ -230,6 +246,7 @@ fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
         verdict: VerdictId(n as u128),
         kind: if request { Kind::Request } else { Kind::Call },
         ts: now - Duration::from_secs(late_s),
+        taken_in: Some(now),
         level: MicroBits::from_bits(bits),
         own: MicroBits::from_bits(bits),
         cohort: None,
@@ -267,6 +284,7 @@ fn input(n: usize, what: What, standing: &Standing, now: Timestamp) -> Input {
         | What::Breaks { .. }
         | What::Reads { .. }
         | What::Session { .. }
+        | What::Late { .. }
         | What::Ended { .. } => {
             let fresh = CaseId::new(n as u128);
             evidence(n, what, now).map_or(Input::TimePassed, |evidence| Input::Verdict { evidence, fresh })
@@ -281,7 +299,7 @@ fn input(n: usize, what: What, standing: &Standing, now: Timestamp) -> Input {
         What::Revoke => Input::Revoke { by, reason },
         What::Suspend { for_s } => Input::Suspend { by, reason, until: now + Duration::from_secs(for_s) },
         What::Retire => Input::Retire { by, reason },
-        What::Reinstate => Input::Reinstate { by, reason },
+        What::Reinstate => Input::Reinstate { by, reason, at: now },
     }
 }
 

@@ -136,6 +136,9 @@ impl Judge<'_> {
     }
 
     fn probation(&mut self, p: Probation) -> Standing {
+        if self.evidence.kind == Kind::Call && p.answered.holds_for(self.evidence) {
+            return Standing::Probation(Probation { answered: self.set_aside(p.answered), ..p });
+        }
         let unanswered = p.answered.unanswered(self.evidence);
         let demand = self.policy.demand_on_probation(&unanswered, p.answered.bits(self.evidence), p.approved);
         let answer = self.policy.answer(demand);
@@ -165,6 +168,15 @@ impl Judge<'_> {
     }
 
     fn challenged(&mut self, c: Challenge) -> Standing {
+        if self.evidence.kind == Kind::Call && c.answered.holds_for(self.evidence) {
+            let (peak, covers) = self.grown(c.peak, c.covers);
+            return Standing::Challenged(Challenge {
+                peak,
+                covers,
+                answered: self.set_aside(c.answered),
+                ..c
+            });
+        }
         let unanswered = c.answered.unanswered(self.evidence);
         let demand = self.policy.demand(&unanswered, c.answered.bits(self.evidence));
         let answer = self.policy.answer(demand);
@@ -192,6 +204,20 @@ impl Judge<'_> {
         }
         let would = if demand == Demand::Revoke { self.withhold(c.would, demand, answer) } else { c.would };
         Standing::Challenged(Challenge { would, ..c })
+    }
+
+    /// A call from before a person gave the agent its access back, read late: what it asks for is told, and not done.
+    fn set_aside(&mut self, answered: Answered) -> Answered {
+        let seen = answered.as_seen();
+        let demand = self.policy.demand_after(&seen.unanswered(self.evidence), seen.bits(self.evidence));
+        let before = answered.set_aside.unwrap_or(Demand::Watch);
+        if demand > before {
+            self.alert(
+                AlertAction::Watch,
+                Would { demand: Some(demand), withheld: Some(Restraint::Answered) },
+            );
+        }
+        Answered { set_aside: Some(demand.max(before)), ..answered.after(self.evidence) }
     }
 
     fn suspended(&mut self, s: Suspension) -> Standing {
@@ -303,7 +329,7 @@ impl Judge<'_> {
             rule_told: false,
             touched: Touched::default(),
             blame: Blame::default(),
-            after_part: Some(Answered { level, covers, left: level }),
+            after_part: Some(Answered { level, covers, left: level, ..Answered::default() }),
         })
     }
 

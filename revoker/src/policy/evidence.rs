@@ -36,6 +36,8 @@ pub struct Evidence {
     pub ts: Timestamp,
     /// The agent's level of evidence after the call.
     pub level: MicroBits,
+    /// When the record was taken in, by a clock that whoever writes the log does not set; none where nobody knows.
+    pub taken_in: Option<Timestamp>,
     /// What of it the agent shares with no cohort: all of it outside of one ([`detector::Cohort::own`]).
     pub own: MicroBits,
     /// What a cohort incident is to it, where the agent is in one.
@@ -106,7 +108,8 @@ impl Evidence {
     pub fn of(record: &VerdictRecord) -> Self {
         Self {
             place: Place::of(record.called()),
-            bytes: record.bytes_out.unwrap_or(0),
+            taken_in: record.beside.taken_in,
+            bytes: record.beside.bytes_out.unwrap_or(0),
             parts: marks_of(record),
             ..Self::new(record.kind, &record.verdict)
         }
@@ -118,6 +121,7 @@ impl Evidence {
             verdict: v.id,
             kind,
             ts: v.ts,
+            taken_in: None,
             level: within(v.level),
             own: within(v.cohort.map_or(v.level, |cohort| cohort.own.min(v.level))),
             cohort: v.cohort.map(|c| if c.is_beyond { InCohort::Beyond } else { InCohort::Shared }),

@@ -129,7 +129,7 @@ impl<'a> Facts<'a> {
             operation: record.operation.as_deref(),
             ts: record.verdict.ts,
             attestation: record.verdict.attestation.get(),
-            source_ip: record.source_ip,
+            source_ip: record.beside.source_ip,
         }
     }
 }

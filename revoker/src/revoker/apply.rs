@@ -265,7 +265,7 @@ impl Write<'_> {
         let seq = self.audit_in(txn, Some(case.agent), "standing.changed", &body, case.now)?;
         agents::put(&self.tx, case.agent, to, txn, (case.now, seq))?;
         let mut approval_url = None;
-        let entry = || Entry { seq, agent: case.agent.clone(), now: Now::Stands(*to) };
+        let entry = || Entry { seq, agent: case.agent.clone(), now: Now::Stands(Box::new(*to)) };
         for effect in effects {
             match effect {
                 Effect::OpenCase { case: id, until } => {

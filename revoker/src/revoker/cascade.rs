@@ -47,7 +47,8 @@ pub struct Planned {
 impl Inner {
     /// Learns who spawned whom, of callers that a log line cannot make up.
     pub(super) fn learn_kin(&self, record: &VerdictRecord, now: Timestamp) -> Result<(), StoreError> {
-        let Some(parent) = record.parent_agent_id.as_deref().filter(|parent| *parent != record.agent_id)
+        let Some(parent) =
+            record.beside.parent_agent_id.as_deref().filter(|parent| *parent != record.agent_id)
         else {
             return Ok(());
         };

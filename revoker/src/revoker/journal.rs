@@ -39,7 +39,7 @@ pub(super) struct Entry {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Now {
     /// Where the agent stands.
-    Stands(Standing),
+    Stands(Box<Standing>),
     /// Access of this part of it has ended.
     Ended(Part),
     /// It was given back.
@@ -168,7 +168,11 @@ impl Write<'_> {
                 return Ok(());
             }
             (Standing::Suspended(s), _) if s.until > now => Input::Suspend { by, reason, until: s.until },
-            (_, Standing::Revoked(_) | Standing::Suspended(_)) => Input::Reinstate { by, reason },
+            (was, Standing::Revoked(_) | Standing::Suspended(_)) => {
+                // By their word of then nobody answers for what was taken in since.
+                let at = was.known().until.unwrap_or_default();
+                Input::Reinstate { by, reason, at }
+            }
             _ => return Ok(()),
         };
         self.apply(agent, input, now).map(drop)
@@ -200,8 +204,7 @@ mod tests {
     fn what_cannot_be_replaced_is_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
         let journal = Journal::beside(folder.path());
-        let entry =
-            Entry { seq: 1, agent: AgentKey::new(None, "mailer"), now: Now::Stands(Standing::Trusted) };
+        let entry = Entry { seq: 1, agent: AgentKey::new(None, "mailer"), now: Now::Stands(Box::default()) };
         journal.add(std::slice::from_ref(&entry));
         // Nothing can be written to it, as on a full disk.
         std::os::unix::fs::symlink("/dev/full", folder.path().join("revoker.ends-new")).unwrap();

@@ -64,7 +64,7 @@ impl Revoker {
         reason: String,
         now: Timestamp,
     ) -> Result<Standing, ApplyError> {
-        self.command(agent, Input::Reinstate { by, reason }, now).await
+        self.command(agent, Input::Reinstate { by, reason, at: now }, now).await
     }
 
     async fn command(&self, agent: AgentKey, input: Input, now: Timestamp) -> Result<Standing, ApplyError> {
@@ -72,7 +72,7 @@ impl Revoker {
             Input::Revoke { by, reason }
             | Input::Suspend { by, reason, .. }
             | Input::Retire { by, reason }
-            | Input::Reinstate { by, reason } => said(by, reason)?,
+            | Input::Reinstate { by, reason, .. } => said(by, reason)?,
             _ => {}
         }
         self.write(move |w| Ok(w.apply(&agent, input, now)?.standing)).await

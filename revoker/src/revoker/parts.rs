@@ -36,13 +36,13 @@ impl Inner {
             evidence.gone = Some(if acts { Gone::Acts { kind: part.kind, since } } else { Gone::Idle });
             return;
         }
-        let voided = self.memory().voided(issuer, agent_id, record.token_iat);
+        let voided = self.memory().voided(issuer, agent_id, record.beside.token_iat);
         match (record.kind, voided) {
             // A gate refuses it, as it does what a part asks whose access has ended.
             (Kind::Request, Some(_)) => evidence.gone = Some(Gone::Idle),
             // One from before the revocation, read late, was made with a token that was good.
             (Kind::Call, Some(lifted)) if evidence.ts > lifted.not_before + tolerance => {
-                self.accuse(evidence, record.token_iat, lifted, tolerance);
+                self.accuse(evidence, record.beside.token_iat, lifted, tolerance);
             }
             _ => {}
         }

@@ -166,9 +166,12 @@ fn other_patterns_in_words() {
             ..part(Signal::Endpoint, Pattern::Unfitting, 9.0, 0.0, 0.0)
         },
         Part { high: 51_200.0, ..part(Signal::Endpoint, Pattern::OrderDrift, 9.0, 14.0, 0.0) },
+        volume(Pattern::ManyChildren, 9.0, 50.0),
     ];
-    let ts = time("2026-11-22T03:02:10.5Z");
-    let said = parts.map(|part| format!("{}\n  quiet with {}", sentence(&part, "search", ts), quiet(&part)));
+    let mut record = explained(&[volume(Pattern::AsUsual, 0.0, 1.0); 3], 0.0).record;
+    (record.endpoint, record.line) = ("search".to_owned(), Some("planner\u{1b}[2J".to_owned()));
+    let said =
+        parts.map(|part| format!("{}\n  quiet with {}", sentence(&part, &record), quiet(&part, &record)));
     insta::assert_snapshot!(said.join("\n"));
 }
 

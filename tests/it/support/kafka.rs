@@ -108,6 +108,14 @@ impl Kafka {
         self.produce_as("test", topic, records);
     }
 
+    /// One record, stamped by a producer whose clock stands at `ms` since 1970.
+    pub(crate) fn produce_stamped(&self, topic: &str, ms: i64, key: &str, payload: &str) {
+        let client: ThreadedProducer<DefaultProducerContext> = self.client().create().expect("a producer");
+        let record = BaseRecord::to(topic).key(key).payload(payload).timestamp(ms);
+        client.send(record).map_err(|(error, _)| error).expect("room for a record");
+        client.flush(REQUEST_LIMIT).expect("the record acknowledged");
+    }
+
     /// The same, with records that name their `producer` in a header.
     pub(crate) fn produce_as<'a>(
         &self,

@@ -5,6 +5,8 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -147,6 +149,34 @@ impl Keycloak {
         let found = format!("{url}?exact=true&username={name}");
         let rows = http::send(self.admin(Method::GET, &found)).expect("Keycloak answers").expect(200).json();
         rows[0]["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Has people sign in at the client with their passwords: all of them have this one then.
+    pub(crate) fn takes_passwords(&self, client: &str, users: &[String], password: &str) {
+        let realm = format!("{}/admin/realms/agents", self.url());
+        let id = self.client(client)["id"].as_str().expect("an id").to_owned();
+        let change = json!({ "clientId": client, "directAccessGrantsEnabled": true });
+        let url = format!("{realm}/clients/{id}");
+        http::send(self.admin(Method::PUT, &url).json(&change)).expect("Keycloak answers").expect(204);
+        for user in users {
+            let url = format!("{realm}/users/{user}/reset-password");
+            let row = json!({ "type": "password", "value": password, "temporary": false });
+            http::send(self.admin(Method::PUT, &url).json(&row)).expect("Keycloak answers").expect(204);
+        }
+    }
+
+    /// A token of a new session at the client, and the session's `sid`.
+    pub(crate) fn sign_in(&self, client: &str, name: &str, password: &str) -> (String, String) {
+        let form =
+            [("grant_type", "password"), ("username", name), ("password", password), ("scope", "openid")];
+        let token = self.post("token", client, &form).expect(200).json()["access_token"]
+            .as_str()
+            .expect("a token")
+            .to_owned();
+        let claims = token.split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok());
+        let claims: Value = serde_json::from_slice(&claims.expect("a JWT")).expect("claims");
+        let sid = claims["sid"].as_str().unwrap_or_else(|| panic!("no `sid` in {claims}")).to_owned();
+        (token, sid)
     }
 
     /// Adds a client that may have users asked (CIBA, poll).

@@ -2,7 +2,8 @@
 //! shapes have to stand here in their old order.
 
 use detector::{
-    Actor, EffectiveAttestation, History, Kind, Layers, MicroBits, Pattern, Timestamp, Verdict, VerdictId,
+    Actor, Beside, EffectiveAttestation, History, Kind, Layers, MicroBits, Pattern, Timestamp, Verdict,
+    VerdictId,
 };
 use serde::Deserialize;
 
@@ -75,10 +76,8 @@ impl<V: Into<Verdict>> From<VerdictRecord<V>> for detector::VerdictRecord {
             verdict: old.verdict.into(),
             operation: None,
             route: None,
-            source_ip: None,
-            bytes_out: None,
-            parent_agent_id: None,
-            token_iat: None,
+            line: None,
+            beside: Beside::default(),
         }
     }
 }

@@ -20,8 +20,7 @@ const BELIEVED_BACK: Duration = Duration::from_hours(7 * 24);
 /// empty one (a tombstone) holds none.
 pub(super) fn deliver(
     message: &impl Message,
-    partition: &Arc<str>,
-    source: &Arc<SourceContext>,
+    (partition, not_before, source): (&Arc<str>, Option<Timestamp>, &Arc<SourceContext>),
     group: Group,
     deliveries: &mut Vec<Delivery>,
 ) {
@@ -38,6 +37,7 @@ pub(super) fn deliver(
             line,
             source: Arc::clone(source),
             received_at,
+            not_before,
             payload,
             keyed,
         });
@@ -120,7 +120,7 @@ mod tests {
     fn lines(payload: &[u8]) -> Vec<(u64, String)> {
         let source = Arc::new(SourceContext::new("kafka/calls", Attestation::Token, Format::Auto));
         let mut deliveries = Vec::new();
-        deliver(&message(payload), &"calls/3".into(), &source, Group::Score, &mut deliveries);
+        deliver(&message(payload), (&"calls/3".into(), None, &source), Group::Score, &mut deliveries);
         let text = |payload: Payload| match payload {
             Payload::Record(bytes) => String::from_utf8(bytes).unwrap(),
             Payload::Reject(reject) => format!("reject: {}", reject.reason),

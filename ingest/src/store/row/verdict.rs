@@ -76,6 +76,7 @@ pub struct VerdictRow<'a> {
     layer_behaviour: &'static str,
     actor: &'static str,
     actor_because: Vec<&'static str>,
+    line: &'a str,
 }
 
 impl<'a> From<&'a VerdictRecord> for VerdictRow<'a> {
@@ -134,6 +135,7 @@ impl<'a> From<&'a VerdictRecord> for VerdictRow<'a> {
             layer_behaviour: verdict.layers.behaviour.as_str(),
             actor: verdict.actor.is.as_str(),
             actor_because: verdict.actor.because.iter().map(|pattern| pattern.as_str()).collect(),
+            line: record.line.as_deref().unwrap_or(""),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::part::{Part, PartKind};
 use crate::policy::risk::Risk;
 use crate::policy::when::When;
 use crate::revoker::AskError;
+use crate::standing::Standing;
 use crate::store::StoreError;
 
 /// What `line` announces, as its agent's side asks about it.
@@ -268,6 +269,7 @@ async fn a_record_that_was_put_back_knows_who_ended_since_and_who_was_given_acce
     revoker.revoke_part(key("worker"), session("old"), by().0, by().1, start).await.unwrap();
     let copy = world.copy_record();
     world.pass(60);
+    let lifted = world.now();
     for name in ["lifted", "twice"] {
         revoker.reinstate(key(name), by().0, by().1, world.now()).await.unwrap();
     }
@@ -289,6 +291,9 @@ async fn a_record_that_was_put_back_knows_who_ended_since_and_who_was_given_acce
         let stands = |name: &str| revoker.standing(None, name).name();
         let all = ["lifted", "twice", "ended", "paused", "gone"].map(stands);
         assert_eq!(all, ["probation", "revoked", "revoked", "suspended", "retired"], "{round}");
+        // Nobody has answered for what came between.
+        let Standing::Probation(p) = revoker.standing(None, "lifted") else { unreachable!() };
+        assert_eq!(p.answered.until, Some(lifted));
         assert_eq!(
             ["old", "new"].map(|id| revoker.ended_part(&key("worker"), &[session(id)]).is_some()),
             [false, true]

@@ -47,7 +47,7 @@ fn evidence(view: &View<'_>, record: &VerdictRecord) -> Markup {
             }
             p { "Who acted: " strong { (verdict.who()) } ". " span.muted { "Layers of trust: " (verdict.layers.told()) "." } }
             ol.parts {
-                @for part in parts { li { (row(part, &record.reason(part), largest)) } }
+                @for part in parts { li { (row(part, record, largest)) } }
             }
             p.muted.small { (past(view)) }
         }
@@ -83,14 +83,15 @@ fn scale(view: &View<'_>, level: MicroBits) -> Markup {
     }
 }
 
-fn row(part: &Part, reason: &str, largest: f64) -> Markup {
+fn row(part: &Part, record: &VerdictRecord, largest: f64) -> Markup {
+    let reason = record.reason(part);
     let prefix = format!("{:+.1} bits: ", part.bits);
-    let sentence = capital(reason.strip_prefix(&prefix).unwrap_or(reason));
+    let sentence = capital(reason.strip_prefix(&prefix).unwrap_or(&reason));
     let against = part.bits > MicroBits::ZERO;
     html! {
         div.head { h3 { (name(part.signal)) } span.bits { (signed(part.bits)) " bits" } }
         (bar(part.bits.as_bits().abs() / largest, against))
-        (numbers(part))
+        (numbers(part, record.line.as_deref()))
         p.muted { (visible(&sentence)) "." }
     }
 }
@@ -107,9 +108,9 @@ fn bar(share: f64, against: bool) -> Markup {
 }
 
 /// What was seen beside what was expected, in the signal's own unit. The sentence below says what both rest on.
-fn numbers(part: &Part) -> Markup {
+fn numbers(part: &Part, line: Option<&str>) -> Markup {
     let facts = match part.signal {
-        Signal::Volume => volume(part),
+        Signal::Volume => volume(part, line),
         Signal::Timing => vec![
             ("Observed", html! { (gap(part.observed)) " between calls" }),
             ("Usual", html! { (gap(part.expected)) }),
@@ -151,7 +152,7 @@ fn endpoint(part: &Part) -> Vec<(&'static str, Markup)> {
 
 /// A ramp is measured against what was usual before it and what an operator allows for growth, everything else against
 /// the edges of the expectation.
-fn volume(part: &Part) -> Vec<(&'static str, Markup)> {
+fn volume(part: &Part, line: Option<&str>) -> Vec<(&'static str, Markup)> {
     let (expected, high) = (number(part.expected), number(part.high));
     let [usual, edge] = match part.pattern {
         Pattern::Ramp => [("Usual before", html! { (expected) }), ("Allowed up to", html! { (high) })],
@@ -161,7 +162,7 @@ fn volume(part: &Part) -> Vec<(&'static str, Markup)> {
             [("Expected", band), (side, html! { (number(part.quiet_at)) })]
         }
     };
-    let observed = html! { (number(part.observed)) " " (part.counted()) };
+    let observed = html! { (number(part.observed)) " " (visible(&part.counted(line))) };
     let window = html! { (span(Duration::from_millis(part.window_ms))) };
     vec![("Observed", observed), usual, edge, ("Within", window), ("Since", clock(part.since))]
 }

@@ -80,11 +80,9 @@ fn record() -> VerdictRecord {
         resource: Some("accounts/4410".into()),
         args_digest: Some("sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b".into()),
         operation: None,
-        source_ip: None,
-        bytes_out: None,
-        parent_agent_id: None,
-        token_iat: None,
+        beside: detector::Beside::default(),
         route: None,
+        line: None,
         verdict: Verdict {
             id: VerdictId(0x5a),
             version: 1,

@@ -39,6 +39,7 @@ fn beats() -> Vec<(What, u64)> {
         (What::Reinstate, 1),
         (hijacks(1), 1),
         (hijacks(2), 1),
+        (What::Late { bits: 60.0, added: 9.0, late_s: 30 }, 1),
         (What::Ended { acts: true, bits: 20.0, added: 0.0 }, 60),
         (What::Ended { acts: false, bits: 20.0, added: 9.0 }, 60),
         (What::Reads { place: 0, added: 0.0, bytes: 400 }, 1),
@@ -64,6 +65,7 @@ fn few_beats() -> Vec<(What, u64)> {
         (What::Approve { right: true, seen: 60.0 }, 1),
         (What::Attack { right: true }, 1),
         (What::Reinstate, 1),
+        (What::Late { bits: 60.0, added: 9.0, late_s: 30 }, 1),
     ]
 }
 
@@ -78,6 +80,8 @@ struct Path {
     /// Calls that went on since the last question was asked.
     let_through: u32,
     told: String,
+    /// When a person last gave it its access back.
+    reinstated: Option<Timestamp>,
 }
 
 impl Path {
@@ -91,6 +95,7 @@ impl Path {
             closed,
             let_through: 0,
             told: String::new(),
+            reinstated: None,
         }
     }
 
@@ -120,6 +125,17 @@ impl Path {
         {
             assert!(by_person, "{told}");
         }
+        if let Input::Verdict { evidence, .. } = input
+            && self.reinstated.zip(evidence.taken_in).is_some_and(|(back, taken_in)| taken_in < back)
+            && matches!(before, Standing::Probation(_))
+            && evidence.gone.is_none()
+        {
+            assert_eq!(after.name(), "probation", "what a person answered for is done to nobody: {told}");
+        }
+        if matches!(input, Input::Reinstate { .. }) && !effects.is_empty() {
+            self.reinstated = Some(self.now);
+        }
+        let (after, told) = (&self.standing, &self.told);
         let revocations =
             effects.iter().filter(|e| matches!(e, Effect::Publish(Event::Revoked { .. }))).count();
         let ends = !is_revoked(before) && matches!(after, Standing::Revoked(_) | Standing::Retired(_));
@@ -196,6 +212,7 @@ fn by_person(what: What) -> bool {
             | What::Breaks { .. }
             | What::Reads { .. }
             | What::Session { .. }
+            | What::Late { .. }
             | What::Ended { .. }
             | What::Got { .. }
             | What::Over

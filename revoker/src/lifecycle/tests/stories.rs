@@ -421,3 +421,51 @@ fn nothing_less_than_the_agent_is_ended_where_it_is_alone_or_evidence_is_of_seve
     watched close:Superseded end:session alert:revoke
     ");
 }
+
+/// A call of a burst that adds three bits to this level, taken in so long ago.
+fn late(bits: f64, late_s: u64) -> (u64, What) {
+    (1, What::Late { bits, added: 3.0, late_s })
+}
+
+#[test]
+fn who_is_reinstated_within_a_burst_stays_so_and_what_comes_after_counts() {
+    let policy = policy(OnExpiry::Stay);
+    insta::assert_snapshot!(lines_by(&[
+        late(40.0, 0), late(43.0, 0),
+        (1, What::Reinstate),
+        late(46.0, 2), late(49.0, 3), late(62.0, 4), late(65.0, 5), late(68.0, 6),
+        (1, QUIET),
+        // Dated before and taken in after: new.
+        (1, What::Verdict { bits: 12.0, added: 12.0, two: false, attested: true, request: false, admitted: false, late_s: 400 }),
+        (1, What::Reinstate),
+        // What it goes on with is judged by what it adds.
+        late(15.0, 9), late(18.0, 0),
+    ], &policy), @"
+    revoked list agent.access.revoked alert:revoke
+    revoked agent.still_acting alert:still_acting
+    probation unlist agent.reinstated
+    probation alert:watch
+    probation
+    probation alert:watch
+    probation
+    probation
+    probation
+    challenged ask agent.challenged alert:challenge
+    probation close:Superseded unlist agent.reinstated
+    probation alert:watch
+    challenged ask agent.challenged alert:challenge
+    ");
+}
+
+#[test]
+fn an_approval_excuses_nothing_that_nobody_had_seen() {
+    insta::assert_snapshot!(lines(&[
+        (0, asks(9.0, 9.0, false)),
+        (9, What::Approve { right: true, seen: 9.0 }),
+        late(40.0, 5),
+    ], OnExpiry::Stay), @"
+    challenged ask agent.challenged alert:challenge
+    probation agent.challenge.approved
+    revoked list agent.access.revoked alert:revoke
+    ");
+}

@@ -53,7 +53,7 @@ fn the_first_rule_that_fits_decides_and_no_later_one() {
     );
 
     let mut guest = record(1, at(0), "mailer", 0.0);
-    guest.source_ip = Some("192.0.2.7".parse().unwrap());
+    guest.beside.source_ip = Some("192.0.2.7".parse().unwrap());
     assert_eq!(outcome(&guest, None).0, "", "a token is worth more than a network");
     assert_eq!(outcome(&unattested(guest), None), ("guests".to_owned(), Demand::StepUp, "challenged"));
 }

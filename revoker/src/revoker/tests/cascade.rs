@@ -22,11 +22,11 @@ fn with(folder: &Path, cascade: Cascade) -> Revoker {
     let policy = Policy::new(Budgets::default(), config);
     let revoker = crate::testing::open_as(folder, Setup { policy, manifests, ..setup(&["idp"]) });
     let mut spawned = record(1, at(0), "scribe", 0.0);
-    spawned.parent_agent_id = Some("writer".to_owned());
+    spawned.beside.parent_agent_id = Some("writer".to_owned());
     handle(&revoker, &spawned);
     // Who says so without proof is nobody's child.
     let mut forged = crate::testing::unattested(record(2, at(0), "bystander", 0.0));
-    forged.parent_agent_id = Some("writer".to_owned());
+    forged.beside.parent_agent_id = Some("writer".to_owned());
     handle(&revoker, &forged);
     revoker
 }

@@ -51,6 +51,25 @@ fn a_loop_is_challenged_once_and_everybody_is_told_by_which_rule() {
 }
 
 #[test]
+fn what_a_line_does_is_told_by_the_name_of_its_head() {
+    let folder = tempfile::tempdir().unwrap();
+    let revoker = open(folder.path());
+    let mut verdict = record(1, at(0), "helper", 9.0);
+    verdict.line = Some("planner".to_owned());
+    let part = &mut verdict.verdict.parts[0];
+    (part.signal, part.pattern) = (detector::Signal::Volume, detector::Pattern::ManyChildren);
+    (part.observed, part.expected, part.window_ms) = (50.0, 3.0, 3_600_000);
+    let alert = handle(&revoker, &verdict).alert.unwrap();
+    let said = "+9.0 bits: 50 sub-agents in the line of `planner` in 1 h where about 3 are expected";
+    assert!(alert.reasons[0].starts_with(said), "{:?}", alert.reasons);
+    assert_eq!(alert.line.as_deref(), Some("planner"));
+    let db = raw(folder.path());
+    let body: Vec<u8> = db.query_row("SELECT body FROM events", [], |row| row.get(0)).unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["data"]["evidence"]["line"], "planner");
+}
+
+#[test]
 fn an_answer_stays_the_same_after_the_agent_moved_on() {
     let folder = tempfile::tempdir().unwrap();
     let revoker = open(folder.path());

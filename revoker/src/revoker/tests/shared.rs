@@ -38,7 +38,7 @@ async fn what_one_decides_the_other_goes_on_from() {
     assert_eq!(handle(&second, &verdict), decision);
     assert_eq!(counts(folder.path()), after);
     assert_eq!(standing(&second, "mailer"), "revoked");
-    let reinstate = Input::Reinstate { by: "ann".to_owned(), reason: "a test".to_owned() };
+    let reinstate = Input::Reinstate { by: "ann".to_owned(), reason: "a test".to_owned(), at: at(1) };
     second.write(move |w| w.apply(&agent("mailer"), reinstate, at(1))).await.unwrap();
     // The first looks, and then knows.
     let mut changes = first.changes();

@@ -9,7 +9,7 @@ use crate::testing::{at, open_ungoverned, record, request};
 fn with_token(n: u32, s: i64, issued: i64) -> VerdictRecord {
     let mut record = record(n, at(s), "mailer", 0.0);
     record.verdict.added = MicroBits::ZERO;
-    record.token_iat = Some(at(issued));
+    record.beside.token_iat = Some(at(issued));
     record
 }
 
@@ -34,7 +34,7 @@ async fn an_accepted_call_with_one_breaks_a_rule_and_clocks_may_differ() {
     // A new token, one that is old by less than clocks may differ, a call from before the revocation that is read late, and a request
     // that a gate refuses accuse nobody.
     let mut asks = request(4, at(230), "mailer", 0.0);
-    asks.token_iat = Some(at(50));
+    asks.beside.token_iat = Some(at(50));
     for harmless in [with_token(2, 210, 150), with_token(3, 220, 96), with_token(6, 90, 50), asks] {
         let decision = handle(&revoker, &harmless);
         assert_eq!((standing(&revoker, "mailer"), decision.alert), ("probation", None), "{harmless:?}");
@@ -54,7 +54,7 @@ async fn a_rule_that_began_later_is_told_first_and_a_new_revocation_ends_it() {
     let revoker = open_ungoverned(folder.path());
     given_back(&revoker).await;
     let mut looping = crate::testing::looping(1, at(300), "mailer");
-    looping.token_iat = Some(at(50));
+    looping.beside.token_iat = Some(at(50));
     let reasons = handle(&revoker, &looping).alert.unwrap().reasons;
     assert!(reasons[0].contains("301 times"), "{reasons:?}");
     assert_eq!(looping.verdict.rule.map(|rule| rule.kind), Some(RuleKind::RepeatedCall));
