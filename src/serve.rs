@@ -147,7 +147,12 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
         Ok(party) => Some(party),
         Err(why) if rp_id.is_some() => return Err(anyhow!(why)).or_exit(Code::Config),
         Err(why) => {
-            tracing::info!(%why, "passkeys cannot be used");
+            let classes = &config.policy.approval.passkey_for;
+            if classes.is_empty() {
+                tracing::info!(%why, "passkeys cannot be used");
+            } else {
+                tracing::warn!(%why, ?classes, "passkeys cannot be used, so nobody can approve what takes one");
+            }
             None
         }
     };

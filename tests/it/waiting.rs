@@ -27,7 +27,7 @@ fn settings(agents: usize) -> String {
     let manifest = |i| format!("[[manifests]]\nagent_id = \"agent-{i}\"\nversion = 1\ngroup = \"fleet\"\n");
     let manifests = (0..agents).map(manifest).collect::<Vec<_>>().concat();
     format!(
-        "[policy]\nchallenge_s = 3600\n[policy.risk]\npayments = [\"wire\"]\n[[policy.when]]\nname = \"money\"\n\
+        "[policy]\nchallenge_s = 3600\n[policy.approval]\npasskey_for = []\n[policy.risk]\npayments = [\"wire\"]\n[[policy.when]]\nname = \"money\"\n\
          risk = [\"payments\"]\nat_least = \"step_up\"\n{manifests}"
     )
 }

@@ -327,7 +327,7 @@ impl World {
 /// The record of one act.
 pub(super) fn line(event_id: &str, agent: &str, level: f64) -> Value {
     serde_json::json!({
-        "event_id": event_id, "kind": "request", "agent_id": agent, "endpoint": "send_money",
+        "event_id": event_id, "kind": "request", "agent_id": agent, "endpoint": "send_email",
         "instance_id": "pod-1", "delegator": "dana@example.com", "args_digest": "sha256:01", "level": level,
     })
 }

@@ -25,7 +25,7 @@ async fn with(folder: &Path, push_suffices: bool) -> Revoker {
 fn asked(act: &str) -> Asked {
     let action = Action {
         issuer: None,
-        agent_id: "pays".into(),
+        agent_id: "books".into(),
         instance_id: None,
         endpoint: act.into(),
         method: None,
@@ -44,7 +44,7 @@ fn by(sub: &str) -> PushedBy {
 async fn a_push_is_asked_once_and_its_answer_counts_once_from_the_right_person() {
     let folder = tempfile::tempdir().unwrap();
     let revoker = with(folder.path(), true).await;
-    let approval = revoker.ask(asked("wire"), at(0)).await.unwrap().approval;
+    let approval = revoker.ask(asked("call"), at(0)).await.unwrap().approval;
     assert!(matches!(revoker.push(&approval, "nobody", at(0)).await, Err(PushError::Nobody)));
     for _ in 0..2 {
         revoker.push(&approval, "DANA@example.com", at(0)).await.unwrap();
@@ -74,7 +74,7 @@ async fn a_push_is_asked_once_and_its_answer_counts_once_from_the_right_person()
     assert_eq!(late, Some(Outcome::Refused(Refusal::Over)));
     assert!(matches!(revoker.push(&approval, "Dana", at(3)).await, Err(PushError::Before(_))));
 
-    let approval = revoker.ask(asked("pay"), at(3)).await.unwrap().approval;
+    let approval = revoker.ask(asked("book"), at(3)).await.unwrap().approval;
     revoker.push(&approval, "Dana", at(3)).await.unwrap();
     assert_eq!(
         revoker.push_answered(&approval, Some(by("Sub-1")), at(4)).await.unwrap(),
@@ -93,7 +93,7 @@ async fn what_policy_or_time_or_an_operator_says_goes_before_a_push() {
         revoker.push(&approval, "Dana", at(s)).await.unwrap();
         approval
     };
-    let weak = asks("wire", 0).await;
+    let weak = asks("call", 0).await;
     let refused = revoker.push_answered(&weak, Some(by("Sub-1")), at(1)).await.unwrap();
     assert_eq!(refused, Some(Outcome::Refused(Refusal::StrongerFactor)));
     assert_eq!(
@@ -103,7 +103,7 @@ async fn what_policy_or_time_or_an_operator_says_goes_before_a_push() {
     );
 
     // Nobody answers: it lapses, and that is no denial.
-    let lapses = asks("pay", 1).await;
+    let lapses = asks("book", 1).await;
     assert_eq!(revoker.pushes_due(at(5_000)).await.unwrap().0, Vec::new());
     assert_eq!(revoker.approval(lapses.id).await.unwrap().unwrap().status(at(5_000)), Status::Expired);
 
@@ -117,7 +117,7 @@ async fn what_policy_or_time_or_an_operator_says_goes_before_a_push() {
 async fn a_provider_is_told_once_what_came_of_its_question() {
     let folder = tempfile::tempdir().unwrap();
     let revoker = with(folder.path(), false).await;
-    let number = BindingCode::shown_in("pay-12345-4711").unwrap();
+    let number = BindingCode::shown_in("book-12345-4711").unwrap();
     assert_eq!(number.as_str(), "4711");
     let asks =
         |asked: Asked| revoker.ask_for_provider(asked, number.clone(), "of the realm".into(), at(120), at(0));
