@@ -157,7 +157,8 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
         }
     };
     let manifests = config.manifests.clone();
-    let setup = Setup { policy, public_url, routes, manifests, relying_party };
+    let pushes = config.ciba.is_some();
+    let setup = Setup { policy, public_url, routes, manifests, relying_party, pushes };
     Revoker::open_by(&config.record()?, &config.data_dir, setup, &config.key_source()?).map_err(|e| {
         let code = match &e {
             OpenError::Key(KeyError::InUse(_)) => Code::Unavailable,

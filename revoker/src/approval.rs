@@ -46,6 +46,7 @@ pub use grant::{Admittance, Claims, Grant, GrantRefused, Grants, ResumeId};
 pub(crate) use grant::{Resumption, admit};
 pub use id::{ApprovalId, BindingCode, IdError, PageKey};
 pub use proof::Proof;
+pub(crate) use proof::may_answer;
 
 use crate::agent::AgentKey;
 use crate::store::register::Accountable;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::support::gate::{ask, challenge, now, status};
 use crate::support::http;
 use crate::support::oidc::Oidc;
 use crate::support::tocsin::Tocsin;
@@ -158,4 +159,32 @@ fn a_yes_of_somebody_else_is_none_and_without_policy_a_push_does_not_suffice() {
         (&sent["type"], &sent["least"]),
         (&"urn:tocsin:problem:method_too_weak".into(), &"totp".into())
     );
+}
+
+#[test]
+fn a_challenge_rings_whoever_answers_for_the_agent_by_itself_once() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let oidc = Oidc::start(folder.path());
+    let more = "[[policy.when]]\nname = \"all\"\nat_least = \"step_up\"\n\
+                [[manifests]]\nagent_id = \"books\"\napprovers = [\"Dana\"]\n";
+    let mut tocsin = Tocsin::start(folder.path(), &section(&oidc, "approvals", more));
+    enrol(&tocsin, "sub-of-dana@example.com");
+    let act = |n: u32| {
+        json!({ "event_id": format!("e{n}"), "kind": "request", "ts": now(), "agent_id": "books",
+                               "endpoint": "reserve_hotel", "args_digest": "sha256:0f", "attestation": "token" })
+    };
+    let asked = challenge(&ask(&tocsin, &act(1), None));
+    let ring = shown(&oidc, asked["binding_code"].as_str().expect("a number"));
+    tocsin.kill();
+    tocsin.restart();
+    assert_eq!(ask(&tocsin, &act(2), None).status, 401);
+    assert_eq!(oidc.asked().len(), 1, "more of the same, and a restart, ring nobody again");
+    oidc.press(&ring, true, "phr");
+    let answered = status(&asked, 50);
+    assert_eq!(
+        (&answered["status"], &answered["grant"]["acr"]),
+        (&json!("approved"), &json!("urn:tocsin:acr:push"))
+    );
+    let grant = answered["grant"]["token"].as_str().expect("a grant");
+    ask(&tocsin, &act(3), Some((grant, "once"))).expect(200);
 }

@@ -52,6 +52,7 @@ impl Write<'_> {
         }
         heard.retain(|person| person != ANYBODY);
         turn.people = heard;
+        self.push_to(approval, &turn.people, now)?;
         let page = format!("{}{}", self.inner.public_url, approval.page.path());
         let body = to_json(&body(&turn, approval, &page, now))?;
         let txn = self.held(&agent).map_or_else(Txn::random, |held| held.txn);

@@ -193,8 +193,14 @@ impl World {
         let policy = Policy::new(Budgets::default(), self.config.clone());
         let manifests = self.manifests.clone();
         let relying_party = Some(crate::approval::webauthn::tests::party());
-        let setup =
-            Setup { policy, public_url: "http://tocsin.test".to_owned(), routes, manifests, relying_party };
+        let setup = Setup {
+            policy,
+            public_url: "http://tocsin.test".to_owned(),
+            routes,
+            manifests,
+            relying_party,
+            pushes: false,
+        };
         let revoker = crate::testing::open_as(self.folder.path(), setup);
         let clock = Arc::clone(&self.clock);
         let api = Api::new(
