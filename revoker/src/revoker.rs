@@ -13,6 +13,7 @@ mod company;
 mod decision;
 mod epoch;
 mod feedback;
+mod first;
 mod fleetwide;
 mod forecast;
 mod handle;

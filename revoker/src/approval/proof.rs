@@ -242,7 +242,7 @@ pub(crate) fn may_answer(approval: &Approval, who: &ApproverRow, choice: Choice)
         return Err(Refusal::OwnRequest);
     }
     match &approval.first {
-        Some((first, _)) if who.is(first) => Err(Refusal::SameApprover),
+        Some(first) if who.is(&first.by) => Err(Refusal::SameApprover),
         _ => Ok(()),
     }
 }

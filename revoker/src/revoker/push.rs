@@ -12,7 +12,6 @@ use crate::approval::{
     Answer, Approval, ApproverRow, Choice, DecideError, Digest, Factor, Outcome, Proof, Status, decide,
     may_answer,
 };
-use crate::standing::Standing;
 use crate::store::pushes::{self, Push};
 use crate::store::{StoreError, approvals, approvers, notices};
 
@@ -197,10 +196,7 @@ impl Write<'_> {
         if !self.inner.pushes || !suffices {
             return Ok(());
         }
-        let seen = match self.standing(&approval.agent()) {
-            Standing::Challenged(challenge) if challenge.case.to_string() == approval.case => challenge.peak,
-            _ => approval.level(),
-        };
+        let seen = self.peak(approval);
         for who in approvers::all(self.tx())? {
             let is_asked = who.can(Factor::Push) && people.iter().any(|name| who.is(name));
             if is_asked
