@@ -157,11 +157,11 @@ fn by_passkey(
 fn by_push(
     w: &mut Write<'_>,
     approval: &Approval,
-    (approver, subject): (&str, Option<&str>),
+    (asked, subject): (&str, Option<&str>),
     approves: bool,
     now: Timestamp,
 ) -> Checking {
-    let Some(push) = pushes::of(w.tx(), &approval.id, approver)?.filter(Push::is_open) else {
+    let Some(push) = pushes::of(w.tx(), &approval.id, asked)?.filter(Push::is_open) else {
         return Ok(Err(Refusal::Over));
     };
     pushes::end(w.tx(), &push, "answered", now)?;

@@ -166,7 +166,7 @@ async fn a_provider_is_told_once_what_came_of_its_question() {
 }
 
 /// One with this cap on notices, where three people answer for agents whose names are of the test; the provider knows two of them.
-async fn asking(folder: &Path, notices_per_hour: u32) -> Revoker {
+fn asking(folder: &Path, notices_per_hour: u32) -> Revoker {
     let mut config = PolicyConfig::default();
     config.approval.push_suffices = true;
     config.approval.notices_per_hour = notices_per_hour.try_into().unwrap();
@@ -200,7 +200,7 @@ async fn rings(revoker: &Revoker, s: i64) -> Vec<(String, Push, Approval)> {
 #[tokio::test]
 async fn evidence_has_those_who_are_named_asked_by_push_each_once() {
     let folder = tempfile::tempdir().unwrap();
-    let revoker = asking(folder.path(), 2).await;
+    let revoker = asking(folder.path(), 2);
     for (name, also) in [("Dana", "Sub-1"), ("Eve", "Sub-2"), ("Zoe", "Sub-3")] {
         let name = ApproverName::new(name).unwrap();
         enrol(&revoker, name, vec![also.to_owned()], "test".into(), at(0)).await.unwrap();
@@ -215,7 +215,7 @@ async fn evidence_has_those_who_are_named_asked_by_push_each_once() {
     // It is kept with the question, so no crash loses it; more of the same rings nobody again.
     let question = challenged(&revoker, 1, "export_all", 8.0, 1).await;
     drop(revoker);
-    let revoker = asking(folder.path(), 2).await;
+    let revoker = asking(folder.path(), 2);
     challenged(&revoker, 11, "export_all", 8.5, 2).await;
     let asked = rings(&revoker, 2).await;
     assert_eq!(asked.iter().map(|(who, ..)| who.as_str()).collect::<Vec<_>>(), ["Dana", "Eve"]);
@@ -237,7 +237,7 @@ async fn evidence_has_those_who_are_named_asked_by_push_each_once() {
 #[tokio::test]
 async fn a_yes_by_push_covers_no_evidence_that_came_after_it_was_sent() {
     let folder = tempfile::tempdir().unwrap();
-    let revoker = asking(folder.path(), 9).await;
+    let revoker = asking(folder.path(), 9);
     let name = ApproverName::new("Dana").unwrap();
     enrol(&revoker, name, vec!["Sub-1".into()], "test".into(), at(0)).await.unwrap();
     challenged(&revoker, 1, "summarize", 8.0, 1).await;

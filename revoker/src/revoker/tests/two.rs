@@ -103,8 +103,8 @@ async fn a_first_yes_that_the_evidence_has_outgrown_counts_no_more_whoever_answe
         assert!(stage == "again" && said.starts_with("[\"alice\"]There is more against reader"), "{said}");
 
         // A page of before covers it for nobody.
-        let stale = two.yes(1 - next, &question, 8.0, 70).await;
-        assert_eq!(stale, Outcome::Refused(Refusal::EvidenceGrew));
+        let before = two.yes(1 - next, &question, 8.0, 70).await;
+        assert_eq!(before, Outcome::Refused(Refusal::EvidenceGrew));
         assert_eq!(two.yes(next, &question, 16.0, 100).await, Outcome::Half);
         assert_eq!(kept.status(at(100)), Status::Pending);
         assert_eq!(two.yes(1 - next, &question, 16.0, 130).await, Outcome::Settled);
