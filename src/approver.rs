@@ -1,11 +1,13 @@
 //! `tocsin approver`: the people who may answer a challenge.
 
+mod check;
+
 use anyhow::anyhow;
 use clap::Subcommand;
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 use revoker::Revoker;
-use revoker::approval::{ApproverName, ApproverRow, Factor, disable, enrol, invite, list};
+use revoker::approval::{ApproverName, ApproverRow, disable, enrol, invite, list};
 
 use crate::cli::ConfigArg;
 use crate::clock;
@@ -47,7 +49,8 @@ pub(crate) enum ApproverCommand {
         #[command(flatten)]
         config: ConfigArg,
     },
-    /// List agents that nobody could answer for: no approver of theirs has a method that works. Exits with 65 if there are any.
+    /// List agents that nobody could answer for, as no approver of theirs has a method that works, and approvers without a passkey
+    /// though an act of their agents may take one. Exits with 65 if there are such agents.
     Check(ConfigArg),
 }
 
@@ -68,7 +71,7 @@ pub(crate) async fn run(command: &ApproverCommand) -> Result<()> {
             println!("{name} can answer no more");
             Ok(())
         }
-        ApproverCommand::Check(config) => check(&Config::load(config.config.as_deref())?).await,
+        ApproverCommand::Check(config) => check::run(&Config::load(config.config.as_deref())?).await,
     }
 }
 
@@ -118,44 +121,6 @@ fn methods(row: &ApproverRow) -> String {
     };
     let has: Vec<String> = passkeys.into_iter().chain(row.has_totp.then(|| "an app".to_owned())).collect();
     if has.is_empty() { "has not enrolled yet".to_owned() } else { has.join(" and ") }
-}
-
-/// Agents with a manifest or an entry in the register, and who could say yes for each.
-async fn check(config: &Config) -> Result<()> {
-    let revoker = crate::serve::open_revoker(config)?;
-    let approvers = list(&revoker).await?;
-    let strongest =
-        if config.policy.approval.passkey_for.is_empty() { Factor::Totp } else { Factor::Passkey };
-    let on_record = revoker.accountable_agents().await?;
-    // Of the others nobody in particular answers; without anybody enrolled nobody does.
-    let others = ("every other agent".to_owned(), Vec::new());
-    let on_record = on_record.iter().map(|(agent, people)| (agent.to_string(), people.approvers.clone()));
-    let agents: Vec<(String, Vec<String>)> = on_record.chain([others]).collect();
-    let mut without = 0;
-    for (agent, approvers_named) in &agents {
-        let answers = |row: &&ApproverRow| {
-            approvers_named.is_empty() || approvers_named.iter().any(|name| row.is(name))
-        };
-        let mine: Vec<&ApproverRow> = approvers.iter().filter(answers).collect();
-        let can = |factor| mine.iter().any(|row| row.can(factor));
-        let wrong = match (can(Factor::Totp), can(strongest)) {
-            (false, _) => "nobody could answer for it",
-            (true, false) => "nobody who answers for it has a passkey, which some of its acts may take",
-            (true, true) => continue,
-        };
-        without += 1;
-        println!("{agent}\t{wrong}\tnamed: {}", named(approvers_named));
-    }
-    if without > 0 {
-        let why = anyhow!("what is listed has no approver with a method that works ({without})");
-        return Err(why).or_exit(Code::DataErr);
-    }
-    println!("somebody can answer for each of {} agents on record and for every other", agents.len() - 1);
-    Ok(())
-}
-
-fn named(approvers: &[String]) -> String {
-    if approvers.is_empty() { "nobody, so whoever is enrolled may".to_owned() } else { approvers.join(", ") }
 }
 
 /// Runs `tocsin restored`, beside a running server or without one.

@@ -147,12 +147,18 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
         Ok(party) => Some(party),
         Err(why) if rp_id.is_some() => return Err(anyhow!(why)).or_exit(Code::Config),
         Err(why) => {
-            tracing::info!(%why, "passkeys cannot be used");
+            let classes = &config.policy.approval.passkey_for;
+            if classes.is_empty() {
+                tracing::info!(%why, "passkeys cannot be used");
+            } else {
+                tracing::warn!(%why, ?classes, "passkeys cannot be used, so nobody can approve what takes one");
+            }
             None
         }
     };
     let manifests = config.manifests.clone();
-    let setup = Setup { policy, public_url, routes, manifests, relying_party };
+    let pushes = config.ciba.is_some();
+    let setup = Setup { policy, public_url, routes, manifests, relying_party, pushes };
     Revoker::open_by(&config.record()?, &config.data_dir, setup, &config.key_source()?).map_err(|e| {
         let code = match &e {
             OpenError::Key(KeyError::InUse(_)) => Code::Unavailable,

@@ -46,8 +46,10 @@ pub use grant::{Admittance, Claims, Grant, GrantRefused, Grants, ResumeId};
 pub(crate) use grant::{Resumption, admit};
 pub use id::{ApprovalId, BindingCode, IdError, PageKey};
 pub use proof::Proof;
+pub(crate) use proof::may_answer;
 
 use crate::agent::AgentKey;
+use crate::standing::Standing;
 use crate::store::register::Accountable;
 use digest::Fields;
 use lockout::Attempts;
@@ -117,6 +119,17 @@ pub struct GrantState {
     pub used: Option<(ResumeId, Timestamp)>,
 }
 
+/// A yes that takes a second person's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct First {
+    /// Who.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// The level of evidence that they were shown.
+    pub seen: MicroBits,
+}
+
 /// One question and all that is known of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Approval {
@@ -134,8 +147,8 @@ pub struct Approval {
     pub needs: Needs,
     /// Who answers for the agent, as of when it was asked. Where approvers are named, nobody else may answer.
     pub people: Accountable,
-    /// Who has said yes and when, where it takes a second.
-    pub first: Option<(String, Timestamp)>,
+    /// The first yes, where it takes a second.
+    pub first: Option<First>,
     /// Shown by the agent, typed by the human.
     pub binding_code: BindingCode,
     /// Version of the policy it was asked under.
@@ -176,6 +189,14 @@ impl Approval {
     /// The highest level of evidence that was known when it was put.
     pub fn level(&self) -> MicroBits {
         self.evidence().map_or(MicroBits::ZERO, |record| record.verdict.level)
+    }
+
+    /// The highest level of evidence since it was put, where its agent stands so: known as far as that is in this case still.
+    pub(crate) fn peak(&self, standing: &Standing) -> MicroBits {
+        match standing {
+            Standing::Challenged(challenge) if challenge.case.to_string() == self.case => challenge.peak,
+            _ => self.level(),
+        }
     }
 
     /// For whom the agent acts: may not let it go on.

@@ -13,6 +13,7 @@ mod company;
 mod decision;
 mod epoch;
 mod feedback;
+mod first;
 mod fleetwide;
 mod forecast;
 mod handle;
@@ -87,6 +88,8 @@ pub struct Setup {
     pub manifests: Vec<Manifest>,
     /// Who relies on passkeys, where they can be used.
     pub relying_party: Option<RelyingParty>,
+    /// Whether an identity provider asks people in its own app.
+    pub pushes: bool,
 }
 
 /// The handle. Cloning it is cheap and shares everything.
@@ -101,6 +104,7 @@ struct Inner {
     keys: Arc<Keys>,
     grants: Grants,
     relying_party: Option<RelyingParty>,
+    pushes: bool,
     mark: Mark,
     journal: Journal,
     /// Nobody changes the keys meanwhile.
@@ -184,6 +188,7 @@ impl Revoker {
             grants: Grants::new(&keys, &setup.public_url)?,
             keys,
             relying_party: setup.relying_party,
+            pushes: setup.pushes,
             mark: Mark::beside(data_dir),
             journal: Journal::beside(data_dir),
             _lock: lock,

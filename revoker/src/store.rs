@@ -15,6 +15,7 @@ pub mod config;
 pub mod db;
 pub(crate) mod enrolments;
 pub(crate) mod escalation;
+pub(crate) mod first;
 pub(crate) mod handled;
 pub(crate) mod kin;
 pub mod manifests;

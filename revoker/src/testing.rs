@@ -47,6 +47,7 @@ pub(crate) fn setup(targets: &[&str]) -> Setup {
         routes,
         manifests: Vec::new(),
         relying_party: None,
+        pushes: false,
     }
 }
 

@@ -242,7 +242,7 @@ impl Ciba {
             },
             Came::Nothing(why) => return self.later(revoker, push, &why).await,
         };
-        match revoker.push_answered(approval, by, now).await {
+        match revoker.push_answered((push, approval), by, now).await {
             Ok(outcome) => {
                 tracing::info!(approval_id = %push.approval, ?outcome, "the identity provider has an answer");
                 Ok(())

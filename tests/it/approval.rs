@@ -29,7 +29,7 @@ fn a_human_approves_and_exactly_that_act_goes_on_once() {
     tocsin.kill();
     tocsin.restart();
     let page = Page::open(&page_of(&tocsin, &challenge));
-    for shown in ["mail-agent", "wire_money", "account/4711", "bits"] {
+    for shown in ["mail-agent", "send_ledger", "account/4711", "bits"] {
         assert!(page.shows(shown), "{shown} is not on the page: {}", page.html);
     }
     assert!(
@@ -145,8 +145,10 @@ fn a_no_is_no_lapse_and_an_attack_ends_access_until_a_person_restores_it() {
 #[test]
 fn whom_nobody_could_answer_for_is_told_before_anybody_is_asked() {
     let folder = tempfile::tempdir().expect("a scratch folder");
-    let tocsin =
-        Tocsin::prepare(folder.path(), "[[manifests]]\nagent_id = \"pays\"\napprovers = [\"Ann\"]\n");
+    let tocsin = Tocsin::prepare(
+        folder.path(),
+        "[policy.approval]\npasskey_for = []\n[[manifests]]\nagent_id = \"pays\"\napprovers = [\"Ann\"]\n",
+    );
     let check = || {
         let output = tocsin.command(&["approver", "check"]);
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
@@ -165,4 +167,37 @@ fn whom_nobody_could_answer_for_is_told_before_anybody_is_asked() {
     assert!(tocsin.command(&["approver", "revoke", "Ann"]).status.success());
     assert!(tocsin.command(&["approver", "add", "Ann", "--totp"]).status.success());
     assert_eq!(check().0, Some(0));
+}
+
+#[test]
+fn who_lacks_a_passkey_that_his_agents_need_is_named() {
+    let manifest = |agent: &str, approver: &str, endpoint: &str| {
+        format!(
+            "[[manifests]]\nagent_id = \"{agent}\"\napprovers = [\"{approver}\"]\nendpoints = [\"{endpoint}\"]\n"
+        )
+    };
+    let more = manifest("pays", "Ann", "POST /v1/refunds") + &manifest("mails", "Bob", "send_email");
+    let check = |section: &str| {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let tocsin = Tocsin::prepare(folder.path(), &format!("{section}\n{more}"));
+        for name in ["Ann", "Bob"] {
+            assert!(tocsin.command(&["approver", "add", name, "--totp"]).status.success());
+        }
+        let output = tocsin.command(&["approver", "check"]);
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, told) = check("");
+    assert_eq!(code, Some(65));
+    assert!(told.contains("pays\tsome of its acts may take a passkey, and none can be used"), "{told}");
+    let (code, told) = check("[http]\npublic_url = \"http://localhost:1\"");
+    assert_eq!(code, Some(65));
+    for line in [
+        "pays\tnobody who answers for it has a passkey, which some of its acts may take\tnamed: Ann",
+        "Ann\thas no passkey, which a yes may take; `tocsin approver add Ann` makes a link\tfor: pays, every other agent",
+        "Bob\thas no passkey, which a yes may take; `tocsin approver add Bob` makes a link\tfor: every other agent",
+    ] {
+        assert!(told.contains(line), "{told}");
+    }
+    assert!(!told.contains("mails"), "its acts take none: {told}");
+    assert_eq!(check("[policy.approval]\npasskey_for = []").0, Some(0));
 }

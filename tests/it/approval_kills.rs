@@ -17,7 +17,7 @@ use crate::support::stage::Stage;
 use crate::support::tocsin::{GATEWAY, ISSUER, Tocsin};
 use crate::support::{prove, wait};
 
-const SETTINGS: &str = "[policy.risk]\npayments = [\"wire\"]\n[[policy.when]]\nname = \"money\"\nrisk = [\"payments\"]\n\
+const SETTINGS: &str = "[policy.approval]\npasskey_for = []\n[policy.risk]\npayments = [\"wire\"]\n[[policy.when]]\nname = \"money\"\nrisk = [\"payments\"]\n\
                         at_least = \"step_up\"\n";
 
 /// How long the agent may take to be blocked, or to go on once nothing is killed any more.

@@ -28,7 +28,8 @@ fn served(stage: &Stage) -> Tocsin {
 /// Has it run with these settings of the policy.
 fn configure(tocsin: &mut Tocsin, stage: &Stage, policy: &str) {
     let address = tocsin.url("").replace("127.0.0.1", "localhost");
-    let more = format!("[policy]\n{policy}\n[policy.approval]\npasskey_for = [\"payments\"]\n");
+    // The act is worth a passkey by default, once it is a payment.
+    let more = format!("[policy]\n{policy}\n[policy.risk]\npayments = [\"send_ledger\"]\n");
     tocsin.configure(&format!("http = {{ public_url = {address:?} }}\n{}", stage.settings(&more)));
     tocsin.restart();
 }

@@ -99,7 +99,7 @@ fn who_is_asked_by_keycloak_answers_here_and_keycloak_is_told() {
 
     // Tocsin's own question goes to Keycloak as any client's, and comes back here.
     let call = |operation: &str, body: &Value| tocsin.mfa(operation, body).expect(200).json();
-    let params = json!({ "agent": "pays", "action": "wire_money" });
+    let params = json!({ "agent": "pays", "action": "send_ledger" });
     let begun = json!({ "username": "dana", "email": EMAIL, "params": params });
     let tid = call("promptless_init_transaction", &begun)["tid"].clone();
     let sent = call("promptless_send_method", &json!({ "tid": tid, "method": "push" }));

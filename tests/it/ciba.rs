@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::support::gate::{ask, challenge, now, status};
 use crate::support::http;
 use crate::support::oidc::Oidc;
 use crate::support::tocsin::Tocsin;
@@ -66,7 +67,7 @@ fn a_yes_in_the_app_goes_on_also_over_a_restart_and_a_no_is_a_no() {
     let mut tocsin = Tocsin::start(folder.path(), &section(&oidc, "approvals", ""));
     enrol(&tocsin, "sub-of-dana@example.com");
 
-    let (tid, number) = push(&tocsin, "wire_money");
+    let (tid, number) = push(&tocsin, "send_ledger");
     let asked = shown(&oidc, &number);
     assert_eq!(asked["sub"], "sub-of-dana@example.com");
     assert!(
@@ -98,7 +99,7 @@ fn a_yes_in_the_app_goes_on_also_over_a_restart_and_a_no_is_a_no() {
         "the provider's name of the request is in the audit"
     );
 
-    let (tid, number) = push(&tocsin, "delete_all");
+    let (tid, number) = push(&tocsin, "send_all");
     oidc.press(&shown(&oidc, &number), false, "");
     assert_eq!(waited(&tocsin, &tid, 50)["status"], "denied");
 }
@@ -111,7 +112,7 @@ fn a_provider_that_pings_is_asked_at_once_and_no_other_ping_counts() {
     tocsin.configure(&section(&oidc, "approvals-ping", "mode = \"ping\"\nacr_values = [\"phr\"]"));
     tocsin.restart();
     enrol(&tocsin, "sub-of-dana@example.com");
-    let (tid, number) = push(&tocsin, "wire_money");
+    let (tid, number) = push(&tocsin, "send_ledger");
     let asked = shown(&oidc, &number);
     assert_eq!(asked["acr_values"], "phr");
     for token in ["", "somebody-elses-0123456789"] {
@@ -125,7 +126,7 @@ fn a_provider_that_pings_is_asked_at_once_and_no_other_ping_counts() {
     assert!(pressed.elapsed() < Duration::from_secs(15), "a ping is not waited for: {:?}", pressed.elapsed());
 
     // A yes that is weaker than what was asked for is none, and no denial either.
-    let (tid, number) = push(&tocsin, "delete_all");
+    let (tid, number) = push(&tocsin, "send_all");
     oidc.press(&shown(&oidc, &number), true, "pwd");
     assert!(failed(&tocsin).contains("`acr`"));
     assert_eq!(waited(&tocsin, &tid, 1)["status"], "pending");
@@ -138,7 +139,7 @@ fn a_yes_of_somebody_else_is_none_and_without_policy_a_push_does_not_suffice() {
     let settings = section(&oidc, "approvals", "");
     let mut tocsin = Tocsin::start(folder.path(), &settings);
     enrol(&tocsin, "another-subject");
-    let (tid, number) = push(&tocsin, "wire_money");
+    let (tid, number) = push(&tocsin, "send_ledger");
     oidc.press(&shown(&oidc, &number), true, "phr");
     let refused = || {
         let output = tocsin.command(&["audit", "export"]);
@@ -150,8 +151,7 @@ fn a_yes_of_somebody_else_is_none_and_without_policy_a_push_does_not_suffice() {
 
     tocsin.configure(&settings.replace("push_suffices = true", ""));
     tocsin.restart();
-    let begun =
-        json!({ "username": "dana", "email": EMAIL, "params": { "agent": "other", "action": "wire_money" } });
+    let begun = json!({ "username": "dana", "email": EMAIL, "params": { "agent": "other", "action": "send_ledger" } });
     let tid = tocsin.mfa("promptless_init_transaction", &begun).expect(200).json()["tid"].clone();
     let sent =
         tocsin.mfa("promptless_send_method", &json!({ "tid": tid, "method": "push" })).expect(400).json();
@@ -159,4 +159,32 @@ fn a_yes_of_somebody_else_is_none_and_without_policy_a_push_does_not_suffice() {
         (&sent["type"], &sent["least"]),
         (&"urn:tocsin:problem:method_too_weak".into(), &"totp".into())
     );
+}
+
+#[test]
+fn a_challenge_rings_whoever_answers_for_the_agent_by_itself_once() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let oidc = Oidc::start(folder.path());
+    let more = "[[policy.when]]\nname = \"all\"\nat_least = \"step_up\"\n\
+                [[manifests]]\nagent_id = \"books\"\napprovers = [\"Dana\"]\n";
+    let mut tocsin = Tocsin::start(folder.path(), &section(&oidc, "approvals", more));
+    enrol(&tocsin, "sub-of-dana@example.com");
+    let act = |n: u32| {
+        json!({ "event_id": format!("e{n}"), "kind": "request", "ts": now(), "agent_id": "books",
+                               "endpoint": "reserve_hotel", "args_digest": "sha256:0f", "attestation": "token" })
+    };
+    let asked = challenge(&ask(&tocsin, &act(1), None));
+    let ring = shown(&oidc, asked["binding_code"].as_str().expect("a number"));
+    tocsin.kill();
+    tocsin.restart();
+    assert_eq!(ask(&tocsin, &act(2), None).status, 401);
+    assert_eq!(oidc.asked().len(), 1, "more of the same, and a restart, ring nobody again");
+    oidc.press(&ring, true, "phr");
+    let answered = status(&asked, 50);
+    assert_eq!(
+        (&answered["status"], &answered["grant"]["acr"]),
+        (&json!("approved"), &json!("urn:tocsin:acr:push"))
+    );
+    let grant = answered["grant"]["token"].as_str().expect("a grant");
+    ask(&tocsin, &act(3), Some((grant, "once"))).expect(200);
 }

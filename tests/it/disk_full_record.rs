@@ -19,7 +19,7 @@ const DISK_BYTES: u64 = 48 << 20;
 const FREE_BYTES: u64 = 1_536 << 10;
 /// Of each kind, at most.
 const TRIES_MAX: usize = 500;
-const SETTINGS: &str = "[policy]\non_task_end = \"revoke\"\n[policy.approval]\nnotices_per_hour = 10000\n[policy.risk]\npayments = [\"wire\"]\n[[policy.when]]\nname = \"money\"\nrisk = [\"payments\"]\n\
+const SETTINGS: &str = "[policy]\non_task_end = \"revoke\"\n[policy.approval]\nnotices_per_hour = 10000\npasskey_for = []\n[policy.risk]\npayments = [\"wire\"]\n[[policy.when]]\nname = \"money\"\nrisk = [\"payments\"]\n\
                         at_least = \"step_up\"\n";
 const KINDS: [&str; 4] = ["manifest", "session", "question", "task"];
 

@@ -94,7 +94,7 @@ fn who_is_asked_is_written_to_also_once_the_server_is_back_and_no_name_adds_a_he
         tocsin.command(&["approver", "add", "Dana", "--totp", "--also", "dana@example.com"]).status.success()
     );
 
-    ask(&tocsin, "dana@example.com", "pays\u{2028}Bcc: thief@example.net", "wire_money");
+    ask(&tocsin, "dana@example.com", "pays\u{2028}Bcc: thief@example.net", "send_ledger");
     let tried = || last_of(&tocsin).filter(|row| row["attempts"].as_u64() > Some(0));
     let waits = wait::until(LIMIT, tried).expect("an attempt");
     assert_eq!((waits["state"].as_str(), waits["kind"].as_str()), (Some("pending"), Some("approval.notice")));
@@ -112,7 +112,7 @@ fn who_is_asked_is_written_to_also_once_the_server_is_back_and_no_name_adds_a_he
     );
     assert!(header(letter, "Subject")[0].starts_with("May pays\\u{2028}Bcc"), "{letter}");
     let text = letter["text"].as_str().expect("text");
-    for said in ["wire_money", "pays the rent", " UTC", &tocsin.url("/approve/"), "approves nothing"] {
+    for said in ["send_ledger", "pays the rent", " UTC", &tocsin.url("/approve/"), "approves nothing"] {
         assert!(text.contains(said), "{said} is not in {text}");
     }
     wait::until_eq("the receipt", LIMIT, &Some("acknowledged".to_owned()), || {
@@ -129,7 +129,7 @@ fn a_server_with_a_certificate_that_is_not_trusted_gets_no_letter_and_no_passwor
     assert!(
         tocsin.command(&["approver", "add", "Dana", "--totp", "--also", "dana@example.com"]).status.success()
     );
-    ask(&tocsin, "dana@example.com", "pays", "wire_money");
+    ask(&tocsin, "dana@example.com", "pays", "send_ledger");
     let said = || last_of(&tocsin)?["last"].as_str().map(str::to_owned);
     let said = wait::until(LIMIT, said).expect("what came of an attempt");
     assert!(said.contains("invalid peer certificate: UnknownIssuer"), "{said}");
@@ -146,7 +146,7 @@ fn an_address_that_the_server_refuses_is_an_open_item_and_a_wrong_password_is_tr
     for name in ["dana@example.com", "gone@example.com"] {
         assert!(tocsin.command(&["approver", "add", name, "--totp"]).status.success());
     }
-    ask(&tocsin, "gone@example.com", "pays", "wire_money");
+    ask(&tocsin, "gone@example.com", "pays", "send_ledger");
     let state = |tocsin: &Tocsin| Some(last_of(tocsin)?).filter(|row| row["attempts"].as_u64() > Some(0));
     let dead = wait::until(LIMIT, || state(&tocsin)).expect("an attempt");
     assert_eq!((dead["state"].as_str(), dead["attempts"].as_u64()), (Some("dead"), Some(1)), "{dead}");
@@ -154,7 +154,7 @@ fn an_address_that_the_server_refuses_is_an_open_item_and_a_wrong_password_is_tr
 
     tocsin.configure(&settings.replace("mail-secret", "wrong"));
     tocsin.restart();
-    ask(&tocsin, "dana@example.com", "other", "wire_money");
+    ask(&tocsin, "dana@example.com", "other", "send_ledger");
     let tried = || state(&tocsin).filter(|row| row["agent"]["agent_id"] == "other");
     let waits = wait::until(LIMIT, tried).expect("an attempt");
     assert_eq!(waits["state"], "pending", "{waits}");

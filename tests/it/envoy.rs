@@ -15,7 +15,7 @@ use crate::support::stage::Stage;
 use crate::support::tocsin::Tocsin;
 
 /// Whoever pays, policy asks a human first.
-const SETTINGS: &str = "[policy.risk]\npayments = [\"/pay\"]\n[[policy.when]]\nname = \"money\"\nrisk = [\"payments\"]\n\
+const SETTINGS: &str = "[policy.approval]\npasskey_for = []\n[policy.risk]\npayments = [\"/pay\"]\n[[policy.when]]\nname = \"money\"\nrisk = [\"payments\"]\n\
                         at_least = \"step_up\"\n";
 
 /// An API that tells what reached it.

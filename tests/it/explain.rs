@@ -70,7 +70,8 @@ fn every_verdict_is_explained_also_one_that_led_to_nothing() {
     assert!(volume["since"].is_string(), "{volume}");
 
     let text = printed(&command(&tocsin, &["--issuer", ISSUER, "--at", at]));
-    for said in ["wire_money", "crossed by", "unfitting", "volume", "timing", "it would have been quiet with"]
+    for said in
+        ["send_ledger", "crossed by", "unfitting", "volume", "timing", "it would have been quiet with"]
     {
         assert!(text.contains(said), "{said}: {text}");
     }

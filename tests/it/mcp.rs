@@ -13,7 +13,7 @@ use crate::support::parts::{house, part, python};
 use crate::support::stage::Stage;
 use crate::support::tocsin::{GATEWAY, OPERATOR, Tocsin};
 
-const SETTINGS: &str = "[policy.risk]\npayments = [\"wire\"]\n[[policy.when]]\nname = \"money\"\nrisk = [\"payments\"]\n\
+const SETTINGS: &str = "[policy.approval]\npasskey_for = []\n[policy.risk]\npayments = [\"wire\"]\n[[policy.when]]\nname = \"money\"\nrisk = [\"payments\"]\n\
                         at_least = \"step_up\"\n";
 
 /// An agent's program; killed when dropped.

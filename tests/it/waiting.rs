@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -27,7 +28,7 @@ fn settings(agents: usize) -> String {
     let manifest = |i| format!("[[manifests]]\nagent_id = \"agent-{i}\"\nversion = 1\ngroup = \"fleet\"\n");
     let manifests = (0..agents).map(manifest).collect::<Vec<_>>().concat();
     format!(
-        "[policy]\nchallenge_s = 3600\n[policy.risk]\npayments = [\"wire\"]\n[[policy.when]]\nname = \"money\"\n\
+        "[policy]\nchallenge_s = 3600\n[policy.approval]\npasskey_for = []\n[policy.risk]\npayments = [\"wire\"]\n[[policy.when]]\nname = \"money\"\n\
          risk = [\"payments\"]\nat_least = \"step_up\"\n{manifests}"
     )
 }
@@ -95,6 +96,22 @@ async fn wait(address: String, request: String, is_stream: bool, begun: Arc<Sema
     }
 }
 
+/// Lets this process, and the server that it starts, hold a connection of each, and some files.
+fn let_open(agents: usize) {
+    const MORE: u64 = 512;
+    let (wanted, limit) = (agents as u64 + MORE, getrlimit(Resource::Nofile));
+    // None is no limit.
+    if limit.current.is_some_and(|soft| soft < wanted) {
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+            .expect("a soft limit may be raised to the hard one");
+    }
+    let most = limit.maximum.unwrap_or(u64::MAX);
+    assert!(
+        most >= wanted,
+        "RLIMIT_NOFILE: {wanted} open files are needed and the hard limit is {most} (`ulimit -Hn`)"
+    );
+}
+
 /// Resident memory of a process, KiB.
 fn resident_kib(process: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process of ours");
@@ -115,6 +132,7 @@ fn revoke_all(tocsin: &Tocsin) {
 #[test]
 fn thousands_wait_for_little_and_all_hear_at_once() {
     let agents = prove::scaled(90, 9_990);
+    let_open(agents);
     let stage = Stage::new();
     let mut tocsin = Tocsin::start(stage.path(), &stage.settings(&settings(agents)));
     let names = (0..agents).map(|i| format!("agent-{i}"));

@@ -28,7 +28,6 @@ use crate::approval::webauthn::{self, Bound, Options};
 use crate::approval::{
     Answer, Approval, CEREMONY_LIFE, Choice, DecideError, FormToken, Outcome, PageKey, Proof, Refusal, decide,
 };
-use crate::standing::Standing;
 use crate::store::{StoreError, approvals};
 
 /// The cookie that a form is bound to; it means nothing else and names nobody.
@@ -233,18 +232,10 @@ async fn load(api: &Api, page: &PageKey) -> Result<Option<Loaded>, StoreError> {
         })
         .await?;
     Ok(found.map(|(approval, past)| {
-        let peak = peak(api, &approval);
+        let agent = approval.agent();
+        let peak = approval.peak(&api.revoker.standing(agent.issuer.as_deref(), &agent.agent_id));
         Loaded { approval, past, peak }
     }))
-}
-
-/// The highest level since the question was put, as far as the agent is still in that case.
-fn peak(api: &Api, approval: &Approval) -> MicroBits {
-    let agent = approval.agent();
-    match api.revoker.standing(agent.issuer.as_deref(), &agent.agent_id) {
-        Standing::Challenged(challenge) if challenge.case.to_string() == approval.case => challenge.peak,
-        _ => approval.level(),
-    }
 }
 
 pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {

@@ -8,12 +8,12 @@ use detector::{MicroBits, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::proof::{Proof, may_answer, prove};
-use super::{Approval, ApproverName, Factor, PageKey, State, Status};
+use super::{Approval, ApproverName, Factor, First, PageKey, State, Status};
 use crate::agent::CaseId;
 use crate::keys::{KeyError, Keys};
 use crate::lifecycle::Input;
 use crate::revoker::{Admission, ApplyError, Write};
-use crate::store::{StoreError, approvals, db, settings};
+use crate::store::{self, StoreError, approvals, db, settings};
 
 /// What a human may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -199,17 +199,27 @@ fn settle(
 ) -> Result<Outcome, DecideError> {
     let agent = approval.agent();
     let approves = said.choice == Choice::Approve;
+    let takes_two = approves && approval.needs.approvers > 1;
+    if takes_two && w.has_outgrown(approval, said.seen, now) {
+        return Ok(Outcome::Refused(Refusal::EvidenceGrew));
+    }
+    let is_taken_back = takes_two && w.take_first_back(approval, w.peak(approval), now)?;
+    let first = approval.first.as_ref().filter(|_| !is_taken_back);
     let body = Settled {
         approval_id: approval.id.as_str(),
         choice: said.choice,
         by: said.by,
-        first: approval.first.as_ref().map(|(name, _)| name.as_str()),
+        first: first.map(|first| first.by.as_str()),
         acr: said.with.acr(),
         amr: said.with.amr(),
         binding: approval.binding().to_string(),
     };
-    if approves && approval.needs.approvers > 1 && approval.first.is_none() {
-        approvals::set_first(w.tx(), &approval.id, said.by.as_str(), now)?;
+    if takes_two && first.is_none() {
+        store::first::set(
+            w.tx(),
+            &approval.id,
+            &First { by: said.by.to_string(), at: now, seen: said.seen },
+        )?;
         w.audit(Some(&agent), "approval.half", &body, now)?;
         return Ok(Outcome::Half);
     }

@@ -19,6 +19,8 @@ pub(crate) enum Stage {
     Asked,
     /// Those before have not answered.
     Next,
+    /// They said yes, and there is more by now than they were shown.
+    Again,
     /// It is about to lapse.
     Expiring,
 }
@@ -28,6 +30,7 @@ impl Stage {
         match self {
             Self::Asked => "asked",
             Self::Next => "next",
+            Self::Again => "again",
             Self::Expiring => "expiring",
         }
     }
@@ -60,6 +63,11 @@ impl Turn {
         let next = if told < named.len() { ending.min(now + config.next_after_s.duration()) } else { ending };
         Self { stage, people, told, next: (now < next).then_some(next) }
     }
+
+    /// One person's who is asked again; the turns of others stay what they are.
+    pub(crate) fn again(person: &str) -> Self {
+        Self { stage: Stage::Again, people: vec![person.to_owned()], told: 0, next: None }
+    }
 }
 
 /// Who is to answer, by name.
@@ -84,6 +92,9 @@ pub(crate) fn body(turn: &Turn, approval: &Approval, page: &str, now: Timestamp)
         Stage::Asked => format!("{agent} waits for {whom}: may it call {endpoint}? By {until}: {page}"),
         Stage::Next => format!(
             "Nobody has answered for {agent} yet, so {whom} is asked: may it call {endpoint}? By {until}: {page}"
+        ),
+        Stage::Again => format!(
+            "There is more against {agent} than {whom} said yes to, so that yes counts no more: may it call {endpoint}? By {until}: {page}"
         ),
         Stage::Expiring => format!(
             "The question about {agent} lapses at {until}, and nothing is approved then: may it call {endpoint}? {page}"

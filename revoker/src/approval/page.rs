@@ -174,7 +174,7 @@ fn question(view: &View<'_>) -> Markup {
                 p.lead {
                     "It takes two people. "
                     @match &view.approval.first {
-                        Some((name, at)) => strong { (visible(name)) " has said yes, " (clock(*at)) "." },
+                        Some(first) => strong { (visible(&first.by)) " has said yes, " (clock(first.at)) "." },
                         None => "Nobody has said yes yet.",
                     }
                 }

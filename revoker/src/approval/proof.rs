@@ -28,8 +28,13 @@ pub enum Proof {
     },
     /// What a passkey says.
     Passkey(Assertion),
-    /// What the identity provider that was asked for this approval says: with a yes who it is (`sub`), by a token that was checked.
-    Push(Option<String>),
+    /// What the identity provider that was asked for this approval says.
+    Push {
+        /// Whom it asked, as enrolled.
+        approver: String,
+        /// With a yes who it is (`sub`), by a token that was checked.
+        subject: Option<String>,
+    },
 }
 
 /// Somebody, and how they proved it.
@@ -53,10 +58,12 @@ pub(super) fn prove(
         Proof::Code { .. } if approves && approval.needs.factor > Factor::Recovery => {
             Ok(Err(Refusal::StrongerFactor))
         }
-        Proof::Push(_) if approves && approval.needs.factor > Factor::Push => {
+        Proof::Push { .. } if approves && approval.needs.factor > Factor::Push => {
             Ok(Err(Refusal::StrongerFactor))
         }
-        Proof::Push(subject) => by_push(w, approval, approves, subject.as_deref(), now),
+        Proof::Push { approver, subject } => {
+            by_push(w, approval, (approver, subject.as_deref()), approves, now)
+        }
         // Before the code, so that a slip with the number does not cost a code and half a minute of waiting.
         Proof::Code { number, .. } if approves && !approval.binding_code.matches(number) => {
             let attempts = approval.attempts.failed(lockout::APPROVAL, now);
@@ -150,14 +157,14 @@ fn by_passkey(
 fn by_push(
     w: &mut Write<'_>,
     approval: &Approval,
+    (asked, subject): (&str, Option<&str>),
     approves: bool,
-    subject: Option<&str>,
     now: Timestamp,
 ) -> Checking {
-    let Some(push) = pushes::of(w.tx(), &approval.id)?.filter(Push::is_open) else {
+    let Some(push) = pushes::of(w.tx(), &approval.id, asked)?.filter(Push::is_open) else {
         return Ok(Err(Refusal::Over));
     };
-    pushes::end(w.tx(), &approval.id, "answered", now)?;
+    pushes::end(w.tx(), &push, "answered", now)?;
     let who = approvers::by_name(w.tx(), &push.approver)?.map(|stored| stored.row);
     let Some(who) = who.filter(|who| who.disabled_at.is_none()) else { return Ok(Err(Refusal::NotNamed)) };
     // A subject is the same in its exact letters alone (OpenID Connect Core 1.0, section 2).
@@ -218,7 +225,7 @@ fn miscounted(
 }
 
 /// Whether this person may give this answer, whoever they proved to be.
-pub(super) fn may_answer(approval: &Approval, who: &ApproverRow, choice: Choice) -> Result<(), Refusal> {
+pub(crate) fn may_answer(approval: &Approval, who: &ApproverRow, choice: Choice) -> Result<(), Refusal> {
     let named = &approval.people.approvers;
     let wanted = match &approval.cause {
         Cause::Asked(asked) => asked.approver.as_deref(),
@@ -235,7 +242,7 @@ pub(super) fn may_answer(approval: &Approval, who: &ApproverRow, choice: Choice)
         return Err(Refusal::OwnRequest);
     }
     match &approval.first {
-        Some((first, _)) if who.is(first) => Err(Refusal::SameApprover),
+        Some(first) if who.is(&first.by) => Err(Refusal::SameApprover),
         _ => Ok(()),
     }
 }

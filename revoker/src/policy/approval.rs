@@ -13,7 +13,8 @@ use crate::config::Seconds;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApprovalConfig {
-    /// Classes of action to which a yes takes a passkey; to others a one-time code with the agent's number will do.
+    /// Classes of action to which a yes takes a passkey; to others a one-time code with the agent's number will do. Without a word
+    /// of the operator those whose harm stays: [`HARM_STAYS`].
     pub passkey_for: Vec<Risk>,
     /// Classes of action to which two people must say yes.
     pub two_for: Vec<Risk>,
@@ -32,11 +33,15 @@ pub struct ApprovalConfig {
     pub warn_before_s: Seconds,
 }
 
+/// Money that is gone, data that is gone, what runs, and who may do what. A code can be coaxed out of a person (it is typed where somebody
+/// says), so it is for the rest: what is told or read is harm too, but most of an agent's day is that.
+const HARM_STAYS: [Risk; 4] = [Risk::Payments, Risk::Deletion, Risk::Infrastructure, Risk::Permissions];
+
 impl Default for ApprovalConfig {
     fn default() -> Self {
         const TEN: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
         Self {
-            passkey_for: Vec::new(),
+            passkey_for: HARM_STAYS.to_vec(),
             two_for: Vec::new(),
             push_suffices: false,
             open_per_agent: TEN,
@@ -57,8 +62,12 @@ fn is_false(said: &bool) -> bool {
 impl Policy {
     /// What a yes to this act takes.
     pub fn needs(&self, action: &Action) -> Needs {
+        self.needs_of(action.method.as_deref(), &action.endpoint, action.operation.as_deref())
+    }
+
+    fn needs_of(&self, method: Option<&str>, endpoint: &str, operation: Option<&str>) -> Needs {
         let config = self.config();
-        let risks = config.risk.of(action.method.as_deref(), &action.endpoint, action.operation.as_deref());
+        let risks = config.risk.of(method, endpoint, operation);
         let any = |listed: &[Risk]| listed.iter().any(|risk| risks.contains(risk));
         Needs {
             approvers: if any(&config.approval.two_for) { 2 } else { 1 },
@@ -70,5 +79,57 @@ impl Policy {
                 Factor::Totp
             },
         }
+    }
+
+    /// The strongest factor that a yes to some act of an agent may take, by the endpoints that its manifest declares; where it declares
+    /// none, any act may come.
+    pub fn strongest(&self, endpoints: &[String]) -> Factor {
+        if endpoints.is_empty() && !self.config().approval.passkey_for.is_empty() {
+            return Factor::Passkey;
+        }
+        let of = |declared: &String| {
+            // As manifests write them: `get_user`, `GET /users/{id}`, `POST /graphql getUser`.
+            let words: Vec<&str> = declared.split_whitespace().collect();
+            match words[..] {
+                [method, path] if path.starts_with('/') => self.needs_of(Some(method), path, None),
+                [method, path, operation] => self.needs_of(Some(method), path, Some(operation)),
+                _ => self.needs_of(None, declared, None),
+            }
+        };
+        endpoints.iter().map(|declared| of(declared).factor).max().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use detector::Budgets;
+
+    use super::*;
+    use crate::config::PolicyConfig;
+
+    #[test]
+    fn a_code_is_for_low_risk_unless_the_operator_says_otherwise() {
+        let ours = Policy::new(Budgets::default(), PolicyConfig::default());
+        let needs = |policy: &Policy, endpoint: &str| {
+            policy.needs(&Action { endpoint: endpoint.to_owned(), ..Action::default() }).factor
+        };
+        for endpoint in ["send_money", "DeleteUser", "deploy_service", "iam:CreateAccessKey"] {
+            assert_eq!(needs(&ours, endpoint), Factor::Passkey, "{endpoint}");
+        }
+        for endpoint in ["get_order", "send_email", "export_report", "get_balance_of_funds"] {
+            assert_eq!(needs(&ours, endpoint), Factor::Totp, "{endpoint}");
+        }
+        let mut config = PolicyConfig::default();
+        config.approval.passkey_for.clear();
+        let theirs = Policy::new(Budgets::default(), config);
+        assert_eq!(needs(&theirs, "send_money"), Factor::Totp);
+
+        let strongest = |policy: &Policy, endpoints: &[&str]| {
+            policy.strongest(&endpoints.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(strongest(&ours, &["get_order", "DELETE /orders/{id}"]), Factor::Passkey);
+        assert_eq!(strongest(&ours, &["POST /graphql refundOrder"]), Factor::Passkey);
+        assert_eq!(strongest(&ours, &["GET /payments/{id}", "send_email"]), Factor::Totp);
+        assert_eq!((strongest(&ours, &[]), strongest(&theirs, &[])), (Factor::Passkey, Factor::Totp));
     }
 }

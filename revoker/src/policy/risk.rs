@@ -51,8 +51,22 @@ impl Risk {
     fn words(self) -> &'static [&'static str] {
         match self {
             Self::Payments => &[
-                "pay", "payment", "payments", "payout", "refund", "transfer", "charge", "wire", "withdraw",
+                "pay",
+                "payment",
+                "payments",
+                "payout",
+                "refund",
+                "transfer",
+                "charge",
+                "wire",
+                "withdraw",
                 "purchase",
+                "money",
+                "funds",
+                "refunds",
+                "transfers",
+                "payouts",
+                "charges",
             ],
             Self::Deletion => {
                 &["delete", "remove", "destroy", "drop", "purge", "erase", "wipe", "truncate", "terminate"]
@@ -103,9 +117,15 @@ impl fmt::Display for Risk {
 /// Words that make an action one of reading.
 const READS: [&str; 9] = ["get", "list", "describe", "read", "search", "head", "query", "find", "view"];
 /// Words of the classes that name a thing, which may be read, and no deed.
-const THINGS: [&str; 13] = [
+const THINGS: [&str; 19] = [
     "payment",
     "payments",
+    "money",
+    "funds",
+    "refunds",
+    "transfers",
+    "payouts",
+    "charges",
     "instances",
     "cluster",
     "permission",
@@ -231,7 +251,11 @@ mod tests {
             (None, "ec2:DescribeInstances", vec![]),
             (Some("DELETE"), "/v1/orders/{id}", vec![Risk::Deletion]),
             (Some("GET"), "/v1/payments", vec![]),
+            (Some("POST"), "/v1/refunds", vec![Risk::Payments]),
             (None, "transferMoney", vec![Risk::Payments]),
+            (None, "send_money", vec![Risk::Payments, Risk::Outbound]),
+            (None, "list_funds", vec![]),
+            (None, "send_invoice", vec![Risk::Outbound]),
             (None, "get_export", vec![Risk::BulkRead]),
             (None, "ledger.append", vec![Risk::Payments]),
             (None, "get_hotels_prices", vec![]),

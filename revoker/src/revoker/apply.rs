@@ -202,6 +202,8 @@ impl Write<'_> {
         let held = self.held(case.agent);
         let from = held.as_ref().map_or(Standing::Trusted, |held| held.live);
         let (to, effects) = self.step(case, &from);
+        let may_take_two = !case.policy.config().approval.two_for.is_empty();
+        self.evidence_grew((&from, &to), may_take_two, case.now)?;
         if effects.is_empty() && from.name() == to.name() {
             self.note(case.agent, held, to)?;
             return Ok(Ran::default());

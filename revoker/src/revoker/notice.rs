@@ -10,6 +10,7 @@ use crate::agent::Txn;
 use crate::approval::Approval;
 use crate::approval::notice::{Turn, body};
 use crate::effect::NOTICE;
+use crate::policy::approval::ApprovalConfig;
 use crate::store::{StoreError, notices, outbox, to_json};
 
 /// What "lately" is to the cap on notices.
@@ -30,10 +31,21 @@ impl Write<'_> {
         told: usize,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let agent = approval.agent();
-        let config = self.policy_for(&agent, now).config().approval.clone();
-        let mut turn = Turn::after(told, approval, &config, now);
+        let config = self.policy_for(&approval.agent(), now).config().approval.clone();
+        let turn = Turn::after(told, approval, &config, now);
         notices::told(self.tx(), &approval.id, turn.told, turn.next)?;
+        self.tell_turn(approval, turn, &config, now)
+    }
+
+    /// Tells the people of one turn.
+    pub(super) fn tell_turn(
+        &mut self,
+        approval: &Approval,
+        mut turn: Turn,
+        config: &ApprovalConfig,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let agent = approval.agent();
         let most = config.notices_per_hour.get();
         let people = if turn.people.is_empty() { vec![ANYBODY.to_owned()] } else { turn.people.clone() };
         let mut heard = Vec::new();
@@ -52,6 +64,7 @@ impl Write<'_> {
         }
         heard.retain(|person| person != ANYBODY);
         turn.people = heard;
+        self.push_to(approval, &turn.people, now)?;
         let page = format!("{}{}", self.inner.public_url, approval.page.path());
         let body = to_json(&body(&turn, approval, &page, now))?;
         let txn = self.held(&agent).map_or_else(Txn::random, |held| held.txn);

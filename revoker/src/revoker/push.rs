@@ -7,8 +7,11 @@ use detector::{MicroBits, Timestamp};
 use serde::Serialize;
 use serde_json::json;
 
-use super::Revoker;
-use crate::approval::{Answer, Approval, Choice, DecideError, Digest, Outcome, Proof, Status, decide};
+use super::{Revoker, Write};
+use crate::approval::{
+    Answer, Approval, ApproverRow, Choice, DecideError, Digest, Factor, Outcome, Proof, Status, decide,
+    may_answer,
+};
 use crate::store::pushes::{self, Push};
 use crate::store::{StoreError, approvals, approvers, notices};
 
@@ -61,27 +64,18 @@ impl Revoker {
         name: &str,
         now: Timestamp,
     ) -> Result<(), PushError> {
-        let (id, name, expires_at) = (approval.id.clone(), name.to_owned(), approval.expires_at);
-        let most = self.policy().config().approval.notices_per_hour.get();
+        let (approval, name) = (approval.clone(), name.to_owned());
         self.write(move |w| {
             let store = StoreError::from;
-            if let Some(push) = pushes::of(w.tx(), &id).map_err(store)? {
-                let over = || PushError::Before(push.outcome.clone().unwrap_or_default());
-                return if push.is_open() { Ok(()) } else { Err(over()) };
-            }
             let all = approvers::all(w.tx()).map_err(store)?;
             let who = all.into_iter().find(|who| who.disabled_at.is_none() && who.is(&name));
             let who = who.ok_or(PushError::Nobody)?;
-            // A push takes a person's attention as a notice does, and is what a flood of them is made of (ATT&CK T1621).
-            if notices::count(w.tx(), &format!("push/{}", who.name), now - LATELY, now).map_err(store)? > most
-            {
-                return Err(PushError::TooMany);
+            if let Some(push) = pushes::of(w.tx(), &approval.id, who.name.as_str()).map_err(store)? {
+                let over = || PushError::Before(push.outcome.clone().unwrap_or_default());
+                return if push.is_open() { Ok(()) } else { Err(over()) };
             }
-            let hint = who.address().map_or_else(|| who.name.to_string(), |address| address.to_string());
-            pushes::insert(w.tx(), (&id, expires_at), (who.name.as_str(), &hint), INTERVAL_S, now)
-                .map_err(store)?;
-            w.audit(None, "approval.push", &json!({ "approval_id": id, "approver": who.name }), now)?;
-            Ok(())
+            // No evidence is shown, so none is covered.
+            if w.push(&approval, &who, MicroBits::ZERO, now)? { Ok(()) } else { Err(PushError::TooMany) }
         })
         .await
     }
@@ -114,8 +108,7 @@ impl Revoker {
         if !over.is_empty() {
             // Answered elsewhere, or not in time: a lapse is no denial.
             self.write(move |w| {
-                over.iter()
-                    .try_for_each(|push| pushes::end(w.tx(), &push.approval, "lapsed", now).map(drop))?;
+                over.iter().try_for_each(|push| pushes::end(w.tx(), push, "lapsed", now).map(drop))?;
                 Ok::<_, StoreError>(())
             })
             .await?;
@@ -134,7 +127,7 @@ impl Revoker {
     ) -> Result<(), StoreError> {
         let (push, until) = (push.clone(), until.min(push.expires_at));
         self.write(move |w| {
-            pushes::taken(w.tx(), &push.approval, &auth_req_id, ping.as_ref(), until)?;
+            pushes::taken(w.tx(), &push, &auth_req_id, ping.as_ref(), until)?;
             Ok(pushes::again(w.tx(), &push, interval_s, next)?)
         })
         .await
@@ -148,10 +141,11 @@ impl Revoker {
 
     /// Nothing will come of it; `why` without secrets. The question stays open.
     pub async fn push_failed(&self, push: &Push, why: String, now: Timestamp) -> Result<(), StoreError> {
-        let id = push.approval.clone();
+        let push = push.clone();
         self.write(move |w| {
-            if pushes::end(w.tx(), &id, &why, now)? {
-                w.audit(None, "approval.push_failed", &json!({ "approval_id": id, "why": why }), now)?;
+            if pushes::end(w.tx(), &push, &why, now)? {
+                let body = json!({ "approval_id": push.approval, "approver": push.approver, "why": why });
+                w.audit(None, "approval.push_failed", &body, now)?;
             }
             Ok(())
         })
@@ -161,17 +155,18 @@ impl Revoker {
     /// What the person said there: with a token that was checked yes, without one no. None if there is no such question any more.
     pub async fn push_answered(
         &self,
-        approval: &Approval,
+        (push, approval): (&Push, &Approval),
         by: Option<PushedBy>,
         now: Timestamp,
     ) -> Result<Option<Outcome>, DecideError> {
         let (id, page, keys) = (approval.id.clone(), approval.page.clone(), self.keys().clone());
+        let (approver, seen) = (push.approver.clone(), push.seen);
         let grant_until = now + self.policy().config().grant_s.duration();
         self.write(move |w| {
             let choice = if by.is_some() { Choice::Approve } else { Choice::Deny };
-            let proof = Proof::Push(by.as_ref().map(|by| by.sub.clone()));
-            // The app shows no evidence, so a yes there covers none.
-            let answer = Answer { choice, proof, seen: MicroBits::ZERO };
+            let proof = Proof::Push { approver, subject: by.as_ref().map(|by| by.sub.clone()) };
+            // The app shows no evidence: a yes there covers what there was when the person was asked, and nothing since.
+            let answer = Answer { choice, proof, seen };
             let outcome = decide(w, &keys, &page, &answer, grant_until, now)?;
             let said =
                 if matches!(outcome, Some(Outcome::Settled | Outcome::Half)) { "taken" } else { "refused" };
@@ -186,5 +181,53 @@ impl Revoker {
     pub async fn pinged(&self, auth_req_id: String, token: &str, now: Timestamp) -> Result<bool, StoreError> {
         let token = Digest::of(token.as_bytes());
         self.write(move |w| Ok(pushes::pinged(w.tx(), &auth_req_id, &token, now)?)).await
+    }
+}
+
+impl Write<'_> {
+    /// Has the provider ask those of these people who can be asked so, where it may settle a question on evidence. Each once.
+    pub(super) fn push_to(
+        &mut self,
+        approval: &Approval,
+        people: &[String],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let suffices = approval.needs.factor == Factor::Push && approval.is_about_evidence();
+        if !self.inner.pushes || !suffices {
+            return Ok(());
+        }
+        let seen = self.peak(approval);
+        for who in approvers::all(self.tx())? {
+            let is_asked = who.can(Factor::Push) && people.iter().any(|name| who.is(name));
+            if is_asked
+                && may_answer(approval, &who, Choice::Approve).is_ok()
+                && pushes::of(self.tx(), &approval.id, who.name.as_str())?.is_none()
+            {
+                self.push(approval, &who, seen, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a request to the provider, due at once. False if the person is asked as often as they may be.
+    fn push(
+        &mut self,
+        approval: &Approval,
+        who: &ApproverRow,
+        seen: MicroBits,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let agent = approval.agent();
+        let most = self.policy_for(&agent, now).config().approval.notices_per_hour.get();
+        // A push takes a person's attention as a notice does, and is what a flood of them is made of (ATT&CK T1621).
+        if notices::count(self.tx(), &format!("push/{}", who.name), now - LATELY, now)? > most {
+            return Ok(false);
+        }
+        let hint = who.address().map_or_else(|| who.name.to_string(), |address| address.to_string());
+        let whom = (who.name.as_str(), hint.as_str(), seen);
+        pushes::insert(self.tx(), (&approval.id, approval.expires_at), whom, INTERVAL_S, now)?;
+        let body = json!({ "approval_id": approval.id, "approver": who.name });
+        self.audit(Some(&agent), "approval.push", &body, now)?;
+        Ok(true)
     }
 }

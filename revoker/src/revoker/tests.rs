@@ -14,6 +14,7 @@ mod record;
 mod restraint;
 mod shared;
 mod trouble;
+mod two;
 mod voided;
 
 use std::path::Path;

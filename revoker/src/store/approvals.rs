@@ -178,18 +178,6 @@ pub(crate) fn set_number(tx: &Transaction<'_>, approval: &Approval) -> db::Resul
     Ok(())
 }
 
-/// Writes down who said yes first, where it takes two.
-pub(crate) fn set_first(
-    tx: &Transaction<'_>,
-    approval: &ApprovalId,
-    by: &str,
-    now: Timestamp,
-) -> db::Result<()> {
-    tx.prepare_cached("UPDATE approvals SET first_by = ?2, first_at = ?3 WHERE id = ?1")?
-        .execute(params![approval.as_str(), by, now.as_micros()])?;
-    Ok(())
-}
-
 /// Whether a newer question on evidence was put about the agent since this one was answered.
 pub(crate) fn is_stale(tx: &Connection, approval: &Approval) -> db::Result<bool> {
     let State::Answered { at, .. } = approval.state else { return Ok(true) };
@@ -365,7 +353,6 @@ const EXPIRED: &str = "expired";
 const SUPERSEDED: &str = "superseded";
 
 pub(super) fn read(row: &Row<'_>) -> db::Result<Approval> {
-    let first: Option<String> = row.get("first_by")?;
     let people: String = row.get("people")?;
     let approval = Approval {
         id: parsed(row, "id")?,
@@ -375,7 +362,7 @@ pub(super) fn read(row: &Row<'_>) -> db::Result<Approval> {
         cause: cause(row)?,
         needs: needs(row)?,
         people: serde_json::from_str(&people).map_err(|e| unreadable("people", e))?,
-        first: first.zip(time(row, "first_at")?),
+        first: super::first::read(row)?,
         binding_code: parsed(row, "binding_code")?,
         policy: row.get("policy")?,
         opened_at: Timestamp::from_micros(row.get("opened_at")?),

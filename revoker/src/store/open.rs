@@ -11,7 +11,7 @@ use super::db::{self, Address, Connection};
 use super::{Store, StoreError, approvals};
 
 /// In order, each once. The record's version counts how many have run.
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 13] = [
     include_str!("../../migrations/0001_record.sql"),
     include_str!("../../migrations/0002_register.sql"),
     include_str!("../../migrations/0003_proof.sql"),
@@ -23,6 +23,8 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("../../migrations/0010_passkeys.sql"),
     include_str!("../../migrations/0011_ciba.sql"),
     include_str!("../../migrations/0012_manifests.sql"),
+    include_str!("../../migrations/0013_pushes.sql"),
+    include_str!("../../migrations/0014_first_seen.sql"),
 ];
 
 /// What PostgreSQL needs beside them.

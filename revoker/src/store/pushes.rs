@@ -1,8 +1,8 @@
-//! Requests to an identity provider (CIBA), each for the answer to one question.
+//! Requests to an identity provider (CIBA), each for the answer of one person to one question.
 
 use std::time::Duration;
 
-use detector::Timestamp;
+use detector::{MicroBits, Timestamp};
 use subtle::ConstantTimeEq as _;
 
 use crate::approval::{ApprovalId, Digest};
@@ -17,7 +17,9 @@ pub struct Push {
     /// For whose answer.
     pub approval: ApprovalId,
     /// Who is to give it.
-    pub(crate) approver: String,
+    pub approver: String,
+    /// The level of evidence when they were to be asked: what a yes covers.
+    pub(crate) seen: MicroBits,
     /// How the provider knows them.
     pub login_hint: String,
     /// When the provider was to be asked first.
@@ -44,23 +46,31 @@ impl Push {
 pub(crate) fn insert(
     tx: &Transaction<'_>,
     (approval, expires_at): (&ApprovalId, Timestamp),
-    (approver, login_hint): (&str, &str),
+    (approver, login_hint, seen): (&str, &str, MicroBits),
     interval_s: u32,
     now: Timestamp,
 ) -> db::Result<()> {
     tx.execute("DELETE FROM pushes WHERE expires_at < ?1", [(now - KEPT).as_micros()])?;
     tx.execute(
-        "INSERT INTO pushes (approval_id, approver, login_hint, asked_at, expires_at, interval_s, next_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?4)",
-        params![approval.as_str(), approver, login_hint, now.as_micros(), expires_at.as_micros(), interval_s],
+        "INSERT INTO pushes (approval_id, approver, login_hint, asked_at, expires_at, interval_s, next_at, seen) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?4, ?7)",
+        params![
+            approval.as_str(),
+            approver,
+            login_hint,
+            now.as_micros(),
+            expires_at.as_micros(),
+            interval_s,
+            seen.as_micros()
+        ],
     )?;
     Ok(())
 }
 
-/// The one for this question.
-pub(crate) fn of(db: &Connection, approval: &ApprovalId) -> db::Result<Option<Push>> {
-    let sql = "SELECT * FROM pushes WHERE approval_id = ?1";
-    db.prepare_cached(sql)?.query_row([approval.as_str()], read).optional()
+/// The one that asks this person this question.
+pub(crate) fn of(db: &Connection, approval: &ApprovalId, approver: &str) -> db::Result<Option<Push>> {
+    let sql = "SELECT * FROM pushes WHERE approval_id = ?1 AND approver = ?2";
+    db.prepare_cached(sql)?.query_row([approval.as_str(), approver], read).optional()
 }
 
 /// Those about which the provider is to be asked now.
@@ -79,14 +89,15 @@ pub(crate) fn next(db: &Connection) -> db::Result<Option<Timestamp>> {
 /// The provider has taken it.
 pub(crate) fn taken(
     tx: &Transaction<'_>,
-    approval: &ApprovalId,
+    push: &Push,
     auth_req_id: &str,
     ping: Option<&Digest>,
     expires_at: Timestamp,
 ) -> db::Result<()> {
+    let ping = ping.map(|ping| *ping.as_bytes());
     tx.execute(
-        "UPDATE pushes SET auth_req_id = ?2, ping_digest = ?3, expires_at = ?4 WHERE approval_id = ?1",
-        params![approval.as_str(), auth_req_id, ping.map(|ping| *ping.as_bytes()), expires_at.as_micros()],
+        "UPDATE pushes SET auth_req_id = ?3, ping_digest = ?4, expires_at = ?5 WHERE approval_id = ?1 AND approver = ?2",
+        params![push.approval.as_str(), push.approver, auth_req_id, ping, expires_at.as_micros()],
     )?;
     Ok(())
 }
@@ -94,8 +105,14 @@ pub(crate) fn taken(
 /// The provider is asked again at `at`, and from then on no more often than each `interval_s`; at once where it pinged since `push` was read.
 pub(crate) fn again(tx: &Transaction<'_>, push: &Push, interval_s: u32, at: Timestamp) -> db::Result<()> {
     tx.execute(
-        "UPDATE pushes SET interval_s = ?2, next_at = ?3 WHERE approval_id = ?1 AND next_at = ?4",
-        params![push.approval.as_str(), interval_s, at.as_micros(), push.next_at.map(Timestamp::as_micros)],
+        "UPDATE pushes SET interval_s = ?3, next_at = ?4 WHERE approval_id = ?1 AND approver = ?2 AND next_at = ?5",
+        params![
+            push.approval.as_str(),
+            push.approver,
+            interval_s,
+            at.as_micros(),
+            push.next_at.map(Timestamp::as_micros)
+        ],
     )?;
     Ok(())
 }
@@ -120,15 +137,11 @@ pub(crate) fn pinged(
 }
 
 /// Nobody waits for it any more. False if that was so before.
-pub(crate) fn end(
-    tx: &Transaction<'_>,
-    approval: &ApprovalId,
-    outcome: &str,
-    now: Timestamp,
-) -> db::Result<bool> {
+pub(crate) fn end(tx: &Transaction<'_>, push: &Push, outcome: &str, now: Timestamp) -> db::Result<bool> {
     let ended = tx.execute(
-        "UPDATE pushes SET next_at = NULL, outcome = ?2, expires_at = ?3 WHERE approval_id = ?1 AND next_at IS NOT NULL",
-        params![approval.as_str(), outcome, now.as_micros()],
+        "UPDATE pushes SET next_at = NULL, outcome = ?3, expires_at = ?4 \
+         WHERE approval_id = ?1 AND approver = ?2 AND next_at IS NOT NULL",
+        params![push.approval.as_str(), push.approver, outcome, now.as_micros()],
     )?;
     Ok(ended == 1)
 }
@@ -139,6 +152,7 @@ fn read(row: &Row<'_>) -> db::Result<Push> {
         approval: row.get::<_, String>("approval_id")?.parse().map_err(db::Error::value)?,
         approver: row.get("approver")?,
         login_hint: row.get("login_hint")?,
+        seen: MicroBits::from_micros(row.get("seen")?),
         asked_at: time("asked_at")?,
         expires_at: time("expires_at")?,
         auth_req_id: row.get("auth_req_id")?,

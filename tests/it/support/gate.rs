@@ -66,7 +66,7 @@ impl Agent {
         self.acts += 1;
         json!({ "event_id": format!("{}-act-{}", self.name, self.acts), "kind": "request",
                 "ts": self.now + BETWEEN_ACTS * self.acts, "agent_id": self.name,
-                "endpoint": "wire_money", "resource": "account/4711", "args_digest": "sha256:0f", "args": { "amount": 9_000 },
+                "endpoint": "send_ledger", "resource": "account/4711", "args_digest": "sha256:0f", "args": { "amount": 9_000 },
                 "attestation": "token" })
     }
 
@@ -82,7 +82,7 @@ impl Agent {
             .collect()
     }
 
-    /// Tries to wire money until the gate asks for a human; gives the act and the challenge.
+    /// Tries to send the ledger out until the gate asks for a human; gives the act and the challenge.
     pub(crate) fn until_challenged(&mut self, tocsin: &Tocsin) -> (Value, Value) {
         for _ in 0..TRIES_MAX {
             let act = self.strange_act();
@@ -92,7 +92,7 @@ impl Agent {
             }
             assert_eq!(answer.expect(200).json()["decision"], "go_on");
         }
-        panic!("{TRIES_MAX} payments by an agent that only reads, and nobody is asked");
+        panic!("{TRIES_MAX} ledgers sent by an agent that only reads, and nobody is asked");
     }
 }
 

@@ -62,10 +62,11 @@ pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
     accepted.split([',', ';']).next().is_some_and(|first| first.trim() == "text/event-stream")
 }
 
-/// One that waits, from the question as it is now.
+/// One that waits. The question itself is not held: it is some KiB with its evidence, and thousands may wait.
 struct Waiting {
     api: Api,
-    approval: Arc<Approval>,
+    /// How the question stands as the wait begins, until that is told.
+    first: String,
     waiter: Option<Waiter>,
     end: Option<Instant>,
 }
@@ -74,19 +75,15 @@ impl Waiting {
     async fn new(api: Api, id: &ApprovalId, timeout: Option<Seconds>) -> Result<Self, Problem> {
         // Listening begins before looking, so an answer in between is heard.
         let waiter = api.wait_for(id);
-        let approval = Arc::new(load(&api, id).await?.ok_or_else(unknown)?);
-        if approval.status(api.now()) != Status::Pending {
-            return Ok(Self { api, approval, waiter: None, end: None });
+        let approval = load(&api, id).await?.ok_or_else(unknown)?;
+        let (first, is_pending) = (told(&api, &approval), approval.status(api.now()) == Status::Pending);
+        if !is_pending {
+            return Ok(Self { api, first, waiter: None, end: None });
         }
         let full =
             || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no_room", "As many wait as may").retry_after(5);
         let waiter = Some(waiter.ok_or_else(full)?);
-        Ok(Self { api, approval, waiter, end: timeout.map(|timeout| Instant::now() + timeout.duration()) })
-    }
-
-    fn told(&self, approval: &Approval) -> String {
-        // A struct of texts and times cannot fail to be JSON.
-        serde_json::to_string(&answer(&self.api, approval, self.api.now())).unwrap_or_default()
+        Ok(Self { api, first, waiter, end: timeout.map(|timeout| Instant::now() + timeout.duration()) })
     }
 
     /// The question once it is settled; none where time is over or the server ends first.
@@ -107,14 +104,19 @@ impl Waiting {
     }
 }
 
+fn told(api: &Api, approval: &Approval) -> String {
+    // A struct of texts and times cannot fail to be JSON.
+    serde_json::to_string(&answer(api, approval, api.now())).unwrap_or_default()
+}
+
 /// Server-sent events.
 pub(super) async fn events(api: Api, id: ApprovalId, timeout: Option<Seconds>) -> Result<Response, Problem> {
     let mut waiting = Waiting::new(api, &id, timeout).await?;
     let event = |text: String| Ok::<_, Infallible>(Event::default().event("status").data(text));
-    let first = event(waiting.told(&waiting.approval));
+    let first = event(std::mem::take(&mut waiting.first));
     let last = async move {
         let approval = waiting.settled().await?;
-        Some(event(waiting.told(&approval)))
+        Some(event(told(&waiting.api, &approval)))
     };
     let told = stream::once(ready(first)).chain(stream::once(last).filter_map(ready));
     Ok(Sse::new(told).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
@@ -136,7 +138,7 @@ pub(super) async fn socket(
 }
 
 async fn talk(mut socket: WebSocket, mut waiting: Waiting) -> Result<(), axum::Error> {
-    socket.send(Message::text(waiting.told(&waiting.approval))).await?;
+    socket.send(Message::text(std::mem::take(&mut waiting.first))).await?;
     let mut alive = tokio::time::interval_at(Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
     let settled = loop {
         tokio::select! {
@@ -151,7 +153,7 @@ async fn talk(mut socket: WebSocket, mut waiting: Waiting) -> Result<(), axum::E
     };
     let (code, reason) = match settled {
         Some(approval) => {
-            socket.send(Message::text(waiting.told(&approval))).await?;
+            socket.send(Message::text(told(&waiting.api, &approval))).await?;
             (close_code::NORMAL, "settled")
         }
         None if waiting.waiter.is_none() => (close_code::NORMAL, "settled"),

@@ -168,7 +168,12 @@ impl<S: Scorer> Mfa<S> {
     pub(super) async fn send(&self, caller: &Caller, asked: Send) -> Result<Value, Problem> {
         let row = self.transaction(caller, &asked.tid).await?;
         let needs = self.gate.api().revoker.policy().needs(&row.asked.action);
-        let method = method(asked.method.as_deref(), needs.factor, self.pushes)?;
+        let there = METHODS.into_iter().filter(|method| match method {
+            Factor::Push => self.pushes,
+            Factor::Passkey => self.gate.api().revoker.relying_party().is_some(),
+            _ => true,
+        });
+        let method = method(asked.method.as_deref(), needs.factor, &there.collect::<Vec<_>>())?;
         if !self.is_user(&row.email).await? {
             return Err(Problem::new(StatusCode::CONFLICT, "user_unknown", "Nobody can be asked")
                 .detail("Nobody is enrolled under this address; nobody was asked."));
@@ -208,18 +213,27 @@ impl<S: Scorer> Mfa<S> {
     }
 }
 
-/// The method that is asked for, or the one that policy does.
-fn method(asked: Option<&str>, least: Factor, pushes: bool) -> Result<Factor, Problem> {
-    let there = || METHODS.into_iter().filter(|method| pushes || *method != Factor::Push);
-    let Some(name) = asked else {
-        return Ok(there().find(|method| *method >= least).unwrap_or(least));
-    };
+/// The method that is asked for, or the weakest that will do; of those that are there.
+fn method(asked: Option<&str>, least: Factor, there: &[Factor]) -> Result<Factor, Problem> {
+    let suffice = || there.iter().copied().filter(|method| *method >= least);
     let refused = |kind, words: String| {
-        let names: Vec<_> = there().map(Factor::as_str).collect();
+        let names: Vec<_> = suffice().map(Factor::as_str).collect();
         bad(kind, words).fact("methods", names).fact("least", least.as_str())
     };
-    let method = there().find(|method| method.as_str() == name).ok_or_else(|| {
-        refused("method_unavailable", format!("`{name}` is not configured; `methods` lists those that are."))
+    let Some(name) = asked else {
+        let least = least.as_str();
+        return suffice().next().ok_or_else(|| {
+            refused(
+                "method_unavailable",
+                format!("This act takes `{least}`, and no method that would do is configured."),
+            )
+        });
+    };
+    let method = there.iter().copied().find(|method| method.as_str() == name).ok_or_else(|| {
+        refused(
+            "method_unavailable",
+            format!("`{name}` is not configured; `methods` lists those that would do here."),
+        )
     })?;
     if method < least {
         return Err(refused("method_too_weak", format!("Policy asks for `{}` here.", least.as_str())));

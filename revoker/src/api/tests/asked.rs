@@ -21,7 +21,7 @@ fn asked(agent: &str) -> Asked {
     let action = Action {
         agent_id: agent.into(),
         instance_id: Some("pod-1".into()),
-        endpoint: "send_money".into(),
+        endpoint: "send_email".into(),
         args_digest: Some("sha256:01".into()),
         ..Action::default()
     };

@@ -110,7 +110,7 @@ async fn stale_evidence(world: &World, alice: &Person, table: &mut Table) {
     let mut before = crate::approval::Asked { by: "gateway".into(), ..Default::default() };
     before.action.agent_id = "courier".into();
     before.action.instance_id = Some("pod-1".into());
-    before.action.endpoint = "send_money".into();
+    before.action.endpoint = "send_email".into();
     before.action.args_digest = Some("sha256:01".into());
     let first = world.revoker().ask(before, world.now()).await.unwrap().approval;
     let question = json!({ "binding_code": first.binding_code, "approval_id": first.id });

@@ -13,7 +13,7 @@ fn act(event_id: Option<&str>, agent: &str, level: f64) -> Value {
     let context = event_id.map(|id| json!({ "event_id": id, "ts": "2026-11-22T03:00:00Z" }));
     json!({
         "subject": { "type": "agent", "id": agent, "properties": { "instance_id": "pod-1" } },
-        "action": { "name": "send_money", "properties": { "args": { "level": level }, "args_digest": "sha256:01" } },
+        "action": { "name": "send_email", "properties": { "args": { "level": level }, "args_digest": "sha256:01" } },
         "resource": { "type": "account", "id": "4711" },
         "context": context,
     })

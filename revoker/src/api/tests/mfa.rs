@@ -12,7 +12,7 @@ async fn call(world: &World, operation: &str, body: &Value) -> Reply {
 
 /// What `line` announces, as somebody is asked to confirm it.
 fn init(params: &Value) -> Value {
-    let mut all = json!({ "agent": "billing", "instance_id": "pod-1", "action": "send_money", "args_digest": "sha256:01",
+    let mut all = json!({ "agent": "billing", "instance_id": "pod-1", "action": "send_email", "args_digest": "sha256:01",
         "description": "Refund of order 4711", "risk": "high" });
     all.as_object_mut().unwrap().extend(params.as_object().unwrap().clone());
     json!({ "username": "dana", "email": EMAIL, "params": all })
@@ -85,6 +85,18 @@ async fn wrong_methods_users_and_waits_are_named() {
         );
         assert_eq!(refused.json()["methods"], json!(["totp", "passkey"]));
     }
+    // Of what is graver than a code is good for, those alone that would do are listed.
+    let grave = call(&world, "promptless_init_transaction", &init(&json!({ "action": "send_money" }))).await;
+    for (method, why) in [("totp", "method_too_weak"), ("phone", "method_unavailable")] {
+        let body = json!({ "tid": grave.json()["tid"], "method": method });
+        let refused = call(&world, "promptless_send_method", &body).await.json();
+        assert_eq!(
+            (&refused["type"], &refused["methods"]),
+            (&json!(format!("urn:tocsin:problem:{why}")), &json!(["passkey"]))
+        );
+    }
+    let sent = call(&world, "promptless_send_method", &json!({ "tid": grave.json()["tid"] })).await.json();
+    assert_eq!(sent["method"], "passkey");
     for timeout in [json!(0), json!(-1), json!(1.5), json!("soon"), json!(true)] {
         let body = json!({ "tid": tid, "timeoutSeconds": timeout });
         let refused = call(&world, "promptless_wait_for_confirmation", &body).await;
@@ -130,13 +142,13 @@ async fn whether_somebody_exists_is_told_to_few_and_tells_them_nothing() {
 #[tokio::test]
 async fn whether_an_action_needs_it_is_told_from_memory() {
     let world = World::new().await;
-    let ask = json!({ "action": "send_money", "context": { "agent_id": "billing" } });
+    let ask = json!({ "action": "send_email", "context": { "agent_id": "billing" } });
     assert_eq!(call(&world, "mfa_required_for_action", &ask).await.json()["required"], false);
     let question = world.gate("e1", "billing", 8.0).await.json();
     let required = call(&world, "mfa_required_for_action", &ask).await.json();
     assert_eq!((&required["required"], &required["approval_id"]), (&true.into(), &question["approval_id"]));
     world.gate("e2", "thief", 50.0).await;
-    let ended = json!({ "action": "send_money", "context": { "agent_id": "thief" } });
+    let ended = json!({ "action": "send_email", "context": { "agent_id": "thief" } });
     assert_eq!(call(&world, "mfa_required_for_action", &ended).await.status, 403, "no human can help");
 }
 
@@ -180,7 +192,7 @@ async fn a_browser_brings_back_what_is_exchanged_once_by_who_began() {
     }
     let credentials = exchange(Some(verifier), "gateway").await.json();
     for (name, value) in
-        [("email", EMAIL), ("agent", "billing"), ("action", "send_money"), ("status", "confirmed")]
+        [("email", EMAIL), ("agent", "billing"), ("action", "send_email"), ("status", "confirmed")]
     {
         assert_eq!(credentials[name], value, "{credentials}");
     }

@@ -5,15 +5,11 @@ use serde_json::{Value, json};
 use super::support::{Ask, Browser, World};
 use crate::approval::webauthn::tests::Authenticator;
 use crate::approval::{Action, Approval, ApproverName, Asked, invite};
-use crate::config::PolicyConfig;
-use crate::policy::risk::Risk;
 
 pub(super) const HERE: (&str, &str) = ("https://tocsin.example", "tocsin.example");
 
 async fn world() -> World {
-    let mut config = PolicyConfig::default();
-    config.approval.passkey_for = vec![Risk::Outbound];
-    World::of(config, Vec::new()).await
+    World::new().await
 }
 
 async fn ask(world: &World, agent: &str) -> Approval {
@@ -65,8 +61,10 @@ async fn what_takes_a_passkey_is_approved_by_one_and_not_by_a_code() {
     let dana = enrolled(&world, "Dana").await;
     let question = ask(&world, "billing").await;
     let mut browser = Browser::open(&world, &question.page.path()).await;
+    assert!(!browser.sees("name=\"choice\" value=\"approve\"") && !browser.sees("Number the agent shows"));
     assert!(
-        browser.sees("A yes to this takes a passkey.") && !browser.sees("name=\"choice\" value=\"approve\"")
+        browser.sees("A yes to this takes a passkey.")
+            && browser.sees("ask whoever runs Tocsin for a link to make one")
     );
     let code = alice.code(&world);
     assert_eq!(browser.post("approve", (&alice.name, &code), question.binding_code.as_str()).await, 403);

@@ -193,8 +193,14 @@ impl World {
         let policy = Policy::new(Budgets::default(), self.config.clone());
         let manifests = self.manifests.clone();
         let relying_party = Some(crate::approval::webauthn::tests::party());
-        let setup =
-            Setup { policy, public_url: "http://tocsin.test".to_owned(), routes, manifests, relying_party };
+        let setup = Setup {
+            policy,
+            public_url: "http://tocsin.test".to_owned(),
+            routes,
+            manifests,
+            relying_party,
+            pushes: false,
+        };
         let revoker = crate::testing::open_as(self.folder.path(), setup);
         let clock = Arc::clone(&self.clock);
         let api = Api::new(
@@ -327,7 +333,7 @@ impl World {
 /// The record of one act.
 pub(super) fn line(event_id: &str, agent: &str, level: f64) -> Value {
     serde_json::json!({
-        "event_id": event_id, "kind": "request", "agent_id": agent, "endpoint": "send_money",
+        "event_id": event_id, "kind": "request", "agent_id": agent, "endpoint": "send_email",
         "instance_id": "pod-1", "delegator": "dana@example.com", "args_digest": "sha256:01", "level": level,
     })
 }

@@ -33,7 +33,7 @@ async fn challenged_approved_resumed_once() {
     let (path, question) = world.newest_page().await;
     assert_eq!(question["binding_code"], number, "the alert shows the number too");
     let mut browser = Browser::open(&world, &path).await;
-    assert!(browser.sees("May ") && browser.sees("send_money") && browser.sees("dana@example.com"));
+    assert!(browser.sees("May ") && browser.sees("send_email") && browser.sees("dana@example.com"));
     let wrong_number = if number == "0000" { "0001" } else { "0000" };
     assert_eq!(browser.post("approve", (&alice.name, &alice.code(&world)), wrong_number).await, 422);
     assert!(browser.sees("That is not the number."));

@@ -18,9 +18,27 @@ pub(super) fn form(view: &View<'_>, open: bool) -> Markup {
             h2 #decide { @if open { "Your answer" } @else { "Is this an attack?" } }
             @if let Some(problem) = problem(view) { (problem) }
             @if !shut {
+                @if open && takes_passkey(view) { p.lead { strong { "A yes to this takes a passkey." } " " (without_one(view)) } }
                 @if view.may_passkey { (with_passkey(view, open)) }
                 (with_code(view, open))
             }
+        }
+    }
+}
+
+fn takes_passkey(view: &View<'_>) -> bool {
+    view.approval.needs.factor == Factor::Passkey
+}
+
+/// What somebody does who has no passkey. Whether they have one is not asked: the page is anybody's who has its address.
+fn without_one(view: &View<'_>) -> Markup {
+    html! {
+        @if view.may_passkey {
+            "If you have no passkey, ask whoever runs Tocsin for a link to make one (" code { "tocsin approver add" } " with your name): open it on \
+            this device, and come back to this page. Your app and codes stay good: with a code you may say no here."
+        } @else {
+            "No passkey can be used at this address, so nobody can approve it. Whoever runs Tocsin gives this page an address with https and a \
+            name (" code { "http.public_url" } "), or has codes suffice (" code { "[policy.approval] passkey_for" } "). With a code you may say no."
         }
     }
 }
@@ -87,7 +105,7 @@ fn fields(view: &View<'_>, open: bool) -> Markup {
     let code_wrong = name_wrong || matches!(refused, Some(Refusal::Spent { .. }));
     html! {
         div.fields {
-            @if open {
+            @if open && !takes_passkey(view) {
                 div.field {
                     label for="number" { "Number the agent shows" }
                     input #number name="number" inputmode="numeric" maxlength="9" autocomplete="off"
@@ -121,13 +139,12 @@ enum By {
 }
 
 fn choices(view: &View<'_>, open: bool, by: By) -> Markup {
-    let strong = by == By::Code && view.approval.needs.factor == Factor::Passkey;
+    let may_approve = by == By::Passkey || !takes_passkey(view);
     html! {
         @if open {
             div.choices {
-                div {
-                    @if strong { p.help { strong { "A yes to this takes a passkey." } " With a code you may say no." } }
-                    @else {
+                @if may_approve {
+                    div {
                         (button(by, "approve", "Approve"))
                         p.help { "Lets exactly this act go on, once, within " (span(view.grant)) "."
                             @if view.approval.evidence().is_some() { " The agent is on probation after." } }
@@ -209,8 +226,7 @@ fn words(view: &View<'_>, why: Refusal) -> (&'static str, Markup) {
         ),
         Refusal::StrongerFactor => (
             "A yes to this takes a passkey.",
-            html! { "Nothing was done and your code was not used. With a code you may deny, or say that this is an attack. Whoever runs \
-            Tocsin makes you a link to enrol a passkey." },
+            html! { "Nothing was done and your code was not used. " (without_one(view)) },
         ),
         Refusal::EvidenceGrew => (
             "There is more against the agent than this page showed you.",

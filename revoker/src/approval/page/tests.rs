@@ -131,6 +131,11 @@ fn record_of(approval: &mut Approval) -> &mut VerdictRecord {
 
 /// The page's HTML, one element a line and without the stylesheet, at this time.
 fn shown(approval: &Approval, refused: Option<Refusal>, now: &str) -> String {
+    shown_where(approval, refused, now, true)
+}
+
+/// The same, where passkeys can be used or not.
+fn shown_where(approval: &Approval, refused: Option<Refusal>, now: &str, may_passkey: bool) -> String {
     let keys = Keys::from_secret(&[7; 32]).unwrap();
     let token = FormToken::new(&keys, approval.page.as_str(), &"0".repeat(32), approval.level());
     let view = View {
@@ -141,7 +146,7 @@ fn shown(approval: &Approval, refused: Option<Refusal>, now: &str) -> String {
         token: &token,
         edges: [2.8, 6.5, 11.8].map(MicroBits::from_bits),
         risks: vec![crate::policy::risk::Risk::Outbound],
-        may_passkey: true,
+        may_passkey,
         refused: refused.map(|why| Refused { why, choice: Choice::Approve, name: "alice" }),
         now: at(now),
     };
@@ -274,6 +279,18 @@ fn every_refusal_says_what_to_do() {
         alert.join("\n").split("</div>").next().unwrap_or_default().to_owned()
     });
     insta::assert_snapshot!(said.join("\n--\n"));
+}
+
+#[test]
+fn who_has_codes_alone_is_told_what_is_missing_and_how_to_get_it() {
+    let mut grave = approval(State::Pending);
+    grave.needs.factor = Factor::Passkey;
+    for (may_passkey, said) in [(true, "tocsin approver add"), (false, "http.public_url")] {
+        let html = shown_where(&grave, None, "2026-11-22T03:04:00Z", may_passkey);
+        assert!(html.contains(said), "{html}");
+        assert!(html.contains("A yes to this takes a passkey.") && html.contains(said), "{html}");
+        assert!(!html.contains("value=\"approve\"") && html.contains("value=\"deny\""), "{html}");
+    }
 }
 
 #[test]

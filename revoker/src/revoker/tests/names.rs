@@ -47,7 +47,7 @@ async fn a_wrong_code_takes_the_same_work_whoevers_it_is_not() {
     let asked = async |agent: &str| {
         let mut asked = Asked { by: "gateway".into(), ..Asked::default() };
         asked.action.agent_id = agent.into();
-        asked.action.endpoint = "send_money".into();
+        asked.action.endpoint = "send_email".into();
         revoker.ask(asked, at(0)).await.unwrap().approval.page
     };
     let page = asked("one").await;

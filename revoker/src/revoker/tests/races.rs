@@ -90,7 +90,7 @@ impl Ring {
 }
 
 fn act(n: u32) -> Action {
-    Action { agent_id: format!("agent-{n}"), endpoint: "send_money".into(), ..Action::default() }
+    Action { agent_id: format!("agent-{n}"), endpoint: "send_email".into(), ..Action::default() }
 }
 
 /// How much later one side begins the next time: it is moved to where either may win.
@@ -178,7 +178,8 @@ async fn an_answer_at_the_last_moment_counts_or_the_question_has_lapsed() {
     for n in 0..races() {
         let asked = at(i64::from(n) * APART_S);
         let name = format!("agent-{n}");
-        let decision = handle(&ring.doors[0], &record(n, asked, &name, 9.0));
+        let low_risk = VerdictRecord { endpoint: "send_email".into(), ..record(n, asked, &name, 9.0) };
+        let decision = handle(&ring.doors[0], &low_risk);
         let Admission::Challenged { case, .. } = decision.admission else { panic!("{n}: {decision:?}") };
         let found = ring.doors[0]
             .read(move |db| approvals::by_case(db, &case.to_string()).map_err(StoreError::from))
