@@ -16,19 +16,26 @@ pub(crate) const SHARES: [Share; FAMILIES] = [
 pub(crate) const FAMILIES: usize = 4;
 /// Shares of endpoint's groups in its own: calls one by one, sessions, and the drift of an agent's sessions, which a factor of ten in what
 /// it may say for nothing costs a session more.
-pub(crate) const CALLS_SHARE: f64 = 0.4;
-pub(crate) const SESSION_SHARE: f64 = 0.5;
-pub(crate) const DRIFT_SHARE: f64 = 0.1;
+pub(crate) const CALLS_SHARE: GroupShare = GroupShare { of_family: 0.4, log2: -1.321_928_094_887_362_2 };
+pub(crate) const SESSION_SHARE: GroupShare = GroupShare { of_family: 0.5, log2: -1.0 };
+pub(crate) const DRIFT_SHARE: GroupShare = GroupShare { of_family: 0.1, log2: -3.321_928_094_887_362 };
 /// Shares of volume's groups, of an agent that is in a line, in its own: its own calls, all calls of its line, and how many
 /// sub-agents that has. Of all others their own calls have all of it.
-pub(crate) const OWN_SHARE: f64 = 0.7;
-pub(crate) const LINE_SHARE: f64 = 0.2;
-pub(crate) const CHILDREN_SHARE: f64 = 0.1;
+pub(crate) const OWN_SHARE: GroupShare = GroupShare { of_family: 0.7, log2: -0.514_573_172_829_758_3 };
+pub(crate) const LINE_SHARE: GroupShare = GroupShare { of_family: 0.2, log2: -2.321_928_094_887_362 };
+pub(crate) const CHILDREN_SHARE: GroupShare = GroupShare { of_family: 0.1, log2: -3.321_928_094_887_362 };
 /// Their places in all that goes by family.
 pub(crate) const VOLUME: usize = 0;
 pub(crate) const TIMING: usize = 1;
 pub(crate) const ENDPOINT: usize = 2;
 pub(crate) const CONTEXT: usize = 3;
+
+/// A group's part in what its family may say for nothing, and its logarithm to base 2.
+#[derive(Clone, Copy)]
+pub(crate) struct GroupShare {
+    of_family: f64,
+    pub(crate) log2: f64,
+}
 
 /// A family's part in what an operator accepts.
 pub(crate) struct Share {
@@ -61,10 +68,12 @@ pub(crate) struct Thresholds {
 
 impl From<Budgets> for Thresholds {
     fn from(budgets: Budgets) -> Self {
-        let of_endpoint = |share: f64| budgets.step_up_days() / (SHARES[ENDPOINT].of_budget * share);
+        let of_endpoint =
+            |group: GroupShare| budgets.step_up_days() / (SHARES[ENDPOINT].of_budget * group.of_family);
         let alarm = |family: usize| Alarm::once_in(budgets.step_up_days() / SHARES[family].of_budget);
-        let of_volume =
-            |share: f64| Alarm::once_in(budgets.step_up_days() / (SHARES[VOLUME].of_budget * share));
+        let of_volume = |group: GroupShare| {
+            Alarm::once_in(budgets.step_up_days() / (SHARES[VOLUME].of_budget * group.of_family))
+        };
         Self {
             watch: budgets.watch(),
             step_up: budgets.step_up(),
@@ -205,6 +214,11 @@ mod tests {
     fn shares_are_a_whole_and_their_logarithms_theirs() {
         assert!((SHARES.iter().map(|s| s.of_budget).sum::<f64>() - 1.0).abs() < 1e-15);
         assert!(SHARES.iter().all(|s| (s.log2 - libm::log2(s.of_budget)).abs() < 1e-15));
+        let of_endpoint = [CALLS_SHARE, SESSION_SHARE, DRIFT_SHARE];
+        for groups in [of_endpoint, [OWN_SHARE, LINE_SHARE, CHILDREN_SHARE]] {
+            assert!((groups.iter().map(|g| g.of_family).sum::<f64>() - 1.0).abs() < 1e-15);
+            assert!(groups.iter().all(|g| g.log2.to_bits() == libm::log2(g.of_family).to_bits()));
+        }
         assert_eq!(Strength::CALM, Strength::new(0.0, 1_440.0));
     }
 
