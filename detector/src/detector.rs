@@ -138,7 +138,8 @@ impl Ears<'_> {
 }
 
 impl From<State> for Detector {
-    fn from(state: State) -> Self {
+    fn from(mut state: State) -> Self {
+        state.fleet.published.sessions.take_stock();
         let mut index = HashTable::with_capacity(state.profiles.len());
         let mut vigil = Vigil::default();
         for (i, p) in state.profiles.iter().enumerate() {

@@ -81,6 +81,40 @@ impl Template {
     }
 }
 
+/// What is known of an endpoint where nothing is declared and nothing left out.
+#[derive(Clone, Debug, PartialEq)]
+struct Stock {
+    /// By class [`SessionModel::share`], and how surprising it is, bits.
+    shares: [f64; CLASSES],
+    bits: [f64; CLASSES],
+    /// The templates that hold it, in their order, and how often.
+    holders: Vec<(u8, u8)>,
+}
+
+impl Default for Stock {
+    /// Of a model that knows no session.
+    fn default() -> Self {
+        Self { shares: [1.0; CLASSES], bits: [-0.0; CLASSES], holders: Vec::new() }
+    }
+}
+
+/// The same of a call to it, whatever is declared or left out.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) share: f64,
+    bits: Option<f64>,
+    pub(super) holders: &'a [(u8, u8)],
+}
+
+impl Asked<'_> {
+    /// How surprising it is that a session holds it.
+    pub(super) fn bits(&self) -> f64 {
+        self.bits.unwrap_or_else(|| -libm::log2(self.share))
+    }
+}
+
+const _: () = assert!(TEMPLATES_MAX <= 1 << u8::BITS);
+
 /// The counts, and what is made of them for scoring.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SessionModel {
@@ -97,9 +131,11 @@ pub(crate) struct SessionModel {
     templates: Vec<Template>,
     /// Their weights as they were published, side by side;
     weights: Vec<f64>,
-    /// and by endpoint the templates that hold it and how often.
-    #[serde(serialize_with = "in_order")]
-    holders: HashMap<u64, Vec<(u16, u8)>, FxBuildHasher>,
+    /// and what is asked of an endpoint at every call, worked out from all this once. No snapshot holds it.
+    #[serde(skip)]
+    stock: HashMap<u64, Stock, FxBuildHasher>,
+    #[serde(skip)]
+    unheard_of: Stock,
     /// Where normal sessions end by pair, kernel and coverage, and by the three together.
     ends: [Ends; 3],
     all_ends: Ends,
@@ -167,8 +203,30 @@ impl SessionModel {
         &self.templates[t].calls
     }
 
-    pub(super) fn holders(&self, endpoint: u64) -> &[(u16, u8)] {
-        self.holders.get(&endpoint).map_or(&[], Vec::as_slice)
+    pub(super) fn holders(&self, endpoint: u64) -> &[(u8, u8)] {
+        self.stock.get(&endpoint).map_or(&[], |stock| &stock.holders)
+    }
+
+    /// How often the template `t` holds `endpoint`.
+    pub(super) fn held_by(&self, t: usize, endpoint: u64) -> u8 {
+        let calls = self.templates.get(t).map_or(&[][..], |template| &template.calls);
+        calls.binary_search_by_key(&endpoint, |(known, _)| *known).map_or(0, |at| calls[at].1)
+    }
+
+    /// What is known of a call to `endpoint`.
+    pub(super) fn asked(
+        &self,
+        (endpoint, harm): (u64, f32),
+        declared: &[u64],
+        without: Option<LeftOut<'_>>,
+    ) -> Asked<'_> {
+        let stock = self.stock.get(&endpoint).unwrap_or(&self.unheard_of);
+        let holders = &stock.holders;
+        if declared.is_empty() && without.is_none() {
+            let class = class(harm);
+            return Asked { share: stock.shares[class], bits: Some(stock.bits[class]), holders };
+        }
+        Asked { share: self.share((endpoint, harm), declared, without), bits: None, holders }
     }
 
     /// The template that is this session, if one is.
@@ -188,10 +246,15 @@ impl SessionModel {
         let less = without.map_or(0.0, |w| w.weight);
         let with = (self.with.get(&endpoint).copied().unwrap_or(0.0) - less).max(0.0);
         let with = match declared {
-            [] => (with + NEW).max(self.singles(class(harm), without) + 1.0),
+            [] => undeclared(with, self.singles(class(harm), without)),
             list if list.contains(&endpoint) => with + DECLARED,
             _ => with + UNDECLARED,
         };
+        self.of_sessions(with, less)
+    }
+
+    /// Of how large a share of all sessions but `less` these are.
+    fn of_sessions(&self, with: f64, less: f64) -> f64 {
         (with / (self.sessions - less + 1.0)).clamp(1e-9, 1.0)
     }
 
@@ -289,7 +352,7 @@ impl SessionModel {
     pub(super) fn bytes_of_tables(&self) -> usize {
         let lists = |n: usize, each: usize| n * each;
         let templates: usize = self.templates.iter().map(|t| size_of_val(&*t.calls)).sum();
-        let holders: usize = self.holders.values().map(|held| lists(held.capacity(), 4)).sum();
+        let holders: usize = self.stock.values().map(|stock| lists(stock.holders.capacity(), 2)).sum();
         let ends = [&self.all_ends, &self.role_ends, &self.order_ends].into_iter().chain(&self.ends);
         self.with.allocation_size()
             + self.once.allocation_size()
@@ -297,7 +360,7 @@ impl SessionModel {
             + self.both.allocation_size()
             + lists(self.templates.capacity(), size_of::<Template>())
             + templates
-            + self.holders.allocation_size()
+            + self.stock.allocation_size()
             + holders
             + ends.map(Ends::bytes_of_lists).sum::<usize>()
             + self.order.bytes_of_tables()
@@ -357,7 +420,7 @@ impl SessionModel {
         }
         self.templates = templates;
         self.order.rename(routes);
-        self.find_holders();
+        self.take_stock();
     }
 
     pub(super) fn halve(&mut self) {
@@ -376,8 +439,8 @@ impl SessionModel {
 
     /// Takes stock: which templates hold what, and where each session of `ring` would have ended had it never been learned.
     pub(super) fn publish<'a>(&mut self, ring: impl Iterator<Item = &'a Closed>) {
-        self.find_holders();
         self.count_singles();
+        self.take_stock();
         let ends: Vec<_> = ring.map(|session| self.end_without(session, session.weight())).collect();
         self.calibrate(ends.iter().copied());
     }
@@ -390,15 +453,26 @@ impl SessionModel {
         self.order_ends = Ends::of(ends.map(|end| end.order));
     }
 
-    pub(super) fn find_holders(&mut self) {
+    /// Works out what is asked at every call; [`Self::count_singles`] has been called.
+    pub(crate) fn take_stock(&mut self) {
         self.weights.clear();
         self.weights.extend(self.templates.iter().map(|t| t.weight));
-        self.holders.clear();
+        self.unheard_of = self.stock_of(0.0);
+        let known = self.with.iter().map(|(endpoint, with)| (*endpoint, self.stock_of(*with)));
+        let mut stock: HashMap<u64, Stock, FxBuildHasher> = known.collect();
         for (t, template) in self.templates.iter().enumerate() {
             for &(endpoint, count) in &template.calls {
-                self.holders.entry(endpoint).or_default().push((t as u16, count));
+                let of_it = stock.entry(endpoint).or_insert_with(|| self.unheard_of.clone());
+                of_it.holders.push((t as u8, count));
             }
         }
+        self.stock = stock;
+    }
+
+    /// Of an endpoint that so many sessions held.
+    fn stock_of(&self, with: f64) -> Stock {
+        let shares = self.singles.map(|singles| self.of_sessions(undeclared(with, singles), 0.0));
+        Stock { shares, bits: shares.map(|share| -libm::log2(share)), holders: Vec::new() }
     }
 
     /// Where a session that has been learned with `weight`, 0 if it has not, would have ended had it not been.
@@ -431,6 +505,11 @@ fn class(harm: f32) -> usize {
         h if h >= verb::WRITE => 1,
         _ => 2,
     }
+}
+
+/// Sessions that an undeclared endpoint is believed to be in, where so many endpoints of its class came once.
+fn undeclared(with: f64, singles: f64) -> f64 {
+    (with + NEW).max(singles + 1.0)
 }
 
 /// A pair of endpoints, in whichever order; these are hashes already.
