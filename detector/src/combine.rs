@@ -95,7 +95,8 @@ impl Default for Thresholds {
     }
 }
 
-/// The combined score of one call.
+/// The combined score of one call. Of three quarters of a KiB, so that it is made where it stays until the verdict is.
+#[derive(Default)]
 pub(crate) struct Score {
     pub(crate) level: MicroBits,
     pub(crate) added: MicroBits,
@@ -124,7 +125,8 @@ pub(crate) fn combine(
     stories: &[(Story, f64)],
     ts: Timestamp,
     watch: MicroBits,
-) -> Score {
+    score: &mut Score,
+) {
     let winner = |strength: fn(&Evidence) -> Strength| {
         let levels: [f64; FAMILIES] = std::array::from_fn(|f| level(f, strength(&evidence[f])));
         (1..FAMILIES).fold(0, |best, f| if levels[f] > levels[best] { f } else { best })
@@ -145,7 +147,8 @@ pub(crate) fn combine(
     let families =
         u8::from(over(VOLUME) || over(TIMING)) + u8::from(over(ENDPOINT)) + u8::from(over(CONTEXT));
     let families = if is_of_line && now == VOLUME { families.min(1) } else { families };
-    let mut parts = ArrayVec::new();
+    let parts = &mut score.parts;
+    parts.clear();
     for (f, e) in evidence.iter().enumerate() {
         let bits = share(f == now, e.now.bits);
         let part = part(SHARES[f].signal, alone[f], e.story);
@@ -177,14 +180,9 @@ pub(crate) fn combine(
         history: History { prior: 1_000, ..History::default() },
         quiet_at: looks,
     });
-    Score {
-        level: parts.iter().map(|p| p.bits).sum(),
-        added: parts.iter().map(|p| p.added).sum(),
-        families,
-        parts,
-        winner: now,
-        price: price_now,
-    }
+    score.level = parts.iter().map(|p| p.bits).sum();
+    score.added = parts.iter().map(|p| p.added).sum();
+    (score.families, score.winner, score.price) = (families, now, price_now);
 }
 
 /// A story as a part of no bits yet.
@@ -240,7 +238,9 @@ mod tests {
                 let now = if who.contains(&f) { Strength::new(20.0, 1.0) } else { Strength::CALM };
                 Evidence { before: now, now, story }
             });
-            combine(&evidence, &[], ts, Budgets::default().watch()).families
+            let mut score = Score::default();
+            combine(&evidence, &[], ts, Budgets::default().watch(), &mut score);
+            score.families
         };
         let all = [VOLUME, TIMING, ENDPOINT, CONTEXT];
         assert_eq!([&[][..], &all[..1], &all[..2], &all[1..3], &all].map(witnesses), [0, 1, 1, 2, 3]);

@@ -31,7 +31,9 @@ fn hash_of_bytes<const N: usize>(parts: &[&[u8]; N]) -> u128 {
     for part in parts {
         let end = len + part.len();
         let Some(place) = joined.get_mut(len..=end) else { return hash_of_long(parts) };
-        place[..part.len()].copy_from_slice(part);
+        if !part.is_empty() {
+            place[..part.len()].copy_from_slice(part);
+        }
         place[part.len()] = END;
         len = end + 1;
     }
