@@ -153,7 +153,7 @@ impl Detector {
         *of_volume = self.follow_line((profile, weighed.from), call, *of_volume);
         let (shared, profiles, lanes, _) = self.state.split();
         let p = &mut profiles[profile];
-        lanes[lane_of(p.key)].conclude(p, admitted, weighed, shared, &mut read.told);
+        lanes[lane_of(p.key)].conclude(p, admitted, &weighed, shared, &mut read.told);
     }
 
     /// Whether the record changes what those before it are read against, or what becomes of it depends on them.

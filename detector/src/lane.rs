@@ -118,7 +118,7 @@ impl Lane {
                 read.amended = self.amend_silence(p, record.call, shared);
                 let weighed = self.weigh(p, record, shared);
                 read.odd = weighed.odd;
-                self.conclude(p, record, weighed, shared, &mut read.told);
+                self.conclude(p, record, &weighed, shared, &mut read.told);
             }
         }
     }
@@ -181,16 +181,16 @@ impl Lane {
         &mut self,
         p: &mut Profile,
         record: &Admitted<'_, '_>,
-        weighed: Weighed,
+        weighed: &Weighed,
         shared: Shared<'_>,
         told: &mut Told,
     ) {
         let &Admitted { call, endpoint: name, .. } = record;
-        let Weighed { from, ts, evidence, context, at, .. } = weighed;
+        let &Weighed { from, ts, ref evidence, ref context, at, .. } = weighed;
         let Shared { thresholds, published, .. } = shared;
         let watch = thresholds.watch;
         let score = &mut told.score;
-        combine::combine(&evidence, &context.stories, call.ts, watch, score);
+        combine::combine(evidence, &context.stories, call.ts, watch, score);
         p.suspect = score.level >= watch;
         if p.suspect {
             for part in &mut score.parts {
@@ -203,7 +203,7 @@ impl Lane {
         told.jump = p.volume.jump(at, p.declared.volume(published, thresholds)) as f32;
         let limits = p.declared.limits(shared.config, shared.manifests.handed_down(call));
         told.rule = p.rules.count(ts, call, limits);
-        (told.ts, told.since_last, told.caller) = (ts, ts.since(from), context.caller);
+        (told.ts, told.since_last, told.caller) = (ts, ts.since(from), context.caller.clone());
     }
 
     /// How an earlier request or call went.

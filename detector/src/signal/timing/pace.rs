@@ -45,11 +45,24 @@ pub(super) struct Pace<S = f32, B = Half> {
 pub(super) struct Prediction {
     /// Whole octaves of the bin that the fastest pace puts the gap into, and how many above it each does.
     first: i32,
-    above: [u8; PACES],
+    above: &'static [u8; PACES],
     /// Chances of the paces after the gap; they sum to 1.
     after: [f64; PACES],
     /// Chance of the gap.
     pub(super) chance: f64,
+}
+
+/// By how many octaves each pace puts a gap above the bin of the fastest; every second one half an octave lower, which is another
+/// bin for a gap in the lower half of its own.
+static ABOVE: [[u8; PACES]; 2] = [above(0), above(1)];
+
+const fn above(lower: usize) -> [u8; PACES] {
+    let (mut above, mut j) = ([0; PACES], 0);
+    while j < PACES {
+        above[j] = 2 * REACH - (j / 2 + (j % 2) * lower) as u8;
+        j += 1;
+    }
+    above
 }
 
 /// How far a new pace lies from the usual: normal with a deviation of one octave.
@@ -90,12 +103,11 @@ impl<S: Stored, B: Stored> Pace<S, B> {
         let (first, lower) =
             (octave as i32 - i32::from(REACH), usize::from(gap_octaves - octave < STEP_OCTAVES));
         let laws: [f64; 2 * REACH as usize + 1] = self.law.shares_from(first);
-        let mut prediction = Prediction { first, above: [0; PACES], after: [0.0; PACES], chance: 0.0 };
+        let (above, drawn) = (&ABOVE[lower], &*DRAWN_PACES);
+        let mut prediction = Prediction { first, above, after: [0.0; PACES], chance: 0.0 };
         for j in 0..PACES {
-            let before = STAYS * now[j + 1] + MOVES * (now[j] + now[j + 2]) + DRAWN * whole * DRAWN_PACES[j];
-            let i = 2 * REACH as usize - j / 2 - (j % 2) * lower;
-            prediction.above[j] = i as u8;
-            prediction.after[j] = before * laws[i];
+            let before = STAYS * now[j + 1] + MOVES * (now[j] + now[j + 2]) + DRAWN * whole * drawn[j];
+            prediction.after[j] = before * laws[usize::from(above[j]) % laws.len()];
         }
         let chance: f64 = prediction.after.iter().sum();
         let part = 1.0 / chance;

@@ -47,8 +47,10 @@ impl Lines<5> {
 
     /// Nowhere below [`Self::up`], and without a logarithm.
     pub(super) fn up_bound(m: f64, r: f64) -> Self {
-        let share = m / (r + m);
-        Self::new(r, LN_UP, UP.map(|factor| least_turn(factor, share)))
+        let (share, mut turns) = (m / (r + m), UP);
+        // A loop the compiler takes side by side; what maps an array it calls.
+        turns.iter_mut().for_each(|turn| *turn = least_turn(*turn, share));
+        Self::new(r, LN_UP, turns)
     }
 
     /// Nowhere below [`Self::up`] of any `m` from this on whose shape is `r_min` or more, and for its `m` no larger than

@@ -183,10 +183,13 @@ impl<S: Stored> Scale<S> {
         self.mean.get()
     }
 
-    /// Begins the next window.
-    pub(super) fn begin(&mut self) {
+    /// Begins the next window. True where the scatter may have got wider with the last one, from which longer windows are interpolated:
+    /// calls came in it, or many were missed.
+    pub(super) fn begin(&mut self) -> bool {
+        let is_wider = self.n > 0 || self.expected(Expected::default()).mean > 1.0;
         (self.n, self.quiet) = (0, 0);
         [self.mean, self.high, self.low] = [S::default(); 3];
+        is_wider
     }
 
     /// Drops all evidence.
