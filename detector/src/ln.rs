@@ -12,7 +12,7 @@ const FRACTION: u64 = (1 << 52) - 1;
 const WHOLE: f64 = 4_503_599_627_370_496.0;
 const WHOLE_BITS: u64 = 0x4330_0000_0000_0000;
 
-/// A number of 1 or more as 2^octaves times one of 1 to 2.
+/// A positive, finite, normal number as 2^octaves times one of 1 to 2.
 pub(crate) fn octaves_of(number: f64) -> (f64, f64) {
     let bits = number.to_bits();
     let octaves = f64::from_bits(WHOLE_BITS | bits >> 52) - (WHOLE + 1023.0);

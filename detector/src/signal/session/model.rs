@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::calibration::Ends;
 use super::open::{COUNT_MAX, Open};
 use super::order::{LEAST, Order};
+use super::stock::{Asked, Known, Stock};
 use super::{Closed, Seen, verb};
 use crate::route::{Renamed, Routes};
 use crate::stored::in_order;
@@ -27,7 +28,7 @@ const DECLARED: f64 = 0.7;
 const UNDECLARED: f64 = 0.02;
 /// Sessions with an endpoint, by weight, up to which one alone is taken to have held it.
 const ONCE: f64 = 1.0;
-const CLASSES: usize = 3;
+pub(super) const CLASSES: usize = 3;
 
 /// Whose sessions a model counts, and so how much it may hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,40 +82,6 @@ impl Template {
     }
 }
 
-/// What is known of an endpoint where nothing is declared and nothing left out.
-#[derive(Clone, Debug, PartialEq)]
-struct Stock {
-    /// By class [`SessionModel::share`], and how surprising it is, bits.
-    shares: [f64; CLASSES],
-    bits: [f64; CLASSES],
-    /// The templates that hold it, in their order, and how often.
-    holders: Vec<(u8, u8)>,
-}
-
-impl Default for Stock {
-    /// Of a model that knows no session.
-    fn default() -> Self {
-        Self { shares: [1.0; CLASSES], bits: [-0.0; CLASSES], holders: Vec::new() }
-    }
-}
-
-/// The same of a call to it, whatever is declared or left out.
-#[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
-    pub(super) share: f64,
-    bits: Option<f64>,
-    pub(super) holders: &'a [(u8, u8)],
-}
-
-impl Asked<'_> {
-    /// How surprising it is that a session holds it.
-    pub(super) fn bits(&self) -> f64 {
-        self.bits.unwrap_or_else(|| -libm::log2(self.share))
-    }
-}
-
-const _: () = assert!(TEMPLATES_MAX <= 1 << u8::BITS);
-
 /// The counts, and what is made of them for scoring.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SessionModel {
@@ -133,9 +100,7 @@ pub(crate) struct SessionModel {
     weights: Vec<f64>,
     /// and what is asked of an endpoint at every call, worked out from all this once. No snapshot holds it.
     #[serde(skip)]
-    stock: HashMap<u64, Stock, FxBuildHasher>,
-    #[serde(skip)]
-    unheard_of: Stock,
+    stock: Stock,
     /// Where normal sessions end by pair, kernel and coverage, and by the three together.
     ends: [Ends; 3],
     all_ends: Ends,
@@ -204,7 +169,7 @@ impl SessionModel {
     }
 
     pub(super) fn holders(&self, endpoint: u64) -> &[(u8, u8)] {
-        self.stock.get(&endpoint).map_or(&[], |stock| &stock.holders)
+        &self.stock.of(endpoint).holders
     }
 
     /// How often the template `t` holds `endpoint`.
@@ -220,13 +185,12 @@ impl SessionModel {
         declared: &[u64],
         without: Option<LeftOut<'_>>,
     ) -> Asked<'_> {
-        let stock = self.stock.get(&endpoint).unwrap_or(&self.unheard_of);
-        let holders = &stock.holders;
+        let known = self.stock.of(endpoint);
         if declared.is_empty() && without.is_none() {
-            let class = class(harm);
-            return Asked { share: stock.shares[class], bits: Some(stock.bits[class]), holders };
+            return known.asked(class(harm));
         }
-        Asked { share: self.share((endpoint, harm), declared, without), bits: None, holders }
+        let share = self.share((endpoint, harm), declared, without);
+        Asked { share, bits: None, holders: &known.holders }
     }
 
     /// The template that is this session, if one is.
@@ -352,7 +316,6 @@ impl SessionModel {
     pub(super) fn bytes_of_tables(&self) -> usize {
         let lists = |n: usize, each: usize| n * each;
         let templates: usize = self.templates.iter().map(|t| size_of_val(&*t.calls)).sum();
-        let holders: usize = self.stock.values().map(|stock| lists(stock.holders.capacity(), 2)).sum();
         let ends = [&self.all_ends, &self.role_ends, &self.order_ends].into_iter().chain(&self.ends);
         self.with.allocation_size()
             + self.once.allocation_size()
@@ -360,8 +323,7 @@ impl SessionModel {
             + self.both.allocation_size()
             + lists(self.templates.capacity(), size_of::<Template>())
             + templates
-            + self.stock.allocation_size()
-            + holders
+            + self.stock.bytes()
             + ends.map(Ends::bytes_of_lists).sum::<usize>()
             + self.order.bytes_of_tables()
     }
@@ -457,22 +419,12 @@ impl SessionModel {
     pub(crate) fn take_stock(&mut self) {
         self.weights.clear();
         self.weights.extend(self.templates.iter().map(|t| t.weight));
-        self.unheard_of = self.stock_of(0.0);
-        let known = self.with.iter().map(|(endpoint, with)| (*endpoint, self.stock_of(*with)));
-        let mut stock: HashMap<u64, Stock, FxBuildHasher> = known.collect();
-        for (t, template) in self.templates.iter().enumerate() {
-            for &(endpoint, count) in &template.calls {
-                let of_it = stock.entry(endpoint).or_insert_with(|| self.unheard_of.clone());
-                of_it.holders.push((t as u8, count));
-            }
-        }
-        self.stock = stock;
-    }
-
-    /// Of an endpoint that so many sessions held.
-    fn stock_of(&self, with: f64) -> Stock {
-        let shares = self.singles.map(|singles| self.of_sessions(undeclared(with, singles), 0.0));
-        Stock { shares, bits: shares.map(|share| -libm::log2(share)), holders: Vec::new() }
+        let known = |with| {
+            let shares = self.singles.map(|singles| self.of_sessions(undeclared(with, singles), 0.0));
+            Known::new(shares)
+        };
+        let counted = self.with.iter().map(|(endpoint, with)| (*endpoint, known(*with)));
+        self.stock = Stock::new(counted, known(0.0), self.templates.iter().map(|t| &*t.calls));
     }
 
     /// Where a session that has been learned with `weight`, 0 if it has not, would have ended had it not been.

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Asked, LeftOut, Pair, SessionModel, TEMPLATES_MAX};
+use super::model::{LeftOut, Pair, SessionModel, TEMPLATES_MAX};
 use super::order::PATH_MAX;
+use super::stock::Asked;
 use super::{DISTINCT_MAX, Seen};
 use crate::route::Routes;
 
