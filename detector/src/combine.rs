@@ -1,5 +1,7 @@
 //! Several signals, one score in bits, whose parts sum to it exactly.
 
+use std::f64::consts::LOG2_10;
+
 use arrayvec::ArrayVec;
 
 use crate::signal::{Alarm, Evidence, Story, Strength};
@@ -18,12 +20,12 @@ pub(crate) const FAMILIES: usize = 4;
 /// it may say for nothing costs a session more.
 pub(crate) const CALLS_SHARE: GroupShare = GroupShare { of_family: 0.4, log2: -1.321_928_094_887_362_2 };
 pub(crate) const SESSION_SHARE: GroupShare = GroupShare { of_family: 0.5, log2: -1.0 };
-pub(crate) const DRIFT_SHARE: GroupShare = GroupShare { of_family: 0.1, log2: -3.321_928_094_887_362 };
+pub(crate) const DRIFT_SHARE: GroupShare = GroupShare { of_family: 0.1, log2: -LOG2_10 };
 /// Shares of volume's groups, of an agent that is in a line, in its own: its own calls, all calls of its line, and how many
 /// sub-agents that has. Of all others their own calls have all of it.
 pub(crate) const OWN_SHARE: GroupShare = GroupShare { of_family: 0.7, log2: -0.514_573_172_829_758_3 };
 pub(crate) const LINE_SHARE: GroupShare = GroupShare { of_family: 0.2, log2: -2.321_928_094_887_362 };
-pub(crate) const CHILDREN_SHARE: GroupShare = GroupShare { of_family: 0.1, log2: -3.321_928_094_887_362 };
+pub(crate) const CHILDREN_SHARE: GroupShare = GroupShare { of_family: 0.1, log2: -LOG2_10 };
 /// Their places in all that goes by family.
 pub(crate) const VOLUME: usize = 0;
 pub(crate) const TIMING: usize = 1;

@@ -49,7 +49,9 @@ impl Lines<5> {
     pub(super) fn up_bound(m: f64, r: f64) -> Self {
         let (share, mut turns) = (m / (r + m), UP);
         // A loop the compiler takes side by side; what maps an array it calls.
-        turns.iter_mut().for_each(|turn| *turn = least_turn(*turn, share));
+        for turn in &mut turns {
+            *turn = least_turn(*turn, share);
+        }
         Self::new(r, LN_UP, turns)
     }
 
