@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 
 use crate::combine;
 use crate::detector::{Detector, State};
-use crate::lane::{Admitted, LANES, Lane, Read, Shared, Told, lane_of};
+use crate::lane::{Admitted, LANES, Lane, Read, Shared, lane_of};
 use crate::profile::{Key, Profile};
 use crate::{Call, Kind, Oddness, Verdict, VerdictRecord, source};
 
@@ -90,7 +90,8 @@ impl Detector {
             }
             let at = batch.observed.len();
             let is_moot = call.kind == Kind::Feedback && self.find(Key::of(call)).is_none();
-            batch.observed.push(Observed { is_moot, ..Observed::default() });
+            batch.observed.resize_with(at + 1, Observed::default);
+            batch.observed[at].is_moot = is_moot;
             let Some(admitted) = self.admit(call) else { continue };
             let its = |(_, other): &(usize, Admitted<'_, '_>)| other.profile == admitted.profile;
             if self.state.fleet.published.routes.has_news()
@@ -103,11 +104,13 @@ impl Detector {
                 batch.observed[at].route = self.route(call);
             }
             if is_in_line {
-                let Read { amended, told, odd } = self.read_in_line(&admitted);
-                let verdict = self.tell(&admitted, told);
+                let mut read = Read::default();
+                self.read_in_line(&admitted, &mut read);
+                let verdict = self.tell(&admitted, &mut read);
                 let line = verdict.as_ref().and_then(|said| self.line_of(call, said));
                 let of_it = &mut batch.observed[at];
-                (of_it.amended, of_it.verdict, of_it.line, of_it.odd) = (amended, verdict, line, odd);
+                (of_it.amended, of_it.verdict, of_it.line, of_it.odd) =
+                    (read.amended, verdict, line, read.odd);
             } else {
                 batch.waiting.push((at, admitted));
             }
@@ -123,37 +126,38 @@ impl Detector {
         let is_in_line = self.is_in_line(call);
         let admitted = self.admit(call)?;
         self.take_news_of(&admitted);
-        let read = if is_in_line {
-            self.read_in_line(&admitted)
+        let mut read = Read::default();
+        if is_in_line {
+            self.read_in_line(&admitted, &mut read);
         } else {
             let (shared, profiles, lanes, _) = self.state.split();
             let p = &mut profiles[admitted.profile];
-            lanes[lane_of(p.key)].read(p, &admitted, shared)
-        };
-        self.said.extend(read.amended.map(|record| *record));
-        self.tell(&admitted, read.told)
+            lanes[lane_of(p.key)].read(p, &admitted, shared, &mut read);
+        }
+        self.said.extend(read.amended.take().map(|record| *record));
+        self.tell(&admitted, &mut read)
     }
 
-    fn tell(&mut self, admitted: &Admitted<'_, '_>, told: Option<Told>) -> Option<Verdict> {
+    fn tell(&mut self, admitted: &Admitted<'_, '_>, read: &mut Read) -> Option<Verdict> {
         let (_, profiles, _, mut ears) = self.state.split();
-        told.map(|told| ears.tell(&mut profiles[admitted.profile], admitted, told))
+        let p = &mut profiles[admitted.profile];
+        read.is_call.then(|| ears.tell(p, admitted, &mut read.told))
     }
 
     /// Reads a call of an agent in a line, which others in it change too: never beside other records.
-    fn read_in_line(&mut self, admitted: &Admitted<'_, '_>) -> Read {
+    fn read_in_line(&mut self, admitted: &Admitted<'_, '_>, read: &mut Read) {
         let &Admitted { call, profile, .. } = admitted;
         let (shared, profiles, lanes, _) = self.state.split();
         let p = &mut profiles[profile];
         let lane = &mut lanes[lane_of(p.key)];
-        let amended = lane.amend_silence(p, call, shared);
+        read.amended = lane.amend_silence(p, call, shared);
         let mut weighed = lane.weigh(p, admitted, shared);
-        let odd = weighed.odd;
+        (read.odd, read.is_call) = (weighed.odd, true);
         let of_volume = &mut weighed.evidence[combine::VOLUME];
         *of_volume = self.follow_line((profile, weighed.from), call, *of_volume);
         let (shared, profiles, lanes, _) = self.state.split();
         let p = &mut profiles[profile];
-        let told = lanes[lane_of(p.key)].conclude(p, admitted, weighed, shared);
-        Read { amended, told: Some(told), odd }
+        lanes[lane_of(p.key)].conclude(p, admitted, &weighed, shared, &mut read.told);
     }
 
     /// Whether the record changes what those before it are read against, or what becomes of it depends on them.
@@ -220,21 +224,24 @@ impl Detector {
     fn read(&mut self, batch: &mut Batch<'_, '_, '_>) {
         let Batch { waiting, observed, hands } = batch;
         let (shared, profiles, lanes, mut told) = self.state.split();
-        let mut take = |at: usize, p: &mut Profile, admitted: &Admitted<'_, '_>, read: Read| {
-            (observed[at].amended, observed[at].odd) = (read.amended, read.odd);
-            observed[at].verdict = read.told.map(|of_call| told.tell(p, admitted, of_call));
+        let mut take = |at: usize, p: &mut Profile, admitted: &Admitted<'_, '_>, read: &mut Read| {
+            (observed[at].amended, observed[at].odd) = (read.amended.take(), read.odd.take());
+            if read.is_call {
+                observed[at].verdict = Some(told.tell(p, admitted, &mut read.told));
+            }
         };
         if hands.number().get() > 1 && waiting.len() >= SHARED_FROM {
             let reads = read_shared(waiting, profiles, lanes, shared, *hands);
-            for ((at, admitted), read) in waiting.drain(..).zip(reads) {
-                take(at, &mut profiles[admitted.profile], &admitted, read);
+            for ((at, admitted), mut read) in waiting.drain(..).zip(reads) {
+                take(at, &mut profiles[admitted.profile], &admitted, &mut read);
             }
             return;
         }
+        let mut read = Read::default();
         for (at, admitted) in waiting.drain(..) {
             let p = &mut profiles[admitted.profile];
-            let read = lanes[lane_of(p.key)].read(p, &admitted, shared);
-            take(at, p, &admitted, read);
+            lanes[lane_of(p.key)].read(p, &admitted, shared, &mut read);
+            take(at, p, &admitted, &mut read);
         }
     }
 }
@@ -253,7 +260,7 @@ impl Share<'_, '_, '_> {
         for (place, record, read) in records {
             let p = &mut *profiles[place];
             if let Some(lane) = &mut lanes[lane_of(p.key)] {
-                *read = lane.read(p, record, shared);
+                lane.read(p, record, shared, read);
             }
         }
     }

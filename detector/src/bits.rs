@@ -16,6 +16,13 @@ pub struct MicroBits(i64);
 /// No finite evidence is larger than this (2^-1000 is less likely than anything a test can show).
 const BITS_MAX: f64 = 1_000.0;
 
+/// The nearest integer, of two the one farther from zero, of a number within ±2^51; of NaN zero. As [`f64::round`], which without
+/// an instruction for it is a call.
+pub(crate) fn rounded(x: f64) -> i64 {
+    // The largest number under a half: with a half itself the sum would be rounded up for what is just under one.
+    (x + 0.5_f64.next_down().copysign(x)) as i64
+}
+
 impl MicroBits {
     /// No evidence either way.
     pub const ZERO: Self = Self(0);
@@ -27,7 +34,7 @@ impl MicroBits {
 
     /// Rounds to the nearest millionth; clamped to ±1,000 bits; NaN is read as zero evidence.
     pub fn from_bits(bits: f64) -> Self {
-        Self((bits.clamp(-BITS_MAX, BITS_MAX) * 1e6).round() as i64)
+        Self(rounded(bits.clamp(-BITS_MAX, BITS_MAX) * 1e6))
     }
 
     /// The integer itself.
@@ -109,6 +116,14 @@ mod tests {
     use super::*;
 
     proptest::proptest! {
+        #[test]
+        fn rounded_is_round(whole in -1_000_000_000..1_000_000_000_i32, off in 0.0..1.0_f64) {
+            let half = f64::from(whole) + 0.5;
+            for x in [f64::from(whole) + off, half, half.next_up(), half.next_down(), 0.5_f64.next_down()] {
+                proptest::prop_assert_eq!(rounded(x), x.round() as i64, "{}", x);
+            }
+        }
+
         #[test]
         fn json_keeps_every_millionth(micros in -1_000_000_000_i64..=1_000_000_000) {
             let bits = MicroBits::from_micros(micros);

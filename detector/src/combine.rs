@@ -1,5 +1,7 @@
 //! Several signals, one score in bits, whose parts sum to it exactly.
 
+use std::f64::consts::LOG2_10;
+
 use arrayvec::ArrayVec;
 
 use crate::signal::{Alarm, Evidence, Story, Strength};
@@ -16,19 +18,26 @@ pub(crate) const SHARES: [Share; FAMILIES] = [
 pub(crate) const FAMILIES: usize = 4;
 /// Shares of endpoint's groups in its own: calls one by one, sessions, and the drift of an agent's sessions, which a factor of ten in what
 /// it may say for nothing costs a session more.
-pub(crate) const CALLS_SHARE: f64 = 0.4;
-pub(crate) const SESSION_SHARE: f64 = 0.5;
-pub(crate) const DRIFT_SHARE: f64 = 0.1;
+pub(crate) const CALLS_SHARE: GroupShare = GroupShare { of_family: 0.4, log2: -1.321_928_094_887_362_2 };
+pub(crate) const SESSION_SHARE: GroupShare = GroupShare { of_family: 0.5, log2: -1.0 };
+pub(crate) const DRIFT_SHARE: GroupShare = GroupShare { of_family: 0.1, log2: -LOG2_10 };
 /// Shares of volume's groups, of an agent that is in a line, in its own: its own calls, all calls of its line, and how many
 /// sub-agents that has. Of all others their own calls have all of it.
-pub(crate) const OWN_SHARE: f64 = 0.7;
-pub(crate) const LINE_SHARE: f64 = 0.2;
-pub(crate) const CHILDREN_SHARE: f64 = 0.1;
+pub(crate) const OWN_SHARE: GroupShare = GroupShare { of_family: 0.7, log2: -0.514_573_172_829_758_3 };
+pub(crate) const LINE_SHARE: GroupShare = GroupShare { of_family: 0.2, log2: -2.321_928_094_887_362 };
+pub(crate) const CHILDREN_SHARE: GroupShare = GroupShare { of_family: 0.1, log2: -LOG2_10 };
 /// Their places in all that goes by family.
 pub(crate) const VOLUME: usize = 0;
 pub(crate) const TIMING: usize = 1;
 pub(crate) const ENDPOINT: usize = 2;
 pub(crate) const CONTEXT: usize = 3;
+
+/// A group's part in what its family may say for nothing, and its logarithm to base 2.
+#[derive(Clone, Copy)]
+pub(crate) struct GroupShare {
+    of_family: f64,
+    pub(crate) log2: f64,
+}
 
 /// A family's part in what an operator accepts.
 pub(crate) struct Share {
@@ -61,10 +70,12 @@ pub(crate) struct Thresholds {
 
 impl From<Budgets> for Thresholds {
     fn from(budgets: Budgets) -> Self {
-        let of_endpoint = |share: f64| budgets.step_up_days() / (SHARES[ENDPOINT].of_budget * share);
+        let of_endpoint =
+            |group: GroupShare| budgets.step_up_days() / (SHARES[ENDPOINT].of_budget * group.of_family);
         let alarm = |family: usize| Alarm::once_in(budgets.step_up_days() / SHARES[family].of_budget);
-        let of_volume =
-            |share: f64| Alarm::once_in(budgets.step_up_days() / (SHARES[VOLUME].of_budget * share));
+        let of_volume = |group: GroupShare| {
+            Alarm::once_in(budgets.step_up_days() / (SHARES[VOLUME].of_budget * group.of_family))
+        };
         Self {
             watch: budgets.watch(),
             step_up: budgets.step_up(),
@@ -86,7 +97,8 @@ impl Default for Thresholds {
     }
 }
 
-/// The combined score of one call.
+/// The combined score of one call. Of three quarters of a KiB, so that it is made where it stays until the verdict is.
+#[derive(Default)]
 pub(crate) struct Score {
     pub(crate) level: MicroBits,
     pub(crate) added: MicroBits,
@@ -115,7 +127,8 @@ pub(crate) fn combine(
     stories: &[(Story, f64)],
     ts: Timestamp,
     watch: MicroBits,
-) -> Score {
+    score: &mut Score,
+) {
     let winner = |strength: fn(&Evidence) -> Strength| {
         let levels: [f64; FAMILIES] = std::array::from_fn(|f| level(f, strength(&evidence[f])));
         (1..FAMILIES).fold(0, |best, f| if levels[f] > levels[best] { f } else { best })
@@ -136,7 +149,8 @@ pub(crate) fn combine(
     let families =
         u8::from(over(VOLUME) || over(TIMING)) + u8::from(over(ENDPOINT)) + u8::from(over(CONTEXT));
     let families = if is_of_line && now == VOLUME { families.min(1) } else { families };
-    let mut parts = ArrayVec::new();
+    let parts = &mut score.parts;
+    parts.clear();
     for (f, e) in evidence.iter().enumerate() {
         let bits = share(f == now, e.now.bits);
         let part = part(SHARES[f].signal, alone[f], e.story);
@@ -168,14 +182,9 @@ pub(crate) fn combine(
         history: History { prior: 1_000, ..History::default() },
         quiet_at: looks,
     });
-    Score {
-        level: parts.iter().map(|p| p.bits).sum(),
-        added: parts.iter().map(|p| p.added).sum(),
-        families,
-        parts,
-        winner: now,
-        price: price_now,
-    }
+    score.level = parts.iter().map(|p| p.bits).sum();
+    score.added = parts.iter().map(|p| p.added).sum();
+    (score.families, score.winner, score.price) = (families, now, price_now);
 }
 
 /// A story as a part of no bits yet.
@@ -205,6 +214,11 @@ mod tests {
     fn shares_are_a_whole_and_their_logarithms_theirs() {
         assert!((SHARES.iter().map(|s| s.of_budget).sum::<f64>() - 1.0).abs() < 1e-15);
         assert!(SHARES.iter().all(|s| (s.log2 - libm::log2(s.of_budget)).abs() < 1e-15));
+        let of_endpoint = [CALLS_SHARE, SESSION_SHARE, DRIFT_SHARE];
+        for groups in [of_endpoint, [OWN_SHARE, LINE_SHARE, CHILDREN_SHARE]] {
+            assert!((groups.iter().map(|g| g.of_family).sum::<f64>() - 1.0).abs() < 1e-15);
+            assert!(groups.iter().all(|g| g.log2.to_bits() == libm::log2(g.of_family).to_bits()));
+        }
         assert_eq!(Strength::CALM, Strength::new(0.0, 1_440.0));
     }
 
@@ -226,7 +240,9 @@ mod tests {
                 let now = if who.contains(&f) { Strength::new(20.0, 1.0) } else { Strength::CALM };
                 Evidence { before: now, now, story }
             });
-            combine(&evidence, &[], ts, Budgets::default().watch()).families
+            let mut score = Score::default();
+            combine(&evidence, &[], ts, Budgets::default().watch(), &mut score);
+            score.families
         };
         let all = [VOLUME, TIMING, ENDPOINT, CONTEXT];
         assert_eq!([&[][..], &all[..1], &all[..2], &all[1..3], &all].map(witnesses), [0, 1, 1, 2, 3]);

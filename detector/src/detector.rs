@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::baseline::Baseline;
 use crate::cohort::{CohortIncident, Cohorts};
-use crate::combine::{self, Score, Thresholds};
+use crate::combine::{self, Thresholds};
 use crate::fleet::Fleet;
 use crate::hash::hash128;
 use crate::lane::{Admitted, LANES, Lane, Shared, Told, lane_of};
@@ -97,12 +97,13 @@ pub(crate) struct Ears<'a> {
 
 impl Ears<'_> {
     /// What a lane made of a call becomes a verdict, beside what the agent's peers do.
-    pub(crate) fn tell(&mut self, p: &mut Profile, admitted: &Admitted<'_, '_>, told: Told) -> Verdict {
+    pub(crate) fn tell(&mut self, p: &mut Profile, admitted: &Admitted<'_, '_>, told: &mut Told) -> Verdict {
         let Self { monitor, cohorts, lineage, shared } = self;
         let Shared { published, thresholds, .. } = *shared;
         let Admitted { call, presence, .. } = admitted;
-        let Told { ts, since_last, mut score, caller, jump, rule } = told;
-        monitor.live(since_last);
+        let Told { ts, since_last, score, caller, jump, rule } = told;
+        let (ts, jump) = (*ts, *jump);
+        monitor.live(*since_last);
         cohorts.see(&mut p.kin, presence);
         let is_over = score.level >= thresholds.watch;
         if is_over {
@@ -114,22 +115,21 @@ impl Ears<'_> {
         let is_of_line = score.winner == combine::VOLUME && score.parts[combine::VOLUME].is_of_line();
         p.tells_of_line(is_of_line && is_over);
         let line = if is_of_line { lineage.heard(p.place) } else { None };
-        let cohort = p.tell((ts, presence), &score, jump, (monitor, cohorts), line, thresholds);
-        let who = (&caller, call.attestation);
-        let (layers, actor) = layers::judge(&score, who, presence.is_established(), thresholds);
-        let Score { level, added, parts, families, .. } = score;
+        let cohort = p.tell((ts, presence), score, jump, (monitor, cohorts), line, thresholds);
+        let who = (&*caller, call.attestation);
+        let (layers, actor) = layers::judge(score, who, presence.is_established(), thresholds);
         Verdict {
             id: VerdictId(hash128(&[&call.event_id, FIRST_VERSION_NAME])),
             version: FIRST_VERSION,
             ts: call.ts,
-            level,
-            added,
-            parts,
-            families,
+            level: score.level,
+            added: score.added,
+            parts: std::mem::take(&mut score.parts),
+            families: score.families,
             jump,
             attestation: call.attestation,
             model: published.version,
-            rule,
+            rule: rule.take(),
             cohort,
             layers,
             actor,
@@ -138,7 +138,8 @@ impl Ears<'_> {
 }
 
 impl From<State> for Detector {
-    fn from(state: State) -> Self {
+    fn from(mut state: State) -> Self {
+        state.fleet.published.sessions.take_stock();
         let mut index = HashTable::with_capacity(state.profiles.len());
         let mut vigil = Vigil::default();
         for (i, p) in state.profiles.iter().enumerate() {

@@ -64,13 +64,14 @@ pub(crate) struct Admitted<'c, 'a> {
     pub(crate) endpoint: u64,
 }
 
-/// What the lane made of a record.
+/// What the lane made of a record. Of a KiB, so that it is written where it is and not handed on.
 #[derive(Default)]
 pub(crate) struct Read {
     /// A verdict on a silence that it amends.
     pub(crate) amended: Option<Box<VerdictRecord>>,
-    /// What it says of its agent, if it is a call.
-    pub(crate) told: Option<Told>,
+    /// Whether it is a call, and what that says of its agent.
+    pub(crate) is_call: bool,
+    pub(crate) told: Told,
     /// How odd its session is with it, where that is asked.
     pub(crate) odd: Option<Oddness>,
 }
@@ -88,6 +89,7 @@ pub(crate) struct Weighed {
 }
 
 /// The level of an agent after a call, not yet beside its peers'.
+#[derive(Default)]
 pub(crate) struct Told {
     pub(crate) ts: Timestamp,
     /// Since its call before.
@@ -101,19 +103,24 @@ pub(crate) struct Told {
 
 impl Lane {
     /// Takes the next record of an agent of this lane that is in no line of others.
-    pub(crate) fn read(&mut self, p: &mut Profile, record: &Admitted<'_, '_>, shared: Shared<'_>) -> Read {
+    pub(crate) fn read(
+        &mut self,
+        p: &mut Profile,
+        record: &Admitted<'_, '_>,
+        shared: Shared<'_>,
+        read: &mut Read,
+    ) {
+        (read.amended, read.odd, read.is_call) = (None, None, record.call.kind.is_call());
         match record.call.kind {
             Kind::Outcome => self.join_outcome(p, record, shared),
             Kind::TaskEnd => self.end_task(p, record.call, shared),
             _ => {
-                let amended = self.amend_silence(p, record.call, shared);
+                read.amended = self.amend_silence(p, record.call, shared);
                 let weighed = self.weigh(p, record, shared);
-                let odd = weighed.odd;
-                let told = Some(self.conclude(p, record, weighed, shared));
-                return Read { amended, told, odd };
+                read.odd = weighed.odd;
+                self.conclude(p, record, &weighed, shared, &mut read.told);
             }
         }
-        Read::default()
     }
 
     /// What every family has to say of a call.
@@ -174,14 +181,16 @@ impl Lane {
         &mut self,
         p: &mut Profile,
         record: &Admitted<'_, '_>,
-        weighed: Weighed,
+        weighed: &Weighed,
         shared: Shared<'_>,
-    ) -> Told {
+        told: &mut Told,
+    ) {
         let &Admitted { call, endpoint: name, .. } = record;
-        let Weighed { from, ts, evidence, context, at, .. } = weighed;
+        let &Weighed { from, ts, ref evidence, ref context, at, .. } = weighed;
         let Shared { thresholds, published, .. } = shared;
         let watch = thresholds.watch;
-        let mut score = combine::combine(&evidence, &context.stories, call.ts, watch);
+        let score = &mut told.score;
+        combine::combine(evidence, &context.stories, call.ts, watch, score);
         p.suspect = score.level >= watch;
         if p.suspect {
             for part in &mut score.parts {
@@ -191,10 +200,10 @@ impl Lane {
         if p.endpoints.learn(name, p.suspect) && !p.suspect {
             self.tally.sight(name);
         }
-        let jump = p.volume.jump(at, p.declared.volume(published, thresholds)) as f32;
+        told.jump = p.volume.jump(at, p.declared.volume(published, thresholds)) as f32;
         let limits = p.declared.limits(shared.config, shared.manifests.handed_down(call));
-        let rule = p.rules.count(ts, call, limits);
-        Told { ts, since_last: ts.since(from), score, caller: context.caller, jump, rule }
+        told.rule = p.rules.count(ts, call, limits);
+        (told.ts, told.since_last, told.caller) = (ts, ts.since(from), context.caller.clone());
     }
 
     /// How an earlier request or call went.

@@ -101,12 +101,12 @@ impl Lineage {
         published: &Published,
         thresholds: &Thresholds,
     ) -> Option<f64> {
-        let share = match part.pattern {
+        let group = match part.pattern {
             Pattern::LineMoreCalls => LINE_SHARE,
             Pattern::ManyChildren => CHILDREN_SHARE,
             _ => return None,
         };
-        let level = combine::allowed(combine::VOLUME, thresholds.watch) - libm::log2(share);
+        let level = combine::allowed(combine::VOLUME, thresholds.watch) - group.log2;
         let (line, ctx, _) = self.open(place, published.widening.of(combine::VOLUME), thresholds)?;
         Some(line.quiet_at(part.pattern, level, ctx))
     }

@@ -7,9 +7,17 @@
 /// Bits of √½: mantissas from there to √2 are nearest to 1.
 const SQRT_HALF: u64 = 0x3FE6_A09E_667F_3BCD;
 const ONE: u64 = 1023 << 52;
+const FRACTION: u64 = (1 << 52) - 1;
 /// 2^52 as a number and as bits; an integer in its mantissa is that number more.
 const WHOLE: f64 = 4_503_599_627_370_496.0;
 const WHOLE_BITS: u64 = 0x4330_0000_0000_0000;
+
+/// A positive, finite, normal number as 2^octaves times one of 1 to 2.
+pub(crate) fn octaves_of(number: f64) -> (f64, f64) {
+    let bits = number.to_bits();
+    let octaves = f64::from_bits(WHOLE_BITS | bits >> 52) - (WHOLE + 1023.0);
+    (octaves, f64::from_bits(bits & FRACTION | ONE))
+}
 
 /// The logarithms of positive, finite, normal numbers, to 1e-15 of the larger of 1 and themselves.
 ///

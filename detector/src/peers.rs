@@ -124,6 +124,12 @@ impl Peers {
     }
 
     /// Endpoints that are one now.
+    /// Works out what no snapshot holds.
+    pub(crate) fn take_stock(&mut self) {
+        self.fleet.take_stock();
+        self.groups.iter_mut().for_each(|group| group.model.take_stock());
+    }
+
     pub(crate) fn rename(&mut self, news: &[Renamed], routes: &Routes) {
         self.fleet.rename(news, routes);
         for group in &mut self.groups {

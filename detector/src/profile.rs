@@ -265,12 +265,12 @@ impl Profile {
         match part.signal {
             Signal::Volume => {
                 let ctx = self.declared.volume(fleet, thresholds);
-                let share = if self.place.carries(self.key) { libm::log2(combine::OWN_SHARE) } else { 0.0 };
+                let share = if self.place.carries(self.key) { combine::OWN_SHARE.log2 } else { 0.0 };
                 self.volume.quiet_at(volume, ts, allowed(combine::VOLUME) - share, ctx)
             }
             Signal::Endpoint if matches!(part.pattern, Pattern::Foreign | Pattern::AsUsual) => {
                 let ctx = self.declared.endpoint(fleet, thresholds, &self.timing);
-                let level = allowed(combine::ENDPOINT) - libm::log2(combine::CALLS_SHARE);
+                let level = allowed(combine::ENDPOINT) - combine::CALLS_SHARE.log2;
                 self.endpoints.quiet_share(ts, part.expected, level, ctx)
             }
             Signal::LookElsewhere => part.quiet_at,

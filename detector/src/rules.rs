@@ -255,6 +255,9 @@ impl Rules {
     /// first of [`RuleKind::ALL`].
     pub(crate) fn count(&mut self, ts: Timestamp, call: &Call<'_>, limits: Limits<'_>) -> Option<BrokenRule> {
         let counted = self.counted(ts, call, limits);
+        if limits.purpose.is_none() && limits.claimed.is_none() {
+            return counted;
+        }
         let declared = self.declared(ts, call, limits);
         let rank = |rule: &BrokenRule| limits.ranks[rule.kind as usize];
         // The last of equals wins, so they come with the gravest last.
@@ -273,9 +276,6 @@ impl Rules {
     }
 
     fn declared(&mut self, ts: Timestamp, call: &Call<'_>, limits: Limits<'_>) -> Broken {
-        if limits.purpose.is_none() && limits.claimed.is_none() {
-            return Broken::new();
-        }
         let task_ended = self.breaches.as_ref().and_then(|b| b.task_ended);
         let found = limits.purpose.unwrap_or(&Purpose::default()).breaches(call, task_ended, limits.claimed);
         let mut told = |(kind, observed, limit)| {

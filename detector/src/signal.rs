@@ -9,7 +9,8 @@ pub(crate) mod volume;
 
 use libm::log2;
 
-use crate::combine::{CALLS_SHARE, DRIFT_SHARE, SESSION_SHARE};
+use crate::bits::rounded;
+use crate::combine::{CALLS_SHARE, DRIFT_SHARE, GroupShare, SESSION_SHARE};
 use crate::verdict::Pattern;
 use crate::{History, Timestamp};
 
@@ -37,8 +38,8 @@ impl Strength {
     }
 
     /// The same as one of several groups that look, with such a share of what they may say; nothing is still nothing.
-    fn at_share(self, share: f64) -> Self {
-        if self == Self::CALM { self } else { Self { looks: self.looks - log2(share), ..self } }
+    fn at_share(self, share: GroupShare) -> Self {
+        if self == Self::CALM { self } else { Self { looks: self.looks - share.log2, ..self } }
     }
 
     /// The stronger of two.
@@ -88,7 +89,7 @@ pub(crate) struct Evidence {
 
 impl Evidence {
     /// This with such a share of what its family may say for nothing.
-    pub(crate) fn at_share(self, share: f64) -> Self {
+    pub(crate) fn at_share(self, share: GroupShare) -> Self {
         Self { before: self.before.at_share(share), now: self.now.at_share(share), ..self }
     }
 
@@ -114,7 +115,7 @@ impl Evidence {
 /// The shares are thousandths and sum to 1,000: the rest after rounding `own` goes to the peers once there is a model
 /// of them, to the prior before.
 pub(crate) fn history(n: f64, own: f64, has_peers: bool) -> History {
-    let own = (own.clamp(0.0, 1.0) * 1_000.0).round() as u16;
+    let own = rounded(own.clamp(0.0, 1.0) * 1_000.0) as u16;
     let rest = 1_000 - own;
     let (peers, prior) = if has_peers { (rest, 0) } else { (0, rest) };
     History { n: n.min(f64::from(u32::MAX)) as u32, prior, peers, own }

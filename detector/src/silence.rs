@@ -151,7 +151,8 @@ impl Lane {
         if MicroBits::from_bits(combine::level(0, evidence[0].now)) >= watch {
             return None;
         }
-        let score = combine::combine(&evidence, &context.stories, until, watch);
+        let mut score = Score::default();
+        combine::combine(&evidence, &context.stories, until, watch, &mut score);
         p.silence = None;
         Some(Box::new(shared.record(p, said, AMENDED, score)))
     }
@@ -241,7 +242,8 @@ impl Shared<'_> {
         is_news.then(|| {
             let ctx = p.declared.volume(self.published, self.thresholds);
             evidence[0].story = whole_silence(evidence[0].story, p, until, ctx);
-            let mut score = combine::combine(&evidence, &context.stories, until, watch);
+            let mut score = Score::default();
+            combine::combine(&evidence, &context.stories, until, watch, &mut score);
             let at = volume.level_at(until, ctx).1;
             score.parts[0].quiet_at = volume.quiet_at(at, until, combine::allowed(0, watch), ctx);
             score
@@ -252,7 +254,7 @@ impl Shared<'_> {
         let (since, until) = (said.since.as_micros().to_string(), said.until);
         let silence = hash128(&[p.issuer.as_deref().unwrap_or_default(), &p.agent_id, &since]);
         let event_id = format!("silence-{silence:032x}");
-        let nobody = (&Caller::nobody(), EffectiveAttestation::default());
+        let nobody = (&Caller::default(), EffectiveAttestation::default());
         let (layers, actor) = layers::judge(&score, nobody, p.presence.is_established(), self.thresholds);
         let verdict = Verdict {
             id: VerdictId(hash128(&[&event_id, &version.to_string()])),

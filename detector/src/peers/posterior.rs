@@ -103,15 +103,19 @@ impl Peers {
     /// Where an agent belongs that called each of these in so many of `all` sessions. A Chinese restaurant: a group draws by how many
     /// agents are in it, and a new one as a single agent does.
     pub(super) fn posterior(&self, all: u8, called: impl Iterator<Item = (u64, u8)>) -> Posterior {
-        let called: Vec<(u64, f64)> = called.map(|(e, sessions)| (e, capped(sessions, all, CAP))).collect();
-        let whole: f64 = called.iter().map(|(_, sessions)| sessions).sum();
+        // With each what it is worth to a new group, the same for all that there are.
+        let called: Vec<(u64, f64, f64)> = called
+            .map(|(e, sessions)| (e, capped(sessions, all, CAP)))
+            .map(|(e, sessions)| (e, sessions, ln_rising(PRIOR, sessions)))
+            .collect();
+        let whole: f64 = called.iter().map(|(_, sessions, _)| sessions).sum();
         let base = PRIOR * f64::from(self.vocabulary + 1);
         let new_whole = ln_rising(base, whole);
         let odds = self.found().map(|group| {
             // What its agents never call is as likely as in a new group.
-            let its = called.iter().map(|(endpoint, n)| (group.centre.sessions(*endpoint), *n));
-            let more = its.filter(|(known, _)| *known > 0.0);
-            let more: f64 = more.map(|(known, n)| ln_rising(PRIOR + known, n) - ln_rising(PRIOR, n)).sum();
+            let its = called.iter().map(|(endpoint, n, new)| (group.centre.sessions(*endpoint), *n, new));
+            let more = its.filter(|(known, ..)| *known > 0.0);
+            let more: f64 = more.map(|(known, n, new)| ln_rising(PRIOR + known, n) - new).sum();
             let ln = more + new_whole - ln_rising(base + group.centre.whole, whole);
             (group.id, f64::from(group.agents) * libm::exp(ln.clamp(-600.0, 600.0)))
         });

@@ -389,7 +389,7 @@ impl Circumstances {
             None => {}
         }
         let story = stories.first().map_or_else(|| self.as_usual(ts, ctx), |(story, _)| *story);
-        Reading { evidence: Evidence { before: before.0, now, story }, stories, caller: Caller::nobody() }
+        Reading { evidence: Evidence { before: before.0, now, story }, stories, caller: Caller::default() }
     }
 
     fn since(&self, group: usize) -> Timestamp {

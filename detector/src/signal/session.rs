@@ -13,6 +13,7 @@ mod model;
 mod open;
 mod order;
 mod ruled;
+mod stock;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ use super::tail::{Group, Rule};
 use super::{Alarm, Evidence, Story, history};
 use crate::hash::hash64;
 use crate::lane::LANES;
+use crate::ln::octaves_of;
 use crate::peers::{GroupId, Peers};
 use crate::profile::Key;
 use crate::route::Routes;
@@ -339,7 +341,11 @@ impl Sessions {
             true => Standing::Established,
         };
         live.may_be_odd = ctx.endpoints.may_have_odd_sessions();
-        live.role = live.role.max(f64::from(harm) * -libm::log2(ctx.own_share));
+        let harm = f64::from(harm);
+        // Few calls surprise most, and of the others the share's whole octaves tell that they do not.
+        if harm * -octaves_of(ctx.own_share).0 > live.role {
+            live.role = live.role.max(harm * -libm::log2(ctx.own_share));
+        }
         if live.open.statistics().iter().zip(held).any(|(now, held)| *now > held) {
             live.compare(ctx.model);
         }

@@ -18,8 +18,8 @@ const CALLER: [Topic; 5] =
 /// Of what is asked for and acted upon: it says what is done and not who does it.
 const ACTS: [Topic; 2] = [Topic::Scope, Topic::Resource];
 
-/// What context says of who calls.
-#[derive(Clone, Debug)]
+/// What context says of who calls; of nobody by default.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Caller {
     pub(crate) identity: Trust,
     pub(crate) network: Trust,
@@ -31,20 +31,6 @@ pub(crate) struct Caller {
     /// What is new about the caller, where together that is over the watch budget, strongest first; before it a credential in two places. A
     /// pace takes the last place.
     pub(crate) because: ArrayVec<Pattern, { ACTOR_REASONS_MAX - 1 }>,
-}
-
-impl Caller {
-    /// Of nobody.
-    pub(crate) fn nobody() -> Self {
-        Self {
-            identity: Trust::Silent,
-            network: Trust::Silent,
-            runtime: Trust::Silent,
-            acts_doubt: false,
-            is_another: false,
-            because: ArrayVec::new(),
-        }
-    }
 }
 
 impl Circumstances {
@@ -60,7 +46,7 @@ impl Circumstances {
                 &[(Topic::UserAgent, call.user_agent.is_some()), (Topic::Model, call.model.is_some())],
                 ctx,
             ),
-            ..Caller::nobody()
+            ..Caller::default()
         };
         if f64::from(self.gauges[PLACES].sum) > THRESHOLD {
             let layer = if self.places.by_client() { &mut caller.runtime } else { &mut caller.network };

@@ -60,11 +60,15 @@ impl GroupModel {
         }
         closed.for_each(|session| self.model.learn(session));
         self.model.count_singles();
-        self.model.find_holders();
+        self.model.take_stock();
         self.model.calibrate(self.ends.iter().map(|end| {
             let [pair, kernel, coverage, role, order] = end.map(f64::from);
             End { content: [pair, kernel, coverage], role, order }
         }));
+    }
+
+    pub(crate) fn take_stock(&mut self) {
+        self.model.take_stock();
     }
 
     pub(crate) fn rename(&mut self, news: &[Renamed], routes: &Routes) {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::calibration::Ends;
 use super::open::{COUNT_MAX, Open};
 use super::order::{LEAST, Order};
+use super::stock::{Asked, Known, Stock};
 use super::{Closed, Seen, verb};
 use crate::route::{Renamed, Routes};
 use crate::stored::in_order;
@@ -27,7 +28,7 @@ const DECLARED: f64 = 0.7;
 const UNDECLARED: f64 = 0.02;
 /// Sessions with an endpoint, by weight, up to which one alone is taken to have held it.
 const ONCE: f64 = 1.0;
-const CLASSES: usize = 3;
+pub(super) const CLASSES: usize = 3;
 
 /// Whose sessions a model counts, and so how much it may hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,9 +98,9 @@ pub(crate) struct SessionModel {
     templates: Vec<Template>,
     /// Their weights as they were published, side by side;
     weights: Vec<f64>,
-    /// and by endpoint the templates that hold it and how often.
-    #[serde(serialize_with = "in_order")]
-    holders: HashMap<u64, Vec<(u16, u8)>, FxBuildHasher>,
+    /// and what is asked of an endpoint at every call, worked out from all this once. No snapshot holds it.
+    #[serde(skip)]
+    stock: Stock,
     /// Where normal sessions end by pair, kernel and coverage, and by the three together.
     ends: [Ends; 3],
     all_ends: Ends,
@@ -167,8 +168,29 @@ impl SessionModel {
         &self.templates[t].calls
     }
 
-    pub(super) fn holders(&self, endpoint: u64) -> &[(u16, u8)] {
-        self.holders.get(&endpoint).map_or(&[], Vec::as_slice)
+    pub(super) fn holders(&self, endpoint: u64) -> &[(u8, u8)] {
+        &self.stock.of(endpoint).holders
+    }
+
+    /// How often the template `t` holds `endpoint`.
+    pub(super) fn held_by(&self, t: usize, endpoint: u64) -> u8 {
+        let calls = self.templates.get(t).map_or(&[][..], |template| &template.calls);
+        calls.binary_search_by_key(&endpoint, |(known, _)| *known).map_or(0, |at| calls[at].1)
+    }
+
+    /// What is known of a call to `endpoint`.
+    pub(super) fn asked(
+        &self,
+        (endpoint, harm): (u64, f32),
+        declared: &[u64],
+        without: Option<LeftOut<'_>>,
+    ) -> Asked<'_> {
+        let known = self.stock.of(endpoint);
+        if declared.is_empty() && without.is_none() {
+            return known.asked(class(harm));
+        }
+        let share = self.share((endpoint, harm), declared, without);
+        Asked { share, bits: None, holders: &known.holders }
     }
 
     /// The template that is this session, if one is.
@@ -188,10 +210,15 @@ impl SessionModel {
         let less = without.map_or(0.0, |w| w.weight);
         let with = (self.with.get(&endpoint).copied().unwrap_or(0.0) - less).max(0.0);
         let with = match declared {
-            [] => (with + NEW).max(self.singles(class(harm), without) + 1.0),
+            [] => undeclared(with, self.singles(class(harm), without)),
             list if list.contains(&endpoint) => with + DECLARED,
             _ => with + UNDECLARED,
         };
+        self.of_sessions(with, less)
+    }
+
+    /// Of how large a share of all sessions but `less` these are.
+    fn of_sessions(&self, with: f64, less: f64) -> f64 {
         (with / (self.sessions - less + 1.0)).clamp(1e-9, 1.0)
     }
 
@@ -289,7 +316,6 @@ impl SessionModel {
     pub(super) fn bytes_of_tables(&self) -> usize {
         let lists = |n: usize, each: usize| n * each;
         let templates: usize = self.templates.iter().map(|t| size_of_val(&*t.calls)).sum();
-        let holders: usize = self.holders.values().map(|held| lists(held.capacity(), 4)).sum();
         let ends = [&self.all_ends, &self.role_ends, &self.order_ends].into_iter().chain(&self.ends);
         self.with.allocation_size()
             + self.once.allocation_size()
@@ -297,8 +323,7 @@ impl SessionModel {
             + self.both.allocation_size()
             + lists(self.templates.capacity(), size_of::<Template>())
             + templates
-            + self.holders.allocation_size()
-            + holders
+            + self.stock.bytes()
             + ends.map(Ends::bytes_of_lists).sum::<usize>()
             + self.order.bytes_of_tables()
     }
@@ -357,7 +382,7 @@ impl SessionModel {
         }
         self.templates = templates;
         self.order.rename(routes);
-        self.find_holders();
+        self.take_stock();
     }
 
     pub(super) fn halve(&mut self) {
@@ -376,8 +401,8 @@ impl SessionModel {
 
     /// Takes stock: which templates hold what, and where each session of `ring` would have ended had it never been learned.
     pub(super) fn publish<'a>(&mut self, ring: impl Iterator<Item = &'a Closed>) {
-        self.find_holders();
         self.count_singles();
+        self.take_stock();
         let ends: Vec<_> = ring.map(|session| self.end_without(session, session.weight())).collect();
         self.calibrate(ends.iter().copied());
     }
@@ -390,15 +415,16 @@ impl SessionModel {
         self.order_ends = Ends::of(ends.map(|end| end.order));
     }
 
-    pub(super) fn find_holders(&mut self) {
+    /// Works out what is asked at every call; [`Self::count_singles`] has been called.
+    pub(crate) fn take_stock(&mut self) {
         self.weights.clear();
         self.weights.extend(self.templates.iter().map(|t| t.weight));
-        self.holders.clear();
-        for (t, template) in self.templates.iter().enumerate() {
-            for &(endpoint, count) in &template.calls {
-                self.holders.entry(endpoint).or_default().push((t as u16, count));
-            }
-        }
+        let known = |with| {
+            let shares = self.singles.map(|singles| self.of_sessions(undeclared(with, singles), 0.0));
+            Known::new(shares)
+        };
+        let counted = self.with.iter().map(|(endpoint, with)| (*endpoint, known(*with)));
+        self.stock = Stock::new(counted, known(0.0), self.templates.iter().map(|t| &*t.calls));
     }
 
     /// Where a session that has been learned with `weight`, 0 if it has not, would have ended had it not been.
@@ -431,6 +457,11 @@ fn class(harm: f32) -> usize {
         h if h >= verb::WRITE => 1,
         _ => 2,
     }
+}
+
+/// Sessions that an undeclared endpoint is believed to be in, where so many endpoints of its class came once.
+fn undeclared(with: f64, singles: f64) -> f64 {
+    (with + NEW).max(singles + 1.0)
 }
 
 /// A pair of endpoints, in whichever order; these are hashes already.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::model::{LeftOut, Pair, SessionModel, TEMPLATES_MAX};
 use super::order::PATH_MAX;
+use super::stock::Asked;
 use super::{DISTINCT_MAX, Seen};
 use crate::route::Routes;
 
@@ -30,6 +31,8 @@ pub(super) struct Open {
     /// What all its calls cost, and no more than a template explains of that.
     cost: f64,
     most: f64,
+    /// The template that explained most when all were looked at.
+    nearest: u8,
 }
 
 impl Open {
@@ -38,6 +41,7 @@ impl Open {
         self.calls.clear();
         self.path.clear();
         (self.pair, self.kernel, self.coverage, self.cost, self.most) = (0.0, 0.0, 0.0, 0.0, 0.0);
+        self.nearest = 0;
     }
 
     /// The same session under another version of the model or other names of paths.
@@ -101,17 +105,20 @@ impl Open {
             }
             None => 1,
         };
-        let share = model.share((endpoint, harm), declared, without);
-        let harm_bits = f64::from(harm);
+        let (asked, harm_bits) = (model.asked((endpoint, harm), declared, without), f64::from(harm));
         let mut pair = None;
         if count == 1 {
-            pair = Some(self.surprise(model, (endpoint, harm_bits, share), declared, without));
+            pair = Some(self.surprise(model, (endpoint, harm_bits, asked), declared, without));
             self.calls.push(Seen { endpoint, count: 1, harm });
         }
-        self.cost += harm_bits * -libm::log2(share) * (times(count) - times(count - 1));
-        // What a template explains only grows, so where one is known to explain enough the others need no look.
+        self.cost += harm_bits * asked.bits() * (times(count) - times(count - 1));
+        // What a template explains only grows, so where one is known to explain enough the others need no look. Mostly that which
+        // explained most still does.
         if self.cost - self.most > self.coverage {
-            (self.cost, self.most) = self.explained(model, declared, without);
+            (self.cost, self.most) = self.explained_by(self.nearest, model, declared, without);
+        }
+        if self.cost - self.most > self.coverage {
+            (self.most, self.nearest) = self.explained(model, declared, without);
             self.coverage = self.coverage.max(self.cost - self.most);
         }
         pair
@@ -121,18 +128,18 @@ impl Open {
     fn surprise(
         &mut self,
         model: &SessionModel,
-        (endpoint, harm, share): (u64, f64, f64),
+        (endpoint, harm, asked): (u64, f64, Asked<'_>),
         declared: &[u64],
         without: Option<LeftOut<'_>>,
     ) -> Pair {
-        let alone = Pair { with: 0.0, both: 0.0, expected: 0.0, bits: -libm::log2(share) };
+        let share = asked.share;
+        let alone = Pair { with: 0.0, both: 0.0, expected: 0.0, bits: asked.bits() };
         let pairs = self.calls.iter().map(|first| model.pair(first.endpoint, endpoint, share, without));
         let most = pairs.max_by(|a, b| a.bits.total_cmp(&b.bits)).unwrap_or(alone);
         self.pair = self.pair.max(harm * most.bits);
         let weights = self.weights(model, declared, without);
-        let weights = &weights[..model.templates()];
-        let hit: f64 = model.holders(endpoint).iter().map(|&(t, _)| weights[usize::from(t)]).sum();
-        let (whole, best) = sum_and_best(weights);
+        let hit: f64 = asked.holders.iter().map(|&(t, _)| weights[usize::from(t)]).sum();
+        let (whole, best) = sum_and_best(&weights[..model.templates()]);
         let best = if best > 0.0 { best } else { 1.0 };
         let chance = (hit / best + KERNEL_PRIOR * share) / (whole / best + KERNEL_PRIOR);
         self.kernel += harm * (-libm::log2(chance)).max(0.0);
@@ -156,8 +163,9 @@ impl Open {
             weights[own] = left(weights[own], weight);
         }
         for seen in &self.calls {
-            let gain = 1.0 / model.share((seen.endpoint, seen.harm), declared, without);
-            for &(t, _) in model.holders(seen.endpoint) {
+            let asked = model.asked((seen.endpoint, seen.harm), declared, without);
+            let gain = 1.0 / asked.share;
+            for &(t, _) in asked.holders {
                 weights[usize::from(t)] *= gain;
             }
             scale *= gain;
@@ -171,39 +179,68 @@ impl Open {
         weights
     }
 
-    /// What the calls cost, and the most that a template explains of it. One that is left out explains nothing. Both are added up
-    /// in one order, so that what is explained whole leaves exactly nothing.
-    fn explained(&self, model: &SessionModel, declared: &[u64], without: Option<LeftOut<'_>>) -> (f64, f64) {
-        let (mut whole, mut explained) = (0.0, [0.0; TEMPLATES_MAX]);
+    /// What the calls cost, and what the template `t` explains of that.
+    fn explained_by(
+        &self,
+        t: u8,
+        model: &SessionModel,
+        declared: &[u64],
+        without: Option<LeftOut<'_>>,
+    ) -> (f64, f64) {
+        let (mut whole, mut explained) = (0.0, 0.0);
         for seen in &self.calls {
-            let once = f64::from(seen.harm)
-                * -libm::log2(model.share((seen.endpoint, seen.harm), declared, without));
-            let costs: [f64; COUNT_MAX as usize + 1] =
-                std::array::from_fn(|held| once * times(seen.count.min(held as u8)));
+            let costs = seen.costs(model.asked((seen.endpoint, seen.harm), declared, without));
             whole += costs[usize::from(COUNT_MAX)];
-            for &(t, held) in model.holders(seen.endpoint) {
+            explained += costs[usize::from(model.held_by(usize::from(t), seen.endpoint).min(COUNT_MAX))];
+        }
+        let is_left_out = nothing_left(model, without).is_some_and(|own| own == usize::from(t));
+        (whole, if is_left_out { 0.0 } else { explained })
+    }
+
+    /// The most that a template explains of what the calls cost, and which does. One that is left out explains nothing. Both are added up
+    /// in one order, so that what is explained whole leaves exactly nothing.
+    fn explained(&self, model: &SessionModel, declared: &[u64], without: Option<LeftOut<'_>>) -> (f64, u8) {
+        let mut explained = [0.0; TEMPLATES_MAX];
+        for seen in &self.calls {
+            let asked = model.asked((seen.endpoint, seen.harm), declared, without);
+            let costs = seen.costs(asked);
+            for &(t, held) in asked.holders {
                 explained[usize::from(t)] += costs[usize::from(held.min(COUNT_MAX))];
             }
         }
-        if let Some(LeftOut { template: Some(own), weight, .. }) = without
-            && left(model.weights()[own], weight) <= 0.0
-        {
+        if let Some(own) = nothing_left(model, without) {
             explained[own] = 0.0;
         }
-        (whole, largest(&explained[..model.templates()]))
+        let explained = &explained[..model.templates()];
+        let most = largest(explained);
+        (most, explained.iter().position(|e| *e >= most).unwrap_or(0) as u8)
     }
 
     /// What the nearest template does not hold of it as it stands.
     #[cfg(test)]
     pub(super) fn uncovered(&self, model: &SessionModel) -> f64 {
-        let (cost, most) = self.explained(model, &[], None);
-        cost - most
+        let (cost, _) = self.explained_by(0, model, &[], None);
+        cost - self.explained(model, &[], None).0
     }
 }
 
 /// How many times as much as one call of an endpoint so many cost together.
 pub(super) fn times(count: u8) -> f64 {
     if count == 0 { 0.0 } else { 1.0 + REPEAT_COST * (f64::from(count) - 1.0) }
+}
+
+impl Seen {
+    /// What its calls cost, as far as a template explains that holds so many.
+    fn costs(&self, asked: Asked<'_>) -> [f64; COUNT_MAX as usize + 1] {
+        let once = f64::from(self.harm) * asked.bits();
+        std::array::from_fn(|held| once * times(self.count.min(held as u8)))
+    }
+}
+
+/// The template that only the session left out has shown.
+fn nothing_left(model: &SessionModel, without: Option<LeftOut<'_>>) -> Option<usize> {
+    let LeftOut { template, weight, .. } = without?;
+    template.filter(|own| left(model.weights()[*own], weight) <= 0.0)
 }
 
 /// What is left of a template's weight without one of its sessions.

@@ -18,6 +18,9 @@ const USUAL: usize = PACES / 2;
 const REACH: u8 = 4;
 const _: () = assert!(REACH as usize * 2 == USUAL);
 const STEP_OCTAVES: f64 = 0.5;
+/// Bins that the paces put one gap into, and the power of two that indexes them without a check.
+const BINS_MET: usize = 2 * REACH as usize + 1;
+const LAWS: usize = BINS_MET.next_power_of_two();
 /// Chances that a pace stays, moves by one step to one side, and that a new one is drawn.
 const STAYS: f64 = 0.90;
 const MOVES: f64 = 0.045;
@@ -45,11 +48,24 @@ pub(super) struct Pace<S = f32, B = Half> {
 pub(super) struct Prediction {
     /// Whole octaves of the bin that the fastest pace puts the gap into, and how many above it each does.
     first: i32,
-    above: [u8; PACES],
+    above: &'static [u8; PACES],
     /// Chances of the paces after the gap; they sum to 1.
     after: [f64; PACES],
     /// Chance of the gap.
     pub(super) chance: f64,
+}
+
+/// By how many octaves each pace puts a gap above the bin of the fastest; every second one half an octave lower, which is another
+/// bin for a gap in the lower half of its own.
+static ABOVE: [[u8; PACES]; 2] = [above(0), above(1)];
+
+const fn above(lower: usize) -> [u8; PACES] {
+    let (mut above, mut j) = ([0; PACES], 0);
+    while j < PACES {
+        above[j] = 2 * REACH - (j / 2 + (j % 2) * lower) as u8;
+        j += 1;
+    }
+    above
 }
 
 /// How far a new pace lies from the usual: normal with a deviation of one octave.
@@ -89,13 +105,17 @@ impl<S: Stored, B: Stored> Pace<S, B> {
         let octave = floor(gap_octaves);
         let (first, lower) =
             (octave as i32 - i32::from(REACH), usize::from(gap_octaves - octave < STEP_OCTAVES));
-        let laws: [f64; 2 * REACH as usize + 1] = self.law.shares_from(first);
-        let mut prediction = Prediction { first, above: [0; PACES], after: [0.0; PACES], chance: 0.0 };
+        let mut laws = [0.0; LAWS];
+        laws[..BINS_MET].copy_from_slice(&self.law.shares_from::<BINS_MET>(first));
+        let (above, drawn) = (&ABOVE[lower], &*DRAWN_PACES);
+        let mut prediction = Prediction { first, above, after: [0.0; PACES], chance: 0.0 };
         for j in 0..PACES {
-            let before = STAYS * now[j + 1] + MOVES * (now[j] + now[j + 2]) + DRAWN * whole * DRAWN_PACES[j];
-            let i = 2 * REACH as usize - j / 2 - (j % 2) * lower;
-            prediction.above[j] = i as u8;
-            prediction.after[j] = before * laws[i];
+            prediction.after[j] =
+                STAYS * now[j + 1] + MOVES * (now[j] + now[j + 2]) + DRAWN * whole * drawn[j];
+        }
+        // Apart, so that the compiler takes those before it side by side.
+        for (after, above) in prediction.after.iter_mut().zip(above) {
+            *after *= laws[usize::from(*above) % LAWS];
         }
         let chance: f64 = prediction.after.iter().sum();
         let part = 1.0 / chance;

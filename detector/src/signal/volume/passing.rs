@@ -1,6 +1,5 @@
 //! How time goes by: cell by cell, in runs where nothing is called, and over what nobody knows.
 
-use super::scale::Expected;
 use super::{
     CELLS, CELLS_PER_DAY, CELLS_PER_HOUR, CELLS_PER_MINUTE, CELLS_PER_WEEK, Context, IDLE_CELLS_MAX, SCALES,
     TEACHES_FROM_DAYS, Volume, VolumeTally, cell_of, hour_of_week, into_hour, is_weekend,
@@ -101,6 +100,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         let minute = self.hour.minute(middle.div_euclid(CELLS_PER_MINUTE).rem_euclid(60));
         let minutes = |cells: i64| cells as f64 / CELLS_PER_MINUTE as f64;
         let (resting, teaches, fading) = (self.is_resting(), self.teaches_scatter(), self.fading());
+        let mut is_wider = false;
         for (k, length) in CELLS.into_iter().enumerate() {
             let scale = &mut self.scales[k];
             if k >= scales {
@@ -119,9 +119,11 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             if !resting {
                 scale.learn_idle(&fading.idle[k][windows as usize]);
             }
-            scale.begin();
+            is_wider |= scale.begin();
         }
-        self.scales.iter_mut().for_each(|scale| scale.quiet = 0);
+        if is_wider {
+            self.scales.iter_mut().for_each(|scale| scale.quiet = 0);
+        }
         self.still &= u8::MAX << scales;
         self.cell = end - 1;
         self.look_at_end_of_cell(scales, ctx, tally);
@@ -191,9 +193,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         if !resting {
             scale.learn(fading.once[k], excursion);
         }
-        // Scatter gets wider where calls came or many were missed; longer windows are interpolated from it.
-        let is_wider = scale.n > 0 || scale.expected(Expected::default()).mean > 1.0;
-        scale.begin();
+        let is_wider = scale.begin();
         self.still &= !(1 << k);
         if is_wider {
             self.scales[k..].iter_mut().for_each(|longer| longer.quiet = 0);

@@ -6,7 +6,7 @@
 
 use std::f64::consts::{LN_2, LN_10};
 
-use crate::ln::ln;
+use crate::ln::{ln, octaves_of};
 
 /// Rate factors told apart upward (study: `rho_up`), and their logarithms.
 pub(super) const UP: [f64; 5] = [1.5, 2.0, 4.0, 12.0, 50.0];
@@ -30,10 +30,12 @@ pub(super) fn most_per_event(m: f64, r: f64) -> f64 {
     LN_UP[4] - least_turn(UP[4], m / (r + m))
 }
 
-/// Nowhere above ln(1 + x), x = (factor − 1)·`share` ≥ 0: 3x(2 + x)/(6 + 6x + x²), the Padé approximant of order 2/2.
+/// Nowhere above ln(1 + x), x = (factor − 1)·`share` ≥ 0, by less than 3e-5: the octaves of 1 + x, and of what is left, y from 0
+/// to 1, the Padé approximant of order 3/3, y(60 + y(60 + 11y))/(60 + y(90 + y(36 + 3y))).
 fn least_turn(factor: f64, share: f64) -> f64 {
-    let x = (factor - 1.0) * share;
-    3.0 * x * (2.0 + x) / (6.0 + x * (6.0 + x))
+    let (octaves, mantissa) = octaves_of(1.0 + (factor - 1.0) * share);
+    let y = mantissa - 1.0;
+    octaves * LN_2 + y * (60.0 + y * (60.0 + 11.0 * y)) / (60.0 + y * (90.0 + y * (36.0 + 3.0 * y)))
 }
 
 impl Lines<5> {
@@ -45,8 +47,12 @@ impl Lines<5> {
 
     /// Nowhere below [`Self::up`], and without a logarithm.
     pub(super) fn up_bound(m: f64, r: f64) -> Self {
-        let share = m / (r + m);
-        Self::new(r, LN_UP, UP.map(|factor| least_turn(factor, share)))
+        let (share, mut turns) = (m / (r + m), UP);
+        // A loop the compiler takes side by side; what maps an array it calls.
+        for turn in &mut turns {
+            *turn = least_turn(*turn, share);
+        }
+        Self::new(r, LN_UP, turns)
     }
 
     /// Nowhere below [`Self::up`] of any `m` from this on whose shape is `r_min` or more, and for its `m` no larger than

@@ -219,6 +219,10 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     pub(super) fn look_at_end_of_cell(&mut self, closed: usize, ctx: Context<'_>, tally: &mut VolumeTally) {
         let mut strongest = Strongest { before: Strength::CALM, now: Strength::CALM, at: None };
         for k in 0..SCALES {
+            let is_quiet = k == 0 || self.still & (1 << k) != 0 && !self.is_out(2 * k + 1);
+            if is_quiet && !self.is_out(2 * k) {
+                continue;
+            }
             let scale = self.scales[k];
             let (expected, n) = (scale.expected(Expected::default()), f64::from(scale.n));
             if self.is_out(2 * k) {
@@ -227,7 +231,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
                 self.look(2 * k, sum - LN_5, ctx, tally);
                 strongest.now(self.strength_if_out(2 * k, sum - LN_5, ctx), Place::Up(k, i));
             }
-            if k == 0 || self.still & (1 << k) != 0 && !self.is_out(2 * k + 1) {
+            if is_quiet {
                 continue;
             }
             if k >= closed && !self.is_out(2 * k + 1) && self.is_still(k) {

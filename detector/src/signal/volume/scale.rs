@@ -45,6 +45,9 @@ impl Idle {
 /// lies less than one of the five million minutes of ten years, the promise that a revocation stands under.
 const JUMP_DEVIATIONS: f64 = 5.0;
 
+/// A bound that is this near to zero, a call, may be above it but for rounding.
+const UNSURE: f64 = 1e-9;
+
 /// How a scale's counts scatter, as it is kept of a dormant agent: 1/r, F − 1, and the clumps' F − 1.
 pub(super) type Kept = [Half; 3];
 
@@ -143,8 +146,9 @@ impl<S: Stored> Scale<S> {
         let (n, expected) = (f64::from(self.n), self.expected(Expected::default()));
         let r = shape.at(expected.mean);
         let resting = |sums: &[S]| sums.iter().all(|s| s.get() <= 0.0);
-        // Without a call no upward ratio is above zero.
-        if self.n > 0 || !resting(&self.up) {
+        // Without a call no upward ratio is above zero, and seldom with as many as are expected.
+        let rises = || Lines::up_bound(expected.high, r).best(|_| 0.0, n).0 > -UNSURE * (1.0 + n);
+        if !resting(&self.up) || self.n > 0 && rises() {
             add(&mut self.up, &mut self.up_age, &Lines::up(expected.high, r), n, windows);
         }
         if !resting(&self.down) || Lines::down_bound(expected.low, r).best(|_| 0.0, n).0 > 0.0 {
@@ -179,10 +183,13 @@ impl<S: Stored> Scale<S> {
         self.mean.get()
     }
 
-    /// Begins the next window.
-    pub(super) fn begin(&mut self) {
+    /// Begins the next window. True where the scatter may have got wider with the last one, from which longer windows are interpolated:
+    /// calls came in it, or many were missed.
+    pub(super) fn begin(&mut self) -> bool {
+        let is_wider = self.n > 0 || self.expected(Expected::default()).mean > 1.0;
         (self.n, self.quiet) = (0, 0);
         [self.mean, self.high, self.low] = [S::default(); 3];
+        is_wider
     }
 
     /// Drops all evidence.
