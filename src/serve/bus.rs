@@ -135,12 +135,12 @@ impl Said {
         Ok(Self::Verdict(Box::new(record)))
     }
 
-    /// A verdict's own id is a digest too.
-    fn id(&self) -> u128 {
+    /// A verdict's own id is a digest too; a record has none, and event ids are their issuers' alone.
+    fn id(&self, payload: &[u8]) -> u128 {
         match self {
             Self::Verdict(record) => record.verdict.id.0,
-            Self::Record(record) => {
-                let digest: [u8; 32] = Sha256::digest(&record.event_id).into();
+            Self::Record(_) => {
+                let digest: [u8; 32] = Sha256::digest(payload).into();
                 u128::from_be_bytes(*digest.first_chunk().unwrap_or(&[0; 16]))
             }
         }
@@ -336,7 +336,8 @@ fn take(
     seen: &mut Seen,
     stop: &CancellationToken,
 ) -> bool {
-    let said = match Said::read(message.payload().unwrap_or_default()) {
+    let payload = message.payload().unwrap_or_default();
+    let said = match Said::read(payload) {
         Ok(said) => said,
         Err(e) => {
             let (partition, offset) = (message.partition(), message.offset());
@@ -344,7 +345,7 @@ fn take(
             return true;
         }
     };
-    let id = said.id();
+    let id = said.id(payload);
     if seen.ids.contains(&id) {
         return true;
     }

@@ -3,7 +3,7 @@ use std::error::Error;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use detector::{Call, Detector, DetectorConfig, Kind, Manifest, Ruling, Timestamp, VerdictRecord};
+use detector::{Beside, Call, Detector, DetectorConfig, Kind, Manifest, Ruling, Timestamp, VerdictRecord};
 use proptest::prelude::*;
 use tokio::sync::watch;
 
@@ -123,7 +123,11 @@ proptest! {
         prop_assert!(published(&bench) == expected);
         let by_id: BTreeMap<_, _> = expected.iter().map(|r| (r.verdict.id, r)).collect();
         let taken = taken.lock().unwrap();
-        prop_assert!(taken.iter().all(|r| by_id.get(&r.verdict.id) == Some(&r)));
+        // Beside what is published the outlet gets when each was taken in, which the log alone knows.
+        let first: BTreeMap<_, _> = taken.iter().rev().map(|r| (r.verdict.id, r)).collect();
+        prop_assert!(taken.iter().all(|r| r.beside.taken_in.is_some() && first[&r.verdict.id] == r));
+        let bare = |r: &VerdictRecord| VerdictRecord { beside: Beside::default(), ..r.clone() };
+        prop_assert!(taken.iter().all(|r| by_id.get(&r.verdict.id) == Some(&&bare(r))));
         let mut ids: Vec<_> = taken.iter().map(|r| r.verdict.id).collect();
         ids.sort();
         ids.dedup();
