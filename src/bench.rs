@@ -71,7 +71,7 @@ pub(crate) struct DetectionArgs {
     /// Days a fleet is watched.
     #[arg(long, default_value_t = 56, value_parser = clap::value_parser!(u32).range(2..=365))]
     days: u32,
-    /// Days between two false step-ups that the operator of a fleet accepts; watches come no rarer.
+    /// Days between two false step-ups that the operator accepts, of fleets and series; watches come no rarer.
     #[arg(long, value_name = "DAYS", default_value = "90", value_parser = allowed)]
     step_up_days: Budgets,
     /// Only these fleets.
@@ -144,7 +144,9 @@ pub(crate) fn run(command: &BenchCommand) -> Result<()> {
     if let Some(dir) = &args.out {
         write_files(&report, &json, dir)?;
     }
-    if let Some(path) = std::env::var_os("TOCSIN_PROVE_OUT") {
+    // The rows' goals are those of the default budgets.
+    if let Some(path) = std::env::var_os("TOCSIN_PROVE_OUT").filter(|_| report.budgets == Budgets::default())
+    {
         prove::append(&prove::rows(&report), Path::new(&path))
             .with_context(|| format!("cannot append rows to {}", Path::new(&path).display()))?;
     }

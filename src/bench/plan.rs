@@ -122,6 +122,7 @@ fn collect(args: &DetectionArgs, done: impl Iterator<Item = Done>) -> Report {
     let mut report = Report {
         version: env!("CARGO_PKG_VERSION"),
         seed: args.seed,
+        budgets: args.step_up_days,
         fleets: Vec::new(),
         series: Vec::new(),
         timing: Vec::new(),

@@ -1,6 +1,6 @@
 //! All that was measured, as it stands in `detection.json`.
 
-use detector::{MicroBits, Timestamp};
+use detector::{Budgets, MicroBits, Timestamp};
 use serde::Serialize;
 
 use super::baseline::{Rival, RivalDelay};
@@ -24,6 +24,8 @@ const DAYS_A_YEAR: f64 = 365.25;
 pub(crate) struct Report {
     pub(crate) version: &'static str,
     pub(crate) seed: u64,
+    /// Of fleets and series; the other parts are watched under the default ones.
+    pub(crate) budgets: Budgets,
     pub(crate) fleets: Vec<FleetReport>,
     pub(crate) series: Vec<SeriesReport>,
     pub(crate) timing: Vec<TimingReport>,

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
+use detector::Budgets;
+
 use super::cohort::CohortReport;
 use super::context::ContextReport;
 use super::delay::{self, Delay};
@@ -23,7 +25,7 @@ pub(crate) fn write(report: &Report, out: &mut impl Write) -> fmt::Result {
     let loud: Vec<&FleetReport> =
         report.fleets.iter().filter(|f| !f.played.false_alarms.is_empty()).collect();
     if !loud.is_empty() {
-        write_false_alarms(&loud, out)?;
+        write_false_alarms(&loud, report.budgets, out)?;
     }
     let fleets = report.fleets.iter().map(|f| (f.fleet.name(), &f.played));
     let attacked: Vec<Named<'_>> = fleets.filter(|(_, p)| !p.delays.is_empty()).collect();
@@ -31,7 +33,7 @@ pub(crate) fn write(report: &Report, out: &mut impl Write) -> fmt::Result {
         write_delays("fleet|attack|agents", &attacked, out)?;
     }
     if !report.series.is_empty() {
-        write_series(&report.series, out)?;
+        write_series(&report.series, report.budgets, out)?;
     }
     if !report.timing.is_empty() {
         write_timing(&report.timing, out)?;
@@ -54,11 +56,12 @@ pub(crate) fn write(report: &Report, out: &mut impl Write) -> fmt::Result {
     report.revokes.as_ref().map_or(Ok(()), |revokes| write_revokes(revokes, out))
 }
 
-fn write_false_alarms(fleets: &[&FleetReport], out: &mut impl Write) -> fmt::Result {
+fn write_false_alarms(fleets: &[&FleetReport], of: Budgets, out: &mut impl Write) -> fmt::Result {
     let Played { agents, days, .. } = fleets[0].played;
     writeln!(
         out,
-        "False alarms per agent in 90 days, {agents} agents for {days} days (95 % interval). {BUDGETS}"
+        "False alarms per agent in 90 days, {agents} agents for {days} days (95 % interval). {}",
+        budgets(of)
     )?;
     writeln!(out, "* marks fleets with a true change, where an alarm may be right. {RIVALS_REST}\n")?;
     let mut rows = vec![header(&format!("fleet|{ALARMS}|forest"))];
@@ -70,8 +73,16 @@ fn write_false_alarms(fleets: &[&FleetReport], out: &mut impl Write) -> fmt::Res
     write_aligned(&rows, out)
 }
 
-const BUDGETS: &str = "Budgets: watch 12.9, step-up 1, revoke 0.025. `alone`: step-ups if every agent were asked about by \
-     itself; `incidents`: how often many began the same at once and people were told once, all agents and days.";
+/// What the columns of false alarms are held against, and what some of them are.
+fn budgets(budgets: Budgets) -> String {
+    let [watch, step_up, revoke] =
+        [Grade::Watch, Grade::StepUp, Grade::Revoke].map(|grade| grade.budget_90d(budgets));
+    format!(
+        "Budgets: watch {watch:.1}, step-up {step_up}, revoke {revoke:.3}. `alone`: step-ups if every agent were asked about by \
+         itself; `incidents`: how often many began the same at once and people were told once, all agents and days."
+    )
+}
+
 const RIVALS_REST: &str = "Rivals rest for 24 h after one, as we do.";
 const ALARMS: &str = "step-up|alone|incidents|weeks 3-8|volume|timing|worst agent|watch|revoke|z-score|EWMA";
 
@@ -97,10 +108,11 @@ fn alarm_cells(played: &Played, rivals: usize) -> Vec<String> {
     cells
 }
 
-fn write_series(series: &[SeriesReport], out: &mut impl Write) -> fmt::Result {
+fn write_series(series: &[SeriesReport], of: Budgets, out: &mut impl Write) -> fmt::Result {
     writeln!(
         out,
-        "\nAlarms on recorded series per agent in 90 days (95 % interval), not all of them false. {BUDGETS}"
+        "\nAlarms on recorded series per agent in 90 days (95 % interval), not all of them false. {}",
+        budgets(of)
     )?;
     writeln!(
         out,
@@ -212,8 +224,12 @@ fn write_timing(paces: &[TimingReport], out: &mut impl Write) -> fmt::Result {
 fn write_context(c: &ContextReport, out: &mut impl Write) -> fmt::Result {
     writeln!(
         out,
-        "\nWho calls from where, {}: {} agents for {} days, {} calls; false alarms per agent in 90 days. {BUDGETS}\n",
-        c.fleet, c.agents, c.days, c.calls
+        "\nWho calls from where, {}: {} agents for {} days, {} calls; false alarms per agent in 90 days. {}\n",
+        c.fleet,
+        c.agents,
+        c.days,
+        c.calls,
+        budgets(Budgets::default())
     )?;
     let of = |alone, grade| {
         let row = c.false_alarms.iter().find(|a| a.alone == alone && a.grade == grade);

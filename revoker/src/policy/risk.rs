@@ -47,58 +47,34 @@ impl Risk {
         }
     }
 
-    /// Words of an endpoint's name that put it into this class.
-    fn words(self) -> &'static [&'static str] {
+    /// Words of an endpoint's name that put it into this class: those that are a deed,
+    fn deeds(self) -> &'static [&'static str] {
         match self {
-            Self::Payments => &[
-                "pay",
-                "payment",
-                "payments",
-                "payout",
-                "refund",
-                "transfer",
-                "charge",
-                "wire",
-                "withdraw",
-                "purchase",
-                "money",
-                "funds",
-                "refunds",
-                "transfers",
-                "payouts",
-                "charges",
-            ],
+            Self::Payments => {
+                &["pay", "payout", "refund", "transfer", "charge", "wire", "withdraw", "purchase"]
+            }
             Self::Deletion => {
                 &["delete", "remove", "destroy", "drop", "purge", "erase", "wipe", "truncate", "terminate"]
             }
-            Self::Infrastructure => &[
-                "deploy",
-                "rollback",
-                "provision",
-                "restart",
-                "reboot",
-                "shutdown",
-                "migrate",
-                "scale",
-                "instances",
-                "cluster",
-            ],
-            Self::Permissions => &[
-                "grant",
-                "permission",
-                "permissions",
-                "role",
-                "policy",
-                "credential",
-                "credentials",
-                "password",
-                "secret",
-                "key",
-            ],
-            Self::Outbound => &[
-                "send", "email", "mail", "sms", "message", "publish", "share", "forward", "invite", "upload",
-            ],
+            Self::Infrastructure => {
+                &["deploy", "rollback", "provision", "restart", "reboot", "shutdown", "migrate", "scale"]
+            }
+            Self::Permissions => &["grant", "credential", "credentials", "password", "secret"],
+            Self::Outbound => &["send", "publish", "share", "forward", "invite", "upload"],
             Self::BulkRead => &["export", "dump", "download", "scan", "backup", "bulk"],
+        }
+    }
+
+    /// and those that name a thing, which may be read.
+    fn things(self) -> &'static [&'static str] {
+        match self {
+            Self::Payments => {
+                &["payment", "payments", "money", "funds", "refunds", "transfers", "payouts", "charges"]
+            }
+            Self::Infrastructure => &["instances", "cluster"],
+            Self::Permissions => &["permission", "permissions", "role", "policy", "key"],
+            Self::Outbound => &["email", "mail", "sms", "message"],
+            Self::Deletion | Self::BulkRead => &[],
         }
     }
 
@@ -116,28 +92,6 @@ impl fmt::Display for Risk {
 
 /// Words that make an action one of reading.
 const READS: [&str; 9] = ["get", "list", "describe", "read", "search", "head", "query", "find", "view"];
-/// Words of the classes that name a thing, which may be read, and no deed.
-const THINGS: [&str; 19] = [
-    "payment",
-    "payments",
-    "money",
-    "funds",
-    "refunds",
-    "transfers",
-    "payouts",
-    "charges",
-    "instances",
-    "cluster",
-    "permission",
-    "permissions",
-    "role",
-    "policy",
-    "key",
-    "email",
-    "mail",
-    "sms",
-    "message",
-];
 /// What opens doors also where it is only read.
 const SECRETS: [&str; 4] = ["credential", "credentials", "password", "secret"];
 
@@ -174,10 +128,7 @@ impl RiskLists {
         let writes = writes && operation.is_none();
         let words = words(operation.unwrap_or(endpoint));
         // Who reads and deletes in one does not only read.
-        let does = |word: &String| {
-            Risk::ALL.iter().any(|risk| risk.words().contains(&word.as_str()))
-                && !THINGS.contains(&word.as_str())
-        };
+        let does = |word: &String| Risk::ALL.iter().any(|risk| risk.deeds().contains(&word.as_str()));
         !writes
             && reads(method, &words)
             && !words.iter().any(does)
@@ -191,7 +142,7 @@ impl RiskLists {
         let reads = reads(method, &words);
         let is_in = |risk: Risk| {
             let says = |word: &String| {
-                risk.words().contains(&word.as_str())
+                risk.deeds().iter().chain(risk.things()).any(|known| known == word)
                     && (!reads
                         || risk.is_reading()
                         || (risk == Risk::Permissions && SECRETS.contains(&word.as_str())))
