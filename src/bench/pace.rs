@@ -1,5 +1,7 @@
 //! Agents told by the gaps between their calls, and what hijackers make of them. `timing.py`, `gaps` and `attack`.
 
+use std::f64::consts::TAU;
+
 use rand::RngExt;
 use serde::Serialize;
 
@@ -7,6 +9,13 @@ use super::chance::{Dice, choose, exponential, log_uniform, normal};
 
 /// No gap is shorter, seconds.
 const GAP_MIN_S: f64 = 0.001;
+/// How gaps within a session scatter, and how far a takeover is off the agent's gaps, of them.
+const SPREAD: f64 = 0.8;
+const REGULAR: f64 = 0.005;
+const JITTER: f64 = 0.3;
+/// A person's gaps: the median, seconds; their logarithms have a deviation of 1. A machine-gun's, seconds.
+const HUMAN_S: f64 = 8.0;
+const GUN_S: std::ops::Range<f64> = 0.02..0.2;
 
 /// A kind of agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -80,7 +89,7 @@ impl Gaps {
                 if dice.random_bool(*chance_of_break) {
                     exponential(dice, *rest)
                 } else {
-                    *pace * (normal(dice) * 0.8).exp()
+                    *pace * (normal(dice) * SPREAD).exp()
                 }
             }
             Self::LlmLoop { log_pace } => {
@@ -96,6 +105,34 @@ impl Gaps {
         };
         gap.max(GAP_MIN_S)
     }
+
+    /// Logarithm of the density of a gap, in 1/s; none where the gaps before it say more of it.
+    pub(crate) fn ln_density(&self, gap: f64) -> Option<f64> {
+        match *self {
+            Self::Poisson { mean } => Some(ln_exponential(gap, mean)),
+            Self::LogNormal { median, spread } => Some(ln_log_normal(gap, median, spread)),
+            Self::Sessions { chance_of_break, pace, rest } => {
+                let (breaks, goes_on) =
+                    (ln_exponential(gap, rest).exp(), ln_log_normal(gap, pace, SPREAD).exp());
+                Some((chance_of_break * breaks + (1.0 - chance_of_break) * goes_on).ln())
+            }
+            Self::Cron { .. } | Self::LlmLoop { .. } => None,
+        }
+    }
+}
+
+fn ln_exponential(gap: f64, mean: f64) -> f64 {
+    -gap / mean - mean.ln()
+}
+
+/// `spread` is the standard deviation of the natural logarithm.
+fn ln_log_normal(gap: f64, median: f64, spread: f64) -> f64 {
+    ln_normal(gap.ln(), median.ln(), spread) - gap.ln()
+}
+
+fn ln_normal(x: f64, mean: f64, deviation: f64) -> f64 {
+    let z = (x - mean) / deviation;
+    -z * z / 2.0 - (deviation * TAU.sqrt()).ln()
 }
 
 /// What a hijacker's pace is.
@@ -135,14 +172,62 @@ impl Takeover {
     /// The next gap, seconds, of whoever took over an agent whose gaps were these.
     pub(crate) fn next_gap(self, past: &Past, dice: &mut Dice) -> f64 {
         let gap = match self {
-            Self::Regular => past.median * (1.0 + 0.005 * normal(dice)),
+            Self::Regular => past.median * (1.0 + REGULAR * normal(dice)),
             Self::ExpSameMean => exponential(dice, past.mean),
-            Self::Human => 8.0 * normal(dice).exp(),
-            Self::MachineGun => dice.random_range(0.02..0.2),
-            Self::Jitter => past.mean * (1.0 + 0.3 * normal(dice)),
+            Self::Human => HUMAN_S * normal(dice).exp(),
+            Self::MachineGun => dice.random_range(GUN_S),
+            Self::Jitter => past.mean * (1.0 + JITTER * normal(dice)),
             Self::Rate2 => past.gaps[dice.random_range(0..past.gaps.len())] / 2.0,
         };
         gap.max(GAP_MIN_S)
+    }
+
+    /// Logarithm of the density of its gap, in 1/s; none where [`Gaps::ln_density`] has none.
+    fn ln_density(self, gaps: &Gaps, past: &Past, gap: f64) -> Option<f64> {
+        let outside = f64::NEG_INFINITY;
+        match self {
+            Self::Regular => Some(ln_normal(gap, past.median, REGULAR * past.median)),
+            Self::ExpSameMean => Some(ln_exponential(gap, past.mean)),
+            Self::Human => Some(ln_log_normal(gap, HUMAN_S, 1.0)),
+            Self::MachineGun => {
+                Some(if GUN_S.contains(&gap) { -(GUN_S.end - GUN_S.start).ln() } else { outside })
+            }
+            Self::Jitter => Some(ln_normal(gap, past.mean, JITTER * past.mean)),
+            Self::Rate2 => Some(gaps.ln_density(2.0 * gap)? + std::f64::consts::LN_2),
+        }
+    }
+}
+
+/// One who knows both laws, of the agent and of its hijacker, and spends the whole budget on this takeover: the CUSUM of
+/// their log-likelihood ratio against the logarithm of the calls that may pass between two false alarms. No rule that
+/// keeps the promise finds it much sooner (Lorden, 1971; Moustakides, 1986); ours knows neither law.
+#[derive(Debug)]
+pub(crate) struct Oracle {
+    sum: f64,
+    threshold: f64,
+    calls: u64,
+    found: bool,
+}
+
+impl Oracle {
+    /// May be wrong once in so many seconds.
+    pub(crate) fn new(past: &Past, once_in_s: f64) -> Self {
+        Self { sum: 0.0, threshold: (once_in_s / past.mean).ln(), calls: 0, found: false }
+    }
+
+    /// One more gap of the hijacker's; nothing where the laws are not known.
+    pub(crate) fn hear(&mut self, gap: f64, gaps: &Gaps, past: &Past, takeover: Takeover) {
+        let laws = takeover.ln_density(gaps, past, gap).zip(gaps.ln_density(gap));
+        if let (false, Some((theirs, own))) = (self.found, laws) {
+            self.calls += 1;
+            self.sum = self.sum.max(0.0) + theirs - own;
+            self.found = self.sum >= self.threshold;
+        }
+    }
+
+    /// Calls until it was found, infinite if it was not; none where the laws are not known.
+    pub(crate) fn calls(&self) -> Option<f64> {
+        (self.calls > 0).then_some(if self.found { self.calls as f64 } else { f64::INFINITY })
     }
 }
 
@@ -208,5 +293,53 @@ mod tests {
         assert!((mean(Takeover::Regular) / past.median - 1.0).abs() < 0.01);
         assert!((mean(Takeover::Rate2) / past.mean - 0.5).abs() < 0.05);
         assert!((mean(Takeover::MachineGun) - 0.11).abs() < 0.005);
+    }
+
+    /// All gaps that there may be add up to one, whoever leaves them.
+    #[test]
+    fn densities_are_densities() {
+        let whole = |ln_density: &dyn Fn(f64) -> Option<f64>| {
+            let step = 1e-4_f64;
+            let (low, high) = ((1e-6_f64).ln(), (1e6_f64).ln());
+            let at = |i: usize| (low + (i as f64 + 0.5) * step).exp();
+            (0..((high - low) / step) as usize)
+                .try_fold(0.0, |sum, i| Some(sum + ln_density(at(i))?.exp() * at(i) * step))
+        };
+        for pace in Pace::ALL {
+            let mut dice = stream(3, pace.name(), 1, Purpose::Agent);
+            let agent = Gaps::new(pace, &mut dice);
+            let past = Past::new(gaps(pace, 1, 5_000));
+            let laws: [&dyn Fn(f64) -> Option<f64>; 2] =
+                [&|gap| agent.ln_density(gap), &|gap| Takeover::Rate2.ln_density(&agent, &past, gap)];
+            for law in laws {
+                let known = !matches!(pace, Pace::Cron | Pace::LlmLoop);
+                assert_eq!(whole(law).is_some_and(|w| (w - 1.0).abs() < 1e-3), known, "{pace:?}");
+            }
+            for takeover in Takeover::ALL.into_iter().filter(|&t| t != Takeover::Rate2) {
+                let whole = whole(&|gap| takeover.ln_density(&agent, &past, gap)).unwrap_or_default();
+                assert!((whole - 1.0).abs() < 1e-3, "{pace:?} {takeover:?}: {whole}");
+            }
+        }
+    }
+
+    /// Two laws that are 1 apart of a spread of 1 tell half a nat a call from each other: Lorden's bound is twice the threshold.
+    #[test]
+    fn an_oracle_needs_what_lorden_says() {
+        let agent = Gaps::LogNormal { median: HUMAN_S * std::f64::consts::E, spread: 1.0 };
+        let past = Past::new(vec![1.0]);
+        let mut dice = stream(3, "oracle", 0, Purpose::Attack);
+        let mut calls = |once_in_s: f64| {
+            let mut sum = 0.0;
+            for _ in 0..2_000 {
+                let mut oracle = Oracle::new(&past, once_in_s);
+                while !oracle.found {
+                    oracle.hear(Takeover::Human.next_gap(&past, &mut dice), &agent, &past, Takeover::Human);
+                }
+                sum += oracle.calls().unwrap_or_default();
+            }
+            sum / 2_000.0
+        };
+        let (low, high) = (calls(1e4), calls(1e12));
+        assert!(((high - low) / (2.0 * 1e8_f64.ln()) - 1.0).abs() < 0.05, "{low} {high}");
     }
 }

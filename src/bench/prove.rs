@@ -197,11 +197,17 @@ fn timing_rows(t: &TimingReport) -> Vec<Row> {
         let d = delay::find(&t.delays, takeover.name(), Lens::Timing)?;
         Some(study_row(t.pace, takeover, d, calls, share))
     }));
-    let obvious = [Takeover::MachineGun, Takeover::Human].into_iter().filter_map(|takeover| {
-        let calls = delay::find(&t.delays, takeover.name(), Lens::Combined)?.calls?;
+    let obvious = [Takeover::MachineGun, Takeover::Human].into_iter().flat_map(|takeover| {
         let name = format!("{} takeover of {}, median calls", takeover.name(), t.pace.name());
-        let holds = calls.median.is_some_and(|m| m <= OBVIOUS_CALLS);
-        Some(Row::new(name, median(calls), format!("at most {OBVIOUS_CALLS}"), holds))
+        let row = |calls: Spread| {
+            let holds = calls.median.is_some_and(|m| m <= OBVIOUS_CALLS);
+            Row::new(name.clone(), median(calls), format!("at most {OBVIOUS_CALLS}"), holds)
+        };
+        let found = delay::find(&t.delays, takeover.name(), Lens::Combined).and_then(|d| d.calls);
+        let oracle = timing::oracle(t, takeover.name());
+        let beside =
+            oracle.map(|calls| Row::new(format!("{name} of an oracle"), median(calls), String::new(), true));
+        found.map(row).into_iter().chain(beside).collect::<Vec<_>>()
     });
     if matches!(t.pace, Pace::Cron | Pace::LogNormal) {
         rows.extend(obvious);

@@ -203,9 +203,10 @@ fn write_timing(paces: &[TimingReport], out: &mut impl Write) -> fmt::Result {
     write_aligned(&rows, out)?;
     writeln!(
         out,
-        "\nTaken over after 5,000 calls: share found within 1,000 calls, and the median number of calls it took.\n"
+        "\nTaken over after 5,000 calls: share found within 1,000 calls, and the median number of calls it took. The oracle knows \
+         both laws and spends the whole budget on that takeover.\n"
     )?;
-    let mut rows = vec![header("agents|takeover|timing alone|calls|p90|combined|calls|p90")];
+    let mut rows = vec![header("agents|takeover|timing alone|calls|p90|combined|calls|p90|oracle")];
     for p in paces {
         for d in p.delays.iter().filter(|d| d.lens == Lens::Timing) {
             let mut row = vec![p.pace.name().to_owned(), d.attack.clone()];
@@ -215,6 +216,7 @@ fn write_timing(paces: &[TimingReport], out: &mut impl Write) -> fmt::Result {
                 row.push(d.calls.map_or("-".into(), spread));
                 row.push(d.calls.map_or("-".into(), |c| or_never(c.p90)));
             }
+            row.push(timing::oracle(p, &d.attack).map_or("-".into(), spread));
             rows.push(row);
         }
     }

@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::chance::{Dice, Purpose, stream};
 use super::delay::{Delay, Outcome, Search};
 use super::hearing::{Counts, Ear, Grade, Lens, levels};
-use super::interval::Estimate;
-use super::pace::{Gaps, Pace, Past, Takeover};
+use super::interval::{Estimate, Spread};
+use super::pace::{Gaps, Oracle, Pace, Past, Takeover};
 use super::player::{Due, Player, START};
 use super::progress::Progress;
 use crate::simulate::usual_endpoint;
@@ -33,6 +33,15 @@ pub(crate) struct TimingReport {
     pub(crate) agent_days: f64,
     pub(crate) false_alarms: Vec<TimingAlarms>,
     pub(crate) delays: Vec<Delay>,
+    /// By takeover, where the laws are known.
+    pub(crate) oracles: Vec<OracleDelay>,
+}
+
+/// Calls after which an [`Oracle`] finds a takeover; a miss counts as never.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct OracleDelay {
+    pub(crate) attack: &'static str,
+    pub(crate) calls: Spread,
 }
 
 /// Alarms of one grade through one lens.
@@ -43,6 +52,13 @@ pub(crate) struct TimingAlarms {
     pub(crate) budget_90d: f64,
     pub(crate) count: u64,
     pub(crate) per_90d: Estimate,
+}
+
+/// How takeovers of one kind ended: for us, and in how many calls for an oracle.
+#[derive(Clone, Debug, Default)]
+struct Trials {
+    outcomes: Vec<Outcome>,
+    oracle: Vec<f64>,
 }
 
 /// One agent and the detector that knows it alone.
@@ -57,11 +73,11 @@ struct Solo<'a> {
 pub(crate) fn run(pace: Pace, seed: u64, progress: &Progress) -> TimingReport {
     let budgets = Budgets::default();
     let mut alarms: Counts = Counts::default();
-    let mut outcomes = vec![Vec::new(); Takeover::ALL.len()];
+    let mut trials = vec![Trials::default(); Takeover::ALL.len()];
     let mut days = 0.0;
     for agent in 0..AGENTS {
         let names = [format!("{}-{agent}", pace.name())];
-        let (ear, lived) = live(pace, seed, agent, &names, &mut outcomes, budgets);
+        let (ear, lived) = live(pace, seed, agent, &names, &mut trials, budgets);
         days += lived;
         for (sum, of_agent) in alarms.as_flattened_mut().iter_mut().zip(ear.all.as_flattened()) {
             *sum += of_agent;
@@ -75,10 +91,10 @@ pub(crate) fn run(pace: Pace, seed: u64, progress: &Progress) -> TimingReport {
     };
     let row = &row;
     let rows = Lens::ALL.into_iter().flat_map(|l| Grade::ALL.into_iter().map(move |g| row(l, g)));
-    let delays = Takeover::ALL
-        .iter()
-        .zip(&outcomes)
-        .flat_map(|(t, o)| Delay::all(t.name(), Grade::StepUp, o).collect::<Vec<_>>());
+    let tried = || Takeover::ALL.iter().map(|t| t.name()).zip(&trials);
+    let delays = tried().flat_map(|(attack, t)| Delay::all(attack, Grade::StepUp, &t.outcomes));
+    let oracles =
+        tried().filter_map(|(attack, t)| Some(OracleDelay { attack, calls: Spread::of(t.oracle.clone())? }));
     TimingReport {
         pace,
         agents: AGENTS,
@@ -86,6 +102,7 @@ pub(crate) fn run(pace: Pace, seed: u64, progress: &Progress) -> TimingReport {
         agent_days: days,
         false_alarms: rows.collect(),
         delays: delays.collect(),
+        oracles: oracles.collect(),
     }
 }
 
@@ -95,7 +112,7 @@ fn live(
     seed: u64,
     agent: usize,
     names: &[String; 1],
-    outcomes: &mut [Vec<Outcome>],
+    trials: &mut [Trials],
     budgets: Budgets,
 ) -> (Ear, f64) {
     let mut dice = stream(seed, pace.name(), agent, Purpose::Agent);
@@ -125,15 +142,15 @@ fn live(
         if n + 1 == CALLS_BEFORE {
             let level = verdict.as_ref().map(levels).unwrap_or_default();
             let busy = level.map(|level| level >= Grade::StepUp.threshold(budgets));
-            take_over(&solo, &Past::new(std::mem::take(&mut past)), busy, outcomes, budgets);
+            take_over(&solo, &Past::new(std::mem::take(&mut past)), busy, trials, budgets);
         }
     }
     (ear, solo.now / 86_400.0)
 }
 
 /// Every takeover, each of a copy.
-fn take_over(solo: &Solo<'_>, past: &Past, busy: [bool; 3], outcomes: &mut [Vec<Outcome>], budgets: Budgets) {
-    for (takeover, outcomes) in Takeover::ALL.into_iter().zip(outcomes) {
+fn take_over(solo: &Solo<'_>, past: &Past, busy: [bool; 3], trials: &mut [Trials], budgets: Budgets) {
+    for (takeover, trials) in Takeover::ALL.into_iter().zip(trials) {
         let mut copy = Solo {
             player: solo.player.clone(),
             gaps: solo.gaps.clone(),
@@ -141,18 +158,22 @@ fn take_over(solo: &Solo<'_>, past: &Past, busy: [bool; 3], outcomes: &mut [Vec<
             now: solo.now,
         };
         let mut search = Search::new(instant(copy.now), Grade::StepUp, budgets);
+        let mut oracle = Oracle::new(past, Grade::StepUp.budget_minutes(budgets) * 60.0);
         for _ in 0..CALLS_AFTER {
             let gap = takeover.next_gap(past, &mut copy.dice);
             let at = copy.pass(gap, &mut |verdict, at| search.hear(verdict, at));
             search.calls += 1;
+            oracle.hear(gap, &copy.gaps, past, takeover);
             if let Some(verdict) = copy.call(at) {
                 search.hear(&verdict, at);
             }
-            if Lens::ALL.into_iter().all(|lens| search.has(lens)) {
+            let knows = oracle.calls().is_none_or(f64::is_finite);
+            if knows && Lens::ALL.into_iter().all(|lens| search.has(lens)) {
                 break;
             }
         }
-        outcomes.push(Outcome { bound: None, found: search.found, busy });
+        trials.outcomes.push(Outcome { bound: None, found: search.found, busy });
+        trials.oracle.extend(oracle.calls());
     }
 }
 
@@ -179,4 +200,9 @@ fn instant(seconds: f64) -> Timestamp {
 /// One of the rows.
 pub(crate) fn find(rows: &[TimingAlarms], lens: Lens, grade: Grade) -> Option<&TimingAlarms> {
     rows.iter().find(|r| r.lens == lens && r.grade == grade)
+}
+
+/// What an oracle needs for one of the takeovers, where the laws are known.
+pub(crate) fn oracle(report: &TimingReport, attack: &str) -> Option<Spread> {
+    report.oracles.iter().find(|o| o.attack == attack).map(|o| o.calls)
 }
