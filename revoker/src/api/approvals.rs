@@ -148,16 +148,19 @@ async fn status(
         tracing::info!(caller = caller.name, "asked about no question of its own");
         return Err(unknown());
     }
-    if headers.contains_key(header::UPGRADE) {
+    let is_upgrade = headers.contains_key(header::UPGRADE);
+    let (is_stream, preferred) = (stream::is_asked_for(&headers), preferred_wait(&headers));
+    // They keep the buffer that the request was read into.
+    drop(headers);
+    if is_upgrade {
         return match socket {
             Ok(socket) => stream::socket(api, id, query.timeout, socket).await,
             Err(rejection) => Ok(rejection.into_response()),
         };
     }
-    if stream::is_asked_for(&headers) {
+    if is_stream {
         return stream::events(api, id, query.timeout).await;
     }
-    let preferred = preferred_wait(&headers);
     let wait = query.wait.or(preferred).unwrap_or(0).min(WAIT_S_MAX);
     let approval = waited(&api, &id, Duration::from_secs(wait)).await?.ok_or_else(unknown)?;
     let now = api.now();
