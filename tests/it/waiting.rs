@@ -81,8 +81,8 @@ fn request(i: usize, path: &str) -> String {
     format!("GET {path}{wait} HTTP/1.1\r\nHost: tocsin\r\nAuthorization: Bearer {GATEWAY}\r\n{how}\r\n")
 }
 
-/// When one who waited heard, and how long after the decision: by the clock of the answer, which stands still from the command on, so
-/// that the transaction which ends a thousand questions is within it.
+/// When one who waited heard, and how long after the decision on the question: after its command came in, so that the transaction
+/// which ends a thousand questions is within it.
 struct Heard {
     at: Instant,
     after: Duration,
