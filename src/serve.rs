@@ -319,7 +319,7 @@ impl Server {
         let gate = Gate::new(api, scorer);
         if let Some(section) = &config.ext_authz {
             let listener = listen(section.listen, "ext_authz.listen").await?;
-            let router = http::checks(Arc::clone(&who), gate.clone(), section);
+            let router = http::checks(Arc::clone(&who), gate.clone(), section).into_make_service();
             let until = stop.clone().cancelled_owned();
             tasks
                 .spawn(async move { Ok(axum::serve(listener, router).with_graceful_shutdown(until).await?) });

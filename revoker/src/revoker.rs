@@ -30,6 +30,7 @@ mod parts;
 mod pause;
 mod push;
 mod register;
+mod settled;
 mod shared;
 mod tick;
 mod void;
@@ -41,7 +42,7 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use detector::{Manifest, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 pub use self::apply::{Applied, ApplyError};
 pub use self::ask::{AskError, Put};
@@ -57,6 +58,7 @@ pub use self::lists::Story;
 use self::memory::{Limits, Memory};
 pub use self::operate::RedeliverError;
 pub use self::push::{PushError, PushedBy};
+pub(crate) use self::settled::Settled;
 pub use self::write::Write;
 use crate::agent::AgentKey;
 use crate::approval::Grants;
@@ -116,6 +118,9 @@ struct Inner {
     company: Company,
     public_url: String,
     changes: watch::Sender<u64>,
+    settled: broadcast::Sender<Settled>,
+    /// Whose turn it is to read: the others wait without a thread, which each would have for itself at the lock.
+    turn: tokio::sync::Mutex<()>,
     limits: Limits,
     tokens: Tokens,
     /// The last change of the record that the memory follows. Moved by who holds the writer.
@@ -199,6 +204,8 @@ impl Revoker {
             company: Company::default(),
             public_url: setup.public_url,
             changes: watch::Sender::new(0),
+            settled: broadcast::Sender::new(settled::KEPT),
+            turn: tokio::sync::Mutex::default(),
             limits,
             tokens: Tokens::default(),
             seen: AtomicI64::new(seen),
@@ -270,6 +277,7 @@ impl Revoker {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        let _turn = self.inner.turn.lock().await;
         let inner = Arc::clone(&self.inner);
         let done = tokio::task::spawn_blocking(move || f(&inner.store.reader())).await;
         done.unwrap_or_else(|_| Err(StoreError::Stopped.into()))

@@ -32,6 +32,7 @@ use super::agents::Question;
 use super::caller::{AsAgent, AsAnalyst, text_header};
 use super::input::{Asked, Part, Rows};
 use super::problem::Problem;
+use super::waiters::Waiter;
 use crate::agent::AgentKey;
 use crate::approval::{Action, Approval, ApprovalId, Factor, State as Answered, Status};
 use crate::store::db::Connection;
@@ -142,24 +143,30 @@ async fn status(
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let Path(id) = id.map_err(|_| unknown())?;
-    // Another agent's question is none of its own: it is not told that there is one. Let go of at once: thousands may wait below.
-    let is_its_own = load(&api, &id).await?.is_some_and(|approval| caller.speaks_for(&approval.agent()));
-    if !is_its_own {
+    let is_upgrade = headers.contains_key(header::UPGRADE);
+    let (is_stream, preferred) = (stream::is_asked_for(&headers), preferred_wait(&headers));
+    // They keep the buffer that the request was read into, and thousands may wait below.
+    drop(headers);
+    let wait = query.wait.or(preferred).unwrap_or(0).min(WAIT_S_MAX);
+    // Listening begins before looking, so an answer in between is heard.
+    let waiter = if is_upgrade || is_stream || wait > 0 { api.wait_for(&id) } else { None };
+    // Another agent's question is none of its own: it is not told that there is one.
+    let its_own = load(&api, &id).await?.filter(|approval| caller.speaks_for(&approval.agent()));
+    let Some(approval) = its_own else {
         tracing::info!(caller = caller.name, "asked about no question of its own");
         return Err(unknown());
-    }
-    if headers.contains_key(header::UPGRADE) {
+    };
+    if is_upgrade {
         return match socket {
-            Ok(socket) => stream::socket(api, id, query.timeout, socket).await,
+            Ok(socket) => stream::socket(api, &approval, waiter, query.timeout, socket),
             Err(rejection) => Ok(rejection.into_response()),
         };
     }
-    if stream::is_asked_for(&headers) {
-        return stream::events(api, id, query.timeout).await;
+    if is_stream {
+        return stream::events(api, &approval, waiter, query.timeout);
     }
-    let preferred = preferred_wait(&headers);
-    let wait = query.wait.or(preferred).unwrap_or(0).min(WAIT_S_MAX);
-    let approval = waited(&api, &id, Duration::from_secs(wait)).await?.ok_or_else(unknown)?;
+    let wait_at_most = Duration::from_secs(wait);
+    let approval = settled(&api, approval, waiter, wait_at_most).await?.ok_or_else(unknown)?;
     let now = api.now();
     let mut response = Json(answer(&api, &approval, now)).into_response();
     let out = response.headers_mut();
@@ -198,23 +205,35 @@ pub(super) async fn waited(
 ) -> Result<Option<Arc<Approval>>, StoreError> {
     // Listening begins before looking, so an answer in between is heard.
     let waiter = if wait.is_zero() { None } else { api.wait_for(id) };
-    match (load(api, id).await?, waiter) {
-        (Some(approval), Some(mut waiter)) if approval.status(api.now()) == Status::Pending => {
-            // Not held meanwhile: thousands may wait.
-            drop(approval);
-            tokio::select! {
-                approval = waiter.settled() => return Ok(Some(approval)),
-                () = api.stop.cancelled() => {}
-                () = tokio::time::sleep(wait) => {}
-            }
-            Ok(load(api, id).await?.map(Arc::new))
-        }
-        (approval, _) => Ok(approval.map(Arc::new)),
+    match load(api, id).await? {
+        Some(approval) => settled(api, approval, waiter, wait).await,
+        None => Ok(None),
     }
 }
 
-async fn load(api: &Api, id: &ApprovalId) -> Result<Option<Approval>, StoreError> {
-    api.revoker.approval(id.clone()).await
+/// The same, of one that was looked at after listening began.
+async fn settled(
+    api: &Api,
+    approval: Arc<Approval>,
+    waiter: Option<Waiter>,
+    wait: Duration,
+) -> Result<Option<Arc<Approval>>, StoreError> {
+    let (Some(mut waiter), Status::Pending) = (waiter, approval.status(api.now())) else {
+        return Ok(Some(approval));
+    };
+    let id = approval.id.clone();
+    // Not held meanwhile: thousands may wait.
+    drop(approval);
+    tokio::select! {
+        approval = waiter.settled() => return Ok(Some(approval)),
+        () = api.stop.cancelled() => {}
+        () = tokio::time::sleep(wait) => {}
+    }
+    load(api, &id).await
+}
+
+async fn load(api: &Api, id: &ApprovalId) -> Result<Option<Arc<Approval>>, StoreError> {
+    Ok(api.revoker.approval(id.clone()).await?.map(Arc::new))
 }
 
 fn answer<'a>(api: &Api, approval: &'a Approval, now: Timestamp) -> Answer<'a> {

@@ -1,17 +1,19 @@
 //! Those who wait for an answer: a bounded number, and one look for all of them.
 //!
-//! Every waiter of a question hears through the same channel. While anybody waits, one task looks at the record after each commit, and
-//! once a second for what lapses: which of the questions waited for are pending is one query, and each that is not is read once, for
-//! all who wait for it.
+//! Every waiter of a question hears through the same channel. While anybody waits, one task hears which questions a commit ended and
+//! reads each that is waited for once, for all who wait for it. Once a second, for what lapses or was missed, it looks which of those
+//! waited for are pending, by one query.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::MissedTickBehavior;
 
 use super::Api;
 use crate::approval::{Approval, ApprovalId};
+use crate::revoker::Settled;
 use crate::store::{StoreError, approvals};
 
 /// Waiting requests at most, of all kinds. Whoever comes after is answered at once and asks again.
@@ -20,7 +22,7 @@ const WAITERS_MAX: usize = 16_384;
 /// How often what makes no commit is looked for: a question that lapses.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Commits that come together are one look.
+/// Commits of other processes that come together are one look.
 const GATHER: Duration = Duration::from_millis(20);
 
 /// Questions read at a time, so that other readers come in between.
@@ -60,6 +62,12 @@ impl Waiters {
         board.asked.retain(|_, told| told.receiver_count() > 0);
         board.looks = !board.asked.is_empty();
         board.looks.then(|| board.asked.keys().cloned().collect())
+    }
+
+    /// Those of the questions that somebody waits for.
+    fn of(&self, ids: &[ApprovalId]) -> Vec<ApprovalId> {
+        let board = self.board();
+        ids.iter().filter(|id| board.asked.contains_key(*id)).cloned().collect()
     }
 
     fn tell(&self, approval: Approval) {
@@ -103,34 +111,50 @@ impl Waiter {
 
 /// Tells all waiters what they wait for, until nobody waits or the server ends.
 async fn look(api: Api) {
-    let mut changes = api.revoker.changes();
+    let mut settled = api.revoker.settled();
+    let mut again = tokio::time::interval(LOOK_AGAIN);
+    again.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        // Before the look, so that a commit during it is looked at again.
-        changes.mark_unchanged();
-        let Some(asked) = api.waiters.asked() else { return };
-        if let Err(e) = tell_settled(&api, asked).await {
+        let heard = tokio::select! {
+            () = api.stop.cancelled() => return,
+            _ = again.tick() => None,
+            // One that is too far behind looks at all.
+            heard = settled.recv() => Some(heard.unwrap_or(Settled::Unknown)),
+        };
+        let told = if let Some(Settled::These(ids)) = heard {
+            tell(&api, api.waiters.of(&ids)).await
+        } else {
+            if heard.is_some() {
+                tokio::time::sleep(GATHER).await;
+            }
+            // Before the look, so that what is committed during it is heard again.
+            settled = settled.resubscribe();
+            let Some(asked) = api.waiters.asked() else { return };
+            tell_settled(&api, asked).await
+        };
+        if let Err(e) = told {
             tracing::warn!(error = %e, "those who wait for an approval are told later");
         }
-        tokio::select! {
-            () = api.stop.cancelled() => return,
-            _ = changes.changed() => {}
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
-        }
-        tokio::time::sleep(GATHER).await;
     }
 }
 
+/// Looks which are no longer pending.
 async fn tell_settled(api: &Api, mut asked: Vec<ApprovalId>) -> Result<(), StoreError> {
     let now = api.now();
     let pending = api.revoker.read(move |db| approvals::pending(db, now).map_err(StoreError::from)).await?;
     asked.retain(|id| !pending.contains(id.as_str()));
-    for chunk in asked.chunks(CHUNK) {
+    tell(api, asked).await
+}
+
+/// Tells those who wait for these, which are settled.
+async fn tell(api: &Api, settled: Vec<ApprovalId>) -> Result<(), StoreError> {
+    for chunk in settled.chunks(CHUNK) {
         let chunk = chunk.to_vec();
-        let settled = api.revoker.read(move |db| {
+        let found = api.revoker.read(move |db| {
             let found = chunk.iter().filter_map(|id| approvals::by_id(db, id).transpose());
             found.collect::<Result<Vec<Approval>, _>>().map_err(StoreError::from)
         });
-        for approval in settled.await? {
+        for approval in found.await? {
             api.waiters.tell(approval);
         }
     }

@@ -234,6 +234,7 @@ fn settle(
         // An error, so that the standing does not change either.
         return Err(StoreError::damaged("a question is settled that the agent's standing still asks").into());
     }
+    w.settled(approval.id.clone());
     w.audit(Some(&agent), "approval.settled", &body, now)?;
     if said.choice == Choice::Attack && !approval.is_about_evidence() {
         // After the answer: what is still open about the agent's acts is taken back with its access.

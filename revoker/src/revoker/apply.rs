@@ -276,7 +276,8 @@ impl Write<'_> {
                     approval_url = Some(format!("{}{page}", self.inner.public_url));
                 }
                 Effect::CloseCase { case: id, how } => {
-                    approvals::close(&self.tx, &id.to_string(), closing(*how), case.now)?;
+                    let ended = approvals::close(&self.tx, &id.to_string(), closing(*how), case.now)?;
+                    self.settled.extend(ended);
                 }
                 Effect::LetThrough { .. } => metrics::counter!("tocsin_let_through_total").increment(1),
                 Effect::EndPart { kind, not_before } => self.end_blamed(case, *kind, *not_before, txn)?,
@@ -284,7 +285,7 @@ impl Write<'_> {
                     revocations::revoke(&self.tx, (case.agent, None), *not_before, txn)?;
                     self.lifted.push((case.agent.clone(), None));
                     self.journal.push(entry());
-                    approvals::supersede_asked(&self.tx, case.agent, case.now)?;
+                    self.settled.extend(approvals::supersede_asked(&self.tx, case.agent, case.now)?);
                 }
                 Effect::Unlist => {
                     revocations::unrevoke(&self.tx, (case.agent, None), case.now)?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::memory::Held;
-use super::{Inner, Revoker};
+use super::{Inner, Revoker, Settled};
 use crate::agent::AgentKey;
 use crate::store::changes::{self, Change};
 use crate::store::db::{Connection, Transaction};
@@ -50,6 +50,7 @@ impl Inner {
         }
         if any {
             self.changes.send_modify(|commits| *commits = commits.wrapping_add(1));
+            self.tell_settled(Settled::Unknown);
         }
         Ok(())
     }

@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use detector::{Timestamp, VerdictId};
 use serde::Serialize;
 
-use super::Inner;
 use super::journal::Entry;
 use super::memory::Held;
+use super::{Inner, Settled};
 use crate::agent::{AgentKey, Txn};
+use crate::approval::ApprovalId;
 use crate::approval::webauthn::RelyingParty;
 use crate::audit::{self, NewEntry};
 use crate::connector::Route;
@@ -38,6 +39,8 @@ pub struct Write<'c> {
     pub(super) lapsed: Vec<(AgentKey, Timestamp)>,
     /// Whether a manifest was set.
     pub(super) declared: bool,
+    /// Questions that ended.
+    pub(super) settled: Vec<ApprovalId>,
     pauses: Option<Vec<Pause>>,
     spent: Option<Spent>,
 }
@@ -63,12 +66,25 @@ impl Inner {
             journal: Vec::new(),
             lapsed: Vec::new(),
             declared: false,
+            settled: Vec::new(),
             pauses: None,
             spent: None,
         };
         let answer = f(&mut write)?;
-        let Write { tx, changed, handled, ended, lifted, journal, lapsed, declared, pauses, spent, .. } =
-            write;
+        let Write {
+            tx,
+            changed,
+            handled,
+            ended,
+            lifted,
+            journal,
+            lapsed,
+            declared,
+            settled,
+            pauses,
+            spent,
+            ..
+        } = write;
         if let Some(spent) = &spent {
             settings::set_spent(&tx, spent)?;
         }
@@ -105,6 +121,9 @@ impl Inner {
         if touched {
             self.changes.send_modify(|commits| *commits = commits.wrapping_add(1));
         }
+        if !settled.is_empty() {
+            self.tell_settled(Settled::These(settled.into()));
+        }
         Ok(answer)
     }
 
@@ -135,6 +154,11 @@ impl Write<'_> {
     /// The transaction itself, for what this type has no verb for.
     pub fn tx(&self) -> &Transaction<'_> {
         &self.tx
+    }
+
+    /// Whoever waits for this question is told once it is written down.
+    pub(crate) fn settled(&mut self, question: ApprovalId) {
+        self.settled.push(question);
     }
 
     /// Who relies on passkeys, where they can be used.

@@ -116,17 +116,17 @@ fn insert(tx: &Transaction<'_>, a: &Approval) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Ends the question of `case`, if it is still pending, without an answer.
-pub fn close(tx: &Transaction<'_>, case: &str, how: Closing, now: Timestamp) -> db::Result<()> {
+/// Ends the question of `case`, if it is still pending, without an answer; returns which that was.
+pub fn close(tx: &Transaction<'_>, case: &str, how: Closing, now: Timestamp) -> db::Result<Vec<ApprovalId>> {
     let state = match how {
         Closing::Expired => EXPIRED,
         Closing::Superseded => SUPERSEDED,
     };
     tx.prepare_cached(
-        "UPDATE approvals SET state = ?2, settled_at = ?3 WHERE case_id = ?1 AND state = 'pending'",
+        "UPDATE approvals SET state = ?2, settled_at = ?3 WHERE case_id = ?1 AND state = 'pending' RETURNING id",
     )?
-    .execute(params![case, state, now.as_micros()])?;
-    Ok(())
+    .query_map(params![case, state, now.as_micros()], |row| parsed(row, "id"))?
+    .collect()
 }
 
 /// An answer to write down.
@@ -228,14 +228,18 @@ pub(crate) fn refused_at(
     .map(|at| at.map(Timestamp::from_micros))
 }
 
-/// Takes back what was asked about the agent's acts and is open.
-pub(crate) fn supersede_asked(tx: &Transaction<'_>, agent: &AgentKey, now: Timestamp) -> db::Result<()> {
+/// Takes back what was asked about the agent's acts and is open; returns which that was.
+pub(crate) fn supersede_asked(
+    tx: &Transaction<'_>,
+    agent: &AgentKey,
+    now: Timestamp,
+) -> db::Result<Vec<ApprovalId>> {
     tx.prepare_cached(
         "UPDATE approvals SET state = 'superseded', settled_at = ?3 WHERE agent_id = ?1 \
-         AND coalesce(issuer, '') = ?2 AND cause = 'asked' AND state = 'pending'",
+         AND coalesce(issuer, '') = ?2 AND cause = 'asked' AND state = 'pending' RETURNING id",
     )?
-    .execute(params![agent.agent_id, issuer_column(agent), now.as_micros()])?;
-    Ok(())
+    .query_map(params![agent.agent_id, issuer_column(agent), now.as_micros()], |row| parsed(row, "id"))?
+    .collect()
 }
 
 /// Keeps the count of wrong answers.

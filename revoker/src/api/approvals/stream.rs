@@ -13,12 +13,12 @@ use futures_util::stream::{self, StreamExt as _};
 use serde::{Deserialize, Deserializer};
 use tokio::time::Instant;
 
-use super::{answer, load, unknown};
+use super::answer;
 use crate::api::Api;
 use crate::api::caller::text_header;
 use crate::api::problem::Problem;
 use crate::api::waiters::Waiter;
-use crate::approval::{Approval, ApprovalId, Status};
+use crate::approval::{Approval, Status};
 
 /// How often a connection says that it lives; proxies close quiet ones after a minute.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
@@ -72,11 +72,13 @@ struct Waiting {
 }
 
 impl Waiting {
-    async fn new(api: Api, id: &ApprovalId, timeout: Option<Seconds>) -> Result<Self, Problem> {
-        // Listening begins before looking, so an answer in between is heard.
-        let waiter = api.wait_for(id);
-        let approval = load(&api, id).await?.ok_or_else(unknown)?;
-        let (first, is_pending) = (told(&api, &approval), approval.status(api.now()) == Status::Pending);
+    fn new(
+        api: Api,
+        approval: &Approval,
+        waiter: Option<Waiter>,
+        timeout: Option<Seconds>,
+    ) -> Result<Self, Problem> {
+        let (first, is_pending) = (told(&api, approval), approval.status(api.now()) == Status::Pending);
         if !is_pending {
             return Ok(Self { api, first, waiter: None, end: None });
         }
@@ -110,8 +112,13 @@ fn told(api: &Api, approval: &Approval) -> String {
 }
 
 /// Server-sent events.
-pub(super) async fn events(api: Api, id: ApprovalId, timeout: Option<Seconds>) -> Result<Response, Problem> {
-    let mut waiting = Waiting::new(api, &id, timeout).await?;
+pub(super) fn events(
+    api: Api,
+    approval: &Approval,
+    waiter: Option<Waiter>,
+    timeout: Option<Seconds>,
+) -> Result<Response, Problem> {
+    let mut waiting = Waiting::new(api, approval, waiter, timeout)?;
     let event = |text: String| Ok::<_, Infallible>(Event::default().event("status").data(text));
     let first = event(std::mem::take(&mut waiting.first));
     let last = async move {
@@ -123,13 +130,14 @@ pub(super) async fn events(api: Api, id: ApprovalId, timeout: Option<Seconds>) -
 }
 
 /// A WebSocket.
-pub(super) async fn socket(
+pub(super) fn socket(
     api: Api,
-    id: ApprovalId,
+    approval: &Approval,
+    waiter: Option<Waiter>,
     timeout: Option<Seconds>,
     upgrade: WebSocketUpgrade,
 ) -> Result<Response, Problem> {
-    let waiting = Waiting::new(api, &id, timeout).await?;
+    let waiting = Waiting::new(api, approval, waiter, timeout)?;
     let upgrade = upgrade.read_buffer_size(SOCKET_BYTES).write_buffer_size(0).max_message_size(SOCKET_BYTES);
     Ok(upgrade.on_upgrade(|socket| async {
         // Whoever has gone hears nothing more.
