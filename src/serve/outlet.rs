@@ -38,7 +38,7 @@ impl VerdictOutlet for ToRevoker {
     }
 
     fn record(&mut self, call: &Call<'_>) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let agent = || AgentKey::new(call.identity.issuer.as_deref(), &*call.identity.agent_id);
+        let agent = || AgentKey::new(call.identity.issuer.as_deref(), &call.identity.agent_id);
         self.heard.extend(match (call.kind, call.bytes_out) {
             (Kind::Outcome, Some(bytes)) => Some(Heard::Got(agent(), bytes)),
             (Kind::TaskEnd, _) => Some(Heard::TaskEnded {
@@ -69,7 +69,8 @@ impl VerdictOutlet for ToRevoker {
     }
 
     fn settle(&mut self) -> Result<(), Box<dyn Error + Send + Sync>> {
-        // Every decision was durable when it was told.
+        // Every decision was durable when it was told; nothing is left to decide but after an error.
+        self.act()?;
         Ok(self.alerts.land()?)
     }
 }

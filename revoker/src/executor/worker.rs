@@ -106,10 +106,15 @@ impl Worker {
             }
         }
         let finish = async {
-            while let Some(ended) = self.under_way.join_next().await {
-                self.ended(ended);
+            loop {
+                while let Some(ended) = self.under_way.join_next().await {
+                    self.ended(ended);
+                }
+                if self.unrecorded.is_empty() {
+                    return Ok::<_, StoreError>(());
+                }
+                self.record().await?;
             }
-            self.record().await
         };
         if !matches!(tokio::time::timeout(GRACE, finish).await, Ok(Ok(()))) {
             tracing::info!("attempts cut short at the end are made again at the next start");
@@ -157,12 +162,12 @@ impl Worker {
             last.into_iter().map(|delivery| outbox::next(db, delivery, &settled)).collect()
         });
         let found = found.await?;
-        let mut next = Vec::new();
-        for (note, due) in notes.iter_mut().zip(found) {
+        for (note, due) in notes.into_iter().zip(&found) {
             note.goes_on = due.is_some();
-            next.extend(due);
         }
-        next.into_iter().for_each(|due| self.start(due, now));
+        for due in found.into_iter().flatten() {
+            self.start(due, now);
+        }
         Ok(())
     }
 

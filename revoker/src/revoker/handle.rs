@@ -130,7 +130,7 @@ impl Write<'_> {
         match heard {
             Heard::Verdict(record) => {
                 let evidence = self.inner.evidence(record, now);
-                let is_as_before = self.changed.get(&agent_of(record)).is_none();
+                let is_as_before = !self.changed.contains_key(&agent_of(record));
                 match self.inner.trusted(record, &evidence).filter(|_| is_as_before) {
                     Some(decision) => Ok(Some(decision)),
                     None => self.handle(record, evidence, now).map(Some),
