@@ -80,6 +80,7 @@ impl Executor {
         }
         let this = Arc::new(self);
         if let Some(transmitter) = this.transmitter.clone() {
+            tasks.spawn(streams::watch(Arc::clone(&transmitter), Arc::clone(&this.clock), shutdown.clone()));
             tasks.spawn(streams::follow(Arc::clone(&this), transmitter, shutdown.clone()));
         }
         tasks.spawn(this.revoker.clone().follow(shutdown.clone()));

@@ -41,5 +41,5 @@ pub mod store;
 mod testing;
 pub mod whom;
 
-pub use revoker::{Admission, Decision, Revoker, Setup};
+pub use revoker::{Admission, Decision, Heard, Revoker, Setup};
 pub use store::open::OpenError;

@@ -36,12 +36,12 @@ mod tick;
 mod void;
 mod write;
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::path::Path;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use detector::{Manifest, Timestamp};
+use detector::{Manifest, Timestamp, VerdictRecord};
 use tokio::sync::{broadcast, watch};
 
 pub use self::apply::{Applied, ApplyError};
@@ -53,6 +53,7 @@ pub use self::decision::{Admission, Decision};
 use self::epoch::Mark;
 pub use self::feedback::Evidence;
 pub use self::fleetwide::{Confirmed, Person};
+pub use self::handle::Heard;
 use self::journal::Journal;
 pub use self::lists::Story;
 use self::memory::{Limits, Memory};
@@ -60,7 +61,6 @@ pub use self::operate::RedeliverError;
 pub use self::push::{PushError, PushedBy};
 pub(crate) use self::settled::Settled;
 pub use self::write::Write;
-use crate::agent::AgentKey;
 use crate::approval::Grants;
 use crate::approval::webauthn::RelyingParty;
 use crate::connector::Route;
@@ -293,24 +293,40 @@ impl Revoker {
         done.unwrap_or(Err(StoreError::Stopped))
     }
 
-    /// Takes a verdict: decides, writes down what is to be done, and answers. Blocks, mostly for no longer than a
-    /// look-up.
+    /// Takes what is heard, in order: decides, writes down what is to be done, and tells how each verdict was decided. What is told
+    /// is taken out, and durable. Blocks, mostly for no longer than look-ups.
     ///
-    /// The same verdict again gets the same answer and does nothing more. After an error nothing has changed: give the
-    /// same verdict again.
-    pub fn handle(&self, record: &detector::VerdictRecord, now: Timestamp) -> Result<Decision, StoreError> {
-        self.inner.handle(record, now)
+    /// The same verdict again gets the same answer and does nothing more. After an error nothing has changed by what is left: give
+    /// it again.
+    pub fn hear(
+        &self,
+        heard: &mut VecDeque<Heard>,
+        now: Timestamp,
+        mut told: impl FnMut(&VerdictRecord, Decision),
+    ) -> Result<(), StoreError> {
+        for next in heard.iter() {
+            if let Heard::Verdict(record) = next {
+                self.inner.learn_kin(record, now)?;
+            }
+        }
+        while !heard.is_empty() {
+            let decided = self.inner.hear(heard.make_contiguous(), now)?;
+            for (next, decision) in heard.drain(..decided.len()).zip(decided) {
+                if let (Heard::Verdict(record), Some(decision)) = (next, decision) {
+                    told(&record, decision);
+                }
+            }
+        }
+        Ok(())
     }
 
-    /// Takes what a log says of how a call ended: an agent that is challenged got so many bytes more.
-    pub fn got(
-        &self,
-        issuer: Option<&str>,
-        agent_id: &str,
-        bytes: u64,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.inner.got(&AgentKey::new(issuer, agent_id), bytes, now)
+    /// Takes one verdict, and answers it.
+    #[cfg(test)]
+    pub(crate) fn handle(&self, record: &VerdictRecord, now: Timestamp) -> Result<Decision, StoreError> {
+        let mut answer = None;
+        let mut heard = VecDeque::from([Heard::Verdict(Arc::new(record.clone()))]);
+        self.hear(&mut heard, now, |_, decision| answer = Some(decision))?;
+        Ok(answer.unwrap())
     }
 }
 

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::error::Error;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -117,7 +118,7 @@ impl Unjudged {
 
 /// What lies on the topic.
 enum Said {
-    Verdict(Box<VerdictRecord>),
+    Verdict(Arc<VerdictRecord>),
     Record(Unjudged),
 }
 
@@ -132,7 +133,7 @@ impl Said {
         }
         let record =
             VerdictRecord { beside: serde_json::from_slice(payload)?, ..serde_json::from_slice(payload)? };
-        Ok(Self::Verdict(Box::new(record)))
+        Ok(Self::Verdict(Arc::new(record)))
     }
 
     /// A verdict's own id is a digest too; a record has none, and event ids are their issuers' alone.
@@ -207,7 +208,10 @@ impl ToBus {
 }
 
 impl VerdictOutlet for ToBus {
-    fn verdict(&mut self, record: &VerdictRecord) -> std::result::Result<(), Box<dyn Error + Send + Sync>> {
+    fn verdict(
+        &mut self,
+        record: &Arc<VerdictRecord>,
+    ) -> std::result::Result<(), Box<dyn Error + Send + Sync>> {
         let payload = serde_json::to_vec(&Whole { record, beside: &record.beside })?;
         self.put((record.issuer.as_deref(), &record.agent_id), payload)
     }
@@ -319,7 +323,11 @@ impl FromBus {
         self.commit();
     }
 
-    fn commit(&self) {
+    fn commit(&mut self) {
+        if let Err(e) = self.outlet.settle() {
+            tracing::warn!(error = %e, "alerts of verdicts are not durable; those verdicts will come again");
+            return;
+        }
         match self.consumer.commit_consumer_state(CommitMode::Sync) {
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
             Err(e) => {
@@ -349,12 +357,15 @@ fn take(
     if seen.ids.contains(&id) {
         return true;
     }
-    while let Err(e) = said.hand_on(outlet) {
+    // An outlet that acts takes what it is handed, and holds it until that is done.
+    let mut acted = said.hand_on(outlet).and_then(|()| outlet.act());
+    while let Err(e) = acted {
         tracing::error!(error = %e, "a verdict from the bus is not taken; it is tried again in a second");
         if stop.is_cancelled() {
             return false;
         }
         std::thread::sleep(AGAIN);
+        acted = outlet.act();
     }
     seen.note(id);
     true

@@ -1,62 +1,77 @@
 //! Verdicts on their way from the score pipeline to the revoker, its alerts on their way to ClickHouse.
 
+use std::collections::VecDeque;
 use std::error::Error;
+use std::sync::Arc;
 
 use detector::{Call, Kind, VerdictRecord};
 use ingest::log::Log;
 use ingest::pipeline::AlertRecord;
-use ingest::pipeline::score::VerdictOutlet;
-use revoker::Revoker;
+use ingest::pipeline::score::{Appender, VerdictOutlet};
 use revoker::agent::AgentKey;
 use revoker::alert::Alert;
+use revoker::{Heard, Revoker};
 use tokio::runtime::Handle;
 
 use super::gate::{Told, Waiting};
 use crate::clock;
 
-/// Hands every verdict to the revoker, writes its alert down, and tells the gate that waits for it.
+/// Hands verdicts to the revoker, a batch at a time, writes its alerts down, and tells the gates that wait.
 pub(super) struct ToRevoker {
     revoker: Revoker,
-    alerts: Log,
+    alerts: Appender,
     waiting: Waiting,
-    runtime: Handle,
+    heard: VecDeque<Heard>,
 }
 
 impl ToRevoker {
     pub(super) fn new(revoker: Revoker, alerts: Log, waiting: Waiting) -> Self {
-        Self { revoker, alerts, waiting, runtime: Handle::current() }
+        let alerts = Appender::new(alerts, Handle::current());
+        Self { revoker, alerts, waiting, heard: VecDeque::new() }
     }
 }
 
 impl VerdictOutlet for ToRevoker {
-    fn verdict(&mut self, record: &VerdictRecord) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let decision = self.revoker.handle(record, clock::now())?;
-        // The gate first: an agent waits for it, and the decision is durable.
-        let verdict = (record.verdict.id, record.verdict.level);
-        self.waiting.decided(&record.event_id, Told { verdict, let_through: decision.let_through });
-        if let Some(alert) = &decision.alert {
-            let entry = row(alert).entry()?;
-            self.runtime.block_on(self.alerts.append_when_room(vec![entry]))?;
-        }
+    fn verdict(&mut self, record: &Arc<VerdictRecord>) -> Result<(), Box<dyn Error + Send + Sync>> {
+        self.heard.push_back(Heard::Verdict(Arc::clone(record)));
         Ok(())
     }
 
     fn record(&mut self, call: &Call<'_>) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let (issuer, agent_id) = (call.identity.issuer.as_deref(), &*call.identity.agent_id);
-        match call.kind {
-            Kind::Outcome => self.revoker.got(issuer, agent_id, call.bytes_out.unwrap_or(0), clock::now())?,
-            Kind::TaskEnd => {
-                let agent = AgentKey::new(issuer, agent_id);
-                self.revoker.task_ended(&agent, &call.event_id, call.attestation, clock::now())?;
-            }
-            _ => {}
-        }
+        let agent = || AgentKey::new(call.identity.issuer.as_deref(), &call.identity.agent_id);
+        self.heard.extend(match (call.kind, call.bytes_out) {
+            (Kind::Outcome, Some(bytes)) => Some(Heard::Got(agent(), bytes)),
+            (Kind::TaskEnd, _) => Some(Heard::TaskEnded {
+                agent: agent(),
+                event_id: call.event_id.to_string(),
+                attestation: call.attestation,
+            }),
+            _ => None,
+        });
         Ok(())
     }
 
+    fn act(&mut self) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let Self { revoker, alerts, waiting, heard } = self;
+        alerts.land()?;
+        let mut entries = Vec::new();
+        let acted = revoker.hear(heard, clock::now(), |record, decision| {
+            // The gate first: an agent waits for it, and the decision is durable.
+            let verdict = (record.verdict.id, record.verdict.level);
+            waiting.decided(&record.event_id, Told { verdict, let_through: decision.let_through });
+            match decision.alert.as_ref().map(|alert| row(alert).entry()).transpose() {
+                Ok(entry) => entries.extend(entry),
+                Err(error) => tracing::error!(%error, record.event_id, "an alert cannot be written as JSON"),
+            }
+        });
+        alerts.begin(entries);
+        Ok(acted?)
+    }
+
     fn settle(&mut self) -> Result<(), Box<dyn Error + Send + Sync>> {
-        // Every decision was durable when it was handed on, and every alert with it.
-        Ok(())
+        // Every decision was durable when it was told; nothing is left to decide but after an error.
+        self.act()?;
+        Ok(self.alerts.land()?)
     }
 }
 

@@ -185,6 +185,60 @@ fn rotates(
     assert!(after != before && kids.contains(&after.to_string()));
 }
 
+/// The names of the events of tokens, by subject, and what the first says.
+fn told(sets: &[(String, String)]) -> (Vec<String>, Value) {
+    let claims = |token: &String| decoded(token.split('.').nth(1).expect("claims"));
+    let mut names: Vec<String> = sets.iter().map(|(_, token)| event(&claims(token))).collect();
+    names.sort();
+    let said = sets.first().map(|(_, token)| claims(token)["events"].clone());
+    (names, said.unwrap_or_default())
+}
+
+#[test]
+fn a_stream_gets_whom_its_receiver_added_and_is_paused_when_it_falls_silent() {
+    let stage = Stage::new();
+    let quiet = "[ssf]\ndefault_subjects = \"NONE\"\ninactivity_timeout_s = 5\n";
+    let section = section(&key(stage.path(), "ssf.pem"), "").replace("[ssf]\n", quiet);
+    let tocsin = Tocsin::start(stage.path(), &stage.settings(&section));
+    let found = http::get(&tocsin.url("/.well-known/ssf-configuration")).expect("it answers").expect(200);
+    assert_eq!(found.json()["default_subjects"], "NONE");
+    let idp = Hand::new(&tocsin, IDP);
+    let stream = idp.stream(None);
+    let shown = idp.ask(Method::GET, &format!("/ssf/streams?stream_id={stream}"), None).expect(200).json();
+    assert_eq!(shown["inactivity_timeout"], 5);
+    let subject = |verb: &str, name: &str, status: u16| {
+        let subject = json!({ "format": "iss_sub", "iss": ISSUER, "sub": name });
+        let body = json!({ "stream_id": stream, "subject": subject });
+        idp.ask(Method::POST, &format!("/ssf/subjects/{verb}"), Some(body)).expect(status);
+    };
+    let poll = || {
+        let sets = idp.poll(&stream, json!({ "returnImmediately": true }));
+        let acks: Vec<&String> = sets.iter().map(|(jti, _)| jti).collect();
+        idp.poll(&stream, json!({ "maxEvents": 0, "ack": acks }));
+        told(&sets)
+    };
+
+    subject("add", "mailer", 200);
+    subject("add", "other", 200);
+    subject("remove", "other", 204);
+    operate(&tocsin, "revoke", "other");
+    operate(&tocsin, "revoke", "mailer");
+    assert_eq!(poll().0, ["credential-change mailer", "session-revoked mailer"]);
+
+    // An operator's look is no sign of the receiver.
+    let status = || tocsin.look("/v1/ssf/streams")[0]["status"].clone();
+    assert_eq!(status(), "enabled");
+    wait::until_eq("the stream", LIMIT, &json!("paused"), status);
+    operate(&tocsin, "reinstate", "mailer");
+    let (names, said) = poll();
+    assert_eq!(names, ["stream-updated"]);
+    let updated = json!({ "status": "paused", "reason": "no sign of the receiver for 5 s" });
+    assert_eq!(said, json!({ "https://schemas.openid.net/secevent/ssf/event-type/stream-updated": updated }));
+    assert!(poll().0.is_empty());
+    idp.status(&stream, "enabled");
+    assert_eq!(poll().0, ["account-enabled mailer"]);
+}
+
 fn of_stream(tocsin: &Tocsin, id: &str) -> Vec<String> {
     let all = deliveries(tocsin).into_iter().filter(|(target, _, _)| target.ends_with(id));
     all.map(|(_, _, state)| state).collect()

@@ -2,9 +2,9 @@
 //!
 //! One thread owns the detector, and several may score. It waits for local disks only: never for ClickHouse, never for the network.
 
+mod appender;
 mod health;
 mod keep;
-mod publish;
 mod questions;
 mod state;
 
@@ -21,15 +21,16 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use self::appender::Appender;
 pub use self::health::FleetStatus;
 use self::health::Health;
 use self::keep::Keeping;
-use self::publish::Publisher;
 pub use self::questions::{Enquirer, Questions, line};
 use self::state::State;
 pub(crate) use self::state::example_state;
 use super::decode::{Decoded, What, decode};
 pub use super::scorer::{Scorer, Step};
+use super::verdict;
 use crate::baseline::Baselines;
 use crate::finding::{Finding, Findings};
 use crate::log::Log;
@@ -55,10 +56,15 @@ pub trait VerdictOutlet: Send {
     ///
     /// After a restart some come again, with the same ids: taking one twice must change nothing. An error is retried,
     /// the same verdict first, until it is taken or the program stops.
-    fn verdict(&mut self, record: &VerdictRecord) -> Result<(), Box<dyn Error + Send + Sync>>;
+    fn verdict(&mut self, record: &Arc<VerdictRecord>) -> Result<(), Box<dyn Error + Send + Sync>>;
 
     /// Takes a record that no verdict speaks of, such as how a call ended and the end of a task: in the same order, and as often.
     fn record(&mut self, _call: &Call<'_>) -> Result<(), Box<dyn Error + Send + Sync>> {
+        Ok(())
+    }
+
+    /// What was taken of a batch of records may be acted on together, and has been when this returns. An error is retried.
+    fn act(&mut self) -> Result<(), Box<dyn Error + Send + Sync>> {
         Ok(())
     }
 
@@ -114,7 +120,8 @@ pub fn start(
     let health = Health::new(state.scorer.detector(), score.health);
     let io = |source| SnapshotError::Io { path: score.snapshots.clone(), source };
     let keeping = Keeping::start(baselines, findings.clone()).map_err(io)?;
-    let (patience, publisher) = (Patience { runtime, stop }, Publisher::new(verdicts));
+    let patience = Patience { runtime: runtime.clone(), stop };
+    let publisher = Appender::new(verdicts, runtime);
     let pipeline = Pipeline {
         sources,
         turn: 0,
@@ -142,7 +149,7 @@ struct Pipeline {
     questions: Questions,
     outlet: Box<dyn VerdictOutlet>,
     keeping: Keeping,
-    publisher: Publisher,
+    publisher: Appender,
     findings: Findings,
     patience: Patience,
 }
@@ -153,7 +160,7 @@ impl Pipeline {
             Err(stopped) => stopped,
             Ok(never) => match never {},
         };
-        let landed = self.publisher.land(&self.patience).is_ok();
+        let landed = self.land().is_ok();
         self.keeping.end();
         match self.outlet.settle() {
             Ok(()) if landed => self.state.save_last(),
@@ -199,8 +206,12 @@ impl Pipeline {
         Ok((batch, source.seen()))
     }
 
-    /// Scores calls in order and hands each verdict on; then time goes on where a partition has ended.
-    fn score(&mut self, decoded: &[Decoded<'_>], ended: &[Arc<str>]) -> Result<Vec<VerdictRecord>, Stopped> {
+    /// Scores calls in order and hands the verdicts on; then time goes on where a partition has ended.
+    fn score(
+        &mut self,
+        decoded: &[Decoded<'_>],
+        ended: &[Arc<str>],
+    ) -> Result<Vec<Arc<VerdictRecord>>, Stopped> {
         let Self { state, health, outlet, findings, patience, .. } = self;
         let mut records = Vec::with_capacity(decoded.len());
         state.enter();
@@ -208,7 +219,7 @@ impl Pipeline {
             match said {
                 Said::Verdict(record) => {
                     patience.until_done("handing a verdict on", || outlet.verdict(&record))?;
-                    records.push(*record);
+                    records.push(record);
                 }
                 Said::Record(call) => patience.until_done("handing a record on", || outlet.record(call))?,
             }
@@ -252,14 +263,22 @@ impl Pipeline {
             }
             said.into_iter().map(Said::verdict).try_for_each(&mut hand_on)?;
         }
+        patience.until_done("acting on verdicts", || outlet.act())?;
         counter!(metric::SCORED).increment(records.len() as u64);
         Ok(records)
     }
 
-    fn publish(&mut self, records: &[VerdictRecord]) -> Result<(), Stopped> {
-        self.publisher.publish(records, &self.patience)?;
+    fn publish(&mut self, records: &[Arc<VerdictRecord>]) -> Result<(), Stopped> {
+        self.land()?;
+        let encode = || records.iter().map(|record| verdict::entry_of(record)).collect::<Result<_, _>>();
+        self.publisher.begin(self.patience.until_done("encoding verdicts", encode)?);
         self.keeping.keep(self.state.scorer.baselines());
         Ok(())
+    }
+
+    /// Waits until all verdicts that were published are durable.
+    fn land(&mut self) -> Result<(), Stopped> {
+        self.patience.until_done("publishing verdicts", || self.publisher.land())
     }
 
     /// Moves on; and where it is time, saves the state and lets sources forget what it covers.
@@ -274,7 +293,7 @@ impl Pipeline {
             gauge!(metric::WATERMARK_AGE).set(crate::clock::now().since(watermark).as_secs_f64());
         }
         if state.is_due(Instant::now()) {
-            publisher.land(patience)?;
+            patience.until_done("publishing verdicts", || publisher.land())?;
             patience.until_done("settling verdicts", || outlet.settle())?;
             state.save();
         }
@@ -290,14 +309,14 @@ impl Pipeline {
 /// What is handed on, in the order of the log.
 enum Said<'r, 'c> {
     /// A verdict.
-    Verdict(Box<VerdictRecord>),
+    Verdict(Arc<VerdictRecord>),
     /// A record that none speaks of.
     Record(&'r Call<'c>),
 }
 
 impl Said<'_, '_> {
     fn verdict(record: VerdictRecord) -> Self {
-        Self::Verdict(Box::new(record))
+        Self::Verdict(Arc::new(record))
     }
 }
 

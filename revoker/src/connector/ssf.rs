@@ -20,7 +20,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::watch;
 
 use self::config::Checked;
-pub use self::config::{Audience, ReceiverConfig, SsfConfig, SsfError};
+pub use self::config::{Audience, DefaultSubjects, ReceiverConfig, SsfConfig, SsfError};
 pub(crate) use self::config::{Receiver, Scope};
 pub use self::manage::silence;
 pub(crate) use self::poll::{Ask, Polled};
@@ -45,6 +45,8 @@ pub struct Transmitter {
     /// Where its endpoints are.
     base: String,
     interval: Duration,
+    default_subjects: DefaultSubjects,
+    inactivity: Option<Duration>,
     receivers: Vec<Receiver>,
     revoker: Revoker,
     /// Moves when a stream is made or deleted.
@@ -89,8 +91,9 @@ impl Transmitter {
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, SsfError> {
         let base = public_url.trim_end_matches('/').to_owned();
-        let Checked { signing, interval, receivers } = config.check(&base, environment)?;
-        Ok(Self { signing, base, interval, receivers, revoker, streams: watch::Sender::new(0) })
+        let Checked { signing, interval, inactivity, receivers } = config.check(&base, environment)?;
+        let (default_subjects, streams) = (config.default_subjects, watch::Sender::new(0));
+        Ok(Self { signing, base, interval, default_subjects, inactivity, receivers, revoker, streams })
     }
 
     /// Where the metadata is: what the issuer's path is follows the well-known one.
@@ -114,7 +117,7 @@ impl Transmitter {
             "remove_subject_endpoint": at("subjects/remove"),
             "verification_endpoint": at("verify"),
             "authorization_schemes": [{ "spec_urn": "urn:ietf:rfc:6749" }],
-            "default_subjects": "ALL",
+            "default_subjects": self.default_subjects,
         })
     }
 

@@ -30,6 +30,8 @@ pub(super) struct Note {
     pub(super) due: Due,
     pub(super) receipt: Receipt,
     pub(super) then: Then,
+    /// Whether the subject's next message is under way already.
+    pub(super) goes_on: bool,
 }
 
 impl Note {

@@ -7,13 +7,16 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Executor;
 use super::worker::Worker;
+use super::{Clock, Executor};
 use crate::connector::Connector;
 use crate::connector::ssf::{Push, Transmitter};
 
 /// After a list that could not be read, or a worker that broke.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
+
+/// Between two looks for streams whose receivers are silent.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Keeps a worker at every stream until `shutdown`.
 pub(super) async fn follow(
@@ -45,6 +48,17 @@ pub(super) async fn follow(
         }
     }
     staff.dismiss().await;
+}
+
+/// Has streams paused whose receivers are silent, until `shutdown`.
+pub(super) async fn watch(transmitter: Arc<Transmitter>, clock: Clock, shutdown: CancellationToken) {
+    while transmitter.inactivity().is_some()
+        && shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some()
+    {
+        if let Err(e) = transmitter.pause_idle(clock()).await {
+            tracing::error!(error = %e, "silent streams cannot be paused; it is tried again in a second");
+        }
+    }
 }
 
 struct Staff {

@@ -164,6 +164,27 @@ async fn the_events_of_a_subject_arrive_in_order_and_others_do_not_wait() {
 }
 
 #[tokio::test]
+async fn the_next_event_of_a_subject_need_not_wait_for_the_receipt_of_the_one_before() {
+    let receiver = Receiver::start(&[]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let running = run(folder.path(), &[("idp", &receiver)], quick(9));
+    let now = system_time();
+    running.revoker.handle(&record(1, now, "mailer", 9.0), now).unwrap();
+    revoke(&running.revoker, 2, "mailer");
+    // Nothing was sent yet: the executor runs when this test waits.
+    running.revoker.refuse_writes(true);
+    let sequence = |s: &Seen| s.json()["data"]["sequence"].as_i64().unwrap();
+    let seen = soon(receiver.wait_for(2)).await;
+    assert!(sequence(&seen[0]) < sequence(&seen[1]), "{seen:?}");
+    assert!(all(&running.deliveries().await, DeliveryState::Pending));
+
+    running.revoker.refuse_writes(false);
+    running.until(|rows| all(rows, DeliveryState::Acknowledged)).await;
+    assert_eq!(receiver.seen().len(), 2, "what was acknowledged is not sent again");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_target_that_is_gone_is_an_open_item_until_somebody_enables_it() {
     let receiver = Receiver::start(&[Reply::Status(410)]).await;
     let folder = tempfile::tempdir().unwrap();

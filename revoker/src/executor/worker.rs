@@ -1,6 +1,7 @@
 //! One target's deliveries.
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,9 @@ use crate::store::{StoreError, ssf};
 
 /// Messages under way to one target at once, each of another subject.
 const IN_FLIGHT_MAX: u32 = 16;
+
+/// Turns that may wait to be written down before their subjects' next messages do.
+const UNRECORDED_MAX: usize = 64;
 
 /// The longest sleep: the clock may be set while we sleep.
 const SLEEP_MAX: Duration = Duration::from_mins(1);
@@ -64,7 +68,7 @@ pub(super) struct Worker {
     ladder: Ladder,
     under_way: JoinSet<Done>,
     subjects: HashSet<AgentKey>,
-    /// What came of turns and is not written down yet. Their subjects count as under way, which bounds it.
+    /// What came of turns and is not written down yet. Their subjects count as under way.
     unrecorded: Vec<Note>,
     /// Nothing is sent before: the target asked for it, or has failed too often.
     waits_until: Timestamp,
@@ -102,10 +106,15 @@ impl Worker {
             }
         }
         let finish = async {
-            while let Some(ended) = self.under_way.join_next().await {
-                self.ended(ended);
+            loop {
+                while let Some(ended) = self.under_way.join_next().await {
+                    self.ended(ended);
+                }
+                if self.unrecorded.is_empty() {
+                    return Ok::<_, StoreError>(());
+                }
+                self.record().await?;
             }
-            self.record().await
         };
         if !matches!(tokio::time::timeout(GRACE, finish).await, Ok(Ok(()))) {
             tracing::info!("attempts cut short at the end are made again at the next start");
@@ -123,8 +132,43 @@ impl Worker {
     }
 
     async fn go_on(&mut self) -> Result<Duration, StoreError> {
+        self.start_next().await?;
         self.record().await?;
         self.start_due().await
+    }
+
+    /// Starts what comes next of the subjects whose last message was acknowledged: it need not wait until that is written down. A crash
+    /// between has both sent again under their ids, in their order.
+    async fn start_next(&mut self) -> Result<(), StoreError> {
+        let now = (self.clock)();
+        if now < self.waits_until || self.unrecorded.len() >= UNRECORDED_MAX {
+            return Ok(());
+        }
+        let acknowledged = |note: &&mut Note| matches!(note.then, Then::Sent(Next::Done(_)));
+        let mut notes: Vec<_> = self.unrecorded.iter_mut().filter(acknowledged).collect();
+        let settled: Vec<i64> = notes.iter().map(|note| note.due.delivery).collect();
+        notes.retain(|note| !note.goes_on);
+        if notes.is_empty() {
+            return Ok(());
+        }
+        let name = self.connector.name().to_owned();
+        let last: Vec<i64> = notes.iter().map(|note| note.due.delivery).collect();
+        let found = self.revoker.read_outbox(move |db| {
+            // Whoever holds back what is said of agents is asked again before each of it.
+            let is_free = db.claim(&name)? && ssf::hold(db, &name)? == ssf::Hold::Nothing;
+            if !is_free || receipts::is_disabled(db, &name)? {
+                return Ok(Vec::new());
+            }
+            last.into_iter().map(|delivery| outbox::next(db, delivery, &settled)).collect()
+        });
+        let found = found.await?;
+        for (note, due) in notes.into_iter().zip(&found) {
+            note.goes_on = due.is_some();
+        }
+        for due in found.into_iter().flatten() {
+            self.start(due, now);
+        }
+        Ok(())
     }
 
     /// Writes down everything that ended meanwhile, in one transaction: a sync for each would be the slowest part. What cannot
@@ -133,11 +177,26 @@ impl Worker {
         if self.unrecorded.is_empty() {
             return Ok(());
         }
-        let (notes, now) = (self.unrecorded.clone(), (self.clock)());
-        let target = self.connector.name().to_owned();
-        self.revoker.write(move |w| notes.iter().try_for_each(|note| note.write(w, &target, now))).await?;
-        for note in self.unrecorded.drain(..) {
-            self.subjects.remove(&note.due.agent);
+        let (notes, now, written) = (self.unrecorded.clone(), (self.clock)(), self.unrecorded.len());
+        let (target, revoker) = (self.connector.name().to_owned(), self.revoker.clone());
+        let mut write =
+            pin!(revoker.write(move |w| notes.iter().try_for_each(|note| note.write(w, &target, now))));
+        // What ends meanwhile is gone on from at once, and written down by the next turn.
+        loop {
+            tokio::select! {
+                done = &mut write => break done?,
+                Some(ended) = self.under_way.join_next() => {
+                    self.ended(ended);
+                    if let Err(e) = self.start_next().await {
+                        self.failed(&e);
+                    }
+                }
+            }
+        }
+        for note in self.unrecorded.drain(..written) {
+            if !note.goes_on {
+                self.subjects.remove(&note.due.agent);
+            }
         }
         Ok(())
     }
@@ -241,7 +300,7 @@ impl Worker {
             Came::Seen(proof) => self.seen(&proof, &due, now),
         };
         let receipt = Receipt { attempt, at, outcome: outcome.to_owned(), status, detail };
-        Note { due, receipt, then }
+        Note { due, receipt, then, goes_on: false }
     }
 
     fn seen(&self, proof: &Proof, due: &Due, now: Timestamp) -> (&'static str, Option<u16>, String, Then) {

@@ -218,6 +218,8 @@ impl Write<'_> {
         let held =
             if to == Standing::Trusted { None } else { Some(Held { live: to, kept: to, txn: txn.clone() }) };
         self.changed.insert(case.agent.clone(), held);
+        let is_asked = |standing: &Standing| matches!(standing, Standing::Challenged(_));
+        self.challenged += usize::from(is_asked(&to) && !is_asked(&from));
         metrics::counter!("tocsin_standing_changes_total", "to" => to.name()).increment(1);
         self.cascade_of(case, (&from, &to), &txn)?;
         let let_through = effects.iter().find_map(|effect| match effect {

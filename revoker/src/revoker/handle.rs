@@ -1,6 +1,8 @@
 //! A verdict's way through: from memory where nothing changes, through a transaction where something does.
 
-use detector::{Kind, MicroBits, Timestamp, VerdictRecord};
+use std::sync::Arc;
+
+use detector::{EffectiveAttestation, Kind, MicroBits, Timestamp, VerdictRecord};
 
 use super::Inner;
 use super::apply::{Case, Ran};
@@ -15,8 +17,56 @@ use crate::standing::Standing;
 use crate::store::{StoreError, agents, approvals, handled};
 use crate::whom::Named;
 
+/// What one transaction takes at most, so that nobody waits long for their turn to write.
+const TOGETHER_MAX: usize = 256;
+
+/// What the revoker hears of an agent.
+#[derive(Clone, Debug)]
+pub enum Heard {
+    /// A verdict.
+    Verdict(Arc<VerdictRecord>),
+    /// A log says how a call ended: the agent got so many bytes more.
+    Got(AgentKey, u64),
+    /// A task of an agent has ended.
+    TaskEnded {
+        /// Whose.
+        agent: AgentKey,
+        /// The record that says so.
+        event_id: String,
+        /// What that is worth.
+        attestation: EffectiveAttestation,
+    },
+}
+
 impl Inner {
-    pub(super) fn handle(&self, record: &VerdictRecord, now: Timestamp) -> Result<Decision, StoreError> {
+    /// Takes the first of what is heard; where that takes a transaction, which is a sync, all that follows and can join it. Gives what
+    /// was decided on each that was taken: nothing, where it is no verdict.
+    pub(super) fn hear(&self, heard: &[Heard], now: Timestamp) -> Result<Vec<Option<Decision>>, StoreError> {
+        let from_memory = match heard.first() {
+            None => return Ok(Vec::new()),
+            Some(Heard::Verdict(record)) => {
+                let evidence = self.evidence(record, now);
+                self.trusted(record, &evidence).or_else(|| self.quietly(record, &evidence, now)).map(Some)
+            }
+            Some(other) => (!self.concerns(other)).then_some(None),
+        };
+        if let Some(decision) = from_memory {
+            return Ok(vec![decision]);
+        }
+        self.write(|w| {
+            let mut decided = Vec::new();
+            for next in heard.iter().take(TOGETHER_MAX) {
+                if w.has_ended_for(next) {
+                    break;
+                }
+                decided.push(w.hear(next, now)?);
+            }
+            Ok(decided)
+        })
+    }
+
+    /// What the verdict says to this installation.
+    fn evidence(&self, record: &VerdictRecord, now: Timestamp) -> Evidence {
         let purposes = self.purposes();
         let group = purposes.groups.of(record.issuer.as_deref(), &record.agent_id);
         let mut evidence = self.memory().policy().evidence(record, group);
@@ -25,26 +75,20 @@ impl Inner {
         if evidence.attestation.allows_automatic_revocation() {
             self.crowd.saw(record.issuer.as_deref(), &record.agent_id, now);
         }
-        self.learn_kin(record, now)?;
-        if let Some(decision) = self.trusted(record, &evidence) {
-            return Ok(decision);
-        }
-        if let Some(decision) = self.quietly(record, &evidence, now) {
-            return Ok(decision);
-        }
-        self.write(|w| w.handle(record, evidence, now))
+        evidence
     }
 
-    pub(super) fn got(&self, agent: &AgentKey, bytes: u64, now: Timestamp) -> Result<(), StoreError> {
-        let stands = self.memory().get(agent.issuer.as_deref(), &agent.agent_id).map(|held| held.live);
-        if bytes == 0 || !matches!(stands, Some(Standing::Challenged(_))) {
-            return Ok(());
+    /// Whether it may change anything.
+    fn concerns(&self, heard: &Heard) -> bool {
+        match heard {
+            Heard::Verdict(_) => true,
+            Heard::Got(agent, bytes) => {
+                let memory = self.memory();
+                let held = memory.get(agent.issuer.as_deref(), &agent.agent_id);
+                *bytes > 0 && held.is_some_and(|held| matches!(held.live, Standing::Challenged(_)))
+            }
+            Heard::TaskEnded { agent, attestation, .. } => self.ends_with_task(agent, *attestation),
         }
-        self.write(|w| {
-            let policy = w.policy_for(agent, now);
-            let input = Input::Outcome { bytes };
-            w.run(&Case { agent, input: &input, record: None, policy: &policy, txn: None, now }).map(drop)
-        })
     }
 
     /// Nothing is held against the agent and nothing is to be: the way of nearly every call.
@@ -82,6 +126,48 @@ impl Inner {
 }
 
 impl Write<'_> {
+    fn hear(&mut self, heard: &Heard, now: Timestamp) -> Result<Option<Decision>, StoreError> {
+        match heard {
+            Heard::Verdict(record) => {
+                let evidence = self.inner.evidence(record, now);
+                let is_as_before = !self.changed.contains_key(&agent_of(record));
+                match self.inner.trusted(record, &evidence).filter(|_| is_as_before) {
+                    Some(decision) => Ok(Some(decision)),
+                    None => self.handle(record, evidence, now).map(Some),
+                }
+            }
+            Heard::Got(agent, bytes) => self.got(agent, *bytes, now).map(|()| None),
+            Heard::TaskEnded { agent, event_id, .. } if self.inner.concerns(heard) => {
+                self.task_ended(agent, event_id, now).map(|()| None)
+            }
+            Heard::TaskEnded { .. } => Ok(None),
+        }
+    }
+
+    /// Whether this transaction has ended access of whom this speaks of, or of a part of them: it is read against that, which the
+    /// memory knows once it is committed.
+    fn has_ended_for(&self, heard: &Heard) -> bool {
+        if self.ended.is_empty() && self.lifted.is_empty() {
+            return false;
+        }
+        let agent = match heard {
+            Heard::Verdict(record) => &agent_of(record),
+            Heard::Got(agent, _) | Heard::TaskEnded { agent, .. } => agent,
+        };
+        let mut ended =
+            self.ended.iter().map(|(agent, ..)| agent).chain(self.lifted.iter().map(|(agent, _)| agent));
+        ended.any(|ended| ended == agent)
+    }
+
+    fn got(&mut self, agent: &AgentKey, bytes: u64, now: Timestamp) -> Result<(), StoreError> {
+        if bytes == 0 || !matches!(self.standing(agent), Standing::Challenged(_)) {
+            return Ok(());
+        }
+        let policy = self.policy_for(agent, now);
+        let input = Input::Outcome { bytes };
+        self.run(&Case { agent, input: &input, record: None, policy: &policy, txn: None, now }).map(drop)
+    }
+
     fn handle(
         &mut self,
         record: &VerdictRecord,
@@ -91,7 +177,7 @@ impl Write<'_> {
         if let Some(decision) = handled::get(&self.tx, evidence.verdict)? {
             return Ok(decision);
         }
-        let agent = AgentKey::new(record.issuer.as_deref(), &record.agent_id);
+        let agent = agent_of(record);
         let policy = self.policy_for(&agent, now).ending(self.ends(&agent)?);
         self.settle(&agent, &policy, now)?;
         // Approved in answer to evidence, or asked for before there was any.
@@ -108,7 +194,7 @@ impl Write<'_> {
         let decision = Decision { alert, let_through, ..decision(&record, &self.standing(&agent)) };
         if changed {
             handled::put(&self.tx, &decision, now)?;
-            self.handled = Some(evidence.verdict);
+            self.handled.push(evidence.verdict);
             self.make_room(now)?;
         }
         Ok(decision)
@@ -119,7 +205,7 @@ impl Write<'_> {
     pub(super) fn policy_for(&self, agent: &AgentKey, now: Timestamp) -> Policy {
         let memory = self.inner.memory();
         let policy = memory.policy_for(&self.inner.purposes().groups.named(agent), now);
-        let full = memory.challenged() >= self.inner.limits.challenged_max as usize;
+        let full = memory.challenged() + self.challenged >= self.inner.limits.challenged_max as usize;
         drop(memory);
         if full && !matches!(self.standing(agent), Standing::Challenged(_)) {
             metrics::counter!("tocsin_challenges_full_total").increment(1);
@@ -142,10 +228,14 @@ impl Write<'_> {
     }
 }
 
+fn agent_of(record: &VerdictRecord) -> AgentKey {
+    AgentKey::new(record.issuer.as_deref(), &record.agent_id)
+}
+
 fn decision(record: &VerdictRecord, standing: &Standing) -> Decision {
     Decision {
         verdict: record.verdict.id,
-        agent: AgentKey::new(record.issuer.as_deref(), &record.agent_id),
+        agent: agent_of(record),
         admission: Admission::of(standing),
         alert: None,
         let_through: None,

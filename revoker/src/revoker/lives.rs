@@ -12,27 +12,6 @@ use crate::lifecycle::Input;
 use crate::store::{StoreError, kin};
 
 impl Revoker {
-    /// Takes the end of a task: where policy says so, an agent that lives for one task ends with it, once for each such record.
-    ///
-    /// Only if a log line alone could not have said so.
-    pub fn task_ended(
-        &self,
-        agent: &AgentKey,
-        event_id: &str,
-        attestation: EffectiveAttestation,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let inner = &self.inner;
-        let ends = inner.memory().policy().config().on_task_end == OnEnd::Revoke
-            && attestation.allows_automatic_revocation()
-            && inner.purposes().declared.ends_with_task(agent);
-        if !ends {
-            return Ok(());
-        }
-        let because = "its only task has ended".to_owned();
-        inner.write(|w| w.end_once(agent, &format!("task {event_id}"), (Cause::TaskEnded, because), now))
-    }
-
     /// Ends agents whose declared time is over, each once: who is reinstated after it goes on.
     pub(super) async fn lapse(&self, now: Timestamp) -> Result<(), StoreError> {
         if self.inner.lapsed(now).is_empty() {
@@ -52,6 +31,13 @@ impl Revoker {
 }
 
 impl Inner {
+    /// Whether policy has the agent end with its only task. Only if a log line alone could not have said that it is over.
+    pub(super) fn ends_with_task(&self, agent: &AgentKey, attestation: EffectiveAttestation) -> bool {
+        self.memory().policy().config().on_task_end == OnEnd::Revoke
+            && attestation.allows_automatic_revocation()
+            && self.purposes().declared.ends_with_task(agent)
+    }
+
     /// Whose declared time is over and who has not been ended for it by this process. A manifest that names no issuer is about its
     /// agent under each that the record knows it by.
     fn lapsed(&self, now: Timestamp) -> Vec<(AgentKey, Timestamp)> {
@@ -73,6 +59,17 @@ impl Inner {
 }
 
 impl Write<'_> {
+    /// Ends an agent that lives for one task, once for each record that says so.
+    pub(super) fn task_ended(
+        &mut self,
+        agent: &AgentKey,
+        event_id: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let because = "its only task has ended".to_owned();
+        self.end_once(agent, &format!("task {event_id}"), (Cause::TaskEnded, because), now)
+    }
+
     fn end_once(
         &mut self,
         agent: &AgentKey,

@@ -13,6 +13,7 @@ mod races;
 mod record;
 mod restraint;
 mod shared;
+mod together;
 mod trouble;
 mod two;
 mod voided;

@@ -28,7 +28,10 @@ pub struct Write<'c> {
     pub(super) tx: Transaction<'c>,
     pub(super) inner: &'c Inner,
     pub(super) changed: HashMap<AgentKey, Option<Held>>,
-    pub(super) handled: Option<VerdictId>,
+    /// Verdicts that changed something.
+    pub(super) handled: Vec<VerdictId>,
+    /// How many agents are challenged now that were not.
+    pub(super) challenged: usize,
     /// Parts whose access ended or was given back.
     pub(super) ended: Vec<(AgentKey, Part, Option<Timestamp>)>,
     /// Agents whose access ended (none) or was given back.
@@ -60,7 +63,8 @@ impl Inner {
             tx,
             inner: self,
             changed: HashMap::new(),
-            handled: None,
+            handled: Vec::new(),
+            challenged: 0,
             ended: Vec::new(),
             lifted: Vec::new(),
             journal: Vec::new(),
@@ -91,13 +95,13 @@ impl Inner {
         let touched = tx.total_changes() != before;
         let told = if touched && tx.is_shared() {
             let more = [
-                handled.map(Change::Handled),
                 pauses.as_ref().map(|_| Change::Pauses),
                 spent.as_ref().map(|_| Change::Spent),
                 ended.first().map(|_| Change::Parts),
                 declared.then_some(Change::Manifests),
             ];
-            Some(self.tell(&tx, &changed, more.into_iter().flatten())?)
+            let handled = handled.iter().copied().map(Change::Handled);
+            Some(self.tell(&tx, &changed, handled.chain(more.into_iter().flatten()))?)
         } else {
             None
         };
@@ -130,7 +134,7 @@ impl Inner {
     fn follow(
         &self,
         changed: HashMap<AgentKey, Option<Held>>,
-        handled: Option<VerdictId>,
+        handled: Vec<VerdictId>,
         pauses: Option<Vec<Pause>>,
         spent: Option<Spent>,
     ) {
@@ -138,7 +142,7 @@ impl Inner {
         for (agent, held) in changed {
             memory.set(&agent, held);
         }
-        if let Some(verdict) = handled {
+        for verdict in handled {
             memory.remember(verdict);
         }
         if let Some(spent) = spent {

@@ -211,18 +211,40 @@ fn turns(
     (target, now, limit, only): (&str, Timestamp, u32, Option<&str>),
 ) -> Result<Vec<Due>, StoreError> {
     let mut statement = db.prepare_cached(sql)?;
-    let rows = statement.query_map(params![target, now.as_micros(), limit, only], |row| {
-        Ok(Due {
-            turn,
-            delivery: row.get(0)?,
-            event_seq: row.get(1)?,
-            agent: agent_of(&row.get::<_, String>(2)?, &row.get::<_, String>(3)?),
-            attempts: row.get(4)?,
-            txn: Txn::from_stored(row.get(5)?),
-            message: Message { id: row.get(6)?, kind: row.get(7)?, body: row.get(8)? },
-        })
-    })?;
+    let rows =
+        statement.query_map(params![target, now.as_micros(), limit, only], |row| read_due(turn, row))?;
     Ok(rows.collect::<db::Result<_>>()?)
+}
+
+fn read_due(turn: Turn, row: &db::Row<'_>) -> db::Result<Due> {
+    Ok(Due {
+        turn,
+        delivery: row.get(0)?,
+        event_seq: row.get(1)?,
+        agent: agent_of(&row.get::<_, String>(2)?, &row.get::<_, String>(3)?),
+        attempts: row.get(4)?,
+        txn: Txn::from_stored(row.get(5)?),
+        message: Message { id: row.get(6)?, kind: row.get(7)?, body: row.get(8)? },
+    })
+}
+
+/// What waits behind a delivery, as [`advance`] will have it once those of `settled` are; none where another comes first.
+pub(crate) fn next(db: &Connection, delivery: i64, settled: &[i64]) -> Result<Option<Due>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT n.id, n.event_seq, n.issuer, n.agent_id, n.attempts, e.txn, e.event_id, e.kind, e.body, n.next_at
+         FROM deliveries s JOIN deliveries n INDEXED BY deliveries_head ON n.target = s.target AND n.issuer = s.issuer
+             AND n.agent_id = s.agent_id JOIN events e ON e.seq = n.event_seq
+         WHERE s.id = ?1 AND n.state = 'pending' ORDER BY n.event_seq LIMIT ?2",
+    )?;
+    let rows_max = u32::try_from(settled.len() + 1).unwrap_or(u32::MAX);
+    let mut rows = statement.query(params![delivery, rows_max])?;
+    while let Some(row) = rows.next()? {
+        let due = read_due(Turn::Send, &row)?;
+        if !settled.contains(&due.delivery) {
+            return Ok((row.get::<_, i64>(9)? == WAITS).then_some(due));
+        }
+    }
+    Ok(None)
 }
 
 /// When the next delivery to `target` after `now` is due, to be sent or looked at.

@@ -72,6 +72,10 @@ pub(crate) struct Stream {
     /// Sealed.
     pub(crate) authorization: Option<Vec<u8>>,
     pub(crate) verified_at: Option<Timestamp>,
+    /// Whether it gets those subjects alone that its receiver added.
+    pub(crate) added_only: bool,
+    /// When its receiver last gave a sign, not to the second.
+    pub(crate) active_at: Timestamp,
 }
 
 impl Stream {
@@ -81,8 +85,7 @@ impl Stream {
     }
 }
 
-const COLUMNS: &str =
-    "stream_id, receiver, method, status, reason, ours, wanted, kinds, \"authorization\", verified_at";
+const COLUMNS: &str = "stream_id, receiver, method, status, reason, ours, wanted, kinds, \"authorization\", verified_at, added_only, active_at";
 
 fn stream(row: &Row<'_>) -> Result<Stream, StoreError> {
     let word = |i| -> db::Result<Value> { Ok(Value::String(row.get(i)?)) };
@@ -98,6 +101,8 @@ fn stream(row: &Row<'_>) -> Result<Stream, StoreError> {
         kinds: from_json("a stream", &row.get::<_, String>(7)?)?,
         authorization: row.get(8)?,
         verified_at: row.get::<_, Option<i64>>(9)?.map(Timestamp::from_micros),
+        added_only: row.get(10)?,
+        active_at: Timestamp::from_micros(row.get(11)?),
     })
 }
 
@@ -133,9 +138,9 @@ pub(crate) fn put(tx: &Transaction<'_>, stream: &Stream, now: Timestamp) -> Resu
     let method = if stream.method == Method::Push { "push" } else { "poll" };
     tx.prepare_cached(
         "INSERT INTO ssf_streams (stream_id, receiver, target, method, status, reason, ours, wanted, kinds, \"authorization\",
-             verified_at, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+             verified_at, created_at, added_only, active_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
          ON CONFLICT (stream_id) DO UPDATE SET method = ?4, status = ?5, reason = ?6, ours = ?7, wanted = ?8, kinds = ?9,
-             \"authorization\" = ?10, verified_at = ?11",
+             \"authorization\" = ?10, verified_at = ?11, active_at = ?14",
     )?
     .execute(params![
         stream.id,
@@ -149,7 +154,9 @@ pub(crate) fn put(tx: &Transaction<'_>, stream: &Stream, now: Timestamp) -> Resu
         to_json(&stream.kinds)?,
         stream.authorization,
         stream.verified_at.map(Timestamp::as_micros),
-        now.as_micros()
+        now.as_micros(),
+        stream.added_only,
+        stream.active_at.as_micros()
     ])?;
     Ok(())
 }
@@ -158,7 +165,7 @@ pub(crate) fn put(tx: &Transaction<'_>, stream: &Stream, now: Timestamp) -> Resu
 pub(crate) fn delete(tx: &Transaction<'_>, stream: &Stream, now: Timestamp) -> Result<(), StoreError> {
     withdraw(tx, stream, false, now)?;
     for sql in
-        ["DELETE FROM ssf_removed WHERE stream_id = ?1", "DELETE FROM ssf_streams WHERE stream_id = ?1"]
+        ["DELETE FROM ssf_subjects WHERE stream_id = ?1", "DELETE FROM ssf_streams WHERE stream_id = ?1"]
     {
         tx.execute(sql, [&stream.id])?;
     }
@@ -182,48 +189,61 @@ pub(crate) fn withdraw(
     Ok(())
 }
 
-/// Takes a subject out of a stream, or puts it in again. False where the stream has no room for more that are out.
+/// Notes the receiver's sign.
+pub(crate) fn touch(tx: &Transaction<'_>, stream_id: &str, now: Timestamp) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE ssf_streams SET active_at = ?2 WHERE stream_id = ?1",
+        params![stream_id, now.as_micros()],
+    )?;
+    Ok(())
+}
+
+/// Takes a subject out of a stream, or puts it in. Kept are those that are not as all others of the stream. False where there is no
+/// room for more of them.
 pub(crate) fn set_removed(
     tx: &Transaction<'_>,
-    stream_id: &str,
+    stream: &Stream,
     subject: &Value,
     removed: bool,
     most: u32,
 ) -> Result<bool, StoreError> {
-    let subject = to_json(subject)?;
-    if !removed {
-        tx.execute("DELETE FROM ssf_removed WHERE stream_id = ?1 AND subject = ?2", [stream_id, &subject])?;
+    let (stream_id, subject) = (&stream.id, to_json(subject)?);
+    if removed == stream.added_only {
+        tx.execute("DELETE FROM ssf_subjects WHERE stream_id = ?1 AND subject = ?2", [stream_id, &subject])?;
         return Ok(true);
     }
     let held: u32 =
-        tx.query_row("SELECT count(*) FROM ssf_removed WHERE stream_id = ?1", [stream_id], |row| row.get(0))?;
+        tx.query_row("SELECT count(*) FROM ssf_subjects WHERE stream_id = ?1", [stream_id], |row| {
+            row.get(0)
+        })?;
     if held >= most {
         return Ok(false);
     }
     tx.execute(
-        "INSERT INTO ssf_removed (stream_id, subject) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        "INSERT INTO ssf_subjects (stream_id, subject) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
         [stream_id, &subject],
     )?;
     Ok(true)
 }
 
-fn is_removed(db: &Connection, stream_id: &str, agent: &AgentKey) -> Result<bool, StoreError> {
-    let mut statement = db.prepare_cached("SELECT subject FROM ssf_removed WHERE stream_id = ?1")?;
-    let mut rows = statement.query([stream_id])?;
+/// Whether a stream is told about this agent.
+fn has_subject(db: &Connection, stream: &Stream, agent: &AgentKey) -> Result<bool, StoreError> {
+    let mut statement = db.prepare_cached("SELECT subject FROM ssf_subjects WHERE stream_id = ?1")?;
+    let mut rows = statement.query([&stream.id])?;
     while let Some(row) = rows.next()? {
         let subject: Value = from_json("a subject", &row.get::<_, String>(0)?)?;
         if ssf::names(&subject, agent) {
-            return Ok(true);
+            return Ok(stream.added_only);
         }
     }
-    Ok(false)
+    Ok(!stream.added_only)
 }
 
 /// The streams that are told about this agent, as this transaction sees them.
 pub(crate) fn routes(db: &Connection, agent: &AgentKey) -> Result<Vec<Route>, StoreError> {
     let mut routes = Vec::new();
     for stream in streams(db, "status <> 'disabled' AND kinds <> '[]' AND ?1 = ''", "")? {
-        if !is_removed(db, &stream.id, agent)? {
+        if has_subject(db, &stream, agent)? {
             let (name, events) = (stream.target(), stream.kinds);
             let parts = vec![PartKind::Token, PartKind::Session];
             routes.push(Route { name, events, enforces: true, parts, ..Route::default() });
@@ -379,6 +399,8 @@ mod tests {
             kinds: vec!["agent.access.revoked".to_owned()],
             authorization: None,
             verified_at: None,
+            added_only: false,
+            active_at: at(0),
         };
         let kept = stream.clone();
         revoker.write(move |w| put(w.tx(), &kept, at(0))).await.unwrap();

@@ -24,18 +24,18 @@ struct Outlet {
 }
 
 impl VerdictOutlet for Outlet {
-    fn verdict(&mut self, record: &VerdictRecord) -> Result<(), Box<dyn Error + Send + Sync>> {
+    fn verdict(&mut self, record: &Arc<VerdictRecord>) -> Result<(), Box<dyn Error + Send + Sync>> {
         self.count += 1;
         match self.killed_at {
             Some((n, takes)) if n <= self.count => {
                 if takes && n == self.count {
-                    self.taken.lock().unwrap().push(record.clone());
+                    self.taken.lock().unwrap().push(VerdictRecord::clone(record));
                 }
                 self.stop.cancel();
                 Err("killed".into())
             }
             _ => {
-                self.taken.lock().unwrap().push(record.clone());
+                self.taken.lock().unwrap().push(VerdictRecord::clone(record));
                 Ok(())
             }
         }

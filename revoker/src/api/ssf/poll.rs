@@ -25,10 +25,12 @@ pub(super) async fn poll(
     Path(stream_id): Path<String>,
     Sent(ask): Sent<Ask>,
 ) -> Result<Response, Problem> {
-    ssf.transmitter.poll_stream(&who, stream_id.clone()).await?;
+    ssf.transmitter.poll_stream(&who, stream_id.clone(), ssf.now()).await?;
     ssf.transmitter.take_answers(&who, &stream_id, &ask, ssf.now()).await?;
     let place = if ask.waits() { ssf.place(&who) } else { None };
-    let end = Instant::now() + WAIT;
+    // Who waits gives no sign meanwhile.
+    let wait = ssf.transmitter.inactivity().map_or(WAIT, |timeout| WAIT.min(timeout / 2));
+    let end = Instant::now() + wait;
     let mut changes = ssf.revoker.changes();
     loop {
         // Marked as seen before the outbox is read: what is committed after the read wakes us again.

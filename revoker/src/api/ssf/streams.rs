@@ -60,7 +60,7 @@ async fn read(
     Asked(which): Asked<Maybe>,
 ) -> Result<Response, Problem> {
     let found = match which.stream_id {
-        Some(id) => ssf.transmitter.stream(&who, id).await?,
+        Some(id) => ssf.transmitter.stream(&who, id, ssf.now()).await?,
         None => ssf.transmitter.streams(&who).await?,
     };
     Ok(shown(StatusCode::OK, found))
@@ -96,7 +96,7 @@ async fn status(
     AsReceiver(who): AsReceiver,
     Asked(which): Asked<Which>,
 ) -> Result<Response, Problem> {
-    Ok(shown(StatusCode::OK, ssf.transmitter.status(&who, which.stream_id).await?))
+    Ok(shown(StatusCode::OK, ssf.transmitter.status(&who, which.stream_id, ssf.now()).await?))
 }
 
 #[derive(Deserialize)]

@@ -41,9 +41,26 @@ pub struct SsfConfig {
     /// Seconds that a receiver leaves between two verifications of a stream.
     #[serde(default)]
     pub min_verification_interval_s: Option<Seconds>,
+    /// Which subjects a stream gets that is made from now on.
+    #[serde(default)]
+    pub default_subjects: DefaultSubjects,
+    /// A stream is paused whose receiver gives no sign for so many seconds. Without it none is.
+    #[serde(default)]
+    pub inactivity_timeout_s: Option<Seconds>,
     /// Who may have streams.
     #[serde(default)]
     pub receivers: Vec<ReceiverConfig>,
+}
+
+/// `default_subjects` of the metadata (SSF 1.0 section 7.1).
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum DefaultSubjects {
+    /// All, but those that its receiver removes.
+    #[default]
+    All,
+    /// Those alone that its receiver adds.
+    None,
 }
 
 /// One entry of `[[ssf.receivers]]`. Exactly one of `token`, `token_env` and `token_file` says the credential.
@@ -161,6 +178,7 @@ impl Receiver {
 pub(super) struct Checked {
     pub(super) signing: Signing,
     pub(super) interval: Duration,
+    pub(super) inactivity: Option<Duration>,
     pub(super) receivers: Vec<Receiver>,
 }
 
@@ -205,7 +223,8 @@ impl SsfConfig {
             receivers.push(receiver);
         }
         let interval = self.min_verification_interval_s.map_or(VERIFICATION_INTERVAL, Seconds::duration);
-        Ok(Checked { signing, interval, receivers })
+        let inactivity = self.inactivity_timeout_s.map(Seconds::duration);
+        Ok(Checked { signing, interval, inactivity, receivers })
     }
 }
 

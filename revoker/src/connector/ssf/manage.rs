@@ -1,10 +1,12 @@
 //! What receivers do with their streams, and operators of ours with anybody's. Each is one transaction with its audit entry.
 
+use std::time::Duration;
+
 use detector::Timestamp;
 use reqwest::Url;
 use serde_json::{Map, Value, json};
 
-use super::config::Receiver;
+use super::config::{DefaultSubjects, Receiver};
 use super::event::{STREAM_UPDATED, VERIFICATION};
 use super::stream::{Change, Sent, kinds};
 use super::subject::is_subject;
@@ -18,8 +20,11 @@ use crate::store::{StoreError, outbox, to_json};
 /// Streams that one receiver may have.
 const STREAMS_MAX: usize = 8;
 
-/// Subjects that one stream may leave out.
-const REMOVED_MAX: u32 = 1_000;
+/// Subjects that one stream may leave out, or where none are in it by default, be told of.
+const SUBJECTS_MAX: u32 = 1_000;
+
+/// A sign of a receiver is written down once in this part of its time, and that much later it is taken for silent.
+const LAG: u32 = 8;
 
 /// The longest reason or state that is kept.
 const TEXT_BYTES_MAX: usize = 1_000;
@@ -38,6 +43,8 @@ impl Transmitter {
             kinds: Vec::new(),
             authorization: None,
             verified_at: None,
+            added_only: self.default_subjects == DefaultSubjects::None,
+            active_at: now,
         };
         let stream = self.changed(who, &blank, sent, Change::Create)?;
         let shown = self.shown(who, &stream)?;
@@ -55,8 +62,13 @@ impl Transmitter {
     }
 
     /// The configuration of one stream of the receiver.
-    pub(crate) async fn stream(&self, who: &Receiver, stream_id: String) -> Result<Value, Refusal> {
-        let stream = self.owned(who, stream_id).await?;
+    pub(crate) async fn stream(
+        &self,
+        who: &Receiver,
+        stream_id: String,
+        now: Timestamp,
+    ) -> Result<Value, Refusal> {
+        let stream = self.owned(who, stream_id, now).await?;
         self.shown(who, &stream)
     }
 
@@ -67,9 +79,20 @@ impl Transmitter {
         streams.iter().map(|stream| self.shown(who, stream)).collect()
     }
 
-    pub(super) async fn owned(&self, who: &Receiver, stream_id: String) -> Result<Stream, Refusal> {
+    /// The stream that its receiver speaks of, which is a sign of it.
+    pub(super) async fn owned(
+        &self,
+        who: &Receiver,
+        stream_id: String,
+        now: Timestamp,
+    ) -> Result<Stream, Refusal> {
         let found = self.revoker.read(move |db| ssf::by_id(db, &stream_id)).await?;
-        own(found, &who.name)
+        let stream = own(found, &who.name)?;
+        if self.inactivity.is_some_and(|timeout| now.since(stream.active_at) >= timeout / LAG) {
+            let id = stream.id.clone();
+            self.revoker.write(move |w| ssf::touch(w.tx(), &id, now)).await?;
+        }
+        Ok(stream)
     }
 
     /// Changes or replaces a stream's configuration; gives the whole of it.
@@ -81,7 +104,7 @@ impl Transmitter {
         now: Timestamp,
     ) -> Result<Value, Refusal> {
         let id = sent.stream_id.clone().ok_or_else(|| Refusal::bad("`stream_id` is missing"))?;
-        let before = self.owned(who, id).await?;
+        let before = self.owned(who, id, now).await?;
         let after = self.changed(who, &before, sent, change)?;
         let shown = self.shown(who, &after)?;
         self.revoker
@@ -117,8 +140,13 @@ impl Transmitter {
     }
 
     /// What a receiver sees of a stream's status.
-    pub(crate) async fn status(&self, who: &Receiver, stream_id: String) -> Result<Value, Refusal> {
-        Ok(status_of(&self.owned(who, stream_id).await?))
+    pub(crate) async fn status(
+        &self,
+        who: &Receiver,
+        stream_id: String,
+        now: Timestamp,
+    ) -> Result<Value, Refusal> {
+        Ok(status_of(&self.owned(who, stream_id, now).await?))
     }
 
     /// A receiver's own change of status.
@@ -131,6 +159,7 @@ impl Transmitter {
     ) -> Result<Value, Refusal> {
         let reason = short("reason", reason)?;
         let name = who.name.clone();
+        self.owned(who, stream_id.clone(), now).await?;
         self.revoker
             .write(move |w| {
                 let stream = own(ssf::by_id(w.tx(), &stream_id)?, &name)?;
@@ -195,12 +224,13 @@ impl Transmitter {
         if !is_subject(&subject) || subject.to_string().len() > TEXT_BYTES_MAX {
             return Err(Refusal::bad("`subject` is no subject identifier (RFC 9493)"));
         }
+        self.owned(who, stream_id.clone(), now).await?;
         let name = who.name.clone();
         self.revoker
             .write(move |w| {
                 let stream = own(ssf::by_id(w.tx(), &stream_id)?, &name)?;
-                if !ssf::set_removed(w.tx(), &stream.id, &subject, removed, REMOVED_MAX)? {
-                    let most = format!("a stream leaves out at most {REMOVED_MAX} subjects");
+                if !ssf::set_removed(w.tx(), &stream, &subject, removed, SUBJECTS_MAX)? {
+                    let most = format!("a stream leaves out, or is told of, at most {SUBJECTS_MAX} subjects");
                     return Err(Refusal::Forbidden(most));
                 }
                 let kind = if removed { "ssf.subject.removed" } else { "ssf.subject.added" };
@@ -219,6 +249,7 @@ impl Transmitter {
         now: Timestamp,
     ) -> Result<(), Refusal> {
         let state = short("state", state)?;
+        self.owned(who, stream_id.clone(), now).await?;
         let (name, interval) = (who.name.clone(), self.interval);
         self.revoker
             .write(move |w| {
@@ -240,10 +271,47 @@ impl Transmitter {
             .await
     }
 
-    /// Has every stream get what its receiver may have by the configuration as it is now.
+    /// Has every stream get what its receiver may have by the configuration as it is now. Whoever could not be heard is given their
+    /// time anew.
     pub async fn refresh(&self, now: Timestamp) -> Result<(), StoreError> {
-        let receivers = self.receivers.clone();
-        self.revoker.write(move |w| renew(w, &receivers, now)).await
+        let (receivers, waits) = (self.receivers.clone(), self.inactivity.is_some());
+        self.revoker
+            .write(move |w| {
+                renew(w, &receivers, now)?;
+                let streams = if waits { ssf::all(w.tx())? } else { Vec::new() };
+                streams.iter().try_for_each(|stream| ssf::touch(w.tx(), &stream.id, now))
+            })
+            .await
+    }
+
+    /// The time after which a receiver that gives no sign has its streams paused.
+    pub(crate) fn inactivity(&self) -> Option<Duration> {
+        self.inactivity
+    }
+
+    /// Pauses streams whose receivers gave no sign for too long, and says so on them (SSF 1.0 section 8.1.1). Their receivers may
+    /// enable them again, and then get what was held.
+    pub(crate) async fn pause_idle(&self, now: Timestamp) -> Result<(), StoreError> {
+        let Some(timeout) = self.inactivity else { return Ok(()) };
+        let is_idle = move |stream: &Stream| {
+            stream.status == StreamStatus::Enabled && now.since(stream.active_at) >= timeout + timeout / LAG
+        };
+        let streams = self.revoker.read_outbox(ssf::all).await?;
+        for Stream { id, .. } in streams.into_iter().filter(is_idle) {
+            let pause = move |w: &mut Write<'_>| {
+                let Some(stream) = ssf::by_id(w.tx(), &id)?.filter(is_idle) else { return Ok(()) };
+                let reason = format!("no sign of the receiver for {} s", timeout.as_secs());
+                let after = turn(w, &stream, StreamStatus::Paused, (Some(reason.clone()), false), now)?;
+                let notice = json!({ "status": after.status, "reason": reason });
+                Ok(notify(w, &after, STREAM_UPDATED, &after.target(), notice, now)?)
+            };
+            match self.revoker.write(pause).await {
+                Ok(()) => {}
+                Err(Refusal::Store(e)) => return Err(e),
+                Err(refusal) => tracing::error!(?refusal, "a stream was not paused"),
+            }
+        }
+        Ok(())
     }
 }
 

@@ -59,8 +59,13 @@ pub(crate) struct Polled {
 
 impl Transmitter {
     /// The poll stream of this receiver.
-    pub(crate) async fn poll_stream(&self, who: &Receiver, stream_id: String) -> Result<(), Refusal> {
-        let stream = self.owned(who, stream_id).await?;
+    pub(crate) async fn poll_stream(
+        &self,
+        who: &Receiver,
+        stream_id: String,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let stream = self.owned(who, stream_id, now).await?;
         if stream.method == Method::Poll { Ok(()) } else { Err(Refusal::NotFound) }
     }
 
@@ -78,7 +83,7 @@ impl Transmitter {
         if ask.ack.is_empty() && ask.set_errs.is_empty() {
             return Ok(());
         }
-        let stream = self.owned(who, stream_id.to_owned()).await?;
+        let stream = self.owned(who, stream_id.to_owned(), now).await?;
         let taken = ask.ack.iter().map(|jti| (jti.clone(), None));
         let refused = ask.set_errs.iter().map(|(jti, said)| {
             let text = said.description.as_deref().unwrap_or_default();

@@ -149,7 +149,8 @@ impl Transmitter {
             ("events_delivered", uris(&delivered(receiver, &stream.wanted)).into()),
             ("min_verification_interval", self.interval.as_secs().into()),
         ];
-        ours.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        let timeout = self.inactivity.map(|timeout| ("inactivity_timeout", timeout.as_secs().into()));
+        ours.into_iter().chain(timeout).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// The whole configuration, as its receiver sees it.

@@ -5,7 +5,7 @@ use detector::{Attestation, Budgets, EffectiveAttestation, Manifest};
 use super::*;
 use crate::config::{OnEnd, PolicyConfig};
 use crate::policy::Policy;
-use crate::revoker::Setup;
+use crate::revoker::{Heard, Setup};
 use crate::testing::{at, setup};
 
 fn with(folder: &Path, ends: OnEnd) -> Revoker {
@@ -28,12 +28,16 @@ fn worth(attestation: Attestation) -> EffectiveAttestation {
     EffectiveAttestation::new(attestation, Attestation::Platform)
 }
 
+fn task_ended(revoker: &Revoker, name: &str, event: &str, attestation: EffectiveAttestation, s: i64) {
+    let heard = Heard::TaskEnded { agent: agent(name), event_id: event.to_owned(), attestation };
+    revoker.hear(&mut [heard].into(), at(s), |_, _| ()).unwrap();
+}
+
 #[tokio::test]
 async fn a_task_that_is_over_ends_its_agent_once_and_nobody_elses() {
     let folder = tempfile::tempdir().unwrap();
     let revoker = with(folder.path(), OnEnd::Revoke);
-    let over =
-        |name: &str, event: &str, worth, s| revoker.task_ended(&agent(name), event, worth, at(s)).unwrap();
+    let over = |name, event, worth, s| task_ended(&revoker, name, event, worth, s);
     over("errand", "e0", worth(Attestation::Network), 0);
     over("staff", "e1", worth(Attestation::Token), 0);
     assert_eq!((standing(&revoker, "errand"), standing(&revoker, "staff")), ("trusted", "trusted"));
@@ -63,6 +67,6 @@ async fn time_alone_ends_who_is_declared_until_then() {
     let folder = tempfile::tempdir().unwrap();
     let revoker = with(folder.path(), OnEnd::Leave);
     revoker.tick(at(200)).await.unwrap();
-    revoker.task_ended(&agent("errand"), "e", worth(Attestation::Token), at(200)).unwrap();
+    task_ended(&revoker, "errand", "e", worth(Attestation::Token), 200);
     assert_eq!(events(folder.path()), [""; 0]);
 }
