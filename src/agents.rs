@@ -73,7 +73,7 @@ pub(crate) enum AgentsCommand {
     Review(Order),
     /// Take an agent out of service for good: its access ends, and whatever it does from now on is told.
     Retire(Order),
-    /// End an agent's access, or that of one of its tokens, sessions or instances, until somebody reinstates it.
+    /// End an agent's access, or that of one of its tokens, sessions, instances or keys, until somebody reinstates it.
     #[command(after_help = "Examples:\n  tocsin agents revoke billing-001 --reason 'its owner asked'\n  \
         tocsin agents revoke billing-001 --session s-2210 --reason 'this conversation was hijacked'\n  \
         tocsin agents revoke planner --cascade descendants --plan --reason 'told to pay out'")]
@@ -82,7 +82,7 @@ pub(crate) enum AgentsCommand {
         part: OfAgent,
         /// With whom it spawned, by manifests and attested calls: `children`, or `descendants` all the way down.
         #[arg(long, value_name = "HOW_FAR", value_parser = ["children", "descendants"], num_args = 0..=1,
-              default_missing_value = "children", conflicts_with_all = ["token", "session", "instance"])]
+              default_missing_value = "children", conflicts_with_all = ["token", "session", "instance", "key"])]
         cascade: Option<String>,
         /// Only say who would end, why, and which targets would be told.
         #[arg(long, requires = "cascade")]
@@ -265,11 +265,19 @@ pub(crate) struct OfAgent {
     /// The one running instance.
     #[arg(long, value_name = "ID")]
     instance: Option<String>,
+    /// The one key, by its thumbprint (`cnf.jkt` or `cnf.x5t#S256` of its tokens).
+    #[arg(long, value_name = "ID")]
+    key: Option<String>,
 }
 
 impl OfAgent {
     fn body(&self) -> Value {
-        let named = [("token", &self.token), ("session", &self.session), ("instance", &self.instance)];
+        let named = [
+            ("token", &self.token),
+            ("session", &self.session),
+            ("instance", &self.instance),
+            ("key", &self.key),
+        ];
         let part = named.into_iter().find_map(|(kind, id)| Some(json!({ "kind": kind, "id": id.as_ref()? })));
         part.map_or(json!({}), |part| json!({ "part": part }))
     }

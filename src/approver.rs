@@ -84,7 +84,7 @@ async fn add(name: ApproverName, also: Vec<String>, totp: bool, config: &ConfigA
         println!(
             "{name} is an approver as soon as they enrol here, within a day. Give the link to nobody else.\n"
         );
-        println!("{}{}", config.http.public_url.trim_end_matches('/'), link.path());
+        println!("{}{}", config.http.public_url(), link.path());
         return Ok(());
     }
     let enrolled = enrol(&revoker, name, also, operator(), clock::now()).await.or_exit(Code::DataErr)?;

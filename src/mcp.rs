@@ -49,7 +49,8 @@ struct Server {
 pub(crate) async fn run(args: &McpArgs) -> Result<()> {
     serve::install_tls();
     let config = Config::load(args.config.config.as_deref())?;
-    let base = args.url.as_deref().unwrap_or(&config.http.public_url).trim_end_matches('/');
+    let base = args.url.clone().unwrap_or_else(|| config.http.public_url());
+    let base = base.trim_end_matches('/');
     let unset =
         || anyhow!("environment variable TOCSIN_TOKEN is not set: a credential with the role `gateway`");
     let token = std::env::var("TOCSIN_TOKEN").map_err(|_| unset()).or_exit(Code::NoPerm)?;

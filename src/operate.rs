@@ -160,7 +160,7 @@ pub(crate) async fn ask(
 ) -> Result<Value> {
     let url = match &target.url {
         Some(url) => url.clone(),
-        None => Config::load(target.config.config.as_deref())?.http.public_url,
+        None => Config::load(target.config.config.as_deref())?.http.public_url(),
     };
     let token = std::env::var("TOCSIN_TOKEN")
         .map_err(|_| {

@@ -100,7 +100,7 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<()> {
     if args.stdin {
         server.read_stdin()?;
     }
-    tracing::info!(address = %server.address(), "tocsin serves");
+    tracing::info!(address = %server.address, public_url = server.public_url, "tocsin serves");
     tokio::select! {
         () = asked_to_end() => tracing::info!("asked to end"),
         () = server.stop.cancelled() => tracing::error!("a part of the server ended by itself"),
@@ -140,7 +140,7 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     if config.roles()?.score {
         routes.push(feedback::route());
     }
-    let public_url = config.http.public_url.trim_end_matches('/').to_owned();
+    let public_url = config.http.public_url();
     let policy = Policy::new(config.budgets, config.policy.clone());
     let rp_id = config.passkeys.rp_id.as_deref();
     let relying_party = match RelyingParty::new(&public_url, rp_id) {
@@ -242,6 +242,7 @@ async fn outbound(
 /// Everything that runs, until [`Server::stop`].
 pub(crate) struct Server {
     address: SocketAddr,
+    public_url: String,
     revoker: Revoker,
     intake: Intake,
     stop: CancellationToken,
@@ -264,7 +265,7 @@ impl Server {
 
         // The listener first: a wrong address is said at once, and the public address may depend on the port.
         let listener = listener::Listener::bind(&mut config).await?;
-        let address = listener.address();
+        let (address, public_url) = (config.http.listen, config.http.public_url());
 
         let logs = Logs::open(&config)?;
         let findings =
@@ -314,8 +315,7 @@ impl Server {
         }
 
         let scorer = gate::ToLog::new(intake.clone(), waiting, &who, roles.score);
-        let api = Api::new(revoker.clone(), &config.http.public_url, Arc::new(crate::clock::now))
-            .until(stop.clone());
+        let api = Api::new(revoker.clone(), &public_url, Arc::new(crate::clock::now)).until(stop.clone());
         let gate = Gate::new(api, scorer);
         if let Some(section) = &config.ext_authz {
             let listener = listen(section.listen, "ext_authz.listen").await?;
@@ -344,12 +344,12 @@ impl Server {
             },
         );
         listener.serve(router, &stop, &mut tasks)?;
-        Ok(Self { address, revoker, intake, stop, tasks, threads, stored })
+        Ok(Self { address, public_url, revoker, intake, stop, tasks, threads, stored })
     }
 
-    /// Where HTTP answers.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    /// What people reach HTTP under.
+    pub(crate) fn public_url(&self) -> &str {
+        &self.public_url
     }
 
     /// The record.

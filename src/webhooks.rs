@@ -35,7 +35,7 @@ pub(crate) fn run(command: &WebhooksCommand) -> Result<()> {
             let config = Config::load(args.config.as_deref())?;
             crate::serve::install_tls();
             for webhook in &config.webhooks {
-                let built = webhook.build(&config.http.public_url, |name| std::env::var(name).ok());
+                let built = webhook.build(&config.http.public_url(), |name| std::env::var(name).ok());
                 let built =
                     built.with_context(|| format!("webhooks: {}", webhook.name)).or_exit(Code::Config)?;
                 for key in built.public_keys() {

@@ -166,6 +166,9 @@ pub struct Identity<'a> {
     pub delegator: Option<Text<'a>>,
     /// `jti` or a hash of the token. Never a token.
     pub token_id: Option<Text<'a>>,
+    /// Thumbprint of the key that the token is bound to, as its `cnf` says it (RFC 7800): `jkt` (RFC 9449 §6.1), or `x5t#S256` of
+    /// a client certificate (RFC 8705 §3.1).
+    pub key_thumbprint: Option<Text<'a>>,
 }
 
 /// The credential's age and kind, where the log knows them.

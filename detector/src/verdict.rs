@@ -318,6 +318,8 @@ pub struct VerdictRecord {
     /// Who heads the line that the verdict speaks of ([`Part::is_of_line`]), where it does.
     #[serde(default)]
     pub line: Option<String>,
+    #[serde(default)]
+    pub key_thumbprint: Option<String>,
     /// What else the call says, for whoever judges it at once.
     #[serde(skip)]
     pub beside: Beside,
@@ -360,6 +362,7 @@ impl VerdictRecord {
             operation: own(&call.operation),
             route: None,
             line: None,
+            key_thumbprint: own(&call.identity.key_thumbprint),
             beside: Beside {
                 source_ip: call.source_ip,
                 bytes_out: call.bytes_out,

@@ -36,6 +36,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use detector::Timestamp;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -120,15 +121,15 @@ pub fn router<S: Scorer>(gate: Gate<S>, mfa: Mfa<S>, record_bytes_max: usize) ->
 
 /// All routes but the gate; for a process that scores nothing.
 pub fn console(api: Api) -> Router {
+    let pages = approve::router().merge(enrol::router());
     approvals::router()
-        .merge(approve::router())
+        .merge(pages.layer(from_fn_with_state(api.clone(), approve::by_public_name)))
         .merge(agents::router())
         .merge(alerts::router())
         .merge(audit::router())
         .merge(authzen::discovery())
         .merge(cases::router())
         .merge(effects::router())
-        .merge(enrol::router())
         .merge(feedback::router())
         .merge(control::router())
         .merge(proposals::router())

@@ -108,6 +108,8 @@ pub enum Narrowest {
     Session,
     /// a running instance,
     Instance,
+    /// a key,
+    Key,
     /// or nothing less than the agent.
     Agent,
 }

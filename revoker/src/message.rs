@@ -91,6 +91,8 @@ struct Evidence {
     instance_id: Option<String>,
     session_id: Option<String>,
     token_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_thumbprint: Option<String>,
 }
 
 impl Facts<'_> {
@@ -133,6 +135,7 @@ fn evidence(record: &VerdictRecord) -> Evidence {
         instance_id: cut(&record.instance_id),
         session_id: cut(&record.session_id),
         token_id: cut(&record.token_id),
+        key_thumbprint: cut(&record.key_thumbprint),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What of an agent can be ended by itself: one token, session or instance, while its others go on.
+//! What of an agent can be ended by itself: one token, session, instance or key, while its others go on.
 
 use std::num::NonZeroU64;
 
@@ -17,11 +17,16 @@ pub enum PartKind {
     Session,
     /// One running instance.
     Instance,
+    /// One key, and all tokens that are bound to it.
+    Key,
 }
+
+/// How many kinds there are.
+pub const KINDS: usize = PartKind::ALL.len();
 
 impl PartKind {
     /// All of them, narrowest first.
-    pub const ALL: [Self; 3] = [Self::Token, Self::Session, Self::Instance];
+    pub const ALL: [Self; 4] = [Self::Token, Self::Session, Self::Instance, Self::Key];
 
     /// The name in files and answers.
     pub fn as_str(self) -> &'static str {
@@ -29,6 +34,7 @@ impl PartKind {
             Self::Token => "token",
             Self::Session => "session",
             Self::Instance => "instance",
+            Self::Key => "key",
         }
     }
 }
@@ -39,7 +45,7 @@ impl PartKind {
 pub struct Part {
     /// What it is.
     pub kind: PartKind,
-    /// `jti` or hash of a token, a session's or an instance's name: 1 to 512 bytes.
+    /// `jti` or hash of a token, a session's or an instance's name, a key's thumbprint: 1 to 512 bytes.
     pub id: String,
 }
 
@@ -72,16 +78,16 @@ impl Part {
 }
 
 /// The name of each kind of part that a record gives.
-pub(crate) type Names<'a> = [Option<&'a str>; 3];
+pub(crate) type Names<'a> = [Option<&'a str>; KINDS];
 
 /// Those of a verdict's call.
 pub(crate) fn names_of(record: &VerdictRecord) -> Names<'_> {
-    [record.token_id.as_deref(), record.session_id.as_deref(), record.instance_id.as_deref()]
+    [&record.token_id, &record.session_id, &record.instance_id, &record.key_thumbprint].map(Option::as_deref)
 }
 
 /// The parts that a call is of.
 pub(crate) fn parts_of(identity: &Identity<'_>) -> Vec<Part> {
-    let names = [&identity.token_id, &identity.session_id, &identity.instance_id];
+    let names = [&identity.token_id, &identity.session_id, &identity.instance_id, &identity.key_thumbprint];
     let parts = PartKind::ALL.into_iter().zip(names);
     parts.filter_map(|(kind, name)| Part::new(kind, name.as_deref()?)).collect()
 }
@@ -99,7 +105,7 @@ impl PartMark {
 }
 
 /// The mark of each kind of part.
-pub type Marks = [Option<PartMark>; 3];
+pub type Marks = [Option<PartMark>; KINDS];
 
 /// Those of a verdict's call.
 pub(crate) fn marks_of(record: &VerdictRecord) -> Marks {
@@ -119,7 +125,7 @@ mod tests {
                 assert_eq!(Part::of_column(&Part::column(Some(&part))), Some(part));
             }
         }
-        assert_eq!((Part::of_column(""), Part::of_column("key:1")), (None, None));
+        assert_eq!((Part::of_column(""), Part::of_column("lock:1")), (None, None));
         assert_eq!(
             (Part::new(PartKind::Token, ""), Part::new(PartKind::Token, &"x".repeat(513))),
             (None, None)

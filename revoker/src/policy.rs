@@ -22,7 +22,7 @@ use self::risk::Risk;
 use self::when::{Facts, When};
 use crate::config::{OnExpiry, OnRule, PolicyConfig};
 use crate::hex::hex;
-use crate::part::PartKind;
+use crate::part::{KINDS, PartKind};
 use crate::restraint::{Answer, Restraint, Withholding};
 use crate::standing::{Challenge, Phase};
 use crate::whom::Named;
@@ -59,7 +59,7 @@ pub struct Policy {
     choices: Arc<Choices>,
     withholding: Withholding,
     /// Which kinds of part can be ended alone, by [`PartKind`].
-    ends: [bool; 3],
+    ends: [bool; KINDS],
 }
 
 #[derive(Debug, PartialEq)]
@@ -77,7 +77,7 @@ impl Policy {
         let policy = Self {
             choices: Arc::new(Choices { budgets, config, version }),
             withholding: Withholding::default(),
-            ends: [false; 3],
+            ends: [false; KINDS],
         };
         let shadowed = [(Demand::StepUp, shadow.step_up), (Demand::Revoke, shadow.revoke)];
         shadowed
@@ -115,7 +115,7 @@ impl Policy {
 
     /// The same policy where all who are told that access ended can end these kinds of part alone.
     #[must_use]
-    pub fn ending(self, ends: [bool; 3]) -> Self {
+    pub fn ending(self, ends: [bool; KINDS]) -> Self {
         Self { ends, ..self }
     }
 

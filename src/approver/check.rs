@@ -57,7 +57,7 @@ fn of_agents(agents: &[Asked], approvers: &[ApproverRow], passkeys: bool) -> usi
         } else if asked.strongest < Factor::Passkey {
             continue;
         } else if !passkeys {
-            "some of its acts may take a passkey, and none can be used: `http.public_url` must be https with a name"
+            "some of its acts may take a passkey, and none can be used: `http.public_url` must be https with a name, or http://localhost"
         } else if !can(Factor::Passkey) {
             "nobody who answers for it has a passkey, which some of its acts may take"
         } else {

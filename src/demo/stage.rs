@@ -50,7 +50,7 @@ impl Stage {
         write_private(&config_file, &text)?;
         let config = Config::load(Some(&config_file))?;
         let server = Server::start(config).await?;
-        let url = format!("http://{}", server.address());
+        let url = server.public_url().to_owned();
         let http = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(Duration::from_secs(90))
@@ -116,7 +116,7 @@ impl Stage {
     async fn offer(&self) -> Result<()> {
         let name = ApproverName::new("You")?;
         let link = invite(self.server.revoker(), name, Vec::new(), "demo".to_owned(), clock::now()).await?;
-        narrator::now("look", "in a browser: become an approver, with an authenticator app");
+        narrator::now("look", "in a browser: become an approver, with a passkey or an authenticator app");
         narrator::detail(&format!("{}{}", self.url, link.path()));
         let asked = self.http.get(format!("{}/v1/approvals?limit=1", self.url)).bearer_auth(&self.operator);
         let open: serde_json::Value = asked.send().await?.error_for_status()?.json().await?;

@@ -93,6 +93,7 @@ fn head(f: &mut fmt::Formatter<'_>, record: &VerdictRecord) -> fmt::Result {
         ("issuer", record.issuer.as_deref()),
         ("instance", record.instance_id.as_deref()),
         ("session", record.session_id.as_deref()),
+        ("key", record.key_thumbprint.as_deref()),
         ("for", record.delegator.as_deref()),
         ("attested", Some(verdict.attestation.get().as_str())),
         (record.kind.as_str(), Some(record.endpoint.as_str())),

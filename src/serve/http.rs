@@ -97,8 +97,7 @@ pub(super) fn router(config: &Config, parts: Parts) -> Router {
     #[cfg(feature = "mcp")]
     let tools = {
         let issuers = config.issuers.iter().map(|issuer| issuer.issuer().to_owned()).collect();
-        let resource =
-            mcp::Resource { public_url: config.http.public_url.trim_end_matches('/').into(), issuers };
+        let resource = mcp::Resource { public_url: config.http.public_url().into(), issuers };
         mcp::router(mcp::Doors { gate: gate.clone(), mfa: mfa.clone() }, resource, stop.clone())
     };
     #[cfg(not(feature = "mcp"))]

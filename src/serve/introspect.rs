@@ -106,14 +106,44 @@ fn names(claims: &Map<String, Value>) -> Vec<AgentKey> {
     subjects.flat_map(|subject| [AgentKey::new(text("iss"), subject), AgentKey::new(None, subject)]).collect()
 }
 
-/// What of its agent the token is: itself, and its session.
+/// What of its agent the token is: itself, its session, and the key that it is bound to.
 fn parts(claims: &Map<String, Value>) -> Vec<Part> {
-    let named = [(PartKind::Token, "jti"), (PartKind::Session, "sid")];
     let text = |claim: &str| claims.get(claim).and_then(Value::as_str);
-    named.into_iter().filter_map(|(kind, claim)| Part::new(kind, text(claim)?)).collect()
+    let named = [
+        (PartKind::Token, text("jti")),
+        (PartKind::Session, text("sid")),
+        (PartKind::Key, key_thumbprint(claims)),
+    ];
+    named.into_iter().filter_map(|(kind, id)| Part::new(kind, id?)).collect()
+}
+
+/// Thumbprint of the key that a token of these claims is bound to: by proof (RFC 9449 §6.1), or by a client certificate (RFC 8705 §3.1).
+pub(super) fn key_thumbprint(claims: &Map<String, Value>) -> Option<&str> {
+    let cnf = claims.get("cnf")?;
+    ["jkt", "x5t#S256"].into_iter().find_map(|member| cnf.get(member)?.as_str())
 }
 
 fn seconds(claims: &Map<String, Value>, claim: &str) -> Option<Timestamp> {
     let seconds = claims.get(claim)?.as_f64().filter(|seconds| (0.0..1e11).contains(seconds))?;
     Some(Timestamp::from_millis((seconds * 1e3) as i64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_of_the_key_that_it_is_bound_to() {
+        let key = |cnf: Value| {
+            let claims = json!({ "jti": "t", "cnf": cnf });
+            let parts = parts(claims.as_object().unwrap());
+            parts.into_iter().find(|part| part.kind == PartKind::Key).map(|part| part.id)
+        };
+        assert_eq!(key(json!({ "jkt": "0ZcO" })).as_deref(), Some("0ZcO"));
+        assert_eq!(key(json!({ "x5t#S256": "bwcK" })).as_deref(), Some("bwcK"));
+        assert_eq!(key(json!({ "jkt": "0ZcO", "x5t#S256": "bwcK" })).as_deref(), Some("0ZcO"));
+        for none in [json!({ "kid": "k" }), json!({ "jkt": 1 }), json!("0ZcO"), Value::Null] {
+            assert_eq!(key(none), None);
+        }
+    }
 }

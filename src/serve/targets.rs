@@ -20,11 +20,11 @@ use crate::exit::{Code, OrExit, Result};
 /// Every target that the configuration names and that needs no record. Gateways hand on `tokens`.
 pub(super) fn all(config: &Config, tokens: &Tokens) -> Result<Vec<Arc<dyn Connector>>> {
     let environment = |name: &str| std::env::var(name).ok();
-    let signing = config.ssf.as_ref().map(|section| section.signing(&config.http.public_url)).transpose();
+    let signing = config.ssf.as_ref().map(|section| section.signing(&config.http.public_url())).transpose();
     let signing = signing.context("ssf").or_exit(Code::Config)?;
     let mut targets: Vec<Arc<dyn Connector>> = Vec::new();
     for entry in &config.webhooks {
-        let built = entry.build(&config.http.public_url, environment);
+        let built = entry.build(&config.http.public_url(), environment);
         targets.push(target("webhooks", &entry.name, built)?);
     }
     for entry in &config.keycloak {
@@ -110,7 +110,7 @@ pub(super) async fn transmitter(config: &Config, revoker: &Revoker) -> Result<Op
         ssf::silence(revoker, clock::now()).await?;
         return Ok(None);
     };
-    let transmitter = Transmitter::new(section, &config.http.public_url, revoker.clone(), environment);
+    let transmitter = Transmitter::new(section, &config.http.public_url(), revoker.clone(), environment);
     let transmitter = transmitter.context("ssf").or_exit(Code::Config)?;
     transmitter.refresh(clock::now()).await?;
     Ok(Some(Arc::new(transmitter)))
@@ -120,5 +120,5 @@ pub(super) async fn transmitter(config: &Config, revoker: &Revoker) -> Result<Op
 pub(super) fn check_ssf(config: &Config) -> Result<()> {
     let environment = |name: &str| std::env::var(name).ok();
     let Some(section) = &config.ssf else { return Ok(()) };
-    section.verify(&config.http.public_url, environment).context("ssf").or_exit(Code::Config)
+    section.verify(&config.http.public_url(), environment).context("ssf").or_exit(Code::Config)
 }

@@ -14,7 +14,7 @@ use ingest::source::credentials::Credentials;
 use ingest::source::http::{ClientCert, TlsConfig};
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -22,6 +22,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use self::config::{Files, TlsError};
+use super::listener::Sockets;
 use crate::exit::Result;
 
 /// How long a handshake may take.
@@ -32,8 +33,6 @@ const HANDSHAKES_MAX: usize = 256;
 const READY_MAX: usize = 64;
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// After a failure to accept: it is the system's, and lasts.
-const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 
 /// Who connected, by the names in its certificate (URIs and DNS names); none where it showed none.
 #[derive(Clone, Debug, Default)]
@@ -102,7 +101,7 @@ impl Tls {
     /// Takes connections of `listener` until `stop`.
     pub(super) fn listen(
         self,
-        listener: TcpListener,
+        listener: Sockets,
         stop: &CancellationToken,
         tasks: &mut JoinSet<Result<()>>,
     ) -> Result<TlsListener> {
@@ -158,21 +157,14 @@ async fn told() {
 }
 
 async fn accept(
-    listener: TcpListener,
+    mut listener: Sockets,
     tls: Arc<Tls>,
     ready: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>,
 ) {
     let places = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let (stream, address) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "a connection cannot be accepted");
-                tokio::time::sleep(ACCEPT_AGAIN).await;
-                continue;
-            }
-        };
+        let (stream, address) = listener.accept().await;
         let (acceptor, ready) = (tls.acceptor(), ready.clone());
         tokio::spawn(async move {
             let shaken = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await;

@@ -30,14 +30,13 @@ impl Authority {
         Self { pem, issuer: Issuer::new(params, key) }
     }
 
-    /// A certificate and its key, of the name, a URI or an address.
+    /// A certificate and its key, of a URI or a DNS name.
     fn signs(&self, name: &str, expired: bool) -> (String, String) {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::default();
-        params.subject_alt_names.push(match name.parse() {
-            Ok(address) => SanType::IpAddress(address),
-            Err(_) => SanType::URI(name.try_into().expect("ASCII")),
-        });
+        let text = name.try_into().expect("ASCII");
+        let is_uri = name.contains(':');
+        params.subject_alt_names.push(if is_uri { SanType::URI(text) } else { SanType::DnsName(text) });
         if expired {
             (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
         }
@@ -98,7 +97,7 @@ fn who_is_let_in_by_certificates_old_and_new() {
     let stage = Stage::new();
     let (ours, clients, strangers) =
         (Authority::new("ours"), Authority::new("clients"), Authority::new("strangers"));
-    write(stage.path(), &ours.signs("127.0.0.1", false));
+    write(stage.path(), &ours.signs("localhost", false));
     std::fs::write(stage.path().join("clients.pem"), &clients.pem).expect("to write");
     let mut tocsin = Tocsin::prepare(stage.path(), &settings(&stage, "optional"));
     let start = |tocsin: &mut Tocsin, client: &reqwest::Client| {
@@ -146,7 +145,7 @@ fn who_is_let_in_by_certificates_old_and_new() {
     wait::until(LIMIT, || log().contains("those from before stay").then_some(())).expect("it says so");
     assert_eq!(status(&tocsin, &ours.client(None), None), Some(401));
     for (authority, tells) in [(&strangers, true), (&ours, false)] {
-        write(stage.path(), &authority.signs("127.0.0.1", false));
+        write(stage.path(), &authority.signs("localhost", false));
         if tells {
             tocsin.process().hang_up();
         }

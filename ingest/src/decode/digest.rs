@@ -76,6 +76,10 @@ pub fn content_digest(call: &Call<'_>) -> ContentDigest {
         content.bytes(b"manifest");
         content.bytes(manifest.as_bytes());
     }
+    if let Some(key) = &who.key_thumbprint {
+        content.bytes(b"key_thumbprint");
+        content.bytes(key.as_bytes());
+    }
     content.digest()
 }
 

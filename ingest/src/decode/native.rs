@@ -9,7 +9,7 @@
 //! | `call_id` | | `outcome` |
 //! | `source` | | `heartbeat` |
 //! | `kind`, `attestation`, `credential_kind` | the names of the schema | |
-//! | `method`, `operation`, `instance_id`, `session_id`, `parent_agent_id`, `delegator`, `issuer`, `token_id`, `resource`, `scope`, `user_agent`, `model`, `args_digest` | | |
+//! | `method`, `operation`, `instance_id`, `session_id`, `parent_agent_id`, `delegator`, `issuer`, `token_id`, `key_thumbprint`, `resource`, `scope`, `user_agent`, `model`, `args_digest` | | |
 //! | `token_iat`, `token_exp` | RFC 3339; beyond the years 1970 to 2299 the nearest end ("never expires") | |
 //! | `args` | an object of at most 16 finite numbers, names of 1 to 256 bytes | |
 //! | `status` | 100 to 599 | |
@@ -49,6 +49,7 @@ fields! {
         AgentId = "agent_id",
         SessionId = "session_id",
         TokenId = "token_id",
+        KeyThumbprint = "key_thumbprint",
         Endpoint = "endpoint",
         Method = "method",
         Operation = "operation",
@@ -137,6 +138,7 @@ impl<'de> Fill<'de> for Draft<'de> {
             Field::AgentId => call.identity.agent_id = word(map)?.unwrap_or_default(),
             Field::SessionId => call.identity.session_id = word(map)?,
             Field::TokenId => call.identity.token_id = word(map)?,
+            Field::KeyThumbprint => call.identity.key_thumbprint = word(map)?,
             Field::Endpoint => call.endpoint = word(map)?.unwrap_or_default(),
             Field::Method => call.method = word(map)?,
             Field::Operation => call.operation = word(map)?,

@@ -13,7 +13,7 @@ use crate::store::AlertRow;
 
 /// The first byte of every entry; raise it when a type below changes, and keep reading the old ones: an update finds
 /// in the log what a database that was down has not taken yet.
-pub(super) const VERSION: u8 = 6;
+pub(super) const VERSION: u8 = 7;
 
 /// An alert as the executable writes it down, for the table `alerts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,8 +99,9 @@ impl Written for VerdictRecord {
             2 => fourth(&[body, &[0; 4]].concat()),
             3 => fourth(&[body, &[0; 3]].concat()),
             4 => fourth(body),
-            // Version 5 ended where the head of the line stands now.
-            5 => Ok(postcard::from_bytes(&[body, &[0]].concat())?),
+            // Version 5 ended where the head of the line stands now, version 6 where the key does.
+            5 => Ok(postcard::from_bytes(&[body, &[0; 2]].concat())?),
+            6 => Ok(postcard::from_bytes(&[body, &[0]].concat())?),
             VERSION => Ok(postcard::from_bytes(body)?),
             other => Err(DecodeError::Version(other)),
         }
@@ -216,7 +217,8 @@ mod tests {
         let because = [Pattern::NewNetwork, Pattern::HumanPaced].into_iter().collect();
         anothers.verdict.actor = Actor { is: ActorKind::Impostor, because };
         let of_line = VerdictRecord { line: Some("planner".to_owned()), ..record(None) };
-        for record in [record(None), record(Some(rule)), routed, shared, anothers, of_line] {
+        let of_key = VerdictRecord { key_thumbprint: Some("0ZcO".to_owned()), ..record(None) };
+        for record in [record(None), record(Some(rule)), routed, shared, anothers, of_line, of_key] {
             let entry = entry_of(&record).unwrap();
             assert_eq!(decode::<VerdictRecord>(&entry.payload).unwrap(), record);
             assert_eq!(entry.key, (u128::MAX - 7).to_be_bytes());
@@ -234,7 +236,7 @@ mod tests {
         ffffffffffffef7f01e0d4030364c801bc050000000000001440010000807f0209";
 
     #[test]
-    fn a_verdict_of_versions_2_to_5_is_still_read_without_what_they_did_not_know() {
+    fn a_verdict_of_versions_2_to_6_is_still_read_without_what_they_did_not_know() {
         assert_eq!(decode::<VerdictRecord>(&bytes(SECOND)).unwrap(), record(None));
         // The same of the last version that wrote version 3: it ended with the rule.
         let third = [&[3], &bytes(SECOND)[1..], &[0]].concat();
@@ -246,10 +248,12 @@ mod tests {
             decode::<VerdictRecord>(&fourth).unwrap(),
             VerdictRecord { operation, route, ..record(None) }
         );
-        // And of version 5, which knew no lines.
-        let sixth = encode(&record(None)).unwrap();
-        let fifth = [&[5], &sixth[1..sixth.len() - 1]].concat();
-        assert_eq!(decode::<VerdictRecord>(&fifth).unwrap(), record(None));
+        // And of version 5, which knew no lines, and of version 6, which knew no keys.
+        let seventh = encode(&record(None)).unwrap();
+        for (version, ended) in [(5, 2), (6, 1)] {
+            let older = [&[version], &seventh[1..seventh.len() - ended]].concat();
+            assert_eq!(decode::<VerdictRecord>(&older).unwrap(), record(None));
+        }
     }
 
     /// Written by the last version that wrote version 1.

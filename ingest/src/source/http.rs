@@ -8,7 +8,7 @@
 mod rate;
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,8 +46,8 @@ const BODY_TIME_MAX: Duration = Duration::from_mins(1);
 pub struct HttpConfig {
     /// Where to listen, for all interfaces together.
     pub listen: SocketAddr,
-    /// What people and receivers reach that under.
-    pub public_url: String,
+    /// What people and receivers reach that under, where it is not what [`HttpConfig::public_url`] makes of `listen`.
+    pub public_url: Option<String>,
     /// The largest body, in bytes as sent.
     pub body_bytes_max: usize,
     /// The longest line, in bytes; longer ones are rejected one by one.
@@ -93,13 +93,28 @@ impl Default for HttpConfig {
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 7700).into(),
-            public_url: "http://127.0.0.1:7700".to_owned(),
+            public_url: None,
             body_bytes_max: 16 << 20,
             line_bytes_max: 1 << 20,
             lines_per_second_max: 50_000,
             credentials: Vec::new(),
             tls: None,
         }
+    }
+}
+
+impl HttpConfig {
+    /// What people and receivers reach this server under, without a slash at the end. Unless it is configured, that is where it
+    /// listens, by the name `localhost` if it is this machine: `http://localhost` is a secure context to browsers (W3C Secure
+    /// Contexts §3.1) and a name that passkeys can be bound to, which an address is not.
+    pub fn public_url(&self) -> String {
+        if let Some(url) = &self.public_url {
+            return url.trim_end_matches('/').to_owned();
+        }
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let (ip, port) = (self.listen.ip(), self.listen.port());
+        let is_here = ip.is_unspecified() || ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST;
+        if is_here { format!("{scheme}://localhost:{port}") } else { format!("{scheme}://{}", self.listen) }
     }
 }
 

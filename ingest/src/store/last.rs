@@ -158,6 +158,7 @@ struct Said {
 #[derive(Debug, Default, Row, Deserialize)]
 struct Called {
     token_id: Option<String>,
+    key_thumbprint: Option<String>,
     delegator: Option<String>,
     method: Option<String>,
     operation: Option<String>,
@@ -219,6 +220,7 @@ impl Said {
             args_digest: call.args_digest,
             operation: call.operation,
             route: Some(self.route).filter(|route| !route.is_empty()),
+            key_thumbprint: call.key_thumbprint,
             line: Some(self.line).filter(|line| !line.is_empty()),
             beside: Beside {
                 source_ip: call.source_ip.map(|address| IpAddr::V6(address).to_canonical()),

@@ -29,10 +29,30 @@ fn number() -> impl Strategy<Value = f64> {
 }
 
 fn identity() -> impl Strategy<Value = Identity<'static>> {
-    let texts = (text(), maybe(), maybe(), maybe(), maybe(), maybe(), maybe());
-    texts.prop_map(|(agent_id, issuer, instance_id, session_id, parent_agent_id, delegator, token_id)| {
-        Identity { agent_id, issuer, instance_id, session_id, parent_agent_id, delegator, token_id }
-    })
+    let texts = (text(), maybe(), maybe(), maybe(), maybe(), maybe(), maybe(), maybe());
+    texts.prop_map(
+        |(
+            agent_id,
+            issuer,
+            instance_id,
+            session_id,
+            parent_agent_id,
+            delegator,
+            token_id,
+            key_thumbprint,
+        )| {
+            Identity {
+                agent_id,
+                issuer,
+                instance_id,
+                session_id,
+                parent_agent_id,
+                delegator,
+                token_id,
+                key_thumbprint,
+            }
+        },
+    )
 }
 
 fn credential() -> impl Strategy<Value = Credential> {

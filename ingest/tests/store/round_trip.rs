@@ -33,6 +33,7 @@ fn full() -> Call<'static> {
             parent_agent_id: text("parent"),
             delegator: text("ann@example.org"),
             token_id: text("jti-1"),
+            key_thumbprint: text("0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"),
         },
         method: text("POST"),
         call_id: text("call-1"),
@@ -189,6 +190,7 @@ async fn every_field_of_a_verdict() {
         VerdictRecord {
             beside: detector::Beside::default(),
             token_id: None,
+            key_thumbprint: None,
             delegator: None,
             method: None,
             resource: None,

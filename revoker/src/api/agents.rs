@@ -153,13 +153,13 @@ struct Command {
     signed: Signed,
     /// When a suspension ends.
     until: Option<Timestamp>,
-    /// The one token, session or instance of it that is meant.
+    /// The one token, session, instance or key of it that is meant.
     part: Option<Part>,
 }
 
 /// `POST /v1/agents/revoke | suspend | retire | reinstate`: role `operator`.
-/// Body `{agent_id, issuer?, person, reason, until?, part?}`; answers with the new standing. `part: {kind, id}` is one `token`, `session`
-/// or `instance` to revoke or to reinstate alone.
+/// Body `{agent_id, issuer?, person, reason, until?, part?}`; answers with the new standing. `part: {kind, id}` is one `token`, `session`,
+/// `instance` or `key` to revoke or to reinstate alone.
 async fn command(
     State(api): State<Api>,
     AsOperator(caller): AsOperator,

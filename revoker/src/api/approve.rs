@@ -8,7 +8,7 @@
 mod origin;
 pub(super) mod reply;
 
-pub(super) use origin::is_own;
+pub(super) use origin::{by_public_name, is_own};
 
 use std::sync::Arc;
 

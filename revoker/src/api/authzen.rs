@@ -11,7 +11,7 @@
 //! | there | here |
 //! | --- | --- |
 //! | `subject.id` | `agent_id`, whatever `subject.type` says |
-//! | `subject.properties` | `issuer`, `instance_id`, `session_id`, `parent_agent_id`, `delegator`, `token_id`, `token_iat`, `token_exp`, `credential_kind`, `attestation`, `model` |
+//! | `subject.properties` | `issuer`, `instance_id`, `session_id`, `parent_agent_id`, `delegator`, `token_id`, `key_thumbprint`, `token_iat`, `token_exp`, `credential_kind`, `attestation`, `model` |
 //! | `action.name` | `endpoint` |
 //! | `action.properties` | `method`, `operation`, `scope`, `call_id`, `args`, `args_digest` |
 //! | `resource.type`, `resource.id` | `resource`, as `type/id` |

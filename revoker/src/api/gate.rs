@@ -10,7 +10,7 @@
 //! | 401 `challenged` | a human must approve (RFC 9470) | `approval_id`, `status_url`, `expires_at`, `interval`, `binding_code` |
 //! | 401 `grant_required` | approved; the grant must come with it | `approval_id`, `status_url` |
 //! | 401 `grant_refused` | the grant does not admit this act | `reason` |
-//! | 403 `revoked`, `suspended`, `retired` | access has ended; of this `token`, `session` or `instance` alone where `part` says so; a `token` also where `token_iat` is from before the agent was last revoked | `not_before`, `until`, `since`, `part` |
+//! | 403 `revoked`, `suspended`, `retired` | access has ended; of this `token`, `session`, `instance` or `key` alone where `part` says so; a `token` also where `token_iat` is from before the agent was last revoked | `not_before`, `until`, `since`, `part` |
 //! | 400, 409, 413 | the record is not one | `field` |
 //! | 429, 503 | no decision was possible | `Retry-After` |
 //!

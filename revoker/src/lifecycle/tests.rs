@@ -16,7 +16,7 @@ use super::{Input, step};
 use crate::agent::CaseId;
 use crate::config::{OnExpiry, OnRule, PolicyConfig, Seconds};
 use crate::effect::{Cause, Effect, Event};
-use crate::part::{Marks, PartKind, PartMark};
+use crate::part::{KINDS, Marks, PartKind, PartMark};
 use crate::policy::envelope::{EnvelopeConfig, Place};
 use crate::policy::{Evidence, Gone, Harm, Policy};
 use crate::standing::Standing;
@@ -40,7 +40,7 @@ fn policy_on(on_expiry: OnExpiry, rules: OnRule) -> Policy {
         envelope: EnvelopeConfig { calls: 3, bytes: 1_000, ..EnvelopeConfig::default() },
         ..PolicyConfig::default()
     };
-    Policy::new(Budgets::default(), config).ending([false, true, true])
+    Policy::new(Budgets::default(), config).ending([false, true, true, true])
 }
 
 /// One thing that happens: what, how long after the thing before, and whether automatic action is paused.
@@ -205,8 +205,8 @@ fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
             admitted: false,
             late_s: 0,
         };
-        let parts = [None, Some(PartMark::of(&format!("s-{name}"))), None];
-        return Some(Evidence { parts, company: [company; 3], ..evidence(n, call, now)? });
+        let parts = [None, Some(PartMark::of(&format!("s-{name}"))), None, None];
+        return Some(Evidence { parts, company: [company; KINDS], ..evidence(n, call, now)? });
     }
     if let What::Late { bits, added, late_s } = what {
         let call = What::Session { name: 0, bits, added, company: false };
@@ -263,7 +263,7 @@ fn evidence(n: usize, what: What, now: Timestamp) -> Option<Evidence> {
         harm: Harm::Plain,
         bytes: 0,
         parts: Marks::default(),
-        company: [false; 3],
+        company: [false; KINDS],
         gone: None,
     })
 }

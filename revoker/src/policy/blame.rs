@@ -1,22 +1,39 @@
 //! Of which part of an agent the evidence is.
 
 use detector::MicroBits;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::evidence::Evidence;
-use crate::part::{Marks, PartKind};
+use crate::part::{KINDS, Marks, PartKind};
 
 /// Evidence since the agent was last trusted, and how much of it is of the parts that it began with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Blame {
     /// Those parts, by kind; none where nothing was seen, or the first call named none.
+    #[serde(deserialize_with = "by_kind")]
     of: Marks,
     /// Whether anything was seen.
     begun: bool,
     /// Bits that calls of each of them added,
-    own: [MicroBits; 3],
+    #[serde(deserialize_with = "by_kind")]
+    own: [MicroBits; KINDS],
     /// and bits that all calls added.
     all: MicroBits,
+}
+
+/// One value a kind. What was written before there were as many kinds has nothing of the later ones.
+fn by_kind<'de, D, T>(from: D) -> Result<[T; KINDS], D::Error>
+where
+    D: Deserializer<'de>,
+    T: Copy + Default + Deserialize<'de>,
+{
+    let written = Vec::<T>::deserialize(from)?;
+    let mut all = [T::default(); KINDS];
+    let known =
+        all.get_mut(..written.len()).ok_or_else(|| D::Error::invalid_length(written.len(), &"one a kind"))?;
+    known.copy_from_slice(&written);
+    Ok(all)
 }
 
 /// Bits that are counted at most, of one call and of all; twice as many read back from JSON.
@@ -68,10 +85,10 @@ mod tests {
     use crate::testing::{at, record};
 
     fn evidence(session: &str, bits: f64) -> Evidence {
-        let parts = [None, Some(PartMark::of(session)), None];
+        let parts = [None, Some(PartMark::of(session)), None, None];
         Evidence {
             parts,
-            company: [true; 3],
+            company: [true; KINDS],
             added: MicroBits::from_bits(bits),
             ..Evidence::of(&record(1, at(0), "mailer", 20.0))
         }
@@ -84,17 +101,21 @@ mod tests {
             let last = evidence(said[said.len() - 1].0, 0.0);
             PartKind::ALL.map(|kind| blame.is_all_of(kind, &last))
         };
-        assert_eq!(is_all(&[("a", 3.0)]), [false, true, false]);
-        assert_eq!(is_all(&[("a", 7.0), ("b", 1.0), ("a", 0.1)]), [false, true, false]);
-        assert_eq!(is_all(&[("a", 7.0), ("b", 1.1), ("a", 0.1)]), [false; 3]);
+        assert_eq!(is_all(&[("a", 3.0)]), [false, true, false, false]);
+        assert_eq!(is_all(&[("a", 7.0), ("b", 1.0), ("a", 0.1)]), [false, true, false, false]);
+        assert_eq!(is_all(&[("a", 7.0), ("b", 1.1), ("a", 0.1)]), [false; KINDS]);
         // What another session did last ends neither.
-        assert_eq!(is_all(&[("a", 7.0), ("b", 0.1)]), [false; 3]);
+        assert_eq!(is_all(&[("a", 7.0), ("b", 0.1)]), [false; KINDS]);
         // However much there is, it reads back as it was.
         let much = (0..5_000)
             .fold(Blame::default(), |b, n| b.with(&evidence(if n % 9 == 0 { "b" } else { "a" }, 300.0)));
         let text = serde_json::to_string(&much).unwrap();
         assert_eq!(serde_json::from_str::<Blame>(&text).unwrap(), much);
-        let alone = Evidence { company: [false; 3], ..evidence("a", 3.0) };
+        // So does what was written when there were three kinds.
+        let three = text.replace(r#",null],"begun"#, r#"],"begun"#).replace(r#",0.0],"all"#, r#"],"all"#);
+        assert_ne!(three, text);
+        assert_eq!(serde_json::from_str::<Blame>(&three).unwrap(), much);
+        let alone = Evidence { company: [false; KINDS], ..evidence("a", 3.0) };
         assert!(!Blame::default().with(&alone).is_all_of(PartKind::Session, &alone));
     }
 }

@@ -6,7 +6,7 @@ use detector::{
 use serde::Serialize;
 
 use super::envelope::Place;
-use crate::part::{Marks, PartKind, marks_of};
+use crate::part::{KINDS, Marks, PartKind, marks_of};
 
 /// Independent witnesses that must be over the watch budget before a revocation, unless the jump is large (design: detection,
 /// "Combination").
@@ -67,7 +67,7 @@ pub struct Evidence {
     /// Of which parts of the agent it is, by [`PartKind`].
     pub parts: Marks,
     /// Whether, by kind, other parts of the agent called normally of late.
-    pub company: [bool; 3],
+    pub company: [bool; KINDS],
     /// Where it is of a part whose access has ended.
     pub gone: Option<Gone>,
 }
@@ -137,7 +137,7 @@ impl Evidence {
             harm: Harm::Plain,
             bytes: 0,
             parts: Marks::default(),
-            company: [false; 3],
+            company: [false; KINDS],
             gone: None,
         }
     }

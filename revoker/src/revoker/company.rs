@@ -1,4 +1,4 @@
-//! Which tokens, sessions and instances of an agent called normally of late, beside one that does not.
+//! Which tokens, sessions, instances and keys of an agent called normally of late, beside one that does not.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use detector::Timestamp;
 
-use crate::part::{Marks, PartMark};
+use crate::part::{KINDS, Marks, PartMark};
 
 /// Who called within this before is there still.
 const RECENT: Duration = Duration::from_mins(10);
@@ -17,7 +17,7 @@ const SHARDS: usize = 16;
 const AGENTS_MAX: usize = 4_096;
 
 /// The two that called last, of each kind: one of them is another than any third.
-type Recent = [[Option<(PartMark, Timestamp)>; 2]; 3];
+type Recent = [[Option<(PartMark, Timestamp)>; 2]; KINDS];
 
 /// Kept in memory alone. After a restart nobody is known to have company, and is ended whole.
 #[derive(Debug, Default)]
@@ -51,9 +51,9 @@ impl Company {
         agent_id: &str,
         parts: &Marks,
         ts: Timestamp,
-    ) -> [bool; 3] {
+    ) -> [bool; KINDS] {
         let (shard, key) = self.shard(issuer, agent_id);
-        let Some(recent) = shard.get(&key) else { return [false; 3] };
+        let Some(recent) = shard.get(&key) else { return [false; KINDS] };
         let mut recent = recent.iter();
         parts.map(|own| {
             let slots = recent.next().into_iter().flatten().flatten();
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn company_is_another_that_called_of_late() {
         let company = Company::default();
-        let session = |name: &str| [None, Some(PartMark::of(name)), None];
+        let session = |name: &str| [None, Some(PartMark::of(name)), None, None];
         let others = |name, s| company.others(None, "a", &session(name), at(s))[1];
         company.saw(None, "a", &session("one"), at(0));
         assert_eq!((others("one", 1), others("two", 1)), (false, true));

@@ -1,4 +1,4 @@
-//! Tokens, sessions and instances that are ended alone.
+//! Tokens, sessions, instances and keys that are ended alone.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::agent::{AgentKey, Txn};
 use crate::effect::{Cause, Event};
 use crate::lifecycle::Input;
 use crate::message::Facts;
-use crate::part::{Part, PartKind, names_of};
+use crate::part::{KINDS, Part, PartKind, names_of};
 use crate::policy::{Evidence, Gone};
 use crate::standing::Standing;
 use crate::store::revocations::Lifted;
@@ -100,7 +100,7 @@ impl Revoker {
 
     /// When access of one of these parts of the agent ended, where it did.
     pub fn ended_part(&self, agent: &AgentKey, parts: &[Part]) -> Option<(PartKind, Timestamp)> {
-        let mut names = [None; 3];
+        let mut names = [None; KINDS];
         for part in parts {
             names[part.kind as usize] = Some(part.id.as_str());
         }
@@ -176,9 +176,9 @@ struct End<'a> {
 
 impl Write<'_> {
     /// Which kinds of part all who must be told can end alone.
-    pub(super) fn ends(&self, agent: &AgentKey) -> Result<[bool; 3], StoreError> {
+    pub(super) fn ends(&self, agent: &AgentKey) -> Result<[bool; KINDS], StoreError> {
         if self.inner.memory().ended_parts(agent) >= PARTS_MAX {
-            return Ok([false; 3]);
+            return Ok([false; KINDS]);
         }
         let routes: Vec<_> = self.tells_of_endings(agent)?.collect();
         Ok(PartKind::ALL.map(|kind| routes.iter().all(|route| route.ends(kind))))

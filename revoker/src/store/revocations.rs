@@ -39,7 +39,7 @@ pub struct Listed {
     pub issuer: Option<String>,
     /// Which agent.
     pub subject: String,
-    /// The one token, session or instance of it that the entry is about; none is all of it.
+    /// The one token, session, instance or key of it that the entry is about; none is all of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub part: Option<Part>,
     /// Tokens issued before are void.

@@ -6,13 +6,14 @@ use serde_json::{Map, Value, json};
 
 use super::ExtAuthzConfig;
 use super::wire::{Attributes, Http};
+use crate::serve::introspect::key_thumbprint;
 
 /// Where Envoy's JWT filter puts the claims of a token that it verified.
 const JWT_FILTER: &str = "envoy.filters.http.jwt_authn";
 
 /// Fields of a record that a header may fill, if the operator says so.
-pub(super) const FROM_HEADERS: [&str; 6] =
-    ["agent_id", "issuer", "instance_id", "session_id", "delegator", "parent_agent_id"];
+pub(super) const FROM_HEADERS: [&str; 7] =
+    ["agent_id", "issuer", "instance_id", "session_id", "key_thumbprint", "delegator", "parent_agent_id"];
 
 /// Why nobody is asked about a request: who makes it is not known.
 pub(super) fn nameless() -> Problem {
@@ -93,6 +94,9 @@ fn of_claims(record: &mut Map<String, Value>, claims: &Map<String, Value>, agent
             record.insert(field.to_owned(), text.as_str().into());
         }
     }
+    if let Some(key) = key_thumbprint(claims) {
+        record.insert("key_thumbprint".to_owned(), key.into());
+    }
     for (field, claim) in [("token_iat", "iat"), ("token_exp", "exp")] {
         let at = claims.get(claim).and_then(Value::as_f64).filter(|s| (0.0..1e10).contains(s));
         if let Some(at) = at {
@@ -155,9 +159,16 @@ mod tests {
     fn verified_claims_name_the_agent_and_arguments_are_told_apart() {
         let number = wire::Value { kind: Some(wire::Kind::Number(1_767_600_000.0)) };
         let actor = Struct { fields: [("sub".to_owned(), text("helper"))].into() };
-        let actor = wire::Value { kind: Some(wire::Kind::Struct(actor)) };
-        let claims =
-            vec![("sub", text("billing")), ("iss", text("https://idp")), ("iat", number), ("act", actor)];
+        let bound = Struct { fields: [("jkt".to_owned(), text("0ZcO"))].into() };
+        let [actor, bound] =
+            [actor, bound].map(|fields| wire::Value { kind: Some(wire::Kind::Struct(fields)) });
+        let claims = vec![
+            ("sub", text("billing")),
+            ("iss", text("https://idp")),
+            ("iat", number),
+            ("act", actor),
+            ("cnf", bound),
+        ];
         let asked =
             |path| Attributes { metadata_context: Some(verified(claims.clone())), ..attributes(path, &[]) };
         let record = read("", &asked("/orders?n=1")).unwrap();
@@ -167,9 +178,10 @@ mod tests {
                 &record["issuer"],
                 &record["endpoint"],
                 &record["method"],
-                &record["resource"]
+                &record["resource"],
+                &record["key_thumbprint"]
             ],
-            ["billing", "https://idp", "/orders", "POST", "api.example"]
+            ["billing", "https://idp", "/orders", "POST", "api.example", "0ZcO"]
         );
         assert_eq!(record["token_iat"], "2026-01-05T08:00:00Z");
         assert_ne!(record["args_digest"], read("", &asked("/orders?n=2")).unwrap()["args_digest"]);

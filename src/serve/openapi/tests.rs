@@ -65,13 +65,13 @@ fn router(folder: &Path) -> Router {
     config.data_dir = folder.to_owned();
     let ssf = serde_json::from_value(json!({ "key_file": key })).unwrap();
     let revoker = open_revoker(&config).unwrap();
-    let transmitter = Transmitter::new(&ssf, &config.http.public_url, revoker.clone(), |_| None).unwrap();
+    let transmitter = Transmitter::new(&ssf, &config.http.public_url(), revoker.clone(), |_| None).unwrap();
     let logs = Logs::open(&config).unwrap();
     let findings = Findings::new(Arc::new(findings::ToAlerts::new(logs.alerts.clone(), Handle::current())));
     let intake = Intake::new(logs.calls.clone(), findings);
     let credentials = Arc::new(Credentials::resolve(&[], |_| None).unwrap());
     let who = Arc::new(Who { credentials, issuers: Issuers::new(&[]).unwrap() });
-    let api = Api::new(revoker.clone(), &config.http.public_url, Arc::new(crate::clock::now));
+    let api = Api::new(revoker.clone(), &config.http.public_url(), Arc::new(crate::clock::now));
     let gate = Gate::new(api, gate::ToLog::new(intake.clone(), gate::Waiting::default(), &who, true));
     let parts = Parts {
         mfa: Mfa::new(gate.clone(), config.mfa.clone()),

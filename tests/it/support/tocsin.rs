@@ -87,9 +87,7 @@ impl Tocsin {
     /// Writes the configuration; the next start reads it.
     pub(crate) fn configure(&self, settings: &str) {
         let port = self.port;
-        let base = format!(
-            "[http]\nlisten = \"127.0.0.1:{port}\"\npublic_url = \"http://127.0.0.1:{port}\"\n{BASE}"
-        );
+        let base = format!("[http]\nlisten = \"127.0.0.1:{port}\"\n{BASE}");
         let mut config: Table = base.parse().expect("the base configuration is TOML");
         config.insert("data_dir".into(), self.folder.join("data").display().to_string().into());
         merge(&mut config, settings.parse().expect("the test's settings are TOML"));
@@ -138,7 +136,7 @@ impl Tocsin {
 
     /// An address of its one listener.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.port)
+        format!("http://localhost:{}{path}", self.port)
     }
 
     /// A request with a bearer token.

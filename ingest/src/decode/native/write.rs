@@ -43,7 +43,7 @@ fn head<M: SerializeMap>(map: &mut M, call: &Call<'_>) -> Result<(), M::Error> {
 
 fn texts<M: SerializeMap>(map: &mut M, call: &Call<'_>) -> Result<(), M::Error> {
     let who = &call.identity;
-    let texts: [(&str, &Option<Text<'_>>); 15] = [
+    let texts: [(&str, &Option<Text<'_>>); 16] = [
         ("method", &call.method),
         ("operation", &call.operation),
         ("call_id", &call.call_id),
@@ -54,6 +54,7 @@ fn texts<M: SerializeMap>(map: &mut M, call: &Call<'_>) -> Result<(), M::Error> 
         ("delegator", &who.delegator),
         ("issuer", &who.issuer),
         ("token_id", &who.token_id),
+        ("key_thumbprint", &who.key_thumbprint),
         ("resource", &call.resource),
         ("scope", &call.scope),
         ("user_agent", &call.user_agent),

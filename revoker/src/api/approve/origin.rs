@@ -1,7 +1,11 @@
-//! Where a form was posted from, as far as the browser says.
+//! Under which name a page is shown, and where its form was posted from, as far as the browser says.
 
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
 
+use crate::api::Api;
 use crate::api::caller::text_header;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -19,6 +23,27 @@ pub(in crate::api) fn is_own(headers: &HeaderMap, public_url: &str) -> bool {
             origin == origin_of(public_url) || authority_of(origin) == text_header(headers, &header::HOST)
         });
     site && origin
+}
+
+/// Shows a page of this machine under its public name, where the browser asked for another that leads here as well: a passkey is
+/// for one name.
+pub(in crate::api) async fn by_public_name(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let host = text_header(request.headers(), &header::HOST).unwrap_or_default();
+    if request.method() == Method::GET && is_other_loopback(host, &api.public_url) {
+        return Redirect::temporary(&format!("{}{}", api.public_url, request.uri())).into_response();
+    }
+    next.run(request).await
+}
+
+/// Whether `host` is the same port of this machine as the public address, by another of its names. Another port would be a proxy's
+/// business, which may ask under a name of its own making.
+fn is_other_loopback(host: &str, public_url: &str) -> bool {
+    let here = |authority: &'_ str| {
+        let (name, port) = authority.rsplit_once(':')?;
+        ["localhost", "127.0.0.1", "[::1]"].contains(&name).then(|| port.to_owned())
+    };
+    let public = authority_of(origin_of(public_url)).unwrap_or_default();
+    host != public && here(host).is_some_and(|port| here(public) == Some(port))
 }
 
 /// Scheme and authority of an address.
@@ -42,6 +67,24 @@ mod tests {
             .map(|(name, value)| (HeaderName::from_static(name), header::HeaderValue::from_static(value)))
             .collect();
         is_own(&headers, "https://tocsin.example/base")
+    }
+
+    #[test]
+    fn one_machine_has_several_names() {
+        let here = "http://localhost:7700";
+        for (host, public, is_other) in [
+            ("127.0.0.1:7700", here, true),
+            ("[::1]:7700", here, true),
+            ("localhost:7700", "http://127.0.0.1:7700", true),
+            ("localhost:7700", here, false),
+            ("127.0.0.1:7701", here, false),
+            ("127.0.0.1", here, false),
+            ("evil.example:7700", here, false),
+            ("127.0.0.1:7700", "https://tocsin.example", false),
+            ("", here, false),
+        ] {
+            assert_eq!(is_other_loopback(host, public), is_other, "{host} of {public}");
+        }
     }
 
     #[test]

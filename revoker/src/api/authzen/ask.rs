@@ -15,6 +15,7 @@ const OF_SUBJECT: &[&str] = &[
     "parent_agent_id",
     "delegator",
     "token_id",
+    "key_thumbprint",
     "token_iat",
     "token_exp",
     "credential_kind",

@@ -83,6 +83,7 @@ fn record() -> VerdictRecord {
         beside: detector::Beside::default(),
         route: None,
         line: None,
+        key_thumbprint: None,
         verdict: Verdict {
             id: VerdictId(0x5a),
             version: 1,

@@ -89,6 +89,33 @@ fn whom_a_target_cannot_end_alone_is_ended_whole_and_it_is_said_why() {
     assert!(said.contains("not every target can end alone"), "{said}");
 }
 
+#[tokio::test]
+async fn of_one_key_in_many_sessions_the_key_is_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let revoker = open(folder.path());
+    let of_key = |record: VerdictRecord, session: &str, key: &str| VerdictRecord {
+        key_thumbprint: Some(key.to_owned()),
+        ..of_session(record, session)
+    };
+    let part = |id: &str| Part::new(PartKind::Key, id).unwrap();
+    // The evidence is of two sessions, either of which alone is not all of it, and of one key.
+    handle(&revoker, &of_key(normal(1, 0, "a"), "a", "good"));
+    let mut first = of_key(record(2, at(5), "mailer", 5.0), "b", "stolen");
+    first.verdict.added = MicroBits::from_bits(5.0);
+    handle(&revoker, &first);
+    handle(&revoker, &of_key(damning(3, at(10), "mailer"), "c", "stolen"));
+    assert_eq!(standing(&revoker, "mailer"), "watched");
+    assert_eq!(told(folder.path())["part"], json!({ "kind": "key", "id": "stolen" }));
+    let (_, listed) = revoker.revocations(0, 10).await.unwrap();
+    assert_eq!(listed.iter().map(|row| row.part.clone()).collect::<Vec<_>>(), [Some(part("stolen"))]);
+    let revoker = reopened(folder.path(), revoker);
+    let is_ended = |key| revoker.ended_part(&agent("mailer"), &[part(key)]).is_some();
+    assert!(is_ended("stolen") && !is_ended("good"));
+    // A new token of the same key, in a new session, is the same key.
+    handle(&revoker, &of_key(normal(4, 40, "d"), "d", "stolen"));
+    assert_eq!(standing(&revoker, "mailer"), "revoked");
+}
+
 #[test]
 fn who_has_no_other_session_is_ended_whole() {
     let folder = tempfile::tempdir().unwrap();
