@@ -5,9 +5,7 @@
 //! usual pace. How much that prediction counts beside the law without a pace is what it has earned over thousands of
 //! calls, so that an agent that keeps its pace cannot begin to have one in the middle of an attack.
 
-use std::f64::consts::LN_2;
-
-use libm::{exp, floor, log1p};
+use libm::{exp, floor};
 use serde::{Deserialize, Serialize};
 
 use super::gaps::{BINS, Fading, SLOW_EVENTS, SLOW_PRIOR, bin_at};
@@ -55,8 +53,6 @@ pub(super) struct Prediction {
     after: [f64; PACES],
     /// Chance of the gap.
     pub(super) chance: f64,
-    /// The pace before the gap, in octaves above the usual.
-    octaves: f64,
 }
 
 /// By how many octaves each pace puts a gap above the bin of the fastest; every second one half an octave lower, which is another
@@ -74,20 +70,14 @@ const fn above(lower: usize) -> [u8; PACES] {
 
 /// How far a new pace lies from the usual: normal with a deviation of one octave.
 fn drawn() -> [f64; PACES] {
-    let weights = OCTAVES.map(|octaves| exp(-octaves * octaves / 2.0));
+    let weights: [f64; PACES] = std::array::from_fn(|j| exp(-octaves(j) * octaves(j) / 2.0));
     let whole: f64 = weights.iter().sum();
     weights.map(|w| w / whole)
 }
 
-/// How far each pace is above the usual.
-static OCTAVES: [f64; PACES] = {
-    let (mut octaves, mut j) = ([0.0; PACES], 0);
-    while j < PACES {
-        octaves[j] = (j as f64 - USUAL as f64) * STEP_OCTAVES;
-        j += 1;
-    }
-    octaves
-};
+fn octaves(pace: usize) -> f64 {
+    (pace as f64 - USUAL as f64) * STEP_OCTAVES
+}
 
 static DRAWN_PACES: std::sync::LazyLock<[f64; PACES]> = std::sync::LazyLock::new(drawn);
 
@@ -118,10 +108,7 @@ impl<S: Stored, B: Stored> Pace<S, B> {
         let mut laws = [0.0; LAWS];
         laws[..BINS_MET].copy_from_slice(&self.law.shares_from::<BINS_MET>(first));
         let (above, drawn) = (&ABOVE[lower], &*DRAWN_PACES);
-        let of_octaves: f64 =
-            now[1..=PACES].iter().zip(&OCTAVES).map(|(chance, octaves)| chance * octaves).sum();
-        let mut prediction =
-            Prediction { first, above, after: [0.0; PACES], chance: 0.0, octaves: of_octaves / whole };
+        let mut prediction = Prediction { first, above, after: [0.0; PACES], chance: 0.0 };
         for j in 0..PACES {
             prediction.after[j] =
                 STAYS * now[j + 1] + MOVES * (now[j] + now[j + 2]) + DRAWN * whole * drawn[j];
@@ -139,11 +126,9 @@ impl<S: Stored, B: Stored> Pace<S, B> {
 
     /// Chance of a gap, given what the law without a pace says of it and what the paces do.
     ///
-    /// Where the rate of the hour itself is not known yet, a pace may be its own as far as the rate may be off:
-    /// `rate_variance` of it, relative.
+    /// Where the rate of the hour itself is not known yet, any pace may be its own: `rate_variance` of it, relative.
     pub(super) fn mixed(&self, without: f64, prediction: &Prediction, rate_variance: f64) -> f64 {
-        let far = (prediction.octaves * LN_2).powi(2) / log1p(rate_variance).max(f64::MIN_POSITIVE);
-        let unknown = rate_variance / (rate_variance + UNKNOWN_VARIANCE) * exp(-far / 2.0);
+        let unknown = rate_variance / (rate_variance + UNKNOWN_VARIANCE);
         let with = (1.0 / (1.0 + exp(-self.earned.get()))).max(unknown);
         without + with * (prediction.chance - without)
     }
