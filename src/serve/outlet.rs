@@ -53,7 +53,6 @@ impl VerdictOutlet for ToRevoker {
 
     fn act(&mut self) -> Result<(), Box<dyn Error + Send + Sync>> {
         let Self { revoker, alerts, waiting, heard } = self;
-        alerts.land()?;
         let mut entries = Vec::new();
         let acted = revoker.hear(heard, clock::now(), |record, decision| {
             // The gate first: an agent waits for it, and the decision is durable.
@@ -64,7 +63,7 @@ impl VerdictOutlet for ToRevoker {
                 Err(error) => tracing::error!(%error, record.event_id, "an alert cannot be written as JSON"),
             }
         });
-        alerts.begin(entries);
+        alerts.append(entries)?;
         Ok(acted?)
     }
 

@@ -269,9 +269,10 @@ impl Pipeline {
     }
 
     fn publish(&mut self, records: &[Arc<VerdictRecord>]) -> Result<(), Stopped> {
-        self.land()?;
+        let Self { publisher, patience, .. } = self;
         let encode = || records.iter().map(|record| verdict::entry_of(record)).collect::<Result<_, _>>();
-        self.publisher.begin(self.patience.until_done("encoding verdicts", encode)?);
+        let mut entries: Vec<_> = patience.until_done("encoding verdicts", encode)?;
+        patience.until_done("publishing verdicts", || publisher.append(std::mem::take(&mut entries)))?;
         self.keeping.keep(self.state.scorer.baselines());
         Ok(())
     }

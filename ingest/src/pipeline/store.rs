@@ -17,6 +17,8 @@ use crate::store::{BatchLimits, CallRow, Place, RejectRow, StoreError};
 
 /// The longest look at a source that has nothing, so that a stop is noticed soon.
 const LOOK: Duration = Duration::from_millis(200);
+/// At the end of a source, what comes within this is one look: a look at each record costs more than the record.
+const GATHER: Duration = Duration::from_millis(20);
 
 /// Starts the pipeline on a thread of its own; it ends when `stop` is cancelled.
 ///
@@ -84,6 +86,9 @@ impl<S: Sink> Pipeline<S> {
             batch.deliveries.extend(more.deliveries);
             if due.is_none() && batch.next.iter().next().is_some() {
                 due = Some(Instant::now() + limits.age_max);
+            }
+            if !more.at_end.is_empty() && due.is_some() {
+                std::thread::sleep(GATHER.min(limits.age_max));
             }
         }
     }
