@@ -11,6 +11,15 @@ use crate::testing::prove;
 
 const EMAIL: &str = "alice@example.com";
 
+/// Whether it holds the word by itself; within an id or a token four digits stand by chance.
+fn tells(body: &str, word: &str) -> bool {
+    let mut places = body.match_indices(word);
+    places.any(|(at, _)| {
+        let (before, after) = (body[..at].chars().next_back(), body[at + word.len()..].chars().next());
+        [before, after].into_iter().flatten().all(|c| !c.is_alphanumeric())
+    })
+}
+
 /// What was tried so far.
 struct Table {
     log: Log,
@@ -31,7 +40,7 @@ impl Table {
         assert_eq!(status, expected, "{attack}: {body}");
         assert!(log.contains(why), "{attack}: the log does not say `{why}`: {log}");
         for word in untold {
-            assert!(!body.contains(word), "{attack} is told `{word}`: {body}");
+            assert!(!tells(body, word), "{attack} is told `{word}`: {body}");
         }
         self.tried += 1;
     }
