@@ -30,7 +30,9 @@ pub(in crate::api) fn is_own(headers: &HeaderMap, public_url: &str) -> bool {
 pub(in crate::api) async fn by_public_name(State(api): State<Api>, request: Request, next: Next) -> Response {
     let host = text_header(request.headers(), &header::HOST).unwrap_or_default();
     if request.method() == Method::GET && is_other_loopback(host, &api.public_url) {
-        return Redirect::temporary(&format!("{}{}", api.public_url, request.uri())).into_response();
+        // Never an authority of the request's own, which its target may hold.
+        let page = request.uri().path_and_query().map_or("/", |page| page.as_str());
+        return Redirect::temporary(&format!("{}{page}", api.public_url)).into_response();
     }
     next.run(request).await
 }
