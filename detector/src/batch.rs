@@ -10,6 +10,7 @@ use crate::combine;
 use crate::detector::{Detector, State};
 use crate::lane::{Admitted, LANES, Lane, Read, Shared, lane_of};
 use crate::profile::{Key, Profile};
+use crate::profiles::Profiles;
 use crate::{Call, Kind, Oddness, Verdict, VerdictRecord, source};
 
 /// Records that one hand takes up before it reads them: so many profiles fit the nearer caches, and while they are on their way from
@@ -269,7 +270,7 @@ impl Share<'_, '_, '_> {
 /// Reads records with several hands; gives what became of them in their order.
 fn read_shared(
     waiting: &[(usize, Admitted<'_, '_>)],
-    profiles: &mut [Profile],
+    profiles: &mut Profiles,
     lanes: &mut [Lane; LANES],
     shared: Shared<'_>,
     hands: &dyn Hands,
@@ -284,10 +285,7 @@ fn read_shared(
     touched.dedup();
     // Where each of them went: to which hand, and to which place there.
     let mut went = Vec::with_capacity(touched.len());
-    let (mut rest, mut passed) = (profiles.iter_mut(), 0);
-    for &i in &touched {
-        let Some(p) = rest.nth(i - passed) else { break };
-        passed = i + 1;
+    for p in profiles.at_mut(&touched) {
         let hand = lane_of(p.key) % number;
         went.push((hand, heaps[hand].profiles.len()));
         heaps[hand].profiles.push(p);

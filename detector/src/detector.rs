@@ -18,6 +18,7 @@ use crate::lineage::Lineage;
 use crate::memory::Memory;
 use crate::monitor::{FleetHealth, Monitor, PeerGroup};
 use crate::profile::{Key, Profile};
+use crate::profiles::Profiles;
 use crate::rules::Manifests;
 use crate::signal::session::Closing;
 use crate::signal::timing::Timing;
@@ -58,7 +59,7 @@ pub(crate) struct State {
     given: Vec<Manifest>,
     #[serde(skip)]
     set: BTreeMap<(Option<String>, String), Manifest>,
-    pub(crate) profiles: Vec<Profile>,
+    pub(crate) profiles: Profiles,
     pub(crate) fleet: Fleet,
     pub(crate) sources: Sources,
     pub(crate) memory: Memory,
@@ -71,7 +72,7 @@ pub(crate) struct State {
 
 impl State {
     /// What lanes read, what they change, and who hears of it.
-    pub(crate) fn split(&mut self) -> (Shared<'_>, &mut [Profile], &mut [Lane; LANES], Ears<'_>) {
+    pub(crate) fn split(&mut self) -> (Shared<'_>, &mut Profiles, &mut [Lane; LANES], Ears<'_>) {
         let Self { config, thresholds, manifests, profiles, fleet, sources, lanes, lineage, closing, .. } =
             self;
         let Fleet { published, monitor, cohorts, .. } = fleet;
@@ -86,6 +87,11 @@ impl State {
         Shared { config, thresholds, manifests, published, sources, closing }
     }
 }
+
+/// A detector's state as it was at one time, to be saved while the detector goes on; serialises as the detector does.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Snapshot(State);
 
 /// Who hears of every call, in the order of calls.
 pub(crate) struct Ears<'a> {
@@ -164,6 +170,20 @@ impl Detector {
         detector
     }
 
+    /// Its state as it is now. Profiles are held once until they change, so it costs little time and no second fleet in memory.
+    pub fn snapshot(&self) -> Snapshot {
+        let State { profiles, fleet, sources, memory, lanes, lineage, .. } = &self.state;
+        Snapshot(State {
+            profiles: profiles.clone(),
+            fleet: fleet.clone(),
+            sources: sources.clone(),
+            memory: memory.clone(),
+            lanes: lanes.clone(),
+            lineage: lineage.clone(),
+            ..State::default()
+        })
+    }
+
     /// The operator's settings and manifests of now. A snapshot holds what was learned; what was set is set anew after
     /// every restore.
     pub fn reconfigure(&mut self, config: DetectorConfig, manifests: &[Manifest]) {
@@ -196,7 +216,7 @@ impl Detector {
         fleet.published.sessions.declare(declared_groups, config.compare_with_found_groups);
         fleet.published.routes.set_templates(config.templates.iter().chain(declared_too).map(String::as_str));
         self.state.manifests = Manifests::new(&manifests);
-        for p in &mut self.state.profiles {
+        for p in self.state.profiles.iter_mut() {
             p.declared = Arc::clone(self.state.manifests.of(p.issuer.as_deref(), &p.agent_id));
             p.redeclare();
         }

@@ -20,6 +20,7 @@ mod memory;
 mod monitor;
 mod peers;
 mod profile;
+mod profiles;
 mod providers;
 mod random;
 #[cfg(test)]
@@ -43,7 +44,7 @@ pub use call::{
 };
 pub use cohort::{Cohort, CohortIncident, Member};
 pub use config::DetectorConfig;
-pub use detector::Detector;
+pub use detector::{Detector, Snapshot};
 pub use layers::{ACTOR_REASONS_MAX, Actor, ActorKind, Layers, Trust};
 pub use manifest::{
     ArgRange, DAYS, Manifest, ManifestError, Network, NetworkError, Span, SpanError, Zone, ZoneError, scopes,

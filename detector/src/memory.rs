@@ -5,6 +5,7 @@
 //! makes nobody else idle.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
@@ -16,6 +17,7 @@ use crate::combine::Thresholds;
 use crate::detector::{Detector, State};
 use crate::fleet::Published;
 use crate::profile::{Key, Profile};
+use crate::profiles::Profiles;
 use crate::signal::volume::{Volume, Week};
 use crate::stored::in_order;
 
@@ -92,7 +94,7 @@ impl Presence {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Dormant {
     presence: Presence,
-    week: Box<Week>,
+    week: Arc<Week>,
 }
 
 impl Dormant {
@@ -143,7 +145,7 @@ impl Memory {
 
     /// Takes profiles out of memory: the idle, then newcomers, then the others, of each those first that were idle
     /// longest, and of these by place, so that every run takes the same.
-    fn evict(&mut self, profiles: &mut Vec<Profile>, agents: usize, week: impl Fn(&Profile) -> Week) {
+    fn evict(&mut self, profiles: &mut Profiles, agents: usize, week: impl Fn(&Profile) -> Week) {
         let now = self.now.unwrap_or_default();
         let order = |(i, p): (usize, &Profile)| (p.presence.order(now), i);
         let mut order: Vec<_> = profiles.iter().enumerate().map(order).collect();
@@ -158,7 +160,7 @@ impl Memory {
             self.evicted += 1;
             if profile.presence.is_established() {
                 self.compacted += 1;
-                let dormant = Dormant { presence: profile.presence, week: Box::new(week(&profile)) };
+                let dormant = Dormant { presence: profile.presence, week: Arc::new(week(&profile)) };
                 self.dormant.insert(profile.key, dormant);
             }
         }

@@ -76,7 +76,11 @@ proptest! {
         let cut = (steps.len() as f64 * cut) as usize;
         let (mut first, mut ts) = (Detector::new(config(100), &manifests()), start);
         let mut got = feed(&mut first, &steps[..cut], 0, &mut ts);
-        let snapshot = postcard::to_stdvec(&first).unwrap();
+        let (held, snapshot) = (first.snapshot(), postcard::to_stdvec(&first).unwrap());
+        // What is held stays as it was, and the detector goes on as without.
+        let gone_on = feed(&mut first, &steps[cut..], cut, &mut { ts });
+        prop_assert!(gone_on == expected[got.len()..]);
+        prop_assert!(postcard::to_stdvec(&held).unwrap() == snapshot);
         let mut second: Detector = postcard::from_bytes(&snapshot).unwrap();
         prop_assert!(postcard::to_stdvec(&second).unwrap() == snapshot);
         second.reconfigure(config(100), &manifests());

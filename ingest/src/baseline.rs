@@ -164,7 +164,7 @@ impl Baselines {
         let mut db = self.db();
         let tx = db.transaction()?;
         for Baseline { issuer, agent_id, ts, cause, event_id, summary, state } in versions {
-            let packed = crate::snapshot::Snapshots::encode(state)?;
+            let packed = postcard::to_stdvec(state).map_err(SnapshotError::Encode)?;
             let (issuer, ts) = (issuer.as_deref().unwrap_or_default(), ts.as_micros());
             let (cause, summary) = (cause.as_str(), serde_json::to_string(summary)?);
             let row = params![issuer, agent_id, ts, cause, event_id, self.layout, summary, packed];
@@ -326,7 +326,7 @@ mod tests {
         let why = unpack(&old.text()).unwrap_err().to_string();
         assert!(why.contains("another version of this program (layout 1-00000000deadbeef"), "{why}");
         let longer = versions(3).pop().map(|Baseline { state, .. }| {
-            let packed = [crate::snapshot::Snapshots::encode(&state).unwrap(), vec![0]].concat();
+            let packed = [postcard::to_stdvec(&state).unwrap(), vec![0]].concat();
             format!("{}:{}", layout().unwrap(), URL_SAFE_NO_PAD.encode(packed))
         });
         for nonsense in ["", "1", "1:", &format!("{}:AAAA", layout().unwrap()), &longer.unwrap()] {

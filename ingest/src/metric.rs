@@ -22,7 +22,9 @@ pub const AGENTS: &str = "tocsin_score_agents";
 pub const EVICTED: &str = "tocsin_score_evicted_total";
 /// Seconds of the clock since the watermark.
 pub const WATERMARK_AGE: &str = "tocsin_score_watermark_age_seconds";
-/// Seconds it took to write a snapshot of the detector.
+/// Seconds that scoring stood still for a snapshot of the detector,
+pub const SNAPSHOT_PAUSE: &str = "tocsin_score_snapshot_pause_seconds";
+/// and those it took until that was written.
 pub const SNAPSHOT_SECONDS: &str = "tocsin_score_snapshot_seconds";
 /// Alarms of a peer `group`, faded, by `grade` (`watch`, `step_up`); how many the budget allows; how likely chance brings
 /// as many; and 1 while it is exceeded.
@@ -56,6 +58,11 @@ pub fn describe() {
     describe_gauge!(AGENTS, "Agents remembered, whole or by their usual week alone");
     describe_counter!(EVICTED, "Agents that had to go from memory at its limit, by outcome");
     describe_gauge!(WATERMARK_AGE, Unit::Seconds, "The clock less the watermark");
+    describe_histogram!(
+        SNAPSHOT_PAUSE,
+        Unit::Seconds,
+        "Scoring standing still for a snapshot of the detector"
+    );
     describe_histogram!(SNAPSHOT_SECONDS, Unit::Seconds, "Writing a snapshot of the detector");
     describe_gauge!(FLEET_ALARMS, "Alarms of a peer group by grade, faded by half in 21 days");
     describe_gauge!(FLEET_EXPECTED, "Alarms that the budget allows it");

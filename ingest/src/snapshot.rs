@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -18,6 +18,8 @@ use sha2::{Digest, Sha256};
 const MAGIC: &[u8; 8] = b"TOCSNAP\n";
 /// Raise it when the header or the meaning of the state changes. A changed layout is noticed without.
 const VERSION: u32 = 2;
+/// Bytes of a body that are written at once.
+const PIECE_BYTES: usize = 1 << 18;
 const HEADER_BYTES: usize = 8 + 4 + 8 + 8 + 32;
 /// Snapshots kept: the newest, and the one before in case that is damaged.
 const KEPT: usize = 2;
@@ -109,20 +111,16 @@ impl Snapshots {
         Ok(snapshots)
     }
 
-    /// Encodes a state as it will lie in the file.
-    pub fn encode(state: &impl Serialize) -> Result<Vec<u8>, SnapshotError> {
-        postcard::to_stdvec(state).map_err(SnapshotError::Encode)
-    }
-
-    /// Writes an encoded state durably, and removes what it makes superfluous.
-    pub fn save(&mut self, body: &[u8]) -> Result<(), SnapshotError> {
+    /// Writes a state durably, and removes what it makes superfluous.
+    pub fn save(&mut self, state: &impl Serialize) -> Result<(), SnapshotError> {
         let path = self.path(self.next);
         let draft = path.with_extension("draft");
         let error = |source| SnapshotError::Io { path: path.clone(), source };
-        let written = File::create(&draft).and_then(|mut file| {
-            file.write_all(&self.header(body))?;
-            file.write_all(body)?;
-            file.sync_all()?;
+        let mut body = File::create(&draft).and_then(Body::begin).map_err(error)?;
+        if let Err(encoding) = postcard::to_io(state, &mut body) {
+            return Err(body.failed.map_or(SnapshotError::Encode(encoding), error));
+        }
+        let written = body.end(self.layout).and_then(|()| {
             fs::rename(&draft, &path)?;
             File::open(&self.dir)?.sync_all()
         });
@@ -152,7 +150,7 @@ impl Snapshots {
         let unusable =
             |reason: &str| SnapshotError::Unusable { path: path.to_owned(), reason: reason.to_owned() };
         let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or_else(|| unusable("it is cut off"))?;
-        let expected = self.header(body);
+        let expected = header_of(self.layout, body.len() as u64, Sha256::digest(body).into());
         if header[..8] != expected[..8] {
             return Err(unusable("it is no snapshot"));
         }
@@ -163,16 +161,6 @@ impl Snapshots {
             return Err(unusable("it is damaged"));
         }
         postcard::from_bytes(body).map_err(|e| unusable(&format!("it cannot be decoded: {e}")))
-    }
-
-    fn header(&self, body: &[u8]) -> [u8; HEADER_BYTES] {
-        let mut header = [0; HEADER_BYTES];
-        header[..8].copy_from_slice(MAGIC);
-        header[8..12].copy_from_slice(&VERSION.to_le_bytes());
-        header[12..20].copy_from_slice(&self.layout.0.to_le_bytes());
-        header[20..28].copy_from_slice(&(body.len() as u64).to_le_bytes());
-        header[28..].copy_from_slice(&Sha256::digest(body));
-        header
     }
 
     fn path(&self, number: u64) -> PathBuf {
@@ -194,6 +182,65 @@ impl Snapshots {
     }
 }
 
+fn header_of(layout: Layout, bytes: u64, digest: [u8; 32]) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    header[..8].copy_from_slice(MAGIC);
+    header[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    header[12..20].copy_from_slice(&layout.0.to_le_bytes());
+    header[20..28].copy_from_slice(&bytes.to_le_bytes());
+    header[28..].copy_from_slice(&digest);
+    header
+}
+
+/// A body on its way to its file, whole nowhere in memory; the header, which says what it is, is written last.
+struct Body {
+    file: File,
+    /// Not written yet.
+    waiting: Vec<u8>,
+    digest: Sha256,
+    bytes: u64,
+    /// Why it could not be written, which the encoder does not hand on.
+    failed: Option<io::Error>,
+}
+
+impl Body {
+    fn begin(mut file: File) -> io::Result<Self> {
+        file.write_all(&[0; HEADER_BYTES])?;
+        let waiting = Vec::with_capacity(PIECE_BYTES);
+        Ok(Self { file, waiting, digest: Sha256::new(), bytes: 0, failed: None })
+    }
+
+    /// Makes it durable, and its header true.
+    fn end(mut self, layout: Layout) -> io::Result<()> {
+        self.flush()?;
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(&header_of(layout, self.bytes, self.digest.finalize().into()))?;
+        self.file.sync_all()
+    }
+}
+
+impl Write for Body {
+    fn write(&mut self, some: &[u8]) -> io::Result<usize> {
+        if self.waiting.len() + some.len() > PIECE_BYTES {
+            self.flush()?;
+        }
+        self.waiting.extend_from_slice(some);
+        Ok(some.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.digest.update(&self.waiting);
+        self.bytes += self.waiting.len() as u64;
+        let written = self.file.write_all(&self.waiting);
+        self.waiting.clear();
+        written.map_err(|e| {
+            let kind = e.kind();
+            self.failed = Some(e);
+            kind.into()
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,7 +255,7 @@ mod tests {
     }
 
     fn save(dir: &Path, calls: u32) {
-        open(dir).save(&Snapshots::encode(&State { calls }).unwrap()).unwrap();
+        open(dir).save(&State { calls }).unwrap();
     }
 
     fn load(dir: &Path) -> (Option<State>, Vec<String>) {
@@ -262,7 +309,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let later = Later { agents: 7 };
         let mut snapshots = Snapshots::open(dir.path(), Layout::of(&later).unwrap()).unwrap();
-        snapshots.save(&Snapshots::encode(&later).unwrap()).unwrap();
+        snapshots.save(&later).unwrap();
         insta::assert_debug_snapshot!(load(dir.path()), @r#"
         (
             None,

@@ -12,6 +12,7 @@ use super::cluster::{Point, k_means, silhouette};
 use super::{AGENTS_MIN, GroupId, Peers, features};
 use crate::Timestamp;
 use crate::profile::Profile;
+use crate::profiles::Profiles;
 use crate::route::Routes;
 
 /// The most agents that are looked at: by hash of their names, so that each is as likely.
@@ -96,7 +97,7 @@ impl Grouping {
     pub(crate) fn tick(
         &mut self,
         watermark: Timestamp,
-        profiles: &[Profile],
+        profiles: &Profiles,
         (peers, routes): (&Peers, &Routes),
     ) {
         if let Some(search) = &mut self.search {
@@ -125,7 +126,7 @@ impl Grouping {
 
 /// Established agents, and no more newcomers than these where there are any: names cost nothing. Those that a manifest puts into a
 /// group are in it.
-fn sample(profiles: &[Profile], peers: &Peers, routes: &Routes) -> Vec<Sampled> {
+fn sample(profiles: &Profiles, peers: &Peers, routes: &Routes) -> Vec<Sampled> {
     let sampled = |p: &Profile| p.declared.group().is_none() && p.endpoints.counted_sessions().0 > 0;
     let mut known: [Vec<(u64, usize)>; 2] = [Vec::new(), Vec::new()];
     for (i, p) in profiles.iter().enumerate().filter(|(_, p)| sampled(p)) {

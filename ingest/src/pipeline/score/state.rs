@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use detector::{AgentState, Call, Detector, DetectorConfig, Manifest, Timestamp};
+use detector::{AgentState, Call, Detector, DetectorConfig, Manifest, Snapshot, Timestamp};
 use metrics::histogram;
 use serde::{Deserialize, Serialize};
 
@@ -39,10 +39,10 @@ enum Saving {
 }
 
 #[derive(Serialize)]
-struct Saved<'a> {
-    positions: &'a Positions,
-    watermark: &'a Watermark,
-    detector: &'a Detector,
+struct Saved {
+    positions: Positions,
+    watermark: Watermark,
+    detector: Snapshot,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +50,12 @@ struct Restored {
     positions: Positions,
     watermark: Watermark,
     detector: Detector,
+}
+
+impl Scorer {
+    fn saved(&self, positions: Positions) -> Saved {
+        Saved { positions, watermark: self.watermark.clone(), detector: self.detector.snapshot() }
+    }
 }
 
 impl State {
@@ -117,22 +123,17 @@ impl State {
             && now.duration_since(self.saved_at) >= self.every
     }
 
-    /// Encodes the state and begins to write it. What goes wrong is said, and tried again when it is time again: the
-    /// calls since the last snapshot are not forgotten by their source before.
+    /// Begins to write the state as it is now. What goes wrong is said, and tried again when it is time again: the calls since
+    /// the last snapshot are not forgotten by their source before.
     pub(super) fn save(&mut self) {
-        let body = match self.encode() {
-            Ok(body) => body,
-            Err(error) => {
-                tracing::error!(%error, "the detector's state cannot be saved");
-                return;
-            }
-        };
         let Saving::Idle(mut snapshots) = std::mem::replace(&mut self.saving, Saving::Broken) else { return };
         self.saved_at = Instant::now();
         self.dirty = false;
+        let started = Instant::now();
+        let saved = self.scorer.saved(self.positions.clone());
+        histogram!(metric::SNAPSHOT_PAUSE).record(started.elapsed().as_secs_f64());
         let write = move || {
-            let started = Instant::now();
-            let written = snapshots.save(&body);
+            let written = snapshots.save(&saved);
             histogram!(metric::SNAPSHOT_SECONDS).record(started.elapsed().as_secs_f64());
             (snapshots, written)
         };
@@ -155,11 +156,6 @@ impl State {
     /// may turn out damaged.
     pub(super) fn covered(&mut self) -> Option<Positions> {
         self.covered.take()
-    }
-
-    fn encode(&self) -> Result<Vec<u8>, SnapshotError> {
-        let Scorer { detector, watermark, .. } = &self.scorer;
-        Snapshots::encode(&Saved { positions: &self.positions, watermark, detector })
     }
 
     /// Takes the result of a write that is done.
@@ -203,8 +199,7 @@ impl State {
 
 /// How the state of this version is laid out: its field names, from an example with something in it.
 fn layout() -> Result<Layout, SnapshotError> {
-    let Scorer { detector, watermark, .. } = &example();
-    Layout::of(&Saved { positions: &Positions::default(), watermark, detector })
+    Layout::of(&example().saved(Positions::default()))
 }
 
 /// A baseline like those that are packed, to tell their layout by.
@@ -241,13 +236,12 @@ mod tests {
 
     #[test]
     fn the_layout_is_that_of_all_there_is() {
-        let Scorer { detector, watermark, .. } = example();
+        let Scorer { detector, .. } = &example();
         assert_eq!((detector.agents(), detector.dormant(), detector.lines()), (2, 1, 1));
-        let positions = Positions::default();
-        let saved = Saved { positions: &positions, watermark: &watermark, detector: &detector };
+        let saved = example().saved(Positions::default());
         let (all, nothing) = (Layout::of(&saved).unwrap(), Layout::of(&()).unwrap());
         assert_ne!(all, nothing);
-        let empty = Saved { detector: &Detector::new(DetectorConfig::default(), &[]), ..saved };
+        let empty = Saved { detector: Detector::new(DetectorConfig::default(), &[]).snapshot(), ..saved };
         assert_ne!(all, Layout::of(&empty).unwrap());
     }
 }
