@@ -10,9 +10,6 @@ use serde::{Deserialize, Serialize};
 use super::{EntryKind, NewEntry};
 use crate::decode::{Format, SourceContext};
 
-/// Entries removed in one transaction, so that a large clean-up never holds appends back for long.
-const TRIM_ROWS: i64 = 10_000;
-
 const SCHEMA: &str = "
 -- AUTOINCREMENT: a sequence number is never given twice, not even after every entry was removed.
 CREATE TABLE IF NOT EXISTS entries (
@@ -219,13 +216,12 @@ pub(super) fn advance(db: &Connection, reader: &str, next: i64) -> rusqlite::Res
     Ok(())
 }
 
-/// Removes some of the oldest entries that all readers are past and that were received before `before`; returns how
-/// many.
-pub(super) fn trim(db: &Connection, before: Timestamp) -> rusqlite::Result<usize> {
+/// Removes the oldest entries, `rows_max` at most, that all readers are past and that were received before `before`; returns how many.
+pub(super) fn trim(db: &Connection, before: Timestamp, rows_max: usize) -> rusqlite::Result<usize> {
     let mut delete = db.prepare_cached(
         "DELETE FROM entries WHERE seq <= (
            SELECT max(seq) FROM (SELECT seq, received_at FROM entries ORDER BY seq LIMIT ?1)
            WHERE received_at < ?2 AND seq < (SELECT coalesce(min(next), 0) FROM positions))",
     )?;
-    delete.execute(params![TRIM_ROWS, before.as_micros()])
+    delete.execute(params![i64::try_from(rows_max).unwrap_or(i64::MAX), before.as_micros()])
 }

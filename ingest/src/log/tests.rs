@@ -95,12 +95,12 @@ async fn entries_stay_until_every_reader_is_past_them() {
     log.advance("score", 3).await.unwrap();
     log.advance("score", 2).await.unwrap();
     let db = rusqlite::Connection::open(&path).unwrap();
-    table::trim(&db, Timestamp::from_millis(1_000)).unwrap();
+    table::trim(&db, Timestamp::from_millis(1_000), 10).unwrap();
     assert_eq!(all(&log).iter().map(|e| e.seq).collect::<Vec<_>>(), [3, 4]);
     log.advance("score", 5).await.unwrap();
-    table::trim(&db, Timestamp::from_millis(4)).unwrap();
+    table::trim(&db, Timestamp::from_millis(4), 10).unwrap();
     assert_eq!(all(&log).iter().map(|e| e.seq).collect::<Vec<_>>(), [4], "the last is not old enough");
-    table::trim(&db, Timestamp::from_millis(5)).unwrap();
+    table::trim(&db, Timestamp::from_millis(5), 10).unwrap();
     assert_eq!(log.reader().unwrap().first().unwrap(), None);
     drop(log);
     let log = open();

@@ -14,10 +14,10 @@ use crate::seen::{Admission, Origin, Seen};
 
 /// Entries in one transaction, roughly: what a disk syncs in some tens of milliseconds.
 const GROUP_ENTRIES: usize = 8_192;
-/// How often the writer cleans up while it is written to.
+/// How often the writer looks for what can go while it is written to. Of much it takes a piece after every group: twice what came, so
+/// that it gets to the end, and at least this, some milliseconds for which appends wait.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
-/// How long it may clean up before it looks at what waits.
-const TIDY_FOR: Duration = Duration::from_millis(50);
+const TIDY_ENTRIES: usize = 1_000;
 /// Descriptions of sources whose numbers are kept at hand.
 const SOURCES_AT_HAND: usize = 64;
 
@@ -66,8 +66,7 @@ impl Writer {
                 group.push(job);
             }
             self.settle(group);
-            if self.tidied.elapsed() >= TIDY_EVERY {
-                self.tidy();
+            if self.tidied.elapsed() >= TIDY_EVERY && !self.tidy(TIDY_ENTRIES.max(2 * entries)) {
                 self.tidied = Instant::now();
             }
         }
@@ -142,30 +141,27 @@ impl Writer {
         Ok(answers)
     }
 
-    /// Forgets and removes what is old enough. What fails here is tried again a second later.
-    fn tidy(&mut self) {
+    /// Forgets and removes what is old enough, so many entries at most; whether there may be more. What fails is tried again a second
+    /// later.
+    fn tidy(&mut self, entries_max: usize) -> bool {
         let now = crate::clock::now();
         if let Err(error) = self.seen.turn(&mut self.db, now) {
             tracing::warn!(path = %self.path.display(), %error, "could not forget old events");
         }
-        let started = Instant::now();
-        while started.elapsed() < TIDY_FOR {
-            let crowded = table::used_bytes(&self.db).is_ok_and(|used| used > self.config.bytes_max / 10 * 9);
-            let before = if crowded { Timestamp::from_micros(i64::MAX) } else { now - self.config.keep };
-            match table::trim(&self.db, before) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(path = %self.path.display(), %error, "could not remove old entries");
-                    break;
-                }
+        let crowded = table::used_bytes(&self.db).is_ok_and(|used| used > self.config.bytes_max / 10 * 9);
+        let before = if crowded { Timestamp::from_micros(i64::MAX) } else { now - self.config.keep };
+        match table::trim(&self.db, before, entries_max) {
+            Ok(removed) => removed > 0,
+            Err(error) => {
+                tracing::warn!(path = %self.path.display(), %error, "could not remove old entries");
+                false
             }
         }
     }
 
     /// Removes some entries that every reader is past, however young; whether there were any.
     fn make_room(&self) -> bool {
-        let removed = table::trim(&self.db, Timestamp::from_micros(i64::MAX));
+        let removed = table::trim(&self.db, Timestamp::from_micros(i64::MAX), GROUP_ENTRIES);
         if let Ok(rows @ 1..) = removed {
             tracing::warn!(path = %self.path.display(), rows, "removed entries early to make room");
             return true;
