@@ -18,8 +18,9 @@ use sha2::{Digest, Sha256};
 const MAGIC: &[u8; 8] = b"TOCSNAP\n";
 /// Raise it when the header or the meaning of the state changes. A changed layout is noticed without.
 const VERSION: u32 = 2;
-/// Bytes of a body that are written at once.
-const PIECE_BYTES: usize = 1 << 18;
+/// Bytes of a body that are written at once, and synced: a file system that puts all that is not on disk yet before its next commit
+/// would let the logs' syncs wait for the whole file.
+const PIECE_BYTES: usize = 1 << 22;
 const HEADER_BYTES: usize = 8 + 4 + 8 + 8 + 32;
 /// Snapshots kept: the newest, and the one before in case that is damaged.
 const KEPT: usize = 2;
@@ -231,7 +232,7 @@ impl Write for Body {
     fn flush(&mut self) -> io::Result<()> {
         self.digest.update(&self.waiting);
         self.bytes += self.waiting.len() as u64;
-        let written = self.file.write_all(&self.waiting);
+        let written = self.file.write_all(&self.waiting).and_then(|()| self.file.sync_data());
         self.waiting.clear();
         written.map_err(|e| {
             let kind = e.kind();
