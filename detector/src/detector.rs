@@ -170,7 +170,7 @@ impl Detector {
         detector
     }
 
-    /// Its state as it is now. Profiles are held once until they change, so it costs little time and no second fleet in memory.
+    /// Its state as it is now. Profiles are held once until they change; open sessions and what the fleet taught are copied.
     pub fn snapshot(&self) -> Snapshot {
         let State { profiles, fleet, sources, memory, lanes, lineage, .. } = &self.state;
         Snapshot(State {
