@@ -71,7 +71,7 @@ pub(crate) struct DetectionArgs {
     /// Days a fleet is watched.
     #[arg(long, default_value_t = 56, value_parser = clap::value_parser!(u32).range(2..=365))]
     days: u32,
-    /// Days between two false step-ups that the operator accepts, of fleets and series; watches come no rarer.
+    /// Days between two false step-ups that the operator accepts; watches come no rarer. Of contexts, cohorts and sessions: 90.
     #[arg(long, value_name = "DAYS", default_value = "90", value_parser = allowed)]
     step_up_days: Budgets,
     /// Only these fleets.

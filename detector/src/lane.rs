@@ -255,17 +255,19 @@ impl Lane {
         }
     }
 
-    /// A person ruled this agent's present evidence benign.
-    pub(crate) fn accept(&mut self, p: &mut Profile, shared: Shared<'_>) {
+    /// A person ruled this agent's present evidence benign, or of what it did one act.
+    pub(crate) fn accept(&mut self, p: &mut Profile, act: Option<u64>, shared: Shared<'_>) {
         let Shared { thresholds, published, .. } = shared;
         let Self { sessions, tally, .. } = self;
         p.volume.accept(p.declared.volume(published, thresholds), &mut tally.volume);
         p.timing.accept(Declared::timing(published, thresholds, &p.volume));
         let endpoint_ctx = p.declared.endpoint(published, thresholds, &p.timing);
-        p.endpoints.accept(p.last, endpoint_ctx, &mut tally.endpoint_tail);
+        p.endpoints.accept(p.last, act, endpoint_ctx, &mut tally.endpoint_tail);
         let context_ctx = p.context_ctx(published, thresholds, p.presence.is_established());
         p.circumstances.accept(p.last, context_ctx, &mut tally.context);
-        sessions.accept(p.key, &mut tally.sessions);
+        if act.is_none() {
+            sessions.accept(p.key, &mut tally.sessions);
+        }
         p.rules.accept();
         p.heard.stands();
         p.suspect = false;

@@ -21,7 +21,8 @@ const PERIOD: Duration = Duration::from_hours(72);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ruling {
-    /// It is normal, as the agent is: what waited is learned, and the agent stays what it was.
+    /// It is normal, as the agent is: what waited is learned, and the agent stays what it was. Where the record names an endpoint one
+    /// act alone was let go on: of what the agent first called under suspicion that endpoint is learned, and its sessions wait on.
     #[default]
     Benign,
     /// The agent was changed on purpose: what it does now is normal at once, and what it did before counts less.
@@ -77,7 +78,11 @@ impl Detector {
         let Some(i) = self.find(Key::of(call)) else { return };
         self.keep_version(i, VersionCause::Ruling, call);
         match call.ruling {
-            Ruling::Benign => self.accept(i),
+            Ruling::Benign => {
+                let act = (!call.endpoint.is_empty())
+                    .then(|| self.state.fleet.published.routes.resolve(call, false));
+                self.accept(i, act);
+            }
             Ruling::Deploy => self.adopt(i),
             Ruling::CohortDeploy => {
                 let (cohorts, kin) = (&self.state.fleet.cohorts, self.state.profiles[i].kin);
@@ -95,10 +100,10 @@ impl Detector {
         self.learn_ended_sessions();
     }
 
-    fn accept(&mut self, i: usize) {
+    fn accept(&mut self, i: usize, act: Option<u64>) {
         let (shared, profiles, lanes, _) = self.state.split();
         let p = &mut profiles[i];
-        lanes[lane_of(p.key)].accept(p, shared);
+        lanes[lane_of(p.key)].accept(p, act, shared);
         self.state.accept_line(i);
     }
 

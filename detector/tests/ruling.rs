@@ -53,7 +53,8 @@ impl Fleet {
     }
 
     fn rule(&mut self, agent: usize, ruling: Ruling) {
-        let verdict = self.call(agent, |call| (call.kind, call.ruling) = (Kind::Feedback, ruling));
+        let word = (Kind::Feedback, ruling, "".into());
+        let verdict = self.call(agent, |call| (call.kind, call.ruling, call.endpoint) = word);
         assert_eq!(verdict, None);
     }
 
@@ -120,6 +121,29 @@ fn level(verdict: &Verdict, signal: Signal) -> MicroBits {
 
 fn watch(detector: &Detector) -> FleetHealth {
     detector.fleet_health().into_iter().find(|h| h.grade == Grade::Watch).expect("it is monitored")
+}
+
+/// A person who lets one act of an incident go on has said nothing of the others.
+#[test]
+fn an_act_that_was_let_go_on_is_learned_and_what_else_the_incident_brought_is_not() {
+    let to = |endpoint: &'static str| move |call: &mut Call<'_>| call.endpoint = endpoint.into();
+    let levels_after = |act: &'static str| {
+        let mut fleet = Fleet::grown();
+        for _ in 0..3 {
+            fleet.call(2, to("export_all"));
+            fleet.call(2, to("delete_all"));
+        }
+        let word = (Kind::Feedback, Ruling::Benign, act.into());
+        fleet.call(2, |call| (call.kind, call.ruling, call.endpoint) = word);
+        fleet.live(Duration::from_hours(3), |_, _| {});
+        ["export_all", "delete_all"].map(|endpoint| {
+            let verdict = fleet.clone().call(2, to(endpoint)).expect("a verdict");
+            level(&verdict, Signal::Endpoint)
+        })
+    };
+    let ([of_all, also_of_all], [of_act, beside]) = (levels_after(""), levels_after("export_all"));
+    assert_eq!(of_all, also_of_all);
+    assert!(beside > of_act.max(of_all) + MicroBits::from_bits(3.0), "{of_all} {of_act} {beside}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(test)]
 pub(crate) use self::intake::Reading;
 pub(crate) use self::intake::conflict;
-pub use self::intake::{BadLine, ControlError, Intake, IntakeError, One, Report};
+pub use self::intake::{Act, BadLine, ControlError, Intake, IntakeError, One, Report};
 pub use self::log::LogSource;
 use crate::decode::{Reject, SourceContext};
 use crate::seen::SeenFile;

@@ -87,6 +87,10 @@ struct Evidence {
     layers: Layers,
     endpoint: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<String>,
     instance_id: Option<String>,
     session_id: Option<String>,
@@ -131,6 +135,8 @@ fn evidence(record: &VerdictRecord) -> Evidence {
         actor: record.verdict.actor.clone(),
         layers: record.verdict.layers,
         endpoint: clip(&record.endpoint, FIELD_BYTES_MAX),
+        method: cut(&record.method),
+        operation: cut(&record.operation),
         line: cut(&record.line),
         instance_id: cut(&record.instance_id),
         session_id: cut(&record.session_id),
@@ -192,8 +198,14 @@ mod tests {
         let mut record = damning(1, at(0), &"a".repeat(3_000));
         record.event_id.clone_from(&long);
         record.endpoint.clone_from(&long);
-        for field in [&mut record.line, &mut record.instance_id, &mut record.session_id, &mut record.token_id]
-        {
+        record.method = Some(long.clone());
+        for field in [
+            &mut record.operation,
+            &mut record.line,
+            &mut record.instance_id,
+            &mut record.session_id,
+            &mut record.token_id,
+        ] {
             *field = Some(long.clone());
         }
         let agent = AgentKey::new(Some(&"i".repeat(3_000)), &record.agent_id);

@@ -193,7 +193,7 @@ impl<W: World> Fleet<W> {
             if self.answers[agent].is_some_and(|due| due <= event.at) {
                 self.answers[agent] = None;
                 let mut call = event.call(self.calls);
-                call.kind = Kind::Feedback;
+                (call.kind, call.endpoint) = (Kind::Feedback, "".into());
                 self.detector.observe(&call);
             }
             self.calls += 1;

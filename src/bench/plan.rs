@@ -208,8 +208,10 @@ impl Job {
                 };
                 Done::Series(series::run(series, agents, &settings, progress)?.map(Box::new))
             }
-            Self::Timing(pace) => Done::Timing(timing::run(pace, args.seed, progress)),
-            Self::Young => Done::Young(young::run(args.seed, ATTACKED.min(agents), progress)),
+            Self::Timing(pace) => Done::Timing(timing::run(pace, args.seed, args.step_up_days, progress)),
+            Self::Young => {
+                Done::Young(young::run(args.seed, ATTACKED.min(agents), args.step_up_days, progress))
+            }
             Self::Context => Done::Context(context::run(args.seed, agents, args.days, progress)),
             Self::Cohort => Done::Cohort(cohort::run(args.seed, ATTACKED.min(agents), progress)),
             Self::Groups => Done::Groups(groups::run(args.seed, progress)),

@@ -70,8 +70,7 @@ struct Solo<'a> {
 }
 
 /// Runs one kind.
-pub(crate) fn run(pace: Pace, seed: u64, progress: &Progress) -> TimingReport {
-    let budgets = Budgets::default();
+pub(crate) fn run(pace: Pace, seed: u64, budgets: Budgets, progress: &Progress) -> TimingReport {
     let mut alarms: Counts = Counts::default();
     let mut trials = vec![Trials::default(); Takeover::ALL.len()];
     let mut days = 0.0;
@@ -117,7 +116,8 @@ fn live(
 ) -> (Ear, f64) {
     let mut dice = stream(seed, pace.name(), agent, Purpose::Agent);
     let gaps = Gaps::new(pace, &mut dice);
-    let player = Player::new(Detector::new(DetectorConfig::default(), &[]), names);
+    let config = DetectorConfig { budgets, ..DetectorConfig::default() };
+    let player = Player::new(Detector::new(config, &[]), names);
     let mut solo = Solo { player, gaps, dice, now: 0.0 };
     let thresholds = Grade::ALL.map(|g| g.threshold(budgets));
     let (mut ear, mut answer_at, mut past) = (Ear::default(), None, Vec::with_capacity(CALLS_BEFORE));

@@ -73,12 +73,13 @@ struct Nursery {
 }
 
 /// Runs `newcomers` of either kind among as many peers; all of them Poisson agents, as in the study.
-pub(crate) fn run(seed: u64, newcomers: usize, progress: &Progress) -> Vec<YoungReport> {
-    let mut nursery = Nursery::new(seed, newcomers);
+pub(crate) fn run(seed: u64, newcomers: usize, budgets: Budgets, progress: &Progress) -> Vec<YoungReport> {
+    let mut nursery = Nursery::new(seed, newcomers, budgets);
     let agents = nursery.peers.len() + nursery.newcomers.len();
     let names: Vec<String> = (0..agents).map(|a| format!("young-{a}")).collect();
     let manifests = nursery.manifests(&names);
-    let mut player = Player::new(Detector::new(DetectorConfig::default(), &manifests), &names);
+    let config = DetectorConfig { budgets, ..DetectorConfig::default() };
+    let mut player = Player::new(Detector::new(config, &manifests), &names);
     for now in 0..DAYS * DAY {
         if now % DAY == 0 {
             progress.day();
@@ -90,7 +91,7 @@ pub(crate) fn run(seed: u64, newcomers: usize, progress: &Progress) -> Vec<Young
 }
 
 impl Nursery {
-    fn new(seed: u64, n: usize) -> Self {
+    fn new(seed: u64, n: usize, budgets: Budgets) -> Self {
         let fleet = Fleet::Poisson;
         let source = |agent| Source::new(fleet, seed, agent, STUDY_RATES);
         let instants = |agent| stream(seed, "young", agent, Purpose::Instants);
@@ -108,7 +109,7 @@ impl Nursery {
             }
         };
         Self {
-            budgets: Budgets::default(),
+            budgets,
             seed,
             peers: (0..n).map(|a| (source(a), instants(a))).collect(),
             newcomers: (0..2 * n).map(newcomer).collect(),

@@ -1,7 +1,7 @@
 //! What a person ruled goes back into the log of calls, where the detector learns it and a replay finds it.
 
 use detector::{Ruling, Timestamp};
-use ingest::source::Intake;
+use ingest::source::{Act, Intake};
 use revoker::connector::{Attempt, Connector, Outcome, Route};
 use revoker::effect::{DECLARED, REVERTED};
 use revoker::message::Message;
@@ -62,7 +62,12 @@ impl Feedback {
             }
         } else {
             match ruling(&message.kind, &data) {
-                Ok(Some(ruling)) => self.intake.feedback(id, ruling, issuer, agent_id, timestamp).await,
+                Ok(Some(ruling)) => {
+                    // A person who lets an act go on has ruled on that act and on nothing else of the agent's.
+                    let is_of_act = message.kind == APPROVED;
+                    let act = is_of_act.then(|| Act::deserialize(&data["evidence"]).ok()).flatten();
+                    self.intake.feedback(id, ruling, act, issuer, agent_id, timestamp).await
+                }
                 Ok(None) => return Outcome::Acknowledged { status: 200 },
                 Err(e) => return failed(e.to_string()),
             }
@@ -98,10 +103,15 @@ mod tests {
     use std::sync::Arc;
 
     use ingest::finding::{FindingSink, Findings, Raised};
-    use ingest::log::{Log, LogConfig};
+    use ingest::log::{EntryKind, Log, LogConfig};
     use serde_json::json;
 
     use super::*;
+
+    fn message(id: &str, kind: &str, data: &Value) -> Message {
+        let body = json!({ "type": kind, "timestamp": "2026-03-01T00:00:00Z", "data": data });
+        Message { id: id.to_owned(), kind: kind.to_owned(), body: body.to_string().into_bytes() }
+    }
 
     struct Nobody;
 
@@ -114,19 +124,27 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = Log::open(&folder.path().join("calls.db"), LogConfig::read_by(&["score"])).unwrap();
         let feedback = Feedback::new(Intake::new(log.clone(), Findings::new(Arc::new(Nobody))));
-        let message = |ruling: &str| {
-            let data = json!({ "subject": "a", "ruling": ruling });
-            let body = json!({ "type": RULED, "timestamp": "2026-03-01T00:00:00Z", "data": data });
-            Message { id: "evt_1".to_owned(), kind: RULED.to_owned(), body: body.to_string().into_bytes() }
-        };
+        let ruled = |ruling: &str| message("evt_1", RULED, &json!({ "subject": "a", "ruling": ruling }));
         for second in 0..2 {
-            let outcome = feedback.deliver(&message("deploy"), Timestamp::from_millis(second * 1_000)).await;
+            let outcome = feedback.deliver(&ruled("deploy"), Timestamp::from_millis(second * 1_000)).await;
             assert_eq!(outcome, Outcome::Acknowledged { status: 200 });
         }
-        let another = feedback.deliver(&message("benign"), Timestamp::default()).await;
+        let another = feedback.deliver(&ruled("benign"), Timestamp::default()).await;
         assert!(matches!(another, Outcome::Failed { detail, .. } if detail.contains("told before")));
+        let act = json!({ "endpoint": "/pay", "method": "POST", "bits": 20.5 });
+        let approved = message("evt_2", APPROVED, &json!({ "subject": "a", "evidence": act }));
+        let outcome = feedback.deliver(&approved, Timestamp::default()).await;
+        assert_eq!(outcome, Outcome::Acknowledged { status: 200 });
         let entries = log.reader().unwrap().read(1, 10, usize::MAX).unwrap();
-        let text = String::from_utf8_lossy(&entries[0].payload).into_owned();
-        assert!(text.contains(r#""ts":"2026-03-01T00:00:00Z""#), "{text}");
+        let records = entries.iter().filter(|entry| entry.kind == EntryKind::Record);
+        let texts = records.map(|entry| serde_json::from_slice::<Value>(&entry.payload).unwrap());
+        let told =
+            texts.map(|record| ["ts", "ruling", "endpoint", "method"].map(|name| record[name].clone()));
+        let ts = json!("2026-03-01T00:00:00Z");
+        let expected = [
+            [ts.clone(), json!("deploy"), Value::Null, Value::Null],
+            [ts, Value::Null, json!("/pay"), json!("POST")],
+        ];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
     }
 }

@@ -394,17 +394,23 @@ impl Endpoints {
         self.slots.add(endpoint, weight)
     }
 
-    /// A person ruled the present evidence benign: it is dropped, and what was learned under suspicion counts in full.
-    pub(crate) fn accept(&mut self, ts: Timestamp, ctx: Context<'_>, tail: &mut PeerTail) {
+    /// A person ruled the present evidence benign: it is dropped, and what was learned under suspicion counts in full, or of that the
+    /// endpoint of the one act that was let go on.
+    pub(crate) fn accept(&mut self, ts: Timestamp, act: Option<u64>, ctx: Context<'_>, tail: &mut PeerTail) {
         if self.foreign.is_out() {
             self.end_excursion(ts, ctx, tail);
         }
         self.sum = 0.0;
-        self.drift.accept();
-        for calls in &mut self.slots.calls {
-            *calls = calls.max(1.0);
+        if let Some(act) = act {
+            self.drift.disown();
+            self.slots.keep(act);
+        } else {
+            self.drift.accept();
+            for calls in &mut self.slots.calls {
+                *calls = calls.max(1.0);
+            }
+            self.slots.settle();
         }
-        self.slots.settle();
     }
 
     /// The agent was changed on purpose: what it called before weighs no more than a short past does, what it has first called

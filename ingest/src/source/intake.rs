@@ -33,6 +33,15 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// The source of what a person ruled.
 const FEEDBACK_SOURCE: &str = "tocsin/feedback";
 
+/// What one act is told by.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[expect(missing_docs, reason = "the fields are the call's, documented there")]
+pub struct Act<'a> {
+    pub endpoint: &'a str,
+    pub method: Option<&'a str>,
+    pub operation: Option<&'a str>,
+}
+
 /// Reading stopped before the end. What the report counts is durable; the rest was not taken.
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}")]
@@ -158,17 +167,21 @@ impl Intake {
         })
     }
 
-    /// Writes down what a person ruled of an agent's present evidence. Doing it again under the same id and date is nothing.
+    /// Writes down what a person ruled of an agent's present evidence, or of one `act` alone. Doing it again under the same id and
+    /// date is nothing.
     pub async fn feedback(
         &self,
         id: &str,
         ruling: Ruling,
+        act: Option<Act<'_>>,
         issuer: Option<&str>,
         agent_id: &str,
         at: Timestamp,
     ) -> Result<(), ControlError> {
-        let mut call = Call::new(id, at, agent_id, "");
+        let mut call = Call::new(id, at, agent_id, act.map_or("", |act| act.endpoint));
         (call.kind, call.ruling) = (Kind::Feedback, ruling);
+        call.method = act.and_then(|act| act.method).map(Into::into);
+        call.operation = act.and_then(|act| act.operation).map(Into::into);
         call.identity.issuer = issuer.map(Into::into);
         self.control(&call).await
     }

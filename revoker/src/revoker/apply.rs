@@ -354,6 +354,15 @@ impl Write<'_> {
         txn: &Txn,
     ) -> Result<(), StoreError> {
         let mut reasons = reasons(event, case);
+        // What a person let go on is the act that was asked about.
+        let asked = match event {
+            Event::Approved { case } => approvals::by_case(&self.tx, &case.to_string())?,
+            _ => None,
+        };
+        let asked = asked.as_ref().and_then(|approval| match &approval.cause {
+            approval::Cause::Evidence(record) => Some(&**record),
+            approval::Cause::Asked(_) => None,
+        });
         if event.ends_access() {
             reasons.extend(self.spawned(case.agent)?);
         }
@@ -363,7 +372,7 @@ impl Write<'_> {
             part: None,
             txn,
             standing,
-            record: case.record,
+            record: case.record.or(asked),
             reasons: &reasons,
             approval_url,
             carried: None,

@@ -86,6 +86,15 @@ impl Slots {
         (self.recent, self.before) = (0, 0);
     }
 
+    /// This one is part of the agent, if it has called it.
+    pub(super) fn keep(&mut self, endpoint: u64) {
+        if let Some(at) = self.at(endpoint) {
+            self.calls[at] = self.calls[at].max(1.0);
+            self.recent &= !(1 << at);
+            self.before &= !(1 << at);
+        }
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, f32)> {
         self.endpoints.iter().copied().zip(self.calls.iter().copied())
     }

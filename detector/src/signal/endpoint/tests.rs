@@ -54,7 +54,7 @@ fn habits_are_quiet_and_foreign_calls_add_up() {
     agent.learn(hash64(&["send"]), true);
     let second = agent.score(ts, hash64(&["grant"]), ctx(&model, &[]), &mut peers).now.level();
     assert!(sum > 3.0 && agent.sum > sum + 3.0 && second > first + 2.0, "{first} {second}");
-    agent.accept(ts, ctx(&model, &[]), &mut peers);
+    agent.accept(ts, None, ctx(&model, &[]), &mut peers);
     assert!(agent.score(ts, hash64(&["send"]), ctx(&model, &[]), &mut peers).now.level() < first);
 }
 

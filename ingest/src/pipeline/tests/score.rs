@@ -171,7 +171,7 @@ fn feedback_is_read_where_it_stands_in_the_log() {
     let opened = bench.open();
     bench.take(&opened, &calls(20));
     let intake = Intake::new(opened.calls.clone(), bench.findings());
-    let ruled = |id, ruling| intake.feedback(id, ruling, None, "a1", Timestamp::from_millis(0));
+    let ruled = |id, ruling| intake.feedback(id, ruling, None, None, "a1", Timestamp::from_millis(0));
     bench.runtime.block_on(async {
         ruled("approval-1", Ruling::Benign).await.unwrap();
         ruled("approval-1", Ruling::Benign).await.unwrap();
@@ -200,7 +200,7 @@ fn what_is_not_carried_out_is_told_with_agent_and_reason() {
     let intake = Intake::new(opened.calls.clone(), bench.findings());
     let ts = Timestamp::from_millis(0);
     bench.runtime.block_on(async {
-        intake.feedback("word", Ruling::Deploy, Some("idp"), "a1", ts).await.unwrap();
+        intake.feedback("word", Ruling::Deploy, None, Some("idp"), "a1", ts).await.unwrap();
         intake.revert("old", "1-00000000deadbeef:AAAA", None, "a1", ts).await.unwrap();
     });
     bench.take(&opened, &calls(21));
@@ -220,7 +220,7 @@ fn verdicts_wait_for_no_version_of_a_baseline() {
     let opened = bench.open();
     bench.take(&opened, &calls(20));
     let intake = Intake::new(opened.calls.clone(), bench.findings());
-    let word = intake.feedback("word", Ruling::Deploy, None, "a1", Timestamp::from_millis(0));
+    let word = intake.feedback("word", Ruling::Deploy, None, None, "a1", Timestamp::from_millis(0));
     bench.runtime.block_on(word).unwrap();
     bench.take(&opened, &calls(50));
     let path = bench.data.path().join("baselines.db");
