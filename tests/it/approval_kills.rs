@@ -2,7 +2,7 @@
 //! goes on once.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::chance::Chance;
 use crate::support::gate::{Human, ask, now};
 use crate::support::page::Page;
-use crate::support::parts::house;
+use crate::support::parts::readme;
 use crate::support::postgres::Postgres;
 use crate::support::process::Process;
 use crate::support::stage::Stage;
@@ -110,9 +110,9 @@ fn schedule(
             }
         }
     }
-    let resumed = said(&output, "resumed");
+    let resumed = said(&output, "grant");
     assert_eq!(
-        (&resumed["status"], &resumed["resumed"]["decision"]),
+        (&resumed["status"], &resumed["told"]["decision"]),
         (&200.into(), &"go_on".into()),
         "{resumed}"
     );
@@ -127,15 +127,17 @@ fn schedule(
     assert_eq!((count("approval.settled"), count("approval.resumed")), (1, 1), "{history}");
 }
 
-/// The agent, with what it has kept so far.
+/// The agent of the README, with what it has kept so far.
 fn start(folder: &Path, tocsin: &Tocsin, name: &str, act: &Value) -> Process {
     let record = folder.join(format!("{name}.json"));
     std::fs::write(&record, act.to_string()).expect("to write its record");
+    let program = folder.join("agent.py");
+    std::fs::write(&program, readme("Make your agent resume", "python")).expect("to write the program");
     // The shell gives it its record and becomes it.
     let mut command = Command::new("sh");
-    command.args(["-c", "exec python3 \"$0\" \"$1\" \"$2\" \"$3\" < \"$4\""]);
-    command.arg(house().join("parts/pypi/http_agent.py")).arg(folder.join(format!("{name}.state")));
-    command.arg(tocsin.url("")).arg(GATEWAY).arg(&record).stdin(Stdio::null());
+    command.args(["-c", "exec python3 \"$0\" \"$1\" < \"$2\""]).arg(program);
+    command.arg(folder.join(format!("{name}.state"))).arg(&record);
+    command.env("TOCSIN_URL", tocsin.url("")).env("TOCSIN_TOKEN", GATEWAY);
     Process::start(name, &mut command, &folder.join(format!("{name}.out")))
 }
 

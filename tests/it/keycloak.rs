@@ -9,6 +9,7 @@ use crate::support::gate::{Agent, now};
 use crate::support::http;
 use crate::support::kafka::Kafka;
 use crate::support::keycloak::Keycloak;
+use crate::support::parts::readme;
 use crate::support::prove;
 use crate::support::stage::Stage;
 use crate::support::tocsin::{GATEWAY, OPERATOR, Tocsin};
@@ -224,10 +225,7 @@ fn one_session_ends_alone_and_the_others_of_the_client_go_on() {
 
 #[test]
 fn what_the_readme_says_connects_keycloak() {
-    let readme = include_str!("../../README.md");
-    let chapter = readme.split("## Connect your identity platform").nth(1).expect("its chapter");
-    let example =
-        chapter.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let example = readme("Connect your identity platform", "toml");
     let stage = Stage::new();
     let keycloak = Keycloak::start(stage.path());
     let local = [

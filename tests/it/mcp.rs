@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::gate::{Human, now};
 use crate::support::http;
 use crate::support::page::Page;
-use crate::support::parts::{house, part, python};
+use crate::support::parts::{part, python, readme};
 use crate::support::stage::Stage;
 use crate::support::tocsin::{GATEWAY, OPERATOR, Tocsin};
 
@@ -92,26 +92,28 @@ fn a_client_that_shows_none_is_told_waits_and_resumes_once() {
     let stage = Stage::new();
     let tocsin = Tocsin::start(stage.path(), &stage.settings(SETTINGS));
     let dana = Human::enrol(&tocsin, "Dana");
-    part("mcp/node_modules");
+    std::fs::write(stage.path().join("agent.mjs"), readme("Make your agent resume", "js")).expect("to write");
+    let modules = part("mcp/node_modules").canonicalize().expect("a folder");
+    std::os::unix::fs::symlink(modules, stage.path().join("node_modules")).expect("to link");
     let mut command = Command::new("node");
-    command.arg(house().join("parts/mcp/agent.mjs")).arg(env!("CARGO_BIN_EXE_tocsin"));
-    command.args(["mcp", "--url", &tocsin.url("")]).env("TOCSIN_TOKEN", GATEWAY).current_dir(stage.path());
-    let mut agent = Agent::start(&mut command, &record("e1"));
-    let blocked = agent.says("blocked");
-    assert_eq!(
-        (&blocked["blocked"]["isError"], &blocked["blocked"]["decision"]),
-        (&true.into(), &"challenged".into())
-    );
-    assert!(blocked["blocked"]["binding_code"].is_string() && blocked["blocked"]["status_url"].is_string());
+    command.args(["agent.mjs", env!("CARGO_BIN_EXE_tocsin"), "mcp", "--url", &tocsin.url("")]);
+    command.env("TOCSIN_TOKEN", GATEWAY).current_dir(stage.path());
+    let act = record("e1");
+    let mut agent = Agent::start(&mut command, &act);
+    let blocked = agent.says("blocked")["blocked"].clone();
+    assert_eq!(blocked["decision"], "challenged", "{blocked}");
+    assert!(blocked["binding_code"].is_string() && blocked["status_url"].is_string());
     approve(&tocsin, &dana);
-    assert_eq!(agent.says("waited")["waited"], "approved");
-    let resumed = agent.says("resumed");
-    assert_eq!(
-        (&resumed["resumed"]["decision"], &resumed["resumed"]["resumed"]["repeated"]),
-        (&"go_on".into(), &false.into())
-    );
-    assert_eq!(agent.says("again")["again"]["resumed"]["repeated"], true);
-    assert_eq!(agent.says("other")["other"]["reason"], "used");
+    let told = agent.says("told")["told"].clone();
+    assert_eq!((&told["decision"], &told["resumed"]["repeated"]), (&"go_on".into(), &false.into()), "{told}");
+
+    let id = &blocked["approval_id"];
+    let grant = called(&tocsin, "approval", &json!({ "approval_id": id }))["grant"].clone();
+    let again = |resume: &str| {
+        called(&tocsin, "resume", &json!({ "record": act, "grant": grant, "resume_id": resume }))
+    };
+    assert_eq!(again(&format!("resume-{}", id.as_str().expect("an id")))["resumed"]["repeated"], true);
+    assert_eq!(again("another")["reason"], "used");
 }
 
 #[test]
@@ -160,6 +162,12 @@ fn rpc(tocsin: &Tocsin, method: &str, mut params: Value, capabilities: &Value) -
         .json(&body);
     let answer = http::send(request).expect("it answers").json();
     if answer["result"].is_null() { answer["error"].clone() } else { answer["result"].clone() }
+}
+
+/// What a tool says to a client that declares nothing.
+fn called(tocsin: &Tocsin, tool: &str, arguments: &Value) -> Value {
+    let params = json!({ "name": tool, "arguments": arguments });
+    rpc(tocsin, "tools/call", params, &json!({}))["structuredContent"].clone()
 }
 
 #[test]

@@ -36,3 +36,12 @@ pub(crate) fn python(program: &str) -> Command {
     command.arg(house().join("parts/pypi").join(program)).env("PYTHONPATH", part("pypi"));
     command
 }
+
+/// The first block of this language in a chapter of the README, as it stands there.
+pub(crate) fn readme(chapter: &str, language: &str) -> &'static str {
+    let text = include_str!("../../../README.md");
+    let (_, rest) = text.split_once(&format!("\n## {chapter}\n")).expect("the chapter");
+    let chapter = rest.split("\n## ").next().unwrap_or(rest);
+    let (_, rest) = chapter.split_once(&format!("```{language}\n")).expect("a block");
+    rest.split("```").next().unwrap_or(rest)
+}
