@@ -211,3 +211,67 @@ fn a_client_that_knows_tasks_waits_for_one_that_outlives_the_server() {
     let resumed = rpc(&tocsin, "tools/call", json!({ "name": "resume", "arguments": arguments }), &tasks);
     assert_eq!(resumed["structuredContent"]["decision"], "go_on", "{resumed}");
 }
+
+#[test]
+fn the_seven_operations_are_tools_and_lead_to_the_one_act_that_was_confirmed() {
+    let stage = Stage::new();
+    let tocsin = Tocsin::start(stage.path(), &stage.settings(SETTINGS));
+    let dana = Human::enrol_as(&tocsin, "Dana", &["dana@example.com"]);
+    // Names and fields as agents know them elsewhere: those that must be there, and those that may.
+    let known: [(&str, &[&str], &[&str]); 7] = [
+        ("mfa_required_for_action", &["action"], &["context"]),
+        ("promptless_init_transaction", &["username", "email"], &["params"]),
+        ("promptless_send_method", &["tid"], &["method"]),
+        ("promptless_wait_for_confirmation", &["tid"], &["timeoutSeconds"]),
+        ("promptless_verify_user_exists", &["email"], &[]),
+        ("prompt_init_transaction", &["username", "email", "callbackUrl", "logoutUrl"], &["params"]),
+        ("prompt_get_credentials", &["accessToken"], &[]),
+    ];
+    let listed = rpc(&tocsin, "tools/list", json!({}), &json!({}));
+    for (name, required, more) in known {
+        let tools = listed["tools"].as_array().expect("a list");
+        let tool = tools.iter().find(|tool| tool["name"] == name).unwrap_or_else(|| panic!("no {name}"));
+        let schema = &tool["inputSchema"];
+        assert_eq!(schema["required"], json!(required), "{name}");
+        for field in required.iter().chain(more) {
+            assert!(schema["properties"][field].is_object(), "{name}: {field}");
+        }
+    }
+
+    let act = record("e1");
+    let call = |tool: &str, arguments: Value| called(&tocsin, tool, &arguments);
+    assert_eq!(call("promptless_verify_user_exists", json!({ "email": "dana@example.com" }))["exists"], true);
+    let context = json!({ "agent": "billing" });
+    let needed = call("mfa_required_for_action", json!({ "action": "wire", "context": context }));
+    assert_eq!(needed["required"], true, "{needed}");
+    let params = json!({ "agent": "billing", "action": "wire", "args_digest": "sha256:0f" });
+    let begun = json!({ "username": "dana", "email": "dana@example.com", "params": params });
+    let tid = call("promptless_init_transaction", begun)["tid"].clone();
+    let early = call("promptless_wait_for_confirmation", json!({ "tid": tid, "timeoutSeconds": 1 }));
+    assert_eq!(early["type"], "urn:tocsin:problem:not_sent", "{early}");
+    let sent = call("promptless_send_method", json!({ "tid": tid, "method": "totp" }));
+    assert_eq!((&sent["sent"], &sent["method"]), (&true.into(), &"totp".into()), "{sent}");
+    let wait = |seconds: u64| {
+        call("promptless_wait_for_confirmation", json!({ "tid": tid, "timeoutSeconds": seconds }))
+    };
+    assert_eq!(wait(1)["status"], "pending");
+    approve(&tocsin, &dana);
+    let confirmed = wait(30);
+    assert_eq!(confirmed["status"], "confirmed", "{confirmed}");
+    let resume = |act: &Value, resume: &str| {
+        call("resume", json!({ "record": act, "grant": confirmed["token"], "resume_id": resume }))
+    };
+    let mut other = record("e2");
+    other["args_digest"] = "sha256:10".into();
+    assert_eq!(resume(&other, "once")["reason"], "other_act");
+    let resumed = resume(&act, "once");
+    assert_eq!((&resumed["decision"], &resumed["resumed"]["repeated"]), (&"go_on".into(), &false.into()));
+    assert_eq!(resume(&act, "twice")["reason"], "used");
+
+    // The browser's way is the same operations' as over REST: only to addresses that are allowed, and with what it brought back.
+    let back = "https://app.example/back";
+    let prompt =
+        json!({ "username": "dana", "email": "dana@example.com", "callbackUrl": back, "logoutUrl": back });
+    assert_eq!(call("prompt_init_transaction", prompt)["type"], "urn:tocsin:problem:address_not_allowed");
+    assert_eq!(call("prompt_get_credentials", json!({ "accessToken": "guessed" }))["status"], 401);
+}

@@ -5,6 +5,11 @@ use std::sync::Arc;
 use rmcp::model::{JsonObject, Tool};
 use serde_json::{Value, json};
 
+use super::WAIT;
+
+/// What `promptless_wait_for_confirmation` waits at most, in seconds: `revoker::api::Mfa` says so.
+const CONFIRMATION_WAIT_S: u64 = 55;
+
 /// For the model behind the client.
 pub(super) const INSTRUCTIONS: &str = "Ask `gate` before each act. An answer with `approval_id` means that a human must approve: show them \
      `binding_code`, wait with `approval`, and once it is approved call `resume` with the same record, the grant and a `resume_id` of your \
@@ -13,7 +18,10 @@ pub(super) const INSTRUCTIONS: &str = "Ask `gate` before each act. An answer wit
 /// All of them.
 pub(super) fn all() -> Vec<Tool> {
     let text = |words: &str| json!({ "type": "string", "description": words });
-    let seconds = json!({ "type": "integer", "minimum": 1, "description": "How long to wait; 25 at most are waited in one call." });
+    let seconds = |most: u64| {
+        let words = format!("How long to wait; {most} at most are waited in one call.");
+        json!({ "type": "integer", "minimum": 1, "description": words })
+    };
     let record = json!({ "type": "object", "description": "One request record: event_id, ts, kind \"request\", agent_id, endpoint, …" });
     let params = json!({ "type": "object", "additionalProperties": { "type": "string" },
         "description": "The act (agent, action, resource, arguments as JSON, …), its description, and what else the human should know." });
@@ -27,13 +35,13 @@ pub(super) fn all() -> Vec<Tool> {
         tool(
             "resume",
             "Do an act that a human approved: the same record with its grant. The same resume_id is admitted again, another is not.",
-            json!({ "record": record, "grant": text("From `approval`."), "resume_id": text("Your name for this attempt.") }),
+            json!({ "record": record, "grant": text("From `approval`."), "resume_id": text("Your name for this attempt, without spaces.") }),
             &["record", "grant", "resume_id"],
         ),
         tool(
             "approval",
             "How a human's answer stands: pending, approved (with the grant), denied, expired or superseded.",
-            json!({ "approval_id": text("From `gate`."), "timeoutSeconds": seconds }),
+            json!({ "approval_id": text("From `gate`."), "timeoutSeconds": seconds(WAIT.as_secs()) }),
             &["approval_id"],
         ),
         tool(
@@ -63,7 +71,7 @@ pub(super) fn all() -> Vec<Tool> {
         tool(
             "promptless_wait_for_confirmation",
             "Wait until they have answered: confirmed (with the token), denied, expired, or still pending.",
-            json!({ "tid": text("From promptless_init_transaction."), "timeoutSeconds": seconds }),
+            json!({ "tid": text("From promptless_init_transaction."), "timeoutSeconds": seconds(CONFIRMATION_WAIT_S) }),
             &["tid"],
         ),
         tool(
