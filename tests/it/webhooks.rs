@@ -10,11 +10,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::engine::Engine;
-use crate::support::gate::{Agent, Human, ask, now, operate, page_of, status};
+use crate::support::gate::{Agent, Human, ask, challenge, now, operate, page_of, status};
 use crate::support::page::Page;
-use crate::support::parts::{house, part, python, told};
+use crate::support::parts::{house, part, python, readme, told};
 use crate::support::receiver::Receiver;
-use crate::support::tocsin::{ISSUER, OPERATOR, Tocsin};
+use crate::support::stage::Stage;
+use crate::support::tocsin::{ISSUER, OPERATOR, SECRET, Tocsin};
 use crate::support::{http, wait};
 
 const LIMIT: Duration = Duration::from_mins(2);
@@ -166,4 +167,65 @@ fn a_receiver_misses_nothing_while_secrets_and_keys_rotate() {
     }
     let none = json!([]);
     assert_eq!((&npm[3]["v1"], &pypi[3]["v1"], &npm[3]["v1a"]), (&none, &none, &none), "a forged body");
+}
+
+#[test]
+fn people_are_told_by_signed_webhook_and_chat_as_the_readme_says() {
+    let stage = Stage::new();
+    let [pager, chat] = ["pager", "chat"].map(|name| stage.path().join(name));
+    for folder in [&pager, &chat] {
+        fs::create_dir(folder).expect("a folder");
+    }
+    let (pager, chat) = (Receiver::start(&pager, SECRET), Receiver::whole(&chat));
+    let ours = |receiver: &Receiver| format!("{:?}\nallow_insecure_target = true", receiver.url());
+    let example = readme("What next", "toml")
+        .replace("\"https://pager.example/tocsin\"", &ours(&pager))
+        .replace("\"https://chat.example/hooks/tocsin\"", &ours(&chat))
+        .replace("PAGER_SECRET", "WEBHOOK_SECRET");
+    let asks = "[policy.approval]\npasskey_for = []\n[policy.risk]\npayments = [\"wire\"]\n\
+                [[policy.when]]\nname = \"money\"\nrisk = [\"payments\"]\nat_least = \"step_up\"\n";
+    let tocsin = Tocsin::start(stage.path(), &stage.settings(&(example + asks)));
+    let dana = Human::enrol(&tocsin, "Dana");
+    let act = json!({ "event_id": "e1", "kind": "request", "ts": now(), "agent_id": "<!here>", "endpoint": "wire",
+                      "args": { "amount": 90_001 }, "attestation": "token" });
+    let question = challenge(&ask(&tocsin, &act, None));
+    let number = question["binding_code"].as_str().expect("a number");
+
+    // The library of npm verified it, or it would not be among the effects.
+    let notice = wait::until(LIMIT, || pager.effects().into_iter().next()).expect("a notice");
+    let page = notice["data"]["approval_url"].as_str().expect("an address");
+    assert_eq!((&notice["type"], &notice["data"]["stage"]), (&"approval.notice".into(), &"asked".into()));
+    let told = wait::until(LIMIT, || chat.recorded().into_iter().next()).expect("a message");
+    assert_eq!(told["headers"]["webhook-signature"], Value::Null);
+    let message: Value = serde_json::from_str(told["body"].as_str().expect("a body")).expect("JSON");
+    let text = message["text"].as_str().expect("a text");
+    assert_eq!(message, json!({ "text": text }));
+    assert!(
+        text.starts_with("&lt;!here&gt; waits for a human: may it call wire?") && text.ends_with(page),
+        "{text}"
+    );
+    let [title, why] = ["title", "why"].map(|name| notice["data"][name].as_str().expect("words"));
+    // Before the year and the address, which may hold any four digits.
+    for words in [text.split(" By ").next().unwrap_or(text), title, why] {
+        assert!(!words.contains(number) && !words.contains("90001"), "{words}");
+    }
+
+    // Who follows it has approved nothing yet.
+    let page = Page::open(page);
+    assert_eq!(status(&question, 0)["status"], "pending");
+    page.answer("approve", &[("name", dana.name), ("number", number), ("code", &dana.code())]).expect(303);
+    assert_eq!(status(&question, 30)["status"], "approved");
+
+    operate(&tocsin, "revoke", "<!here>");
+    let last = || chat.recorded().into_iter().nth(1);
+    let revoked = wait::until(LIMIT, last).expect("a message");
+    assert!(
+        revoked["body"].as_str().is_some_and(|body| body.contains("agent.access.revoked: &lt;!here&gt;")),
+        "{revoked}"
+    );
+    let rows = tocsin.look("/v1/effects?limit=100")["rows"].as_array().expect("rows").clone();
+    let notices = rows.iter().filter(|row| row["kind"] == "approval.notice");
+    let mut targets: Vec<_> = notices.map(|row| row["target"].as_str().expect("a name")).collect();
+    targets.sort_unstable();
+    assert_eq!(targets, ["chat", "pager"], "{rows:?}");
 }

@@ -210,4 +210,15 @@ mod tests {
             config.build(SOURCE, |name| (name == "HOOK").then(|| format!("{SECRET} {SECRET}\n"))).is_ok()
         );
     }
+
+    #[test]
+    fn a_chat_alone_may_have_no_secret_and_ends_nobody_s_access() {
+        let open = |envelope| WebhookConfig { secret: None, envelope, ..config() };
+        for (envelope, fits) in
+            [(Envelope::Chat, true), (Envelope::Standard, false), (Envelope::CloudEvents, false)]
+        {
+            assert_eq!(open(envelope).build(SOURCE, |_| None).is_ok(), fits, "{envelope:?}");
+            assert_eq!(open(envelope).route().enforces, !fits, "{envelope:?}");
+        }
+    }
 }

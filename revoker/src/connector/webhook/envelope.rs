@@ -116,4 +116,20 @@ mod tests {
         insta::assert_snapshot!(around(Envelope::CloudEvents), @r#"{"specversion":"1.0","id":"evt_1","source":"https://tocsin.example","type":"agent.challenged","subject":"a \"mailer\"","time":"2026-03-02T09:00:00Z","datacontenttype":"application/json","data":{"b":1.50,"subject":"a \"mailer\"","a":[]}}"#);
         assert_eq!(around(Envelope::Standard).as_bytes(), message.body);
     }
+
+    #[test]
+    fn a_chat_is_told_in_words_that_ring_nobody_and_hold_no_more_than_the_page_s_address() {
+        let said = |kind: &str, data: Value| {
+            let body = json!({ "type": kind, "timestamp": "2026-03-02T09:00:00Z", "data": data }).to_string();
+            let message = Message { id: "evt_1".to_owned(), kind: kind.to_owned(), body: body.into_bytes() };
+            String::from_utf8(Envelope::Chat.around(&message, "").unwrap().into_owned()).unwrap()
+        };
+        let notice = json!({ "text": "<!channel> & mailer waits for a human: https://tocsin.example/approve/x",
+            "subject": "mailer", "binding_code": "4711", "why": "w", "people": ["Dana"], "args": { "iban": "DE00" } });
+        insta::assert_snapshot!(said("approval.notice", notice), @r#"{"text":"&lt;!channel&gt; &amp; mailer waits for a human: https://tocsin.example/approve/x"}"#);
+        let challenged = json!({ "subject": "mailer", "reasons": ["+8 bits: new", "+1 bits: odd"],
+            "approval_url": "https://tocsin.example/approve/x", "issuer": "https://idp.example", "txn": "txn_1" });
+        insta::assert_snapshot!(said("agent.challenged", challenged), @r#"{"text":"agent.challenged: mailer: +8 bits: new; +1 bits: odd https://tocsin.example/approve/x"}"#);
+        insta::assert_snapshot!(said("agent.reinstated", json!({ "subject": "mailer", "reasons": [] })), @r#"{"text":"agent.reinstated: mailer: "}"#);
+    }
 }
