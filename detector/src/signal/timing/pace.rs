@@ -5,7 +5,9 @@
 //! usual pace. How much that prediction counts beside the law without a pace is what it has earned over thousands of
 //! calls, so that an agent that keeps its pace cannot begin to have one in the middle of an attack.
 
-use libm::{exp, floor};
+use std::f64::consts::LN_2;
+
+use libm::{exp, floor, log1p};
 use serde::{Deserialize, Serialize};
 
 use super::gaps::{BINS, Fading, SLOW_EVENTS, SLOW_PRIOR, bin_at};
@@ -25,6 +27,8 @@ const LAWS: usize = BINS_MET.next_power_of_two();
 const STAYS: f64 = 0.90;
 const MOVES: f64 = 0.045;
 const DRAWN: f64 = 0.01;
+/// By how much a day of another kind may be faster without a question: paces are told apart no finer.
+const OTHER_DAYS_OCTAVES: f64 = STEP_OCTAVES;
 /// Relative variance of an hour's rate at which a pace of its own is as likely as none.
 const UNKNOWN_VARIANCE: f64 = 0.5;
 /// Below this a pace teaches the law of gaps nothing.
@@ -53,6 +57,8 @@ pub(super) struct Prediction {
     after: [f64; PACES],
     /// Chance of the gap.
     pub(super) chance: f64,
+    /// The pace before the gap, in octaves above the usual.
+    octaves: f64,
 }
 
 /// By how many octaves each pace puts a gap above the bin of the fastest; every second one half an octave lower, which is another
@@ -70,14 +76,20 @@ const fn above(lower: usize) -> [u8; PACES] {
 
 /// How far a new pace lies from the usual: normal with a deviation of one octave.
 fn drawn() -> [f64; PACES] {
-    let weights: [f64; PACES] = std::array::from_fn(|j| exp(-octaves(j) * octaves(j) / 2.0));
+    let weights = OCTAVES.map(|octaves| exp(-octaves * octaves / 2.0));
     let whole: f64 = weights.iter().sum();
     weights.map(|w| w / whole)
 }
 
-fn octaves(pace: usize) -> f64 {
-    (pace as f64 - USUAL as f64) * STEP_OCTAVES
-}
+/// How far each pace is above the usual.
+static OCTAVES: [f64; PACES] = {
+    let (mut octaves, mut j) = ([0.0; PACES], 0);
+    while j < PACES {
+        octaves[j] = (j as f64 - USUAL as f64) * STEP_OCTAVES;
+        j += 1;
+    }
+    octaves
+};
 
 static DRAWN_PACES: std::sync::LazyLock<[f64; PACES]> = std::sync::LazyLock::new(drawn);
 
@@ -108,7 +120,10 @@ impl<S: Stored, B: Stored> Pace<S, B> {
         let mut laws = [0.0; LAWS];
         laws[..BINS_MET].copy_from_slice(&self.law.shares_from::<BINS_MET>(first));
         let (above, drawn) = (&ABOVE[lower], &*DRAWN_PACES);
-        let mut prediction = Prediction { first, above, after: [0.0; PACES], chance: 0.0 };
+        let of_octaves: f64 =
+            now[1..=PACES].iter().zip(&OCTAVES).map(|(chance, octaves)| chance * octaves).sum();
+        let mut prediction =
+            Prediction { first, above, after: [0.0; PACES], chance: 0.0, octaves: of_octaves / whole };
         for j in 0..PACES {
             prediction.after[j] =
                 STAYS * now[j + 1] + MOVES * (now[j] + now[j + 2]) + DRAWN * whole * drawn[j];
@@ -126,9 +141,12 @@ impl<S: Stored, B: Stored> Pace<S, B> {
 
     /// Chance of a gap, given what the law without a pace says of it and what the paces do.
     ///
-    /// Where the rate of the hour itself is not known yet, any pace may be its own: `rate_variance` of it, relative.
+    /// Where the rate of the hour itself is not known yet, `rate_variance` of it, relative, a pace may be its own: any that is slower
+    /// than usual, since nights are, or up to [`OTHER_DAYS_OCTAVES`] faster; and beyond as far as the rate may be off.
     pub(super) fn mixed(&self, without: f64, prediction: &Prediction, rate_variance: f64) -> f64 {
-        let unknown = rate_variance / (rate_variance + UNKNOWN_VARIANCE);
+        let faster = (prediction.octaves + OTHER_DAYS_OCTAVES).min(0.0) * LN_2;
+        let far = faster * faster / log1p(rate_variance).max(f64::MIN_POSITIVE);
+        let unknown = rate_variance / (rate_variance + UNKNOWN_VARIANCE) * exp(-far / 2.0);
         let with = (1.0 / (1.0 + exp(-self.earned.get()))).max(unknown);
         without + with * (prediction.chance - without)
     }

@@ -260,16 +260,20 @@ fn a_gap_that_was_not_seen_for_a_million_calls_is_no_proof() {
     assert!(known > 1e-7 && lately > 1e-7, "{known} {lately}");
 }
 
-/// Strongest level while an agent leaves such gaps.
+/// Strongest level while an agent leaves such gaps at a rate that is known.
 fn highest(gaps_s: impl Iterator<Item = f64>) -> f64 {
+    highest_at(0.0, gaps_s)
+}
+
+/// The same where the rate of the hour is not: its relative variance.
+fn highest_at(rate_variance: f64, gaps_s: impl Iterator<Item = f64>) -> f64 {
     let (mut ts, peers) = (Timestamp::from_millis(1_740_355_200_000), TimingPrior::default());
     let (mut timing, mut tally) = (Timing::<f32>::new(ts, &peers), peers);
-    let (rate_octaves, rate_variance) = (0.0, 0.0);
     let ctx = Context {
         peers: &peers,
         has_peers: false,
         widening: 1.0,
-        rate_octaves,
+        rate_octaves: 0.0,
         rate_variance,
         alarm: Alarm::once_in(ALARM_DAYS),
     };
@@ -299,4 +303,16 @@ fn a_clock_that_keeps_its_beat_exactly_is_not_too_regular() {
 fn an_agent_that_missed_its_first_beat_has_not_lost_it() {
     let level = highest([0.0, 10.0].into_iter().chain(std::iter::repeat_n(5.0, 3_000)));
     assert!(level < log2(ALARM_DAYS), "{level}");
+}
+
+/// In an hour of which nobody knows the rate a faster pace is excused as far as the rate may be off, and a machine-gun is further.
+#[test]
+fn an_unknown_rate_excuses_twice_the_pace_and_no_machine_gun() {
+    let mut dice = Random::new(3);
+    let mut gap = move |pace: f64| if dice.unit() < 0.05 { 1_000.0 } else { pace * exp(0.8 * dice.normal()) };
+    let usual: Vec<f64> = (0..5_000).map(|_| gap(1.0)).collect();
+    let after = |gaps: Vec<f64>| highest_at(0.5, usual.iter().copied().chain(gaps));
+    let twice = after((0..300).map(|_| gap(0.5)).collect());
+    let gun = after(vec![0.1; 8]);
+    assert!(twice < log2(ALARM_DAYS) && gun > log2(ALARM_DAYS), "{twice} {gun}");
 }
