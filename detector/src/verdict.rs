@@ -203,8 +203,10 @@ pub struct Part {
     pub window_ms: u64,
     /// What the expectation rests on.
     pub history: History,
-    /// The smallest change that would have kept the verdict under the watch budget: for volume the nearest quiet
-    /// `observed`, for endpoint the smallest quiet `expected`. Where the verdict was quiet, `observed`.
+    /// What would have kept the verdict under the watch budget. The smallest change for volume, the nearest quiet `observed` (0 where
+    /// evidence from before the window is enough), and for foreign calls, the smallest quiet `expected`. Of all others a quiet value
+    /// and not the nearest: of a ramp what a day is allowed, of timing, sessions and context `expected`. Where the verdict was quiet,
+    /// `observed`.
     pub quiet_at: f64,
 }
 

@@ -1,5 +1,7 @@
 //! What an agent's habits are, and what is foreign to them.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::hash::hash64;
 
@@ -153,4 +155,36 @@ fn what_was_first_called_in_an_incident_is_forgotten_and_nothing_else() {
     assert_eq!(called(&longer), [5, 2]);
     longer.forget(Reach::Recent);
     assert_eq!(called(&longer), [2]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Where a call raised the level, the like at the quiet chance would have stayed under it, and no rarer one.
+    #[test]
+    fn the_quiet_chance_is_the_smallest_that_is_quiet(
+        calls in 20..600_usize,
+        foreign in prop::collection::vec(0..6_usize, 1..6),
+        allowed in 5.5..12.0_f64,
+    ) {
+        let (mut agent, model, ts) = settled(&["list", "read"], calls);
+        let (ctx, mut peers) = (ctx(&model, &[]), PeerTail::default());
+        for (i, e) in foreign.into_iter().enumerate() {
+            let endpoint = hash64(&[["write", "send", "delete", "grant", "never", "nor this"][e]]);
+            let ts = ts + std::time::Duration::from_secs(i as u64);
+            let scored = agent.score(ts, endpoint, ctx, &mut peers);
+            if scored.now.level() >= allowed {
+                let share = scored.story.expected;
+                let quiet = agent.quiet_share(ts, share, allowed, ctx);
+                let level = |chance: f64| agent.strength(agent.sum + libm::log2(share / chance), ts, ctx).level();
+                prop_assert!(quiet >= share, "{quiet} {share}");
+                if quiet < 1.0 {
+                    prop_assert!(level(quiet * (1.0 + 1e-6)) < allowed && level(quiet * (1.0 - 1e-6)) > allowed);
+                } else {
+                    prop_assert!(level(1.0 - 1e-6) > allowed);
+                }
+            }
+            agent.learn(endpoint, true);
+        }
+    }
 }

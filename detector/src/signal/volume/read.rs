@@ -404,32 +404,41 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         }
     }
 
-    /// The largest count in the window of `at` that would have stayed under `level`, the family's own; for silence the
-    /// least.
+    /// The count nearest to that in the window of `at` with which this and all other windows that are open would have stayed
+    /// under `level`, the family's own: so many calls less, or for silence more, as the strictest of them asks.
     pub(crate) fn quiet_at(&self, at: Option<Place>, ts: Timestamp, level: f64, ctx: Context<'_>) -> f64 {
-        let (k, g) = match at {
-            Some(Place::Up(k, _)) => (k, 2 * k),
-            Some(Place::Down(k, _)) => (k, 2 * k + 1),
-            Some(Place::Ramp) => return self.ramp.today().allowed,
-            None => return f64::from(self.scales[1].n) + f64::from(self.fresh),
-        };
-        let scale = self.scales[k];
-        let expected = scale.expected(self.expected_in_cell(into_cell(ts)));
-        let r = self.shape(k).at(expected.mean);
-        let quiet = |n: u32| {
+        let more = self.expected_in_cell(into_cell(ts));
+        let out = |way: usize| (0..SCALES).filter(move |k| self.is_out(2 * k + way));
+        let is_quiet = |g: usize, n: u32| {
+            let scale = &self.scales[g / 2];
+            let (expected, n) = (scale.expected(more), f64::from(n));
+            let r = self.shape(g / 2).at(expected.mean);
             let evidence = if g % 2 == 0 {
-                Lines::up(expected.high, r).best(|i| scale.up[i].get(), f64::from(n)).0 - LN_5
+                Lines::up(expected.high, r).best(|i| scale.up[i].get(), n).0 - LN_5
             } else {
-                Lines::down(expected.low, r).best(|i| scale.down[i].get(), f64::from(n)).0 - LN_3
+                Lines::down(expected.low, r).best(|i| scale.down[i].get(), n).0 - LN_3
             };
             evidence <= THRESHOLD || self.strength(g, evidence, ctx).level() < level
         };
-        if g % 2 == 0 {
-            // Evidence that stands without a single call in the window was there before it.
-            f64::from(last_true(0, scale.n, quiet))
-        } else {
-            let more = last_true(0, expected.high as u32, |more| !quiet(scale.n.saturating_add(more)));
-            f64::from(scale.n) + f64::from(more) + 1.0
+        match at {
+            Some(Place::Up(k, _)) => {
+                // Evidence that stands without a single call in the window was there before it.
+                let too_many = |k: usize| {
+                    let n = self.scales[k].n;
+                    n - last_true(0, n, |n| is_quiet(2 * k, n))
+                };
+                f64::from(self.scales[k].n.saturating_sub(out(0).map(too_many).max().unwrap_or(0)))
+            }
+            Some(Place::Down(k, _)) => {
+                let too_few = |k: usize| {
+                    let (n, most) = (self.scales[k].n, self.scales[k].expected(more).high as u32);
+                    let is_loud = |more: u32| !is_quiet(2 * k + 1, n.saturating_add(more));
+                    if is_loud(0) { last_true(0, most, is_loud) + 1 } else { 0 }
+                };
+                f64::from(self.scales[k].n) + f64::from(out(1).map(too_few).max().unwrap_or(0))
+            }
+            Some(Place::Ramp) => self.ramp.today().allowed,
+            None => f64::from(self.scales[1].n) + f64::from(self.fresh),
         }
     }
 }
