@@ -1,6 +1,7 @@
 //! Tables that the prototype of the study wrote, for tests to hold the arithmetic against (tests/reference/README.md).
 
 use std::collections::HashMap;
+use std::io::Write;
 
 use serde_json::Value;
 
@@ -79,16 +80,33 @@ impl Worst {
         }
     }
 
-    /// Says how well all that was checked agreed.
-    #[expect(clippy::disallowed_macros, reason = "a test's output, shown when asked for")]
-    pub(crate) fn say_how_well(self) {
+    /// Says how well all that was checked of `what` agreed.
+    pub(crate) fn say_how_well(self, what: &str) {
         assert!(self.checked > 0);
-        println!(
-            "{} numbers within {:.1e} relative; the farthest is {}",
-            self.checked,
-            self.by * RELATIVE,
-            self.what
-        );
+        let Self { by, what: farthest, checked } = self;
+        let relative = by * RELATIVE;
+        say(&format!("{what}: {checked} numbers within {relative:.1e} relative; the farthest is {farthest}"));
+        let name = format!("agreement with the prototype, {what}, largest relative difference");
+        row(&name, relative, &format!("at most {RELATIVE:e}"), "prototypes");
+    }
+}
+
+#[expect(clippy::disallowed_macros, reason = "a test's output, shown when asked for")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+/// A row for `make prove` whose goal is met: what is not met has failed its test. `tests` is in their names.
+#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a test is not the detector")]
+fn row(name: &str, value: f64, goal: &str, tests: &str) {
+    let row = serde_json::json!({
+        "name": name, "value": value, "low": value, "high": value, "goal": goal, "holds": true,
+        "command": format!("cargo test --release -p detector --lib -- {tests} --nocapture"),
+    });
+    say(&format!("PROVE {row}"));
+    if let Some(path) = std::env::var_os("TOCSIN_PROVE_OUT") {
+        let mut rows = std::fs::File::options().create(true).append(true).open(path).unwrap();
+        writeln!(rows, "{row}").unwrap();
     }
 }
 
@@ -125,12 +143,11 @@ impl Apart {
     }
 
     /// Says how far; the stream must have shown a level of `high`.
-    #[expect(clippy::disallowed_macros, reason = "a test's output, shown when asked for")]
     pub(crate) fn say(&self, signal: &str, high: f64) {
-        let Self { calls, out, highest, farthest, .. } = self;
-        println!(
-            "{signal}: {calls} calls, {out} out of calm, up to {highest:.1} bits; packed and exact at most {farthest:.4} bits apart"
-        );
+        let Self { calls, out, highest, farthest, most } = self;
         assert!(*highest > high, "a stream that says nothing: {highest} of {high}");
+        say(&format!("{signal}: {calls} calls, {out} out of calm, up to {highest:.1} bits"));
+        let name = format!("effect of packing on {signal}, bits at most");
+        row(&name, *farthest, &format!("under {most}"), "packing_moves_no_level");
     }
 }

@@ -251,6 +251,31 @@ mod tests {
                 assert_eq!(tail.rule(group, days, exp(-days / 14.0), &PeerTail::default()), rule);
             }
         }
-        worst.say_how_well();
+        worst.say_how_well("tails");
+    }
+
+    #[test]
+    fn however_many_excursions_stay_under_the_alarm_they_widen_the_scale_to_three_times_the_peers() {
+        let mut peers = PeerTail::default();
+        (0..200).for_each(|i| peers.learn(-1.25 * libm::log((f64::from(i) + 0.5) / 200.0)));
+        let of_peers = peers.scale().unwrap();
+        let group = Group { threshold: 2.0, never_days: exp(2.0) / 1_440.0, groups: 7.0 };
+        // So many in four weeks, each as high as it may be: the scale, and the threshold in nats.
+        let patient = |excursions: u32, peers: f64| {
+            let mut tail = Tail::<f32>::default();
+            let rule = |tail: &Tail<f32>| tail.rule_with(group, 28.0, of_peers, Some(peers));
+            for _ in 0..excursions {
+                let alarm = rule(&tail).evidence_once_in(ALARM_DAYS);
+                tail.raise(0.999 * alarm, group);
+                tail.end(group, alarm);
+            }
+            let rule = rule(&tail);
+            (rule.scale, rule.evidence_once_in(ALARM_DAYS))
+        };
+        let (none, capped) = (patient(0, of_peers), patient(1_000, of_peers));
+        let free = patient(20, f64::INFINITY);
+        assert!(capped.0 <= SCALE_OVER_PEERS_MAX * of_peers, "{capped:?} {of_peers}");
+        // Without the cap the first 20 win more than a thousand do with it.
+        assert!(capped.1 < 8.0 * none.1 && free.1 > capped.1, "{none:?} {capped:?} {free:?}");
     }
 }

@@ -1,5 +1,6 @@
-//! Volume's arithmetic against the prototype's, what packing it costs, and laws of its readings.
+//! Volume's arithmetic against the prototype's, what packing it costs, laws of its readings, and attacks on it.
 
+mod attacks;
 mod laws;
 mod packing;
 mod prototype;
@@ -48,7 +49,7 @@ fn the_mean_is_the_prototypes() {
         worst.check("variance", base.variance, get("variance"));
         worst.check("other", base.other, get("other"));
     }
-    worst.say_how_well();
+    worst.say_how_well("volume's mean");
 }
 
 #[test]
@@ -64,5 +65,5 @@ fn likelihood_ratios_are_the_prototypes() {
         };
         worst.check("llr", got, row.get("llr"));
     }
-    worst.say_how_well();
+    worst.say_how_well("volume's likelihood ratios");
 }

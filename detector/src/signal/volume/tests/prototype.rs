@@ -370,7 +370,7 @@ fn streams_are_the_prototypes_to_a_millionth() {
         assert_eq!(prototype.alarms, alarms("band_pot"));
         assert_eq!(prototype.anchor_alarms, alarms("anchor"));
     }
-    worst.say_how_well();
+    worst.say_how_well("volume, minute by minute");
 }
 
 /// One character a minute: 0 to 9, a to z, A to Z.
