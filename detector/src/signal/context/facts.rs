@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use arrayvec::ArrayVec;
+use arrayvec::{ArrayString, ArrayVec};
 
 use super::news::Topic;
 use crate::hash::hash64;
@@ -84,13 +84,18 @@ fn network(ip: IpAddr, providers: &Providers) -> Fact {
         }
     };
     let family = if ip.is_ipv4() { "4" } else { "6" };
-    let hash = |name: &str, bits: u64| hash64(&[family, name, &bits.to_string()]);
+    let hash = |name: &str, bits: u64| hash64(&[family, name, &decimal(bits)]);
     Fact {
         topic: Topic::Network,
         exact: hash("address", exact),
         broad: hash("network", broad),
         whole: Some(providers.of(ip).unwrap_or_else(|| hash("provider", whole))),
     }
+}
+
+/// Its digits, of which 64 bits have 20 at most.
+fn decimal(bits: u64) -> ArrayString<20> {
+    ArrayString::try_from(format_args!("{bits}")).unwrap_or_default()
 }
 
 /// The hour of event time.
@@ -133,5 +138,6 @@ mod tests {
         assert_eq!(ip("10.1.2.3").broad, ip("10.1.77.3").broad);
         assert_eq!(ip("2001:db8::1").exact, ip("2001:db8::ffff").exact);
         assert_ne!(ip("2001:db8::1").exact, ip("0.0.0.1").exact);
+        assert_eq!(&*decimal(u64::MAX), "18446744073709551615");
     }
 }

@@ -1,5 +1,6 @@
 //! One session that is under way, call by call: pair, kernel and coverage (endpoint study §1).
 
+use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
 use super::model::{LeftOut, Pair, SessionModel, TEMPLATES_MAX};
@@ -46,17 +47,17 @@ impl Open {
 
     /// The same session under another version of the model or other names of paths.
     pub(super) fn rebuild(&mut self, model: &SessionModel, declared: &[u64], routes: &Routes) {
-        let (calls, mut path) = (std::mem::take(&mut self.calls), std::mem::take(&mut self.path));
+        // No call takes memory for it: both keep the room that they have.
+        let calls: ArrayVec<Seen, DISTINCT_MAX> = self.calls.drain(..).take(DISTINCT_MAX).collect();
+        let path: ArrayVec<u64, PATH_MAX> = self.path.drain(..).take(PATH_MAX).collect();
         self.reset();
         for Seen { endpoint, count, harm } in calls {
             for _ in 0..count {
                 self.call(model, routes.now(endpoint), harm, declared, None);
             }
         }
-        for endpoint in &mut path {
-            *endpoint = routes.now(*endpoint);
-        }
-        self.path = path;
+        self.path.clear();
+        self.path.extend(path.iter().map(|endpoint| routes.now(*endpoint)));
     }
 
     /// See [`super::Sessions::fetch`].
