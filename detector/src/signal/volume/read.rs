@@ -413,7 +413,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             let scale = &self.scales[g / 2];
             let (expected, n) = (scale.expected(more), f64::from(n));
             let r = self.shape(g / 2).at(expected.mean);
-            let evidence = if g % 2 == 0 {
+            let evidence = if g.is_multiple_of(2) {
                 Lines::up(expected.high, r).best(|i| scale.up[i].get(), n).0 - LN_5
             } else {
                 Lines::down(expected.low, r).best(|i| scale.down[i].get(), n).0 - LN_3
