@@ -18,7 +18,9 @@ pub(crate) struct FalseAlarms {
     pub(crate) count: u64,
     /// Per agent in 90 days.
     pub(crate) per_90d: Estimate,
-    /// The same without the agents' first two weeks; `None` for runs that are no longer than these.
+    /// The same of the agents' first two weeks alone.
+    pub(crate) per_90d_early: Estimate,
+    /// The same without them; `None` for runs that are no longer than these.
     pub(crate) per_90d_late: Option<Estimate>,
     /// Of the worst agent.
     pub(crate) worst: u32,
@@ -29,10 +31,11 @@ pub(crate) struct FalseAlarms {
 pub(crate) fn summary(ears: &[&Ear], days: u32, budgets: Budgets) -> Vec<FalseAlarms> {
     let agents = ears.len() as f64;
     let late_days = days.saturating_sub(LATE_FROM / DAY);
+    let early_days = days - late_days;
     let row = |lens: Lens, grade: Grade| {
         let at = |counts: &Counts| u64::from(counts[lens as usize][grade as usize]);
-        let count = ears.iter().map(|e| at(&e.all)).sum();
-        let late = ears.iter().map(|e| at(&e.late)).sum();
+        let count: u64 = ears.iter().map(|e| at(&e.all)).sum();
+        let late: u64 = ears.iter().map(|e| at(&e.late)).sum();
         let rate = |count, days: u32| Estimate::rate(count, agents * f64::from(days) / 90.0);
         FalseAlarms {
             lens,
@@ -40,6 +43,7 @@ pub(crate) fn summary(ears: &[&Ear], days: u32, budgets: Budgets) -> Vec<FalseAl
             budget_90d: grade.budget_90d(budgets),
             count,
             per_90d: rate(count, days),
+            per_90d_early: rate(count.saturating_sub(late), early_days),
             per_90d_late: (late_days > 0).then(|| rate(late, late_days)),
             worst: ears.iter().map(|e| e.all[lens as usize][grade as usize]).max().unwrap_or(0),
         }
