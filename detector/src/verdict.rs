@@ -341,6 +341,9 @@ pub struct Beside {
     pub token_iat: Option<Timestamp>,
     /// When the record was taken in, where that is known by another clock than the logger's.
     pub taken_in: Option<Timestamp>,
+    /// The call's argument values by name, each as the bits of its double: an act is bound to them, and no text between two
+    /// processes may round them.
+    pub args: Vec<(String, u64)>,
 }
 
 impl VerdictRecord {
@@ -371,6 +374,7 @@ impl VerdictRecord {
                 parent_agent_id: own(&call.identity.parent_agent_id),
                 token_iat: call.credential.issued_at,
                 taken_in: None,
+                args: call.args.iter().map(|(name, value)| (name.to_string(), value.to_bits())).collect(),
             },
         }
     }

@@ -50,6 +50,7 @@ pub use digest::{ContentDigest, EventKey, content_digest, event_key};
 pub use format::{Format, UnknownFormat};
 pub use reader::{Broken, Item, Limits, Record, RecordReader};
 pub use reject::{Invalid, REJECT_BYTES_MAX, Reject};
+pub use secret::masked;
 pub use tally::{Tally, UNKNOWN_NAMES_MAX};
 
 /// How far past its receipt a call's `ts` may lie before it counts as false.

@@ -10,6 +10,7 @@
 
 mod action;
 mod approver;
+pub(crate) mod arguments;
 mod asked;
 mod decide;
 mod digest;
@@ -34,6 +35,7 @@ pub(crate) use approver::purpose;
 pub use approver::{
     APPROVERS_MAX, ApproverName, ApproverRow, EnrolError, Enrolled, NameError, disable, enrol, list,
 };
+pub use arguments::Arguments;
 pub use asked::{Asked, AskedError, Cause};
 pub use decide::{Answer, Choice, DecideError, Outcome, Refusal, decide};
 pub use digest::Digest;
@@ -143,6 +145,8 @@ pub struct Approval {
     pub alert_id: String,
     /// The act, and why a human is asked.
     pub cause: Cause,
+    /// The act's arguments for the human, where the evidence comes with them. What is asked brings its own.
+    pub arguments: Option<Arguments>,
     /// What an answer takes.
     pub needs: Needs,
     /// Who answers for the agent, as of when it was asked. Where approvers are named, nobody else may answer.

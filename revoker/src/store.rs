@@ -8,6 +8,7 @@ pub(crate) mod agents;
 pub(crate) mod alerts;
 pub mod approvals;
 pub mod approvers;
+pub(crate) mod arguments;
 pub mod cases;
 pub(crate) mod changes;
 pub(crate) mod channels;

@@ -125,6 +125,10 @@ impl Scorer for ToLog {
         Ok(call)
     }
 
+    fn masked(&self, text: String) -> String {
+        ingest::decode::masked(text)
+    }
+
     async fn score(&self, raw: Bytes, caller: &Caller) -> Result<Scored, GateError> {
         let source = self.source(caller)?;
         let event_id = self.decode(&raw, caller)?.event_id.into_owned();

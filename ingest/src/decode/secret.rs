@@ -36,6 +36,14 @@ pub(super) fn mask(bytes: &mut [u8]) {
     }
 }
 
+/// The text with `*` in place of what looks like a token, or like a piece of one.
+pub fn masked(text: String) -> String {
+    let mut bytes = text.into_bytes();
+    mask(&mut bytes);
+    // Tokens are ASCII, so what is left is text.
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// The next run at or after `from` that [`mask`] overwrites.
 fn next_token(bytes: &[u8], mut from: usize) -> Option<Range<usize>> {
     while from < bytes.len() {

@@ -13,7 +13,7 @@
 //! | `subject.id` | `agent_id`, whatever `subject.type` says |
 //! | `subject.properties` | `issuer`, `instance_id`, `session_id`, `parent_agent_id`, `delegator`, `token_id`, `key_thumbprint`, `token_iat`, `token_exp`, `credential_kind`, `attestation`, `model` |
 //! | `action.name` | `endpoint` |
-//! | `action.properties` | `method`, `operation`, `scope`, `call_id`, `args`, `args_digest` |
+//! | `action.properties` | `method`, `operation`, `scope`, `call_id`, `args`, `args_digest`, `arguments` |
 //! | `resource.type`, `resource.id` | `resource`, as `type/id` |
 //! | `context` | `event_id`, `ts`, `source_ip`, `user_agent`, `bytes_in`; `grant` and `resume_id` of an act that was approved |
 //!
@@ -193,7 +193,7 @@ async fn decide<S: Scorer>(gate: &Gate<S>, caller: &Caller, ask: &Ask) -> Result
     let answered = if act.is_scored {
         gate.judge(caller, Put { record: act.record.into(), resume: act.resume, token: None }).await
     } else {
-        gate.recall(caller, &act.record).await
+        gate.recall(caller, act.record.into()).await
     };
     match answered {
         Ok(go_on) => Ok(Decision::yes(&go_on)),

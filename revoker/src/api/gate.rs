@@ -18,6 +18,9 @@
 //! `Tocsin-Resume-Id` (its own choice). The first resume id that comes with a grant owns it: the same id is admitted again
 //! until the grant expires (`resumed.repeated` says so, for whoever must not carry the act out twice), any other is refused.
 //!
+//! A record may bring all `arguments` of the act, as any JSON: what is scored and kept is their digest (RFC 8785, SHA-256) as `args_digest`,
+//! and a human who is asked about the act reads them. With neither, an approval is bound to its `args`.
+//!
 //! While a human is asked, a few requests go on that read or are known to be benign and are no part of the evidence; the answer then
 //! says how many more may (`restricted: {calls, bytes}`).
 //!
@@ -25,6 +28,7 @@
 //! ended, and seen to have ended, should the agent be revoked.
 
 mod answer;
+mod arguments;
 mod scorer;
 
 use std::sync::Arc;
@@ -47,7 +51,9 @@ use super::approvals as waiting;
 use super::caller::{AsAgent, Caller, text_header};
 use super::problem::Problem;
 use crate::agent::AgentKey;
-use crate::approval::{Action, Admittance, ApprovalId, BindingCode, Grant, ResumeId, State as Kept, Status};
+use crate::approval::{
+    Action, Admittance, Approval, ApprovalId, Arguments, BindingCode, Grant, ResumeId, State as Kept, Status,
+};
 use crate::connector::tokens::Token;
 use crate::part::{Part, PartKind, parts_of};
 use crate::policy::Demand;
@@ -114,12 +120,14 @@ struct Asked {
     /// When its token was issued, where the record says so.
     token_iat: Option<Timestamp>,
     action: Action,
+    /// Its arguments in canonical form, where the gate made their digest.
+    arguments: Option<String>,
 }
 
 /// One act put to the gate, by whichever door it came.
 #[derive(Debug)]
 pub struct Put {
-    /// One native record of the kind `request`.
+    /// One native record of the kind `request`, perhaps with `arguments`: any JSON.
     pub record: Bytes,
     /// The grant that it comes back with, and the agent's name for this resumption.
     pub resume: Option<(Grant, ResumeId)>,
@@ -198,9 +206,10 @@ impl<S: Scorer> Gate<S> {
     /// decision, else there was none.
     pub async fn judge(&self, caller: &Caller, put: Put) -> Result<GoOn, Problem> {
         let _place = self.places.try_acquire().map_err(|_| answer::no_room())?;
+        let (record, arguments) = arguments::take(put.record)?;
         let (asked, least) = {
-            let call = self.scorer.decode(&put.record, caller)?;
-            (asked(&call)?, self.api.revoker.asks_for(&call, self.api.now()))
+            let call = self.scorer.decode(&record, caller)?;
+            (asked(&call, arguments)?, self.api.revoker.asks_for(&call, self.api.now()))
         };
         let agent = AgentKey::new(asked.action.issuer.as_deref(), &asked.action.agent_id);
         may_ask(caller, &agent, put.resume.is_some())?;
@@ -221,7 +230,7 @@ impl<S: Scorer> Gate<S> {
             }
             _ => None,
         };
-        let scored = match tokio::time::timeout(SCORE_WAIT_MAX, self.scorer.score(put.record, caller)).await {
+        let scored = match tokio::time::timeout(SCORE_WAIT_MAX, self.scorer.score(record, caller)).await {
             Ok(scored) => scored?,
             Err(_) => Scored::default(),
         };
@@ -233,9 +242,10 @@ impl<S: Scorer> Gate<S> {
 
     /// Answers by where the agent stands now, from memory: nothing is scored or kept. What policy asks a human about whatever
     /// the evidence says is refused, since only a scored act opens a question.
-    pub async fn recall(&self, caller: &Caller, record: &[u8]) -> Result<GoOn, Problem> {
-        let call = self.scorer.decode(record, caller)?;
-        let asked = asked(&call)?;
+    pub async fn recall(&self, caller: &Caller, record: Bytes) -> Result<GoOn, Problem> {
+        let (record, arguments) = arguments::take(record)?;
+        let call = self.scorer.decode(&record, caller)?;
+        let asked = asked(&call, arguments)?;
         let agent = AgentKey::new(asked.action.issuer.as_deref(), &asked.action.agent_id);
         may_ask(caller, &agent, false)?;
         let answer = self.answer(&agent, &asked, Scored::default(), None).await?;
@@ -278,12 +288,31 @@ impl<S: Scorer> Gate<S> {
                 Ok(answer::go_on(&said, None))
             }
             Admission::Challenged { case, phase, until } => {
-                Err(answer::challenged(&self.api, &said, &case, phase, until).await?)
+                let case = case.to_string();
+                let read = move |db: &_| approvals::by_case(db, &case).map_err(StoreError::from);
+                let approval = revoker.read(read).await?;
+                if let Some(approval) = &approval {
+                    self.show(approval, asked, said.now).await?;
+                }
+                Err(answer::challenged(&self.api, &said, approval.as_ref(), phase, until))
             }
             Admission::Suspended { until } => Err(answer::suspended(&said, until)),
             Admission::Revoked { not_before } => Err(answer::revoked(&said, not_before)),
             Admission::Retired { since } => Err(answer::retired(&said, since)),
         }
+    }
+
+    /// Shows whoever is asked about this very act its arguments.
+    async fn show(&self, approval: &Approval, asked: &Asked, now: Timestamp) -> Result<(), StoreError> {
+        let Some(arguments) = &asked.arguments else { return Ok(()) };
+        let is_shown = approval.arguments.as_ref().is_some_and(Arguments::is_digested);
+        let is_this = approval.evidence().is_some_and(|record| record.event_id == asked.event_id)
+            && approval.action() == asked.action;
+        if is_shown || !is_this || approval.status(now) != Status::Pending {
+            return Ok(());
+        }
+        let arguments = Arguments::digested(&self.scorer.masked(arguments.clone()));
+        self.api.revoker.show(approval.id.clone(), arguments).await
     }
 }
 
@@ -303,7 +332,7 @@ fn may_ask(caller: &Caller, agent: &AgentKey, resumes: bool) -> Result<(), Probl
     ))
 }
 
-fn asked(call: &detector::Call<'_>) -> Result<Asked, Problem> {
+fn asked(call: &detector::Call<'_>, arguments: Option<String>) -> Result<Asked, Problem> {
     if call.kind != Kind::Request {
         return Err(answer::bad_record(
             Some("kind"),
@@ -318,6 +347,7 @@ fn asked(call: &detector::Call<'_>) -> Result<Asked, Problem> {
         parts: parts_of(&call.identity),
         token_iat: call.credential.issued_at,
         action: Action::of_call(call),
+        arguments,
     })
 }
 

@@ -3,6 +3,7 @@
 use detector::{Call, Text, VerdictRecord};
 use serde::{Deserialize, Serialize};
 
+use super::arguments::{args_digest, numbers};
 use super::digest::{Digest, Fields};
 
 /// One act of one agent, down to its arguments; what a human's yes covers and nothing beside it.
@@ -16,8 +17,8 @@ pub struct Action {
     pub method: Option<String>,
     pub operation: Option<String>,
     pub resource: Option<String>,
-    /// Digest of the exact arguments. Where the record has none, the approval cannot tell one set of arguments from
-    /// another, and the page says so.
+    /// Digest of the exact arguments: the caller's, or where it brings none that of the call's `args` ([`super::Arguments`]).
+    /// Where there is neither, the approval cannot tell one set of arguments from another, and the page says so.
     pub args_digest: Option<String>,
 }
 
@@ -33,11 +34,14 @@ impl Action {
             method: own(&call.method),
             operation: own(&call.operation),
             resource: own(&call.resource),
-            args_digest: own(&call.args_digest),
+            args_digest: own(&call.args_digest).or_else(|| {
+                numbers(call.args.iter().map(|(name, value)| (&**name, *value)))
+                    .map(|text| args_digest(&text))
+            }),
         }
     }
 
-    /// The act a verdict speaks of.
+    /// The act a verdict speaks of, as [`super::arguments::bound`] leaves it.
     pub fn of_record(record: &VerdictRecord) -> Self {
         Self {
             issuer: record.issuer.clone(),

@@ -6,7 +6,8 @@ use detector::VerdictRecord;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::digest::{Digest, Fields};
+use super::arguments::{args_digest, canonical};
+use super::digest::Fields;
 use super::{Action, Approval};
 
 /// Why a human is asked.
@@ -19,7 +20,7 @@ pub enum Cause {
 }
 
 /// Bytes of canonical arguments, at most.
-const ARGUMENTS_BYTES_MAX: usize = 16 * 1024;
+pub(super) const ARGUMENTS_BYTES_MAX: usize = 16 * 1024;
 /// Characters of the description and of each value of the context, at most.
 const TEXT_CHARS_MAX: usize = 1_000;
 /// Characters of a name, at most.
@@ -62,12 +63,11 @@ impl Asked {
     /// `args_digest`, `sha256:` and hexadecimal digits. `null` is an argument; no arguments at all is another act.
     pub fn with_arguments(mut self, arguments: &Value) -> Result<Self, AskedError> {
         let refused = |reason| AskedError { field: "arguments", reason };
-        let canonical = serde_json_canonicalizer::to_string(arguments)
-            .map_err(|_| refused("cannot be made canonical"))?;
+        let canonical = canonical(arguments).ok_or_else(|| refused("cannot be made canonical"))?;
         if canonical.len() > ARGUMENTS_BYTES_MAX {
             return Err(refused("must have at most 16 KiB"));
         }
-        self.action.args_digest = Some(format!("sha256:{}", Digest::of(canonical.as_bytes())));
+        self.action.args_digest = Some(args_digest(&canonical));
         self.arguments = Some(canonical);
         Ok(self)
     }

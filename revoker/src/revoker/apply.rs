@@ -331,12 +331,14 @@ impl Write<'_> {
         case: &Case<'_>,
     ) -> Result<String, StoreError> {
         let alert_id = crate::alert::alert_id(record.verdict.id);
+        let (record, arguments) = approval::arguments::bound(record);
         let ask = approvals::Ask {
             case: id,
             alert_id: &alert_id,
-            needs: case.policy.needs(&Action::of_record(record)),
+            needs: case.policy.needs(&Action::of_record(&record)),
             people: self.people(case.agent)?,
-            cause: approval::Cause::Evidence(Box::new(record.clone())),
+            cause: approval::Cause::Evidence(Box::new(record)),
+            arguments,
             expires_at,
             policy: case.policy.version(),
         };

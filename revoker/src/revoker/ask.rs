@@ -6,10 +6,10 @@ use serde_json::json;
 use super::{Admission, Revoker, Write};
 use crate::agent::CaseId;
 use crate::approval::{
-    Action, Admittance, Approval, ApprovalId, Asked, AskedError, Cause, Digest, Grant, GrantRefused, Grants,
-    ResumeId, Resumption, admit,
+    Action, Admittance, Approval, ApprovalId, Arguments, Asked, AskedError, Cause, Digest, Grant,
+    GrantRefused, Grants, ResumeId, Resumption, admit,
 };
-use crate::store::{StoreError, approvals, passkeys};
+use crate::store::{StoreError, approvals, arguments, passkeys};
 
 /// Why nobody is asked.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +75,11 @@ impl Revoker {
     /// Makes and reads grants.
     pub fn grants(&self) -> &Grants {
         &self.inner.grants
+    }
+
+    /// Shows whoever is asked the arguments that their yes would cover.
+    pub(crate) async fn show(&self, approval: ApprovalId, arguments: Arguments) -> Result<(), StoreError> {
+        self.write(move |w| arguments::show(w.tx(), &approval, &arguments)).await
     }
 
     /// Admits an act that comes back with a grant: the grant is consumed in the transaction that admits, and belongs from then on
@@ -147,6 +152,7 @@ impl Write<'_> {
             needs: policy.needs(&action),
             people: self.people(&agent)?,
             cause: Cause::Asked(Box::new(asked)),
+            arguments: None,
             expires_at: until.map_or(end, |until| until.min(end)),
             policy: policy.version(),
         };

@@ -15,8 +15,8 @@ use crate::agent::AgentKey;
 use crate::approval::lockout::Attempts;
 use crate::approval::page::Past;
 use crate::approval::{
-    Approval, ApprovalId, Asked, BindingCode, Cause, Choice, Digest, Factor, GrantState, Needs, PageKey,
-    ResumeId, State,
+    Approval, ApprovalId, Arguments, Asked, BindingCode, Cause, Choice, Digest, Factor, GrantState, Needs,
+    PageKey, ResumeId, State,
 };
 pub use crate::effect::Closing;
 use crate::store::db::{self, Connection, OptionalExtension, Row, Transaction, params};
@@ -39,6 +39,8 @@ pub struct Ask<'a> {
     pub alert_id: &'a str,
     /// The act, and why a human is asked.
     pub cause: Cause,
+    /// The act's arguments for the human, where the evidence comes with them.
+    pub arguments: Option<Arguments>,
     /// What an answer takes.
     pub needs: Needs,
     /// Who answers for the agent.
@@ -57,6 +59,7 @@ pub(crate) fn open(tx: &Transaction<'_>, ask: Ask<'_>, now: Timestamp) -> Result
         case: ask.case.to_owned(),
         alert_id: ask.alert_id.to_owned(),
         cause: ask.cause,
+        arguments: ask.arguments,
         needs: ask.needs,
         people: ask.people,
         first: None,
@@ -91,8 +94,8 @@ fn insert(tx: &Transaction<'_>, a: &Approval) -> Result<(), StoreError> {
     let agent = a.agent();
     tx.prepare_cached(
         "INSERT INTO approvals (id, page, case_id, alert_id, issuer, agent_id, event_id, record, action_digest, binding_code, \
-         policy, opened_at, expires_at, cause, approvers_min, factor_min, people) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+         policy, opened_at, expires_at, cause, approvers_min, factor_min, people, arguments) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
     )?
     .execute(params![
         a.id.as_str(),
@@ -112,6 +115,7 @@ fn insert(tx: &Transaction<'_>, a: &Approval) -> Result<(), StoreError> {
         i64::from(a.needs.approvers),
         a.needs.factor.as_str(),
         to_json(&a.people)?,
+        a.arguments.as_ref().map(to_json).transpose()?,
     ])?;
     Ok(())
 }
@@ -364,6 +368,7 @@ pub(super) fn read(row: &Row<'_>) -> db::Result<Approval> {
         case: row.get("case_id")?,
         alert_id: row.get("alert_id")?,
         cause: cause(row)?,
+        arguments: super::arguments::read(row)?,
         needs: needs(row)?,
         people: serde_json::from_str(&people).map_err(|e| unreadable("people", e))?,
         first: super::first::read(row)?,

@@ -1,7 +1,8 @@
 //! A request that Envoy holds, as a record of the native schema.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use revoker::api::Problem;
-use revoker::approval::Digest;
 use serde_json::{Map, Value, json};
 
 use super::ExtAuthzConfig;
@@ -48,9 +49,14 @@ pub(super) fn record(
         put("bytes_in", http.size.into());
     }
     if !(query.is_empty() && body.is_empty()) {
-        // A human's yes is for these arguments and no others.
-        let digest = Digest::of(&[&(query.len() as u64).to_be_bytes(), query.as_bytes(), body].concat());
-        put("args_digest", format!("sha256:{digest}").into());
+        // A human reads these, and a yes is for them and no others.
+        let mut arguments = json!({ "query": query });
+        match std::str::from_utf8(body) {
+            Ok("") => {}
+            Ok(text) => arguments["body"] = text.into(),
+            Err(_) => arguments["body_base64"] = STANDARD.encode(body).into(),
+        }
+        put("arguments", arguments);
     }
     let address = attributes.source.as_ref().and_then(|peer| peer.address.as_ref());
     if let Some(socket) = address.and_then(|address| address.socket_address.as_ref()) {
@@ -184,8 +190,15 @@ mod tests {
             ["billing", "https://idp", "/orders", "POST", "api.example", "0ZcO"]
         );
         assert_eq!(record["token_iat"], "2026-01-05T08:00:00Z");
-        assert_ne!(record["args_digest"], read("", &asked("/orders?n=2")).unwrap()["args_digest"]);
-        assert_eq!(read("", &asked("/orders")).unwrap().get("args_digest"), None);
+        assert_eq!(record["arguments"], json!({ "query": "n=1" }));
+        assert_eq!(read("", &asked("/orders")).unwrap().get("arguments"), None);
+        let mut posted = asked("/orders");
+        let mut body = |bytes: &[u8]| {
+            posted.request.as_mut().unwrap().http.as_mut().unwrap().raw_body = bytes.to_vec();
+            read("", &posted).unwrap()["arguments"].clone()
+        };
+        assert_eq!(body(b"amount=9"), json!({ "query": "", "body": "amount=9" }));
+        assert_eq!(body(b"\xff"), json!({ "query": "", "body_base64": "/w==" }));
         assert_eq!(read("agent_claim = \"act.sub\"", &asked("/orders")).unwrap()["agent_id"], "helper");
         assert_eq!(read("agent_claim = \"azp\"", &asked("/orders")), None);
     }

@@ -22,7 +22,7 @@ const OF_SUBJECT: &[&str] = &[
     "attestation",
     "model",
 ];
-const OF_ACTION: &[&str] = &["method", "operation", "scope", "call_id", "args", "args_digest"];
+const OF_ACTION: &[&str] = &["method", "operation", "scope", "call_id", "args", "args_digest", "arguments"];
 const OF_CONTEXT: &[&str] = &["event_id", "ts", "source_ip", "user_agent", "bytes_in"];
 
 /// The name of a record that is not kept.

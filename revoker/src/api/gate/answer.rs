@@ -8,7 +8,6 @@ use detector::{MicroBits, Timestamp, VerdictId};
 use serde::Serialize;
 
 use super::scorer::Scored;
-use crate::agent::CaseId;
 use crate::api::Api;
 use crate::api::approvals::INTERVAL_S;
 use crate::api::problem::Problem;
@@ -16,7 +15,6 @@ use crate::approval::{Admittance, Approval, Factor, GrantRefused, Status};
 use crate::part::PartKind;
 use crate::policy::envelope::Room;
 use crate::standing::{Phase, Standing};
-use crate::store::{StoreError, approvals};
 
 /// What every answer says.
 pub(super) struct Said<'a> {
@@ -85,18 +83,15 @@ pub(super) fn go_on(said: &Said<'_>, admitted: Option<&Admittance>) -> GoOn {
 }
 
 /// RFC 9470 on the outside, and within what the agent needs to wait and to come back.
-pub(super) async fn challenged(
+pub(super) fn challenged(
     api: &Api,
     said: &Said<'_>,
-    case: &CaseId,
+    approval: Option<&Approval>,
     phase: Phase,
     until: Timestamp,
-) -> Result<Problem, StoreError> {
+) -> Problem {
     count("challenged");
-    let case = case.to_string();
-    let approval =
-        api.revoker.read(move |db| approvals::by_case(db, &case).map_err(StoreError::from)).await?;
-    let factor = approval.as_ref().map_or_else(Factor::default, |approval| approval.needs.factor);
+    let factor = approval.map_or_else(Factor::default, |approval| approval.needs.factor);
     let (title, detail) = match phase {
         Phase::Pending => (
             "A human must approve this",
@@ -120,10 +115,10 @@ pub(super) async fn challenged(
         Phase::Denied => problem.retry_after(until.since(said.now).as_secs() + 1),
         Phase::Pending | Phase::Expired => problem,
     };
-    Ok(match approval {
-        Some(approval) => with_approval(problem, api, &approval, said.now),
+    match approval {
+        Some(approval) => with_approval(problem, api, approval, said.now),
         None => problem,
-    })
+    }
 }
 
 /// Approved, and sent again without what the approval gave.

@@ -59,6 +59,9 @@ pub trait Scorer: Send + Sync + 'static {
     /// Reads one native record as the source of `caller` would deliver it, without storing anything.
     fn decode<'a>(&self, raw: &'a [u8], caller: &Caller) -> Result<Call<'a>, GateError>;
 
+    /// The text without what looks like a token: that is kept nowhere.
+    fn masked(&self, text: String) -> String;
+
     /// Stores the record durably, as any call, and waits a bounded time for its verdict to be made and handled by the
     /// revoker. Not hearing of the verdict in time is no error.
     fn score(&self, raw: Bytes, caller: &Caller) -> impl Future<Output = Result<Scored, GateError>> + Send;

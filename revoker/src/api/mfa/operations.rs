@@ -37,7 +37,7 @@ impl<S: Scorer> Mfa<S> {
     pub(super) async fn required(&self, caller: &Caller, asked: Required) -> Result<Value, Problem> {
         let field = |name: &str| asked.context.get(name).and_then(Value::as_str).map(str::to_owned);
         let record = input::record(caller, Some(&asked.action), &field, self.now());
-        match self.gate.recall(caller, &record).await {
+        match self.gate.recall(caller, record.into()).await {
             Ok(_) => Ok(json!({ "required": false, "reason": "nothing asks for it" })),
             Err(problem) if matches!(problem.kind(), "challenged" | "score_required") => {
                 let reason =

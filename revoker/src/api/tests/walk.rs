@@ -87,6 +87,66 @@ async fn challenged_approved_resumed_once() {
 }
 
 #[tokio::test]
+async fn what_is_approved_with_one_amount_is_not_admitted_with_another() {
+    let mut world = World::new().await;
+    let alice = world.approver("alice", &[]).await;
+    let pay = |event: &str, level: f64, amount: f64| {
+        let mut act = line(event, "billing", level);
+        act["args_digest"] = serde_json::Value::Null;
+        act["args"] = serde_json::json!({ "amount": amount });
+        act
+    };
+    let asked = world.send(Ask::gate(&pay("e1", 8.0, 9.0))).await.json();
+    let (id, number) = (text(&asked, "approval_id").to_owned(), text(&asked, "binding_code").to_owned());
+    world.restart().await;
+    let (path, _) = world.newest_page().await;
+    let mut browser = Browser::open(&world, &path).await;
+    assert!(browser.sees(r"{&quot;amount&quot;:9}") && !browser.sees("any arguments"), "{}", browser.body());
+    assert_eq!(browser.post("approve", (&alice.name, &alice.code(&world)), &number).await, 303);
+    let grant = text(&status(&world, &id).await["grant"], "token").to_owned();
+    let resumed = async |act| world.send(Ask::gate(&act).resuming(&grant, "r-1")).await;
+    let more = resumed(pay("e2", 8.0, 9_000.0)).await;
+    assert_eq!((more.status, text(&more.json(), "reason")), (401, "other_act"));
+    let without = resumed(line("e3", "billing", 8.0)).await;
+    assert_eq!((without.status, text(&without.json(), "reason")), (401, "other_act"));
+    assert_eq!(resumed(pay("e4", 8.0, 9.0)).await.status, 200);
+    let again = world.send(Ask::gate(&pay("e5", 8.0, 9.0)).resuming(&grant, "r-2")).await;
+    assert_eq!((again.status, text(&again.json(), "reason")), (401, "used"));
+}
+
+#[tokio::test]
+async fn the_human_reads_the_arguments_that_the_gate_digested() {
+    let world = World::new().await;
+    let alice = world.approver("alice", &[]).await;
+    let pay = |event: &str, to: &str| {
+        let mut act = line(event, "billing", 8.0);
+        act["args_digest"] = serde_json::Value::Null;
+        act["arguments"] = serde_json::json!({ "to": to, "amount": 9, "token": "eyJx" });
+        act
+    };
+    let asked = world.send(Ask::gate(&pay("e1", "<b>bob"))).await.json();
+    let (path, _) = world.newest_page().await;
+    let mut browser = Browser::open(&world, &path).await;
+    let shown =
+        r"{&quot;amount&quot;:9,&quot;to&quot;:&quot;&lt;b&gt;bob&quot;,&quot;token&quot;:&quot;***x&quot;}";
+    // The markup keeps quotes as they are where they need no escape.
+    let body = browser.body().replace('"', "&quot;");
+    assert!(body.contains(shown), "{body}");
+    let number = text(&asked, "binding_code");
+    assert_eq!(browser.post("approve", (&alice.name, &alice.code(&world)), number).await, 303);
+    let told = status(&world, text(&asked, "approval_id")).await;
+    let resumed =
+        async |act| world.send(Ask::gate(&act).resuming(text(&told["grant"], "token"), "r-1")).await;
+    assert_eq!(text(&resumed(pay("e2", "eve")).await.json(), "reason"), "other_act");
+    assert_eq!(resumed(pay("e3", "<b>bob")).await.status, 200);
+
+    let mut other = pay("e4", "eve");
+    other["args_digest"] = "sha256:01".into();
+    let refused = world.send(Ask::gate(&other)).await;
+    assert_eq!((refused.status, text(&refused.json(), "field")), (400, "args_digest"));
+}
+
+#[tokio::test]
 async fn denied_is_not_expired_and_an_attack_may_follow() {
     let mut world = World::new().await;
     let alice = world.approver("alice", &[]).await;

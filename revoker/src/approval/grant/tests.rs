@@ -25,6 +25,7 @@ fn ask(case: &str, expires: i64) -> Ask<'_> {
         case,
         alert_id: "a1",
         cause: Cause::Evidence(Box::new(testing::record(1, at(0), "billing", 8.0))),
+        arguments: None,
         needs: Needs::default(),
         people: Accountable::default(),
         expires_at: at(expires),

@@ -4,8 +4,9 @@ use detector::Attestation;
 use maud::{Markup, html};
 
 use super::View;
-use super::words::{span, visible};
-use crate::approval::{Approval, Asked, Cause};
+use super::words::{span, visible, visible_to};
+use crate::approval::asked::ARGUMENTS_BYTES_MAX;
+use crate::approval::{Approval, Arguments, Asked, Cause};
 use crate::policy::risk::Risk;
 
 /// Both lists, side by side where there is room.
@@ -53,6 +54,7 @@ fn what(approval: &Approval) -> Markup {
                     dd.warn { "Not in the request. A yes covers this call with any arguments." }
                 }
             }
+            @if let Some(arguments) = &approval.arguments { (shown(arguments)) }
             @match &approval.cause {
                 Cause::Evidence(record) => (fact("Event", Some(&record.event_id))),
                 Cause::Asked(asked) => (said(asked)),
@@ -88,10 +90,29 @@ fn harm(risk: Risk) -> &'static str {
     }
 }
 
+/// The arguments that came with the evidence.
+fn shown(arguments: &Arguments) -> Markup {
+    html! {
+        dt { "Arguments" }
+        dd { (code(arguments.text())) }
+        @if arguments.rest() > 0 {
+            dd.warn { "Cut here: " (arguments.rest()) " bytes more, which a yes covers too." }
+        }
+        @if !arguments.is_digested() {
+            dd.muted { "As the request says beside its own digest, which is what a yes covers." }
+        }
+    }
+}
+
+/// All that is kept of arguments.
+fn code(text: &str) -> Markup {
+    html! { code { bdi { (visible_to(text, ARGUMENTS_BYTES_MAX)) } } }
+}
+
 /// What the agent's side says of it.
 fn said(asked: &Asked) -> Markup {
     html! {
-        @if let Some(arguments) = &asked.arguments { dt { "Arguments" } dd { code { bdi { (visible(arguments)) } } } }
+        @if let Some(text) = &asked.arguments { dt { "Arguments" } dd { (code(text)) } }
         (fact("It says", asked.description.as_deref()))
         @for (name, value) in &asked.context { (fact(&visible(name), Some(value))) }
     }

@@ -110,6 +110,7 @@ pub(in crate::approval) fn approval(state: State) -> Approval {
         case: "0000000000000000000000000000ca5e".into(),
         alert_id: "0000000000000000000000000000a1e7".into(),
         cause: Cause::Evidence(Box::new(record())),
+        arguments: None,
         needs: Needs::default(),
         people: Accountable::default(),
         first: None,

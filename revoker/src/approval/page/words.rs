@@ -12,8 +12,13 @@ const SHOWN_MAX: usize = 300;
 /// Text that came from outside, with nothing in it that a reader cannot see: control characters, marks that turn the
 /// direction of writing, and characters of no width are spelled out. (HTML is escaped where it is written.)
 pub(in crate::approval) fn visible(text: &str) -> String {
-    let mut out = String::with_capacity(text.len().min(4 * SHOWN_MAX));
-    for c in text.chars().take(SHOWN_MAX) {
+    visible_to(text, SHOWN_MAX)
+}
+
+/// The same of up to `most` characters.
+pub(super) fn visible_to(text: &str, most: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(4 * most));
+    for c in text.chars().take(most) {
         if is_hidden(c) {
             // Writing to a String cannot fail.
             let _written: std::fmt::Result = write!(out, "\\u{{{:x}}}", u32::from(c));
@@ -21,7 +26,7 @@ pub(in crate::approval) fn visible(text: &str) -> String {
             out.push(c);
         }
     }
-    let rest = text.chars().count().saturating_sub(SHOWN_MAX);
+    let rest = text.chars().count().saturating_sub(most);
     if rest > 0 {
         let _written: std::fmt::Result = write!(out, "… and {rest} characters more");
     }
