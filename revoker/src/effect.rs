@@ -236,6 +236,9 @@ pub const DECLARED: &str = "agent.manifest.set";
 /// What people are told of questions to them; only for those whose filter names it.
 pub const NOTICE: &str = "approval.notice";
 
+/// What those who answer for an agent are told of alerts about it; only by e-mail, for events name them.
+pub const ALERT: &str = "agent.alert";
+
 /// What is told to an identity provider that had us ask, and under which name it is a target.
 pub const CHANNEL: &str = "ciba-channel";
 

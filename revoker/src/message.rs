@@ -8,6 +8,7 @@ use crate::agent::{AgentKey, Txn};
 use crate::effect::Event;
 use crate::part::Part;
 use crate::store::StoreError;
+use crate::store::register::Accountable;
 
 /// The JSON Schema of every body, as receivers are given it.
 pub const EVENTS_SCHEMA: &str = include_str!("../schemas/events.schema.json");
@@ -17,6 +18,7 @@ pub const EVENTS_SCHEMA: &str = include_str!("../schemas/events.schema.json");
 const REASONS_MAX: usize = 8;
 const REASON_BYTES_MAX: usize = 900;
 const FIELD_BYTES_MAX: usize = 600;
+const NAME_BYTES_MAX: usize = 300;
 
 /// One event on its way to one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub struct Message {
 pub(crate) struct Facts<'a> {
     pub(crate) event: &'a Event,
     pub(crate) agent: &'a AgentKey,
+    /// Who answers for it.
+    pub(crate) people: &'a Accountable,
     /// The part of it that this is about alone.
     pub(crate) part: Option<&'a Part>,
     pub(crate) txn: &'a Txn,
@@ -60,6 +64,10 @@ struct Data<'a> {
     txn: &'a Txn,
     issuer: Option<&'a str>,
     subject: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sponsor: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     part: Option<&'a Part>,
     standing: &'a str,
@@ -110,6 +118,8 @@ impl Facts<'_> {
                 txn: self.txn,
                 issuer: self.agent.issuer.as_deref(),
                 subject: &self.agent.agent_id,
+                owner: self.people.owner.as_deref().map(|name| clip(name, NAME_BYTES_MAX)),
+                sponsor: self.people.sponsor.as_deref().map(|name| clip(name, NAME_BYTES_MAX)),
                 part: self.part,
                 standing: self.standing,
                 event: self.event,
@@ -209,9 +219,12 @@ mod tests {
             *field = Some(long.clone());
         }
         let agent = AgentKey::new(Some(&"i".repeat(3_000)), &record.agent_id);
+        let people =
+            Accountable { owner: Some(long.clone()), sponsor: Some(long.clone()), ..Accountable::default() };
         let facts = Facts {
             event: &Event::Reinstated,
             agent: &agent,
+            people: &people,
             part: None,
             txn: &Txn::random(),
             standing: "revoked",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 
+use crate::support::gate::{now, operate};
 use crate::support::parts::python;
 use crate::support::process::Process;
 use crate::support::tocsin::Tocsin;
@@ -118,6 +119,37 @@ fn who_is_asked_is_written_to_also_once_the_server_is_back_and_no_name_adds_a_he
     wait::until_eq("the receipt", LIMIT, &Some("acknowledged".to_owned()), || {
         last_of(&tocsin).and_then(|row| row["state"].as_str().map(str::to_owned))
     });
+}
+
+#[test]
+fn owner_and_sponsor_of_an_agent_hear_of_its_questions_and_alerts() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let mut server = MailServer::new(folder.path());
+    server.start();
+    let manifest = "[[manifests]]\nagent_id = \"pays\"\nversion = 1\nowner = \"olga@example.com\"\nsponsor = \"Sam\"\n\
+                    approvers = [\"Dana\"]\n";
+    let tocsin = Tocsin::start(folder.path(), &format!("{}{manifest}", server.trusted()));
+    for (name, address) in [("Dana", "dana@example.com"), ("Sam", "sam@example.com")] {
+        assert!(tocsin.command(&["approver", "add", name, "--totp", "--also", address]).status.success());
+    }
+    let written = |n: usize| {
+        let letters = wait::until(LIMIT, || Some(server.letters()).filter(|letters| letters.len() >= n));
+        let letters = letters.unwrap_or_else(|| panic!("too few letters: {:?}", last_of(&tocsin)));
+        let mut to: Vec<String> = letters.iter().map(|letter| letter["rcpt"][0].to_string()).collect();
+        to.sort();
+        (letters, to.join(" ").replace('"', ""))
+    };
+    ask(&tocsin, "dana@example.com", "pays", "send_ledger");
+    assert_eq!(written(3).1, "dana@example.com olga@example.com sam@example.com");
+
+    operate(&tocsin, "revoke", "pays");
+    let late = json!({ "event_id": "late", "ts": now() + Duration::from_mins(1), "agent_id": "pays", "endpoint": "send_ledger",
+                       "attestation": "token" });
+    tocsin.append(&late.to_string()).expect("an answer").expect(200);
+    let (letters, to) = written(5);
+    assert_eq!(to, "dana@example.com olga@example.com olga@example.com sam@example.com sam@example.com");
+    let text = letters[4]["text"].as_str().expect("text");
+    assert!(text.contains("still acts") && text.contains("answers for the agent"), "{text}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The last word on an agent: its latest verdict up to an instant, whole again as it was said.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use clickhouse::Row;
@@ -164,6 +165,7 @@ struct Called {
     operation: Option<String>,
     resource: Option<String>,
     args_digest: Option<String>,
+    args: BTreeMap<String, f64>,
     source_ip: Option<Ipv6Addr>,
     bytes_out: Option<u64>,
     parent_agent_id: Option<String>,
@@ -228,6 +230,7 @@ impl Said {
                 parent_agent_id: call.parent_agent_id,
                 token_iat: call.token_iat,
                 taken_in: None,
+                args: call.args.into_iter().map(|(name, value)| (name, value.to_bits())).collect(),
             },
         })
     }

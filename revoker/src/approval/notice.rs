@@ -6,8 +6,11 @@ use serde_json::{Value, json};
 
 use super::page::words::{clock_text, visible};
 use super::{Approval, Cause};
+use crate::alert::Alert;
+use crate::effect::AlertAction;
 use crate::message::clip;
 use crate::policy::approval::ApprovalConfig;
+use crate::store::register::Accountable;
 
 /// Bytes of any text from outside, at most.
 const TEXT_BYTES_MAX: usize = 300;
@@ -42,6 +45,8 @@ pub(crate) struct Turn {
     pub(crate) stage: Stage,
     /// Their names; none where whoever is enrolled may answer.
     pub(crate) people: Vec<String>,
+    /// Who answers for the agent and hears of it, too.
+    pub(crate) also: Vec<String>,
     /// How many of those who are named have been told after this turn.
     pub(crate) told: usize,
     /// When the next turn is, if there is one.
@@ -54,19 +59,27 @@ impl Turn {
         let named = wanted(approval);
         let ending = approval.expires_at - config.warn_before_s.duration();
         if told > 0 && now >= ending {
-            return Self { stage: Stage::Expiring, told: named.len().max(1), people: named, next: None };
+            let told = named.len().max(1);
+            return Self {
+                stage: Stage::Expiring,
+                told,
+                people: named,
+                also: accountable(approval),
+                next: None,
+            };
         }
-        let stage = if told == 0 { Stage::Asked } else { Stage::Next };
+        let (stage, also) =
+            if told == 0 { (Stage::Asked, accountable(approval)) } else { (Stage::Next, Vec::new()) };
         let at_once = usize::from(approval.needs.approvers);
         let people: Vec<String> = named.iter().skip(told).take(at_once).cloned().collect();
         let told = (told + people.len()).max(1);
         let next = if told < named.len() { ending.min(now + config.next_after_s.duration()) } else { ending };
-        Self { stage, people, told, next: (now < next).then_some(next) }
+        Self { stage, people, also, told, next: (now < next).then_some(next) }
     }
 
     /// One person's who is asked again; the turns of others stay what they are.
     pub(crate) fn again(person: &str) -> Self {
-        Self { stage: Stage::Again, people: vec![person.to_owned()], told: 0, next: None }
+        Self { stage: Stage::Again, people: vec![person.to_owned()], also: Vec::new(), told: 0, next: None }
     }
 }
 
@@ -76,6 +89,40 @@ fn wanted(approval: &Approval) -> Vec<String> {
         Cause::Asked(asked) if asked.approver.is_some() => asked.approver.iter().cloned().collect(),
         _ => approval.people.approvers.clone(),
     }
+}
+
+fn accountable(approval: &Approval) -> Vec<String> {
+    approval.people.accountable().cloned().collect()
+}
+
+/// What they are told of an alert.
+pub(crate) fn alert(alert: &Alert, people: &Accountable, also: &[String]) -> Value {
+    let shown = |text: &str| clip(&visible(text), TEXT_BYTES_MAX);
+    let (agent, endpoint) = (shown(&alert.agent_id), shown(&alert.endpoint));
+    let what = match alert.action {
+        AlertAction::Watch => "is watched",
+        AlertAction::Challenge => "waits for a human",
+        AlertAction::Revoke => "has lost its access",
+        AlertAction::StillActing => "still acts although its access has ended",
+        AlertAction::Amend => "was not what an earlier alert said",
+    };
+    json!({
+        "type": crate::effect::ALERT,
+        "timestamp": alert.at,
+        "data": {
+            "issuer": alert.issuer,
+            "subject": alert.agent_id,
+            "alert_id": alert.alert_id,
+            "action": alert.action,
+            "title": format!("{agent} {what}"),
+            "text": format!("{agent} {what}: it called {endpoint} at {}.", clock_text(alert.ts)),
+            "why": shown(alert.reasons.first().map_or("the agent does not behave as it did", String::as_str)),
+            "people": Vec::<String>::new(),
+            "also": also,
+            "owner": people.owner,
+            "sponsor": people.sponsor,
+        },
+    })
 }
 
 /// The message; `page` is the whole address of the page.
@@ -111,6 +158,7 @@ pub(crate) fn body(turn: &Turn, approval: &Approval, page: &str, now: Timestamp)
             "approval_url": page,
             "expires_at": approval.expires_at,
             "people": turn.people,
+            "also": turn.also,
             "title": format!("May {agent} call {endpoint}?"),
             "why": shown(&why(approval)),
             "owner": approval.people.owner,

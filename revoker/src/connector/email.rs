@@ -1,6 +1,7 @@
-//! E-mail to people: notices of questions, one letter a person, by SMTP (RFC 5321) with TLS.
+//! E-mail to people: notices of questions, one letter a person, by SMTP (RFC 5321) with TLS; to an agent's owner and sponsor also of
+//! alerts about it.
 //!
-//! A letter says who waits for what, why, until when and where it is answered. It holds no number and approves nothing. Its
+//! A letter says who waits for what, why, until when and where it is answered, or what became of the agent. It holds no number and approves nothing. Its
 //! headers are built from parsed addresses and escaped words alone, so no name of an agent can add one.
 
 mod config;
@@ -57,8 +58,12 @@ struct Notice {
     title: String,
     text: String,
     why: String,
-    expires_at: Timestamp,
+    /// When the question lapses, where it is about one.
+    expires_at: Option<Timestamp>,
     people: Vec<String>,
+    /// Owner and sponsor.
+    #[serde(default)]
+    also: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -73,10 +78,13 @@ impl Mail {
     }
 
     fn letter(&self, id: &str, notice: &Notice, to: &Mailbox) -> Result<Letter, lettre::error::Error> {
-        let body = format!(
-            "{}\n\nWhy: {}.\n\nThe page asks who you are. This message approves nothing, and nor does an answer to it.\n",
-            notice.text, notice.why
-        );
+        let end = match notice.expires_at {
+            Some(_) => {
+                "The page asks who you are. This message approves nothing, and nor does an answer to it."
+            }
+            None => "You are named as one who answers for the agent. An answer to this message does nothing.",
+        };
+        let body = format!("{}\n\nWhy: {}.\n\n{end}\n", notice.text, notice.why);
         // RFC 3834: nobody's absence is to be told to us.
         let automatic = HeaderName::new_from_ascii_str("Auto-Submitted");
         Letter::builder()
@@ -97,7 +105,7 @@ impl Email {
             Ok(body) => body.data,
             Err(e) => return Outcome::Hopeless { detail: format!("no notice: {e}") },
         };
-        if now >= notice.expires_at {
+        if notice.expires_at.is_some_and(|end| now >= end) {
             return Outcome::Hopeless {
                 detail: "the question has lapsed, and nobody was written to".to_owned(),
             };
@@ -107,7 +115,7 @@ impl Email {
             Err(e) => return failed(None, e.to_string()),
         };
         let (mut taken, mut refused) = (0, String::new());
-        for to in recipients(&notice.people, &approvers, &self.mail.to) {
+        for to in recipients(&notice, &approvers, &self.mail.to) {
             let sent = match self.mail.letter(&message.id, &notice, &to) {
                 Ok(letter) => self.mail.transport.send(letter).await,
                 Err(e) => return Outcome::Hopeless { detail: format!("no letter: {e}") },
@@ -115,10 +123,7 @@ impl Email {
             match sent {
                 Ok(_) => taken += 1,
                 Err(e) if is_about_them(&e) => {
-                    tracing::warn!(
-                        detail = detail(&e),
-                        "an approver's address is refused by the mail server"
-                    );
+                    tracing::warn!(detail = detail(&e), "somebody's address is refused by the mail server");
                     refused = detail(&e);
                 }
                 Err(e) => return failed(e.status().map(u16::from), detail(&e)),
@@ -141,15 +146,22 @@ impl Connector for Email {
     }
 }
 
-/// Who is written to: those of `people` with an address on record; for the others, and where nobody is named, `others`.
-fn recipients(people: &[String], approvers: &[ApproverRow], others: &[Mailbox]) -> Vec<Mailbox> {
+/// Who is written to: those who are asked, with an address on record; for the others, and where nobody is named, `others`. And owner and
+/// sponsor, by the same record or where they are named by an address; of an alert `others` hear if neither has one.
+fn recipients(notice: &Notice, approvers: &[ApproverRow], others: &[Mailbox]) -> Vec<Mailbox> {
     let of = |name: &String| {
         let mut known = approvers.iter().filter(|who| who.disabled_at.is_none() && who.is(name));
         known.find_map(|who| Some(Mailbox::new(None, who.address()?)))
     };
-    let found: Vec<Option<Mailbox>> = people.iter().map(of).collect();
-    let to_others = found.is_empty() || found.iter().any(Option::is_none);
-    let all = found.into_iter().flatten().chain(others.iter().filter(|_| to_others).cloned());
+    let found: Vec<Option<Mailbox>> = notice.people.iter().map(of).collect();
+    let written = |name| of(name).or_else(|| Some(Mailbox::new(None, name.parse().ok()?)));
+    let also: Vec<Mailbox> = notice.also.iter().filter_map(written).collect();
+    let to_others = match notice.expires_at {
+        Some(_) => found.is_empty() || found.iter().any(Option::is_none),
+        None => also.is_empty(),
+    };
+    let all = found.into_iter().flatten().chain(also);
+    let all = all.chain(others.iter().filter(|_| to_others).cloned());
     let mut seen = BTreeSet::new();
     all.filter(|to| seen.insert(to.email.clone())).collect()
 }

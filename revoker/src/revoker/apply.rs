@@ -319,6 +319,7 @@ impl Write<'_> {
             case.record.and_then(|r| Alert::of(r, evidence, (to, effects), txn, case.policy, case.now));
         if let Some(alert) = &alert {
             alerts::put(&self.tx, alert)?;
+            self.tell_accountable(alert, case.now)?;
         }
         Ok(alert)
     }
@@ -371,6 +372,7 @@ impl Write<'_> {
         let facts = Facts {
             event,
             agent: case.agent,
+            people: &self.people(case.agent)?,
             part: None,
             txn,
             standing,

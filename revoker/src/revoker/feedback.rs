@@ -86,6 +86,7 @@ impl Write<'_> {
         let facts = Facts {
             event,
             agent,
+            people: &self.people(agent)?,
             part: None,
             txn: &txn,
             standing: self.standing(agent).name(),

@@ -6,10 +6,11 @@ use detector::Timestamp;
 use serde_json::json;
 
 use super::{Revoker, Write};
-use crate::agent::Txn;
+use crate::agent::{AgentKey, Txn};
+use crate::alert::Alert;
 use crate::approval::Approval;
-use crate::approval::notice::{Turn, body};
-use crate::effect::NOTICE;
+use crate::approval::notice::{self, Turn, body};
+use crate::effect::{ALERT, AlertAction, NOTICE};
 use crate::policy::approval::ApprovalConfig;
 use crate::store::{StoreError, notices, outbox, to_json};
 
@@ -64,14 +65,54 @@ impl Write<'_> {
         }
         heard.retain(|person| person != ANYBODY);
         turn.people = heard;
+        turn.also.retain(|person| !turn.people.contains(person));
+        turn.also = self.of_those(turn.also, most, now)?;
         self.push_to(approval, &turn.people, now)?;
         let page = format!("{}{}", self.inner.public_url, approval.page.path());
         let body = to_json(&body(&turn, approval, &page, now))?;
         let txn = self.held(&agent).map_or_else(Txn::random, |held| held.txn);
-        let inner = self.inner;
-        let wanting = |route: &&crate::connector::Route| route.events.iter().any(|kind| kind == NOTICE);
-        for route in inner.routes.iter().filter(wanting) {
-            outbox::notify(self.tx(), &route.name, NOTICE, &agent, (&txn, body.as_bytes()), now)?;
+        self.notify(NOTICE, &agent, (&txn, &body), now)
+    }
+
+    /// Tells those who answer for the agent of an alert about it. Of a question they are told with those who are asked.
+    pub(super) fn tell_accountable(&mut self, alert: &Alert, now: Timestamp) -> Result<(), StoreError> {
+        if alert.action == AlertAction::Challenge {
+            return Ok(());
+        }
+        let agent = alert.agent();
+        let people = self.people(&agent)?;
+        let most = self.policy_for(&agent, now).config().approval.notices_per_hour.get();
+        let also = self.of_those(people.accountable().cloned().collect(), most, now)?;
+        if also.is_empty() {
+            return Ok(());
+        }
+        let body = to_json(&notice::alert(alert, &people, &also))?;
+        self.notify(ALERT, &agent, (&alert.txn, &body), now)
+    }
+
+    /// Those of owner and sponsor who have not had too many letters lately. Counted apart from what they are asked themselves, so
+    /// that alerts keep no question from them.
+    fn of_those(&self, people: Vec<String>, most: u32, now: Timestamp) -> Result<Vec<String>, StoreError> {
+        let mut heard = Vec::new();
+        for person in people {
+            if notices::count(self.tx(), &format!("answers for: {person}"), now - LATELY, now)? <= most {
+                heard.push(person);
+            }
+        }
+        Ok(heard)
+    }
+
+    /// Tells every target whose filter names `kind`.
+    fn notify(
+        &self,
+        kind: &str,
+        agent: &AgentKey,
+        (txn, body): (&Txn, &str),
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let wanting = |route: &&crate::connector::Route| route.events.iter().any(|named| named == kind);
+        for route in self.inner.routes.iter().filter(wanting) {
+            outbox::notify(self.tx(), &route.name, kind, agent, (txn, body.as_bytes()), now)?;
         }
         Ok(())
     }

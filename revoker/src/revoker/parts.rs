@@ -281,6 +281,7 @@ impl Write<'_> {
         let facts = Facts {
             event,
             agent: end.agent,
+            people: &self.people(end.agent)?,
             part: Some(end.part),
             txn: end.txn,
             standing: if record.is_some() { "watched" } else { self.standing(end.agent).name() },

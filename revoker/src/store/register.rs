@@ -22,6 +22,14 @@ pub struct Accountable {
     pub approvers: Vec<String>,
 }
 
+impl Accountable {
+    /// Owner and sponsor, each once.
+    pub fn accountable(&self) -> impl Iterator<Item = &String> {
+        let sponsor = self.sponsor.iter().filter(|sponsor| self.owner.as_ref() != Some(sponsor));
+        self.owner.iter().chain(sponsor)
+    }
+}
+
 /// That somebody did something, and when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {

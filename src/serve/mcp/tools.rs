@@ -22,7 +22,7 @@ pub(super) fn all() -> Vec<Tool> {
         let words = format!("How long to wait; {most} at most are waited in one call.");
         json!({ "type": "integer", "minimum": 1, "description": words })
     };
-    let record = json!({ "type": "object", "description": "One request record: event_id, ts, kind \"request\", agent_id, endpoint, …" });
+    let record = json!({ "type": "object", "description": "One request record: event_id, ts, kind \"request\", agent_id, endpoint, arguments (any JSON), …" });
     let params = json!({ "type": "object", "additionalProperties": { "type": "string" },
         "description": "The act (agent, action, resource, arguments as JSON, …), its description, and what else the human should know." });
     let (username, email) = (text("Who is to confirm."), text("Their address, as they are enrolled."));

@@ -170,6 +170,29 @@ async fn only_who_is_named_answers_and_never_for_themselves() {
 }
 
 #[tokio::test]
+async fn who_owns_and_sponsors_an_agent_is_named_in_what_leaves_about_it() {
+    let manifest = Manifest {
+        agent_id: "billing".into(),
+        owner: Some("payments".into()),
+        sponsor: Some("sam@example.com".into()),
+        approvers: vec!["sam@example.com".into()],
+        ..Manifest::default()
+    };
+    let mut config = PolicyConfig::default();
+    config.approval.two_for = vec![Risk::Outbound];
+    let world = World::of(config, vec![manifest]).await;
+    assert_eq!(world.gate("e1", "billing", 8.0).await.status, 401);
+    assert_eq!(world.gate("e2", "mailer", 8.0).await.status, 401);
+    let told = world.told("agent.challenged");
+    let named = |body: &Value| (body["data"]["owner"].clone(), body["data"]["sponsor"].clone());
+    assert_eq!(named(&told[0]), (json!("payments"), json!("sam@example.com")));
+    assert_eq!(named(&told[1]), (Value::Null, Value::Null));
+    let notice = &world.notices()[0]["data"];
+    assert_eq!(notice["people"], json!(["sam@example.com"]));
+    assert_eq!(notice["also"], json!(["payments"]), "who is asked is not told twice");
+}
+
+#[tokio::test]
 async fn what_takes_two_takes_two_people() {
     let mut config = PolicyConfig::default();
     config.approval.two_for = vec![Risk::Outbound];

@@ -243,10 +243,15 @@ impl World {
 
     /// What people were told, in order.
     pub(super) fn notices(&self) -> Vec<Value> {
+        self.told(NOTICE)
+    }
+
+    /// Every message of a type, in order.
+    pub(super) fn told(&self, kind: &str) -> Vec<Value> {
         let db = crate::testing::raw(self.folder.path());
         let mut statement =
             db.prepare_cached("SELECT body FROM events WHERE kind = ?1 ORDER BY seq").unwrap();
-        let bodies = statement.query_map([NOTICE], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+        let bodies = statement.query_map([kind], |row| row.get::<_, Vec<u8>>(0)).unwrap();
         bodies.map(|body| serde_json::from_slice(&body.unwrap()).unwrap()).collect()
     }
 

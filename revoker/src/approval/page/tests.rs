@@ -9,7 +9,9 @@ use detector::{
 
 use super::{Past, Refused, STYLE, View, notice, render, unknown};
 use crate::approval::lockout::Attempts;
-use crate::approval::{Approval, Cause, Choice, Factor, FormToken, GrantState, Needs, Refusal, State};
+use crate::approval::{
+    Approval, Arguments, Cause, Choice, Factor, FormToken, GrantState, Needs, Refusal, State,
+};
 use crate::keys::Keys;
 use crate::store::register::Accountable;
 
@@ -345,6 +347,18 @@ fn weak_identities_missing_arguments_and_grown_evidence_stand_out() {
 }
 
 #[test]
+fn arguments_are_read_whole_or_said_to_be_cut() {
+    let mut paid = approval(State::Pending);
+    let page = |question: &Approval| shown(question, None, "2026-11-22T03:04:00Z");
+    let long = format!("amount=9&memo={}", "x".repeat(1_000));
+    paid.arguments = Some(Arguments::digested(&long));
+    let html = page(&paid);
+    assert!(html.contains(&long.replace('&', "&amp;")) && !html.contains("Cut here"), "{html}");
+    paid.arguments = Some(Arguments::digested(&long.repeat(5)));
+    assert!(page(&paid).contains("Cut here: 974 bytes more, which a yes covers too."), "{}", page(&paid));
+}
+
+#[test]
 fn foreign_text_is_shown_and_never_obeyed() {
     let nasty = "<script>alert(1)</script>\"'&\u{202e}";
     let mut hostile = approval(answered(Choice::Deny));
@@ -366,6 +380,7 @@ fn foreign_text_is_shown_and_never_obeyed() {
     r.endpoint = nasty.into();
     r.event_id = nasty.into();
     hostile.alert_id = nasty.into();
+    hostile.arguments = Some(Arguments::digested(nasty));
     for state in [hostile.state.clone(), State::Pending] {
         hostile.state = state;
         let html = shown(&hostile, Some(Refusal::WrongCode), "2026-11-22T03:04:00Z");

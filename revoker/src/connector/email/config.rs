@@ -14,7 +14,7 @@ use super::{Mail, NAME, TIMEOUT};
 use crate::connector::Route;
 use crate::connector::secret::{SecretError, Source};
 use crate::connector::webhook::SecretText;
-use crate::effect::NOTICE;
+use crate::effect::{ALERT, NOTICE};
 
 /// How the connection is kept private.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -128,9 +128,10 @@ impl EmailConfig {
         Ok(Mail { transport: transport.build(), from: self.from.clone(), to: self.to.clone() })
     }
 
-    /// What it is told: notices, and nothing else.
+    /// What it is told: of questions and alerts, and nothing else.
     pub fn route() -> Route {
-        Route { name: NAME.to_owned(), events: vec![NOTICE.to_owned()], ..Route::default() }
+        let events = [NOTICE, ALERT].map(str::to_owned).into();
+        Route { name: NAME.to_owned(), events, ..Route::default() }
     }
 
     fn parameters(&self) -> Result<TlsParameters, EmailError> {

@@ -40,6 +40,18 @@ fn a_section_that_cannot_be_used_says_why() {
     }
 }
 
+fn notice(people: &[&str], also: &[&str]) -> Notice {
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+    Notice {
+        title: String::new(),
+        text: String::new(),
+        why: String::new(),
+        expires_at: Some(Timestamp::default()),
+        people: names(people),
+        also: names(also),
+    }
+}
+
 #[test]
 fn no_word_from_outside_adds_a_header_or_ends_the_letter() {
     let mail = built("{}").unwrap();
@@ -48,8 +60,7 @@ fn no_word_from_outside_adds_a_header_or_ends_the_letter() {
         title: format!("May {nasty} call?"),
         text: nasty.to_owned(),
         why: nasty.to_owned(),
-        expires_at: Timestamp::default(),
-        people: Vec::new(),
+        ..notice(&[], &[])
     };
     let letter = mail.letter("evt_1", &notice, &mail.to[0]).unwrap();
     let bytes = String::from_utf8(letter.formatted()).unwrap();
@@ -77,14 +88,21 @@ fn those_with_an_address_are_written_to_and_the_others_through_the_section() {
         ApproverRow { disabled_at: Some(Timestamp::default()), ..row("Dan", &["dan@example.com"]) },
     ];
     let others = config("{}").to;
-    let to = |people: &[&str]| {
-        let people: Vec<String> = people.iter().map(ToString::to_string).collect();
-        let to = recipients(&people, &approvers, &others);
+    let written = |notice: &Notice| {
+        let to = recipients(notice, &approvers, &others);
         to.iter().map(|to| to.email.to_string()).collect::<Vec<_>>().join(" ")
     };
+    let to = |people: &[&str]| written(&notice(people, &[]));
     assert_eq!(to(&["Ann", "bob@example.com", "ann@example.com"]), "ann@example.com bob@example.com");
     assert_eq!(to(&["Ann", "Cleo"]), "ann@example.com soc@example.com");
     for people in [&[][..], &["Dan"], &["nobody"]] {
         assert_eq!(to(people), "soc@example.com");
     }
+    // Owner and sponsor hear of it, too: by the record, or named by their address.
+    let also = |people: &[&str]| written(&notice(people, &["Ann", "eve@example.org", "Platform team"]));
+    assert_eq!(also(&[]), "ann@example.com eve@example.org soc@example.com");
+    assert_eq!(also(&["bob@example.com"]), "bob@example.com ann@example.com eve@example.org");
+    let alert = |also: &[&str]| written(&Notice { expires_at: None, ..notice(&[], also) });
+    assert_eq!(alert(&["Ann", "Platform team"]), "ann@example.com");
+    assert_eq!(alert(&["Platform team"]), "soc@example.com");
 }

@@ -86,6 +86,7 @@ mod tests {
     use crate::effect::{Cause, Event};
     use crate::message::Facts;
     use crate::policy::envelope::Room;
+    use crate::store::register::Accountable;
     use crate::testing::{at, damning};
 
     fn message(event: &Event, standing: &'static str, evidence: bool, reasons: &[String]) -> Message {
@@ -94,6 +95,7 @@ mod tests {
         let facts = Facts {
             event,
             agent: &agent,
+            people: &Accountable::default(),
             part: None,
             txn: &Txn::of_verdict(record.verdict.id),
             standing,
