@@ -76,7 +76,8 @@ impl Write<'_> {
 
     /// Tells those who answer for the agent of an alert about it. Of a question they are told with those who are asked.
     pub(super) fn tell_accountable(&mut self, alert: &Alert, now: Timestamp) -> Result<(), StoreError> {
-        if alert.action == AlertAction::Challenge {
+        let is_told = self.inner.routes.iter().any(|route| route.events.iter().any(|kind| kind == ALERT));
+        if alert.action == AlertAction::Challenge || !is_told {
             return Ok(());
         }
         let agent = alert.agent();
@@ -95,7 +96,10 @@ impl Write<'_> {
     fn of_those(&self, people: Vec<String>, most: u32, now: Timestamp) -> Result<Vec<String>, StoreError> {
         let mut heard = Vec::new();
         for person in people {
-            if notices::count(self.tx(), &format!("answers for: {person}"), now - LATELY, now)? <= most {
+            let counted = format!("answers for: {person}");
+            // What is not sent is not counted: an agent that still acts makes an alert a call.
+            if notices::sent(self.tx(), &counted, now - LATELY)? < most {
+                notices::count(self.tx(), &counted, now - LATELY, now)?;
                 heard.push(person);
             }
         }

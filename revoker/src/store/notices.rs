@@ -31,6 +31,12 @@ pub(crate) fn told(
     Ok(())
 }
 
+/// How many notices a person was sent since.
+pub(crate) fn sent(tx: &Transaction<'_>, person: &str, since: Timestamp) -> db::Result<u32> {
+    let values = params![person, since.as_micros()];
+    tx.query_row("SELECT count(*) FROM notices WHERE person = ?1 AND at >= ?2", values, |row| row.get(0))
+}
+
 /// Counts a notice to a person, and says how many they were sent since, with this one.
 pub(crate) fn count(tx: &Transaction<'_>, person: &str, since: Timestamp, now: Timestamp) -> db::Result<u32> {
     tx.execute("DELETE FROM notices WHERE at < ?1", [since.as_micros()])?;
