@@ -60,6 +60,10 @@ const commands = {
     await element.click({ count });
     return {};
   },
+  async front({ page }) {
+    await page.bringToFront();
+    return {};
+  },
   async wait({ page }, { code }) {
     await page.waitForFunction(code);
     return {};
@@ -79,8 +83,13 @@ const commands = {
   },
   async axe({ page }) {
     await page.evaluate(axe);
-    const { violations } = await page.evaluate(() => axe.run());
-    return { violations: violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`) };
+    const found = [];
+    for (const value of ["dark", "light"]) {
+      await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value }]);
+      const { violations } = await page.evaluate(() => axe.run());
+      found.push(...violations.map(({ id, nodes }) => `${value}, ${id}: ${nodes.map((node) => node.html).join(" ")}`));
+    }
+    return { violations: found };
   },
   async screenshot({ page }, { path, dark = false }) {
     await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: dark ? "dark" : "light" }]);

@@ -6,6 +6,7 @@
     reason = "a test ends where its ground gives way, and says where"
 )]
 
+mod accessibility;
 mod approval;
 mod approval_kills;
 mod audit;

@@ -19,7 +19,7 @@ use detector::{MicroBits, Timestamp};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
-use super::{Approval, Choice, FormToken, Refusal, State, Status};
+use super::{Approval, Choice, FormToken, PageKey, Refusal, State, Status};
 use crate::policy::risk::Risk;
 use words::{clock, span, visible};
 
@@ -120,6 +120,22 @@ pub fn unknown() -> Markup {
         "There is no such question",
         "The address is incomplete, or the question is so old that it was forgotten. Open the link in the alert again; \
          copied by hand, every character counts.",
+    )
+}
+
+/// The page from which somebody goes to the question at `question`, and on from it once they have answered. It asks to be pressed: a page
+/// that loads itself anew takes away what somebody reads or hears (WCAG 2.2, 2.2.1 and 3.2.5).
+pub fn waiting(question: &PageKey, here: &str) -> Markup {
+    frame(
+        "Waiting for your answer",
+        &html! {
+            div.card.state.ask {
+                h1 { "Waiting for your answer" }
+                p { "An agent asks before it acts. Read what it wants to do, and answer; then come back here." }
+                p { a href=(question.path()) target="_blank" rel="noopener noreferrer" { "Read and answer (opens in a new tab)" } }
+                p { a href=(here) data-look-again { "I have answered: go on" } }
+            }
+        },
     )
 }
 

@@ -73,6 +73,11 @@ impl Browser {
         self.run(tab, "wait", &json!({ "code": code }));
     }
 
+    /// Shows a tab to whoever looked at another.
+    pub(crate) fn comes_back(&mut self, tab: &str) {
+        self.run(tab, "front", &json!({}));
+    }
+
     /// What this gives in the page.
     pub(crate) fn eval(&mut self, tab: &str, code: &str) -> Value {
         self.run(tab, "eval", &json!({ "code": code }))["value"].take()
@@ -90,8 +95,13 @@ impl Browser {
 
     /// Fails where axe finds something that somebody could not use.
     pub(crate) fn check_access(&mut self, tab: &str) {
-        let found = self.run(tab, "axe", &json!({}));
-        assert_eq!(found["violations"], json!([]));
+        assert_eq!(self.violations(tab), [""; 0]);
+    }
+
+    /// What axe finds that somebody could not use, in light and in dark.
+    pub(crate) fn violations(&mut self, tab: &str) -> Vec<String> {
+        let found = self.run(tab, "axe", &json!({}))["violations"].take();
+        serde_json::from_value(found).expect("a list of texts")
     }
 
     /// A picture of the whole page.

@@ -64,6 +64,13 @@ pub(in crate::api) fn no_link() -> Response {
     html(StatusCode::NOT_FOUND, notice("This link is good for nothing", text))
 }
 
+/// No such page of a prompted flow, or one whose time is over.
+pub(in crate::api) fn no_prompt() -> Response {
+    let text =
+        "The address is incomplete, or its time is over. Go back to where you came from, and begin again.";
+    html(StatusCode::NOT_FOUND, notice("There is no such page", text))
+}
+
 /// No such question, or no such address.
 pub(super) fn unknown() -> Response {
     html(StatusCode::NOT_FOUND, unknown_page())

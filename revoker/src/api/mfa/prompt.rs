@@ -1,13 +1,13 @@
 //! The prompted flow: a page for a browser, a token that it brings back, and what that is exchanged for.
 
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use maud::{DOCTYPE, html};
 use reqwest::Url;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,15 +17,14 @@ use subtle::ConstantTimeEq as _;
 use super::Mfa;
 use super::input::{Credentials, PromptInit, bad};
 use crate::api::Api;
+use crate::api::approve::reply;
 use crate::api::caller::Caller;
 use crate::api::gate::Scorer;
 use crate::api::problem::Problem;
-use crate::approval::{Approval, Digest, Status};
+use crate::approval::page::waiting;
+use crate::approval::{Digest, Status};
 use crate::store::StoreError;
 use crate::store::transactions::{self, Prompt, TransactionRow};
-
-/// How often a browser that waits looks again, seconds.
-const LOOK_AGAIN_S: u32 = 3;
 
 /// The section `[mfa]`.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -148,34 +147,47 @@ fn is_bound(row: &TransactionRow, challenge: Option<&str>) -> bool {
     }
 }
 
-/// `GET /mfa/{page}`: no credential, the address cannot be guessed. While the question is open it leads to the page where it is answered
-/// and looks again; then it goes on to where the agent's side said.
-async fn page(State(api): State<Api>, Path(page): Path<String>) -> Result<Response, Problem> {
-    let unknown = || Problem::new(StatusCode::NOT_FOUND, "page_unknown", "There is no such page");
-    let wanted = page.clone();
-    let found = api.revoker.read(move |db| transactions::by_page(db, &wanted)).await?;
-    let row = found.filter(|row| api.now() < row.expires_at).ok_or_else(unknown)?;
-    let (_, prompt) = row.prompt.clone().ok_or_else(unknown)?;
-    let id = row.approval.clone().ok_or_else(unknown)?;
-    let approval = api.revoker.approval(id).await?.ok_or_else(unknown)?;
-    match approval.status(api.now()) {
-        Status::Pending => Ok(waits(&approval)),
-        Status::Approved => {
-            let token = format!("mfat_{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
-            let (tid, digest) = (row.tid.clone(), Digest::of(token.as_bytes()));
-            api.revoker.write(move |w| transactions::set_token(w.tx(), &tid, Some(&digest))).await?;
-            goes_on(&prompt.callback_url, &prompt, ("accessToken", &token))
-        }
-        Status::Denied => goes_on(&prompt.logout_url, &prompt, ("error", "access_denied")),
-        Status::Expired => goes_on(&prompt.logout_url, &prompt, ("error", "expired")),
-        Status::Superseded => goes_on(&prompt.logout_url, &prompt, ("error", "superseded")),
+/// `GET /mfa/{page}`: no credential, the address cannot be guessed. While the question is open it leads to the page where it is answered;
+/// then it goes on to where the agent's side said.
+async fn page(State(api): State<Api>, page: Result<Path<String>, PathRejection>) -> Response {
+    let Ok(Path(page)) = page else { return reply::no_prompt() };
+    match shown(&api, page).await {
+        Ok(Some(response)) => response,
+        Ok(None) => reply::no_prompt(),
+        Err(e) => reply::failed(&e),
     }
 }
 
-fn goes_on(to: &str, prompt: &Prompt, (name, value): (&str, &str)) -> Result<Response, Problem> {
-    // An address of the operator's list.
-    let mut url = Url::parse(to).map_err(|e| bad("bad_address", format!("{e}.")))?;
-    url.query_pairs_mut().append_pair(name, value);
+/// None where there is no such page.
+async fn shown(api: &Api, page: String) -> Result<Option<Response>, StoreError> {
+    let wanted = page.clone();
+    let found = api.revoker.read(move |db| transactions::by_page(db, &wanted)).await?;
+    let Some(row) = found.filter(|row| api.now() < row.expires_at) else { return Ok(None) };
+    let (Some((_, prompt)), Some(id)) = (row.prompt, row.approval) else { return Ok(None) };
+    let Some(approval) = api.revoker.approval(id).await? else { return Ok(None) };
+    let (to, told) = match approval.status(api.now()) {
+        Status::Pending => {
+            let here = format!("/mfa/{page}");
+            return Ok(Some(reply::html(StatusCode::OK, waiting(&approval.page, &here))));
+        }
+        Status::Approved => {
+            let token = format!("mfat_{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>());
+            let (tid, digest) = (row.tid, Digest::of(token.as_bytes()));
+            api.revoker.write(move |w| transactions::set_token(w.tx(), &tid, Some(&digest))).await?;
+            (&prompt.callback_url, ("accessToken", token))
+        }
+        Status::Denied => (&prompt.logout_url, ("error", "access_denied".to_owned())),
+        over @ (Status::Expired | Status::Superseded) => {
+            (&prompt.logout_url, ("error", over.as_str().to_owned()))
+        }
+    };
+    Ok(Some(goes_on(to, &prompt, told)))
+}
+
+/// To an address of the operator's list, with this told.
+fn goes_on(to: &str, prompt: &Prompt, (name, value): (&str, String)) -> Response {
+    let Ok(mut url) = Url::parse(to) else { return reply::no_prompt() };
+    url.query_pairs_mut().append_pair(name, &value);
     if let Some(state) = &prompt.state {
         url.query_pairs_mut().append_pair("state", state);
     }
@@ -184,36 +196,7 @@ fn goes_on(to: &str, prompt: &Prompt, (name, value): (&str, &str)) -> Result<Res
         (header::CACHE_CONTROL, "no-store".to_owned()),
         (header::REFERRER_POLICY, "no-referrer".to_owned()),
     ];
-    Ok((StatusCode::SEE_OTHER, headers).into_response())
-}
-
-fn waits(approval: &Approval) -> Response {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="refresh" content=(LOOK_AGAIN_S);
-                title { "Waiting for your answer" }
-            }
-            body {
-                main {
-                    h1 { "Waiting for your answer" }
-                    p { a href=(approval.page.path()) target="_blank" rel="noopener noreferrer" { "Read and answer" } }
-                    p { "This page goes on by itself once you have." }
-                }
-            }
-        }
-    };
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
-    ];
-    (headers, page.into_string()).into_response()
+    (StatusCode::SEE_OTHER, headers).into_response()
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 "use strict";
-// Asks the authenticator for what the page is about and sends the answer with the page's own form. Nothing else.
+// Asks the authenticator for what the page is about and sends the answer with the page's own form. A page that waits for an answer is
+// loaded anew when somebody comes back to it. Nothing else.
 (() => {
+  if (document.querySelector("a[data-look-again]"))
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) location.reload(); });
   const bytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
   const text = (buffer) =>
     btoa(String.fromCharCode(...new Uint8Array(buffer))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
