@@ -2,7 +2,7 @@
 //!
 //! | operation | body (required in bold) | answer |
 //! | --- | --- | --- |
-//! | `mfa_required_for_action` | **`action`**, `context` | `required`, `reason`, `approval_id` of a question that is open |
+//! | `mfa_required_for_action` | **`action`**, `context` | `required`, `reason`, and of a question that is open `case` and `approval_id` |
 //! | `promptless_verify_user_exists` | **`email`** | `exists`; nobody is told |
 //! | `promptless_init_transaction` | **`username`**, **`email`**, `params` | `tid` |
 //! | `promptless_send_method` | **`tid`**, `method` | `sent`, and what the agent shows its human |
@@ -13,7 +13,7 @@
 //! `promptless_wait_for_confirmation` is also a WebSocket: `GET` with `?tid=` and `?timeoutSeconds=`.
 //!
 //! `context` and `params` hold the act in fields of the native schema, all of them texts: `agent` (or `agent_id`), `issuer`, `instance_id`, `method`, `operation`,
-//! `resource`, `args_digest`, and of `params` also `action`, `arguments` (JSON), `description`, `requester`, `state` and `code_challenge`
+//! `resource`, `args_digest`, of `context` also `source_ip`, and of `params` also `action`, `arguments` (JSON), `description`, `requester`, `state` and `code_challenge`
 //! (RFC 7636, S256). Whatever else is in `params` is shown to the human as the agent's word. Without `agent` the credential's name is
 //! the agent. A yes is for that act: its token is the grant that the gate admits it with.
 

@@ -43,3 +43,46 @@ fn result(id: &ApprovalId, question: &Question) -> JsonObject {
         _ => JsonObject::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use detector::Timestamp;
+    use revoker::approval::BindingCode;
+
+    use super::*;
+
+    /// Five answers, as the tool `approval` and a task tell them.
+    #[test]
+    fn five_answers_are_told_apart() {
+        let id: ApprovalId = "apr_00000000000000000000000000000000".parse().unwrap();
+        for (status, name, task) in [
+            (Status::Pending, "pending", "working"),
+            (Status::Approved, "approved", "completed"),
+            (Status::Denied, "denied", "completed"),
+            (Status::Expired, "expired", "completed"),
+            (Status::Superseded, "superseded", "completed"),
+        ] {
+            let is_yes = status == Status::Approved;
+            let question = Question {
+                status,
+                asked_at: Timestamp::from_millis(0),
+                since: Timestamp::from_millis(1),
+                binding_code: BindingCode::random(),
+                page_url: "https://tocsin.example/approve/x".to_owned(),
+                grant: is_yes.then(|| "eyJ".to_owned()),
+            };
+            let told = answer(&id, &question);
+            assert_eq!((&told["status"], told["grant"].is_string()), (&json!(name), is_yes));
+            let told = json!(of(&id, &question, false));
+            assert_eq!(told["status"], task, "{told}");
+            if status == Status::Pending {
+                let shown = json!(of(&id, &question, true));
+                assert_eq!(shown["status"], "input_required", "{shown}");
+                continue;
+            }
+            let result = &told["result"];
+            assert_eq!(result["structuredContent"]["status"], name, "{told}");
+            assert_eq!(result["isError"], !is_yes, "everything but a yes is an error: {told}");
+        }
+    }
+}

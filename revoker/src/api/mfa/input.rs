@@ -14,6 +14,9 @@ use crate::api::problem::Problem;
 const OF_ACT: [&str; 7] =
     ["agent_id", "issuer", "instance_id", "method", "operation", "resource", "args_digest"];
 
+/// Where an act comes from, which rules of a policy ask about. No part of an act: what a human is asked to confirm may come from elsewhere.
+pub(super) const FROM: &str = "source_ip";
+
 /// What a record that is not kept is called.
 const NOT_KEPT: &str = "mfa";
 
@@ -82,7 +85,7 @@ pub(super) fn record(
     now: Timestamp,
 ) -> Vec<u8> {
     let mut record = Map::new();
-    for name in OF_ACT {
+    for name in OF_ACT.into_iter().chain([FROM]) {
         if let Some(value) = fields(name) {
             record.insert(name.to_owned(), value.into());
         }

@@ -24,7 +24,7 @@ const TTL: Duration = Duration::from_hours(1);
 /// Transactions of one caller that are not over.
 const OPEN_MAX: u32 = 10_000;
 
-/// How often a minute one caller may ask which users there are.
+/// How often a minute one caller may look which users there are without anybody's being asked.
 const LOOKS_PER_MINUTE: u32 = 60;
 
 /// The longest name or address.
@@ -37,14 +37,20 @@ impl<S: Scorer> Mfa<S> {
     pub(super) async fn required(&self, caller: &Caller, asked: Required) -> Result<Value, Problem> {
         let field = |name: &str| asked.context.get(name).and_then(Value::as_str).map(str::to_owned);
         let record = input::record(caller, Some(&asked.action), &field, self.now());
+        let action = Action::of_call(&self.gate.decode(&record, caller)?);
+        let case = || {
+            let revoker = &self.gate.api().revoker;
+            revoker.standing(action.issuer.as_deref(), &action.agent_id).case()
+        };
         match self.gate.recall(caller, record.into()).await {
-            Ok(_) => Ok(json!({ "required": false, "reason": "nothing asks for it" })),
+            Ok(_) => Ok(json!({ "required": false, "reason": "nothing asks for it", "case": case() })),
             Err(problem) if matches!(problem.kind(), "challenged" | "score_required") => {
                 let reason =
                     if problem.kind() == "challenged" { "the agent is challenged" } else { "policy" };
                 let fact = |name: &str| problem.facts().get(name).cloned().unwrap_or_default();
                 Ok(json!({
-                    "required": true, "reason": reason, "approval_id": fact("approval_id"), "acr_values": fact("acr_values"),
+                    "required": true, "reason": reason, "case": case(), "approval_id": fact("approval_id"),
+                    "acr_values": fact("acr_values"),
                 }))
             }
             Err(problem) => Err(problem),
@@ -57,6 +63,7 @@ impl<S: Scorer> Mfa<S> {
         Ok(json!({ "exists": self.is_user(&asked.email).await? }))
     }
 
+    /// Counts a look of this minute, or refuses it.
     fn may_look(&self, caller: &Caller) -> Result<(), Problem> {
         let minute = self.now().as_millis() / 60_000;
         let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,11 +72,20 @@ impl<S: Scorer> Mfa<S> {
         let (_, looks) = looked.entry(caller.name.clone()).or_insert((minute, 0));
         *looks += 1;
         if *looks > LOOKS_PER_MINUTE {
+            tracing::warn!(caller = caller.name, "refused: looks for too many users");
             let problem =
                 Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_looks", "Too many users looked for");
             return Err(problem.retry_after(60));
         }
         Ok(())
+    }
+
+    /// A look that is no longer counted: who was found is asked, and so is no secret.
+    fn give_back_look(&self, caller: &Caller) {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, looks)) = looked.get_mut(&caller.name) {
+            *looks = looks.saturating_sub(1);
+        }
     }
 
     async fn is_user(&self, email: &str) -> Result<bool, StoreError> {
@@ -128,7 +144,8 @@ impl<S: Scorer> Mfa<S> {
     fn asked(&self, caller: &Caller, init: &Init, now: Timestamp) -> Result<Asked, Problem> {
         let params = &init.params;
         let field = |name: &str| params.get(name).filter(|value| !value.is_empty()).cloned();
-        let record = input::record(caller, params.get("action").map(String::as_str), &field, now);
+        let of_act = |name: &str| field(name).filter(|_| name != input::FROM);
+        let record = input::record(caller, params.get("action").map(String::as_str), &of_act, now);
         let action = Action::of_call(&self.gate.decode(&record, caller)?);
         let others = params.iter().filter(|(name, _)| !input::is_of_act(name));
         let mut context: std::collections::BTreeMap<_, _> =
@@ -174,11 +191,13 @@ impl<S: Scorer> Mfa<S> {
             _ => true,
         });
         let method = method(asked.method.as_deref(), needs.factor, &there.collect::<Vec<_>>())?;
+        self.may_look(caller)?;
         if !self.is_user(&row.email).await? {
             return Err(Problem::new(StatusCode::CONFLICT, "user_unknown", "Nobody can be asked")
                 .detail("Nobody is enrolled under this address; nobody was asked."));
         }
         let approval = self.put(&row).await?;
+        self.give_back_look(caller);
         let api = self.gate.api();
         if method == Factor::Push {
             api.revoker.push(&approval, &row.email, self.now()).await.map_err(not_pushed)?;

@@ -6,6 +6,7 @@ use tracing::Level;
 
 use super::passkeys::{HERE, challenge, enrolled, post};
 use super::support::{Ask, Browser, Person, Reply, World, line};
+use crate::approval::GrantRefused;
 use crate::testing::log::Log;
 use crate::testing::prove;
 
@@ -112,6 +113,33 @@ async fn grants(world: &World, alice: &Person, table: &mut Table) {
     world.pass(301);
     let reply = resume(world, "g4", own, (&grant, "r-1")).await;
     table.grant_refused("an expired grant", &reply, "expired", "expired");
+}
+
+/// Approved, and before the agent comes back its access ends.
+async fn ended_meanwhile(world: &World, alice: &Person, table: &mut Table) {
+    for (verb, standing) in [("revoke", "revoked"), ("suspend", "suspended"), ("retire", "retired")] {
+        let agent = format!("to {verb}");
+        let (path, question) = asked(world, &format!("m-{verb}"), &agent).await;
+        let grant = approved(world, alice, &path, &question).await;
+        let mut ended = json!({ "agent_id": agent, "person": "Olga", "reason": "stolen" });
+        if verb == "suspend" {
+            ended["until"] = json!(world.now() + std::time::Duration::from_mins(60));
+        }
+        assert_eq!(
+            world.send(Ask::post(&format!("/v1/agents/{verb}"), &ended).bearer("soc")).await.status,
+            200
+        );
+        table.log.take();
+        let reply = resume(world, &format!("m-{verb}-2"), ("agent_id", &agent), (&grant, "r-1")).await;
+        assert_eq!(reply.json()["type"], format!("urn:tocsin:problem:{standing}"), "{reply:?}");
+        table.refused(standing, (reply.status, &reply.body), 403, "", &["alice", "Olga", "sha256"]);
+        // Behind the gate's own look, in the transaction that would consume it.
+        let mut action = crate::approval::Action { agent_id: agent, ..Default::default() };
+        action.endpoint = "send_email".into();
+        let resumption = (grant.parse().unwrap(), "r-1".parse().unwrap());
+        let admitted = world.revoker().admit(resumption, action, format!("m-{verb}-3"), world.now()).await;
+        assert_eq!(admitted.unwrap().unwrap_err(), GrantRefused::Standing(standing));
+    }
 }
 
 /// Approved before there was any evidence; then there was some, and another question.
@@ -227,6 +255,32 @@ async fn redirects_and_users(world: &World, table: &mut Table) {
     let token = json!({ "accessToken": format!("mfat_{:064}", 0) });
     let reply = call("prompt_get_credentials", token, "gateway").await;
     table.refused("a guessed access token", (reply.status, &reply.body), 401, "access token", &["alice"]);
+    for n in 0..60 {
+        let reply =
+            call("promptless_verify_user_exists", json!({ "email": format!("{n}@example.com") }), "prober")
+                .await;
+        assert_eq!(reply.status, 200);
+    }
+    for email in [EMAIL, "nobody@example.com"] {
+        let reply = call("promptless_verify_user_exists", json!({ "email": email }), "prober").await;
+        table.refused(
+            "who exists, once too often",
+            (reply.status, &reply.body),
+            429,
+            "too many users",
+            &["exists\":"],
+        );
+        let init = json!({ "username": "alice", "email": email });
+        let tid = call("promptless_init_transaction", init, "prober").await.json()["tid"].clone();
+        let reply = call("promptless_send_method", json!({ "tid": tid }), "prober").await;
+        table.refused(
+            "who can be asked, once too often",
+            (reply.status, &reply.body),
+            429,
+            "too many users",
+            &[email],
+        );
+    }
     let reply = call("promptless_verify_user_exists", json!({ "email": EMAIL }), "soc").await;
     table.refused(
         "who exists, without the role",
@@ -244,13 +298,14 @@ async fn nothing_that_is_tried_against_an_approval_is_admitted() {
     let mut table = Table { log: Log::begin(Level::INFO), tried: 0 };
     grants(&world, &alice, &mut table).await;
     stale_evidence(&world, &alice, &mut table).await;
+    ended_meanwhile(&world, &alice, &mut table).await;
     codes(&world, &alice, &mut table).await;
     passkeys(&world, &mut table).await;
     redirects_and_users(&world, &mut table).await;
     // What was admitted is what a human approved and nothing was wrong with; what was answered, by whom it should be.
     let admissions: i64 = world.count("SELECT count(*) FROM admissions");
     let settled: i64 = world.count("SELECT count(*) FROM approvals WHERE settled_by IS NOT NULL");
-    assert_eq!((admissions, settled), (1, 4));
+    assert_eq!((admissions, settled), (1, 7));
     println!("{} attacks", table.tried);
     prove::row(
         "attacks on approvals and grants that are admitted",

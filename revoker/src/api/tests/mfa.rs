@@ -3,6 +3,9 @@
 use serde_json::{Value, json};
 
 use super::support::{Ask, Browser, Person, Reply, World, line};
+use crate::agent::AgentKey;
+use crate::config::PolicyConfig;
+use crate::policy::when::When;
 
 const EMAIL: &str = "dana@example.com";
 
@@ -24,12 +27,16 @@ async fn begun(world: &World) -> String {
 }
 
 async fn approve(world: &World, who: &Person, number: &Value) {
+    decide(world, "approve", who, number).await;
+}
+
+async fn decide(world: &World, choice: &str, who: &Person, number: &Value) {
     let open = world.send(Ask::get("/v1/approvals").bearer("analyst")).await.json();
     let url = open["rows"][0]["page_url"].as_str().unwrap().replace("http://tocsin.test", "");
     let mut browser = Browser::open(world, &url).await;
     let code = who.code(world);
     assert!(browser.sees("Refund of order 4711"), "what it is about");
-    assert_eq!(browser.post("approve", (&who.name, &code), number.as_str().unwrap()).await, 303);
+    assert_eq!(browser.post(choice, (&who.name, &code), number.as_str().unwrap()).await, 303);
 }
 
 #[tokio::test]
@@ -140,6 +147,79 @@ async fn whether_somebody_exists_is_told_to_few_and_tells_them_nothing() {
 }
 
 #[tokio::test]
+async fn who_can_be_asked_is_found_out_no_faster_than_who_exists() {
+    let world = World::new().await;
+    world.approver("Dana", &[EMAIL]).await;
+    let send = async |email: &str| {
+        let mut body = init(&json!({}));
+        body["email"] = email.into();
+        let begun = call(&world, "promptless_init_transaction", &body).await.json();
+        call(&world, "promptless_send_method", &json!({ "tid": begun["tid"] })).await
+    };
+    // Who is asked knows of it, so that is no look.
+    for _ in 0..3 {
+        assert_eq!(send(EMAIL).await.status, 200);
+    }
+    for n in 0..60 {
+        let told = send(&format!("{n}@example.com")).await;
+        assert_eq!((told.status, &told.json()["type"]), (409, &"urn:tocsin:problem:user_unknown".into()));
+    }
+    for email in ["60@example.com", EMAIL] {
+        assert_eq!(send(email).await.status, 429, "of both the same");
+    }
+    let exists = call(&world, "promptless_verify_user_exists", &json!({ "email": EMAIL })).await;
+    assert_eq!(exists.status, 429, "one count for both operations");
+    world.pass(60);
+    assert_eq!(send(EMAIL).await.status, 200);
+}
+
+/// A question of each answer: what the promptless and the prompted flow tell of it, and the question itself.
+#[tokio::test]
+async fn five_answers_are_told_apart_at_every_door() {
+    for (answer, status, confirmation, goes_to) in [
+        ("", "pending", "pending", ""),
+        ("approve", "approved", "confirmed", "https://app.example/back?accessToken="),
+        ("deny", "denied", "denied", "https://app.example/out?error=access_denied&state=s-1"),
+        ("lapses", "expired", "expired", "https://app.example/out?error=expired&state=s-1"),
+        ("revoked", "superseded", "superseded", "https://app.example/out?error=superseded&state=s-1"),
+    ] {
+        let world = World::new().await;
+        let dana = world.approver("Dana", &[EMAIL]).await;
+        let mut body = init(&json!({ "state": "s-1" }));
+        body["callbackUrl"] = "https://app.example/back".into();
+        body["logoutUrl"] = "https://app.example/out".into();
+        let prompted = call(&world, "prompt_init_transaction", &body).await.json();
+        let sent =
+            call(&world, "promptless_send_method", &json!({ "tid": begun(&world).await })).await.json();
+        match answer {
+            "lapses" => world.pass(901),
+            "revoked" => {
+                let ended = json!({ "agent_id": "billing", "person": "Olga", "reason": "stolen" });
+                assert_eq!(
+                    world.send(Ask::post("/v1/agents/revoke", &ended).bearer("soc")).await.status,
+                    200
+                );
+            }
+            "" => {}
+            choice => decide(&world, choice, &dana, &sent["binding_code"]).await,
+        }
+        let wait = json!({ "tid": sent["tid"], "timeoutSeconds": 1 });
+        let told = call(&world, "promptless_wait_for_confirmation", &wait).await.json();
+        assert_eq!((&told["status"], told["token"].is_string()), (&confirmation.into(), answer == "approve"));
+        let path = format!("/v1/approvals/{}", sent["approval_id"].as_str().unwrap());
+        let question = world.send(Ask::get(&path).bearer("gateway")).await.json();
+        assert_eq!(
+            (&question["status"], question["grant"].is_object()),
+            (&status.into(), answer == "approve")
+        );
+        let page = prompted["webURI"].as_str().unwrap().replace("http://tocsin.test", "");
+        let page = world.send(Ask::get(&page)).await;
+        assert_eq!(page.status, if answer.is_empty() { 200 } else { 303 }, "{answer}");
+        assert!(page.header("location").starts_with(goes_to), "{answer}: {page:?}");
+    }
+}
+
+#[tokio::test]
 async fn whether_an_action_needs_it_is_told_from_memory() {
     let world = World::new().await;
     let ask = json!({ "action": "send_email", "context": { "agent_id": "billing" } });
@@ -147,9 +227,36 @@ async fn whether_an_action_needs_it_is_told_from_memory() {
     let question = world.gate("e1", "billing", 8.0).await.json();
     let required = call(&world, "mfa_required_for_action", &ask).await.json();
     assert_eq!((&required["required"], &required["approval_id"]), (&true.into(), &question["approval_id"]));
+    let case = world.revoker().standing(None, "billing").case().unwrap();
+    assert_eq!(required["case"], json!(case), "as the page and the alert name it");
     world.gate("e2", "thief", 50.0).await;
     let ended = json!({ "action": "send_email", "context": { "agent_id": "thief" } });
     assert_eq!(call(&world, "mfa_required_for_action", &ended).await.status, 403, "no human can help");
+}
+
+#[tokio::test]
+async fn an_action_needs_it_where_a_rule_of_the_policy_asks_for_its_network() {
+    let rule = json!({ "name": "guests", "networks": ["192.0.2.0/24"], "at_least": "step_up" });
+    let when = vec![serde_json::from_value::<When>(rule).unwrap()].try_into().unwrap();
+    let world = World::of(PolicyConfig { when, ..PolicyConfig::default() }, Vec::new()).await;
+    for (address, required) in
+        [(json!("192.0.2.7"), true), (json!("198.51.100.7"), false), (json!(null), false)]
+    {
+        let ask =
+            json!({ "action": "send_email", "context": { "agent_id": "billing", "source_ip": address } });
+        let told = call(&world, "mfa_required_for_action", &ask).await.json();
+        assert_eq!((&told["required"], &told["case"]), (&required.into(), &json!(null)), "{address}");
+        let mut act = line(&format!("from {address}"), "billing", 0.0);
+        act["source_ip"] = address;
+        assert_eq!(world.send(Ask::gate(&act)).await.status == 401, required, "as the gate: {act}");
+        world
+            .revoker()
+            .reinstate(AgentKey::new(None, "billing"), "olga".into(), "known".into(), world.now())
+            .await
+            .ok();
+    }
+    let nowhere = json!({ "action": "send_email", "context": { "source_ip": "next door" } });
+    assert_eq!(call(&world, "mfa_required_for_action", &nowhere).await.status, 400);
 }
 
 #[tokio::test]

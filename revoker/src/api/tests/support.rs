@@ -51,6 +51,7 @@ struct Line {
     resource: Option<String>,
     args_digest: Option<String>,
     token_iat: Option<Timestamp>,
+    source_ip: Option<std::net::IpAddr>,
     #[serde(default)]
     level: f64,
     /// A `level` among these counts instead: a door that makes the record passes native fields alone.
@@ -91,6 +92,7 @@ fn call(line: Line) -> Call<'static> {
     let args = line.args.into_iter().filter(|(name, _)| name != "level");
     call.args.extend(args.map(|(name, value)| (name.into(), value)));
     call.credential.issued_at = line.token_iat;
+    call.source_ip = line.source_ip;
     call
 }
 

@@ -1,6 +1,6 @@
 //! Waiting on an open connection: events and WebSockets say the same as the long poll.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -56,14 +56,17 @@ async fn closing(stream: &mut TcpStream) -> (u16, String) {
     (u16::from_be_bytes([content[0], content[1]]), String::from_utf8_lossy(&content[2..]).into_owned())
 }
 
-async fn socket(world: &World, path: &str) -> TcpStream {
-    let handshake = Ask::get(path)
+fn handshake(path: &str) -> Ask {
+    Ask::get(path)
         .bearer("gateway")
         .header("Connection", "Upgrade")
         .header("Upgrade", "websocket")
         .header("Sec-WebSocket-Version", "13")
-        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
-    let mut stream = world.begin(handshake).await;
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+}
+
+async fn socket(world: &World, path: &str) -> TcpStream {
+    let mut stream = world.begin(handshake(path)).await;
     // Byte by byte: the first frame may be there already.
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -105,6 +108,40 @@ async fn a_socket_tells_the_same_and_closes() {
     let mut late = socket(&world, &path).await;
     assert_eq!(message(&mut late).await["status"], "approved");
     assert_eq!(closing(&mut late).await, (1_000, "settled".to_owned()));
+}
+
+#[tokio::test]
+async fn a_confirmation_comes_over_a_socket_with_its_token() {
+    let world = World::new().await;
+    let dana = world.approver("Dana", &["dana@example.com"]).await;
+    let operation = async |name: &str, body: Value| {
+        world.send(Ask::post(&format!("/v1/mfa/{name}"), &body).bearer("gateway")).await.json()
+    };
+    let params = json!({ "agent": "billing", "action": "send_email" });
+    let init = json!({ "username": "dana", "email": "dana@example.com", "params": params });
+    let tid = operation("promptless_init_transaction", init).await["tid"].as_str().unwrap().to_owned();
+    let path = format!("/v1/mfa/promptless_wait_for_confirmation?tid={tid}");
+    let refused = async |path: &str| world.send(handshake(path).header("Connection", "Upgrade, close")).await;
+    assert_eq!(refused(&path).await.status, 409, "nobody was asked yet");
+    let sent = operation("promptless_send_method", json!({ "tid": tid })).await;
+    for wrong in ["0", "-1", "1.5", "soon"] {
+        let refused = refused(&format!("{path}&timeoutSeconds={wrong}")).await;
+        assert_eq!(
+            (refused.status, &refused.json()["type"]),
+            (400, &"urn:tocsin:problem:bad_timeout".into())
+        );
+    }
+    let mut waiting = socket(&world, &format!("{path}&timeoutSeconds=60")).await;
+    assert_eq!(message(&mut waiting).await["status"], "pending");
+    let open = world.send(Ask::get("/v1/approvals").bearer("analyst")).await.json();
+    let page = open["rows"][0]["page_url"].as_str().unwrap().replace("http://tocsin.test", "");
+    let mut browser = Browser::open(&world, &page).await;
+    let number = sent["binding_code"].as_str().unwrap();
+    assert_eq!(browser.post("approve", (&dana.name, &dana.code(&world)), number).await, 303);
+    let confirmed = message(&mut waiting).await;
+    assert_eq!((&confirmed["status"], &confirmed["tid"]), (&"confirmed".into(), &tid.as_str().into()));
+    assert!(confirmed["token"].as_str().is_some_and(|token| token.starts_with("eyJ")), "{confirmed}");
+    assert_eq!(closing(&mut waiting).await, (1_000, "settled".to_owned()));
 }
 
 #[tokio::test]

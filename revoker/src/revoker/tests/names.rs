@@ -10,6 +10,7 @@ use crate::approval::{
 use crate::revoker::Revoker;
 use crate::store::StoreError;
 use crate::testing::log::Log;
+use crate::testing::prove;
 use crate::testing::{at, open_as, ungoverned};
 
 fn name(text: &str) -> ApproverName {
@@ -75,4 +76,10 @@ async fn a_wrong_code_takes_the_same_work_whoevers_it_is_not() {
         let (last, _) = tried(&revoker, &page, who, "000000");
         assert!(matches!(last, Outcome::Refused(Refusal::Locked { .. })), "{who}: {last:?}");
     }
+    prove::row(
+        "statements of the record that an answer takes more or less where its name is an approver's",
+        0,
+        "0",
+        "names::",
+    );
 }
