@@ -21,11 +21,11 @@ pub use self::person::{Refusal, permits};
 
 use crate::agent::CaseId;
 use crate::config::OnExpiry;
-use crate::effect::{Cause, Closing, Effect, Event};
+use crate::effect::{AlertAction, Cause, Closing, Effect, Event};
 use crate::policy::envelope::Place;
 use crate::policy::{Demand, Evidence, Policy};
 use crate::restraint::Would;
-use crate::standing::{Acting, Answered, Calm, Challenge, Phase, Probation, Revocation, Standing};
+use crate::standing::{Acting, Answered, Calm, Challenge, Phase, Probation, Revocation, Standing, Watch};
 
 /// What may change a standing. Reasons that persons give are for the audit; they decide nothing here.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -45,6 +45,9 @@ pub enum Input {
         /// Bytes that the agent got.
         bytes: u64,
     },
+    /// It has people asked so often that they are told no more, or has as many questions open as it may: how a second factor is worn
+    /// down (ATT&CK T1621).
+    Flooded,
     /// Its task or its declared time is over, or the agent that spawned it was ended.
     Ended {
         /// Which of these.
@@ -114,7 +117,14 @@ pub enum Input {
 impl Input {
     /// Whether a person does it; what else happens is automatic.
     pub fn is_by_person(&self) -> bool {
-        !matches!(self, Self::Verdict { .. } | Self::TimePassed | Self::Outcome { .. } | Self::Ended { .. })
+        !matches!(
+            self,
+            Self::Verdict { .. }
+                | Self::TimePassed
+                | Self::Outcome { .. }
+                | Self::Flooded
+                | Self::Ended { .. }
+        )
     }
 }
 
@@ -127,6 +137,7 @@ pub fn step(standing: &Standing, input: &Input, now: Timestamp, policy: &Policy)
     let next = match input {
         Input::TimePassed => settled,
         Input::Outcome { bytes } => verdict::got(settled, *bytes),
+        Input::Flooded => flooded(settled, now, &mut effects),
         Input::Ended { cause, .. } => ended(settled, *cause, now, policy, &mut effects),
         Input::Verdict { evidence, fresh } => {
             let policy = &policy.on(evidence);
@@ -150,6 +161,20 @@ fn settle(standing: &Standing, now: Timestamp, policy: &Policy, effects: &mut Ve
             probation(standing.known(), None, now)
         }
         _ => *standing,
+    }
+}
+
+/// Looked at from now on, as after any abnormal call. Nothing is withheld of what restrains nothing.
+fn flooded(from: Standing, now: Timestamp, effects: &mut Vec<Effect>) -> Standing {
+    let calm = Calm { calls: 0, since: now };
+    match from {
+        Standing::Trusted => {
+            effects.push(Effect::Alert { action: AlertAction::Watch, would: Would::default() });
+            Standing::Watched(Watch::since(now))
+        }
+        Standing::Watched(w) => Standing::Watched(Watch { calm, ..w }),
+        Standing::Probation(p) => Standing::Probation(Probation { calm, ..p }),
+        other => other,
     }
 }
 

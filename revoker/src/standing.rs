@@ -60,6 +60,20 @@ pub struct Watch {
     pub after_part: Option<Answered>,
 }
 
+impl Watch {
+    /// Begins at `now`, with nothing held against the agent by a call.
+    pub(crate) fn since(now: Timestamp) -> Self {
+        Self {
+            calm: Calm { calls: 0, since: now },
+            would: Would::default(),
+            rule_told: false,
+            touched: Touched::default(),
+            blame: Blame::default(),
+            after_part: None,
+        }
+    }
+}
+
 /// How far a challenge has come. Five answers in all, told apart everywhere; the other two, approved and superseded,
 /// end the challenge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

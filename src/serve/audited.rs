@@ -49,7 +49,7 @@ pub(super) fn start(
             &runtime,
             FLOOD,
             format!(
-                "people are asked so often that they are told no more (ATT&CK T1621), last about {whom}: {}",
+                "people are asked more often than policy allows (ATT&CK T1621), last about {whom}: {}",
                 entry.body
             ),
         );

@@ -3,15 +3,16 @@
 
 use std::io::Write as _;
 use std::process::Stdio;
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::gate::{Agent, Human, ask, operate, page_of, status};
 use crate::support::http;
 use crate::support::page::Page;
 use crate::support::parts::python;
 use crate::support::stage::Stage;
-use crate::support::tocsin::Tocsin;
+use crate::support::tocsin::{ISSUER, Tocsin};
 
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_else(|| panic!("`{field}` in {value}"))
@@ -140,6 +141,27 @@ fn a_no_is_no_lapse_and_an_attack_ends_access_until_a_person_restores_it() {
             ("hijacked", &["agent.challenged", "agent.access.revoked", "agent.reinstated"]),
         ],
     );
+}
+
+#[test]
+fn a_flood_of_questions_is_told_once_and_has_its_agent_watched() {
+    let stage = Stage::new();
+    let tocsin = Tocsin::start(stage.path(), &stage.settings("[policy.approval]\nopen_per_agent = 2\n"));
+    Human::enrol(&tocsin, "Dana");
+    let ask = |n: u32| {
+        let params = json!({ "agent": "mailer", "action": "send_email", "resource": format!("inbox/{n}") });
+        let body = json!({ "username": "Dana", "email": "Dana", "params": params });
+        let tid = tocsin.mfa("promptless_init_transaction", &body).expect(200).json()["tid"].clone();
+        tocsin.mfa("promptless_send_method", &json!({ "tid": tid })).status
+    };
+    assert_eq!([1, 2, 3, 4].map(ask), [200, 200, 429, 429]);
+    let agent = tocsin.look(&format!("/v1/agent?agent_id=mailer&issuer={ISSUER}"));
+    assert_eq!(agent["standing"], "watched", "{agent}");
+    let told = |rows| rows == 1;
+    stage.count_when(Duration::from_mins(1), "alerts_once WHERE action = 'approval_flood'", told);
+    let sql = "SELECT reasons[1] AS why FROM tocsin.alerts_once WHERE action = 'approval_flood'";
+    let why = stage.engine.rows(sql)[0]["why"].to_string();
+    assert!(why.contains("mailer") && why.contains("T1621"), "{why}");
 }
 
 #[test]

@@ -37,7 +37,11 @@ pub enum Refusal {
 pub fn permits(standing: &Standing, input: &Input, now: Timestamp, policy: &Policy) -> Result<(), Refusal> {
     let not_from = Err(Refusal::NotFrom { from: standing.name() });
     match input {
-        Input::Verdict { .. } | Input::TimePassed | Input::Outcome { .. } | Input::Ended { .. } => Ok(()),
+        Input::Verdict { .. }
+        | Input::TimePassed
+        | Input::Outcome { .. }
+        | Input::Flooded
+        | Input::Ended { .. } => Ok(()),
         Input::Approved { case, .. } | Input::Denied { case, .. } | Input::Attack { case, .. } => {
             match standing {
                 Standing::Challenged(c) if c.case == *case => answerable(c, input, now, policy),
@@ -84,7 +88,11 @@ fn answerable(c: &Challenge, input: &Input, now: Timestamp, policy: &Policy) -> 
 /// Does what a person asks and [`permits`] allows.
 pub(super) fn obey(from: Standing, input: &Input, now: Timestamp, effects: &mut Vec<Effect>) -> Standing {
     match input {
-        Input::Verdict { .. } | Input::TimePassed | Input::Outcome { .. } | Input::Ended { .. } => from,
+        Input::Verdict { .. }
+        | Input::TimePassed
+        | Input::Outcome { .. }
+        | Input::Flooded
+        | Input::Ended { .. } => from,
         Input::Approved { case, .. } => {
             effects.push(Effect::Publish(Event::Approved { case: *case }));
             let approved = match from {

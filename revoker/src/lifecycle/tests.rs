@@ -96,6 +96,8 @@ enum What {
     Got {
         bytes: u64,
     },
+    /// People are asked too often.
+    Flood,
     /// The agent's declared life is over.
     Over,
     Time,
@@ -149,6 +151,7 @@ fn beat() -> impl Strategy<Value = Beat> {
         1 => (any::<bool>(), prop::sample::select(vec![1.0, 20.0]), prop::sample::select(vec![0.0, 9.0]))
             .prop_map(|(acts, bits, added)| What::Ended { acts, bits, added }),
         2 => prop::sample::select(vec![1_u64, 400, 5_000]).prop_map(|bytes| What::Got { bytes }),
+        1 => Just(What::Flood),
         3 => Just(What::Time),
         3 => (prop::bool::weighted(0.8), seen).prop_map(|(right, seen)| What::Approve { right, seen }),
         2 => prop::bool::weighted(0.8).prop_map(|right| What::Deny { right }),
@@ -289,6 +292,7 @@ fn input(n: usize, what: What, standing: &Standing, now: Timestamp) -> Input {
             let fresh = CaseId::new(n as u128);
             evidence(n, what, now).map_or(Input::TimePassed, |evidence| Input::Verdict { evidence, fresh })
         }
+        What::Flood => Input::Flooded,
         What::Over => Input::Ended { cause: Cause::Lapsed, because: reason, strength: MicroBits::ZERO },
         What::Time => Input::TimePassed,
         What::Approve { right, seen } => {

@@ -4,7 +4,7 @@ use detector::Timestamp;
 use serde_json::json;
 
 use super::{Admission, Revoker, Write};
-use crate::agent::CaseId;
+use crate::agent::{AgentKey, CaseId};
 use crate::approval::{
     Action, Admittance, Approval, ApprovalId, Arguments, Asked, AskedError, Cause, Digest, Grant,
     GrantRefused, Grants, ResumeId, Resumption, admit,
@@ -50,7 +50,12 @@ impl Revoker {
     /// Asks a human to approve an act, without any evidence against the agent. Its standing stays what it is.
     pub async fn ask(&self, asked: Asked, now: Timestamp) -> Result<Put, AskError> {
         asked.check()?;
-        self.write(move |w| w.ask(asked, None, now)).await
+        let agent = AgentKey::new(asked.action.issuer.as_deref(), &asked.action.agent_id);
+        let put = self.write(move |w| w.ask(asked, None, now)).await;
+        if let Err(AskError::TooMany { .. }) = &put {
+            self.note_flood(agent, now).await?;
+        }
+        put
     }
 
     /// A question, by the agent's name for it.
@@ -119,7 +124,7 @@ impl Write<'_> {
         now: Timestamp,
     ) -> Result<Put, AskError> {
         let action = asked.action.clone();
-        let agent = crate::agent::AgentKey::new(action.issuer.as_deref(), &action.agent_id);
+        let agent = AgentKey::new(action.issuer.as_deref(), &action.agent_id);
         let standing = self.standing(&agent);
         if Admission::of(&standing).is_ended() {
             return Err(AskError::Ended(standing.name()));
@@ -165,7 +170,9 @@ impl Write<'_> {
             "expires_at": approval.expires_at,
         });
         self.audit(Some(&agent), "approval.asked", &body, now)?;
-        self.tell_people(&approval, 0, now)?;
+        if self.tell_people(&approval, 0, now)? {
+            self.flood_of(&agent, now)?;
+        }
         Ok(Put { approval, coalesced: false })
     }
 
@@ -175,7 +182,7 @@ impl Write<'_> {
         now: Timestamp,
     ) -> Result<Result<Admittance, GrantRefused>, StoreError> {
         let action = resumption.action;
-        let agent = crate::agent::AgentKey::new(action.issuer.as_deref(), &action.agent_id);
+        let agent = AgentKey::new(action.issuer.as_deref(), &action.agent_id);
         let standing = self.standing(&agent);
         if Admission::of(&standing) != Admission::Go {
             return Ok(Err(GrantRefused::Standing(standing.name())));

@@ -46,7 +46,8 @@ impl Revoker {
     ) -> Result<Approval, ChannelError> {
         asked.check().map_err(AskError::Invalid)?;
         let keys = self.keys().clone();
-        self.write(move |w| {
+        let agent = AgentKey::new(asked.action.issuer.as_deref(), &asked.action.agent_id);
+        let put = self.write(move |w| {
             let name = asked.approver.clone().unwrap_or_default();
             let all = approvers::all(w.tx()).map_err(StoreError::from)?;
             if !all.iter().any(|who| who.disabled_at.is_none() && who.is(&name)) {
@@ -61,8 +62,12 @@ impl Revoker {
             let sealed = keys.seal(&channels::purpose(approval.id.as_str()), bearer.as_bytes())?;
             channels::insert(w.tx(), &approval.id, &sealed, now).map_err(StoreError::from)?;
             Ok(approval)
-        })
-        .await
+        });
+        let put = put.await;
+        if let Err(ChannelError::Ask(AskError::TooMany { .. })) = &put {
+            self.note_flood(agent, now).await.map_err(AskError::Store)?;
+        }
+        put
     }
 
     /// What a provider wants to be told the answer to this question with, while that is kept.

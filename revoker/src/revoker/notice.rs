@@ -5,14 +5,16 @@ use std::time::Duration;
 use detector::Timestamp;
 use serde_json::json;
 
+use super::apply::Case;
 use super::{Revoker, Write};
 use crate::agent::{AgentKey, Txn};
 use crate::alert::Alert;
 use crate::approval::Approval;
 use crate::approval::notice::{self, Turn, body};
 use crate::effect::{ALERT, AlertAction, NOTICE};
+use crate::lifecycle::Input;
 use crate::policy::approval::ApprovalConfig;
-use crate::store::{StoreError, notices, outbox, to_json};
+use crate::store::{StoreError, approvals, notices, outbox, to_json};
 
 /// What "lately" is to the cap on notices.
 const LATELY: Duration = Duration::from_hours(1);
@@ -25,31 +27,32 @@ const BATCH: u32 = 100;
 
 impl Write<'_> {
     /// Tells those whose turn it is. Nobody is told more often than policy allows: past that a question is only listed, and that
-    /// somebody puts so many is told once, since it is how a second factor is worn down (ATT&CK T1621).
+    /// somebody puts so many is told once, since it is how a second factor is worn down (ATT&CK T1621). Says whether that was so.
     pub(super) fn tell_people(
         &mut self,
         approval: &Approval,
         told: usize,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let config = self.policy_for(&approval.agent(), now).config().approval.clone();
         let turn = Turn::after(told, approval, &config, now);
         notices::told(self.tx(), &approval.id, turn.told, turn.next)?;
         self.tell_turn(approval, turn, &config, now)
     }
 
-    /// Tells the people of one turn.
+    /// Tells the people of one turn; whether one of them was told of as many as may be before.
     pub(super) fn tell_turn(
         &mut self,
         approval: &Approval,
         mut turn: Turn,
         config: &ApprovalConfig,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let agent = approval.agent();
         let most = config.notices_per_hour.get();
         let people = if turn.people.is_empty() { vec![ANYBODY.to_owned()] } else { turn.people.clone() };
         let mut heard = Vec::new();
+        let asked = people.len();
         for person in people {
             let sent = notices::count(self.tx(), &person, now - LATELY, now)?;
             if sent == most + 1 {
@@ -60,8 +63,9 @@ impl Write<'_> {
                 heard.push(person);
             }
         }
+        let is_flood = heard.len() < asked;
         if heard.is_empty() {
-            return Ok(());
+            return Ok(is_flood);
         }
         heard.retain(|person| person != ANYBODY);
         turn.people = heard;
@@ -71,7 +75,8 @@ impl Write<'_> {
         let page = format!("{}{}", self.inner.public_url, approval.page.path());
         let body = to_json(&body(&turn, approval, &page, now))?;
         let txn = self.held(&agent).map_or_else(Txn::random, |held| held.txn);
-        self.notify(NOTICE, &agent, (&txn, &body), now)
+        self.notify(NOTICE, &agent, (&txn, &body), now)?;
+        Ok(is_flood)
     }
 
     /// Tells those who answer for the agent of an alert about it. Of a question they are told with those who are asked.
@@ -120,9 +125,43 @@ impl Write<'_> {
         }
         Ok(())
     }
+
+    /// Of people who are told no more because of all that they are asked, one agent may have as many as half: more of them are its flood.
+    pub(super) fn flood_of(&mut self, agent: &AgentKey, now: Timestamp) -> Result<(), StoreError> {
+        let policy = self.policy_for(agent, now);
+        let most = policy.config().approval.notices_per_hour.get();
+        if approvals::count_since(self.tx(), agent, now - LATELY)? > most / 2 {
+            self.flooded(agent, now)?;
+        }
+        Ok(())
+    }
+
+    /// An agent has as many questions open as it may, and tried another. Told once an hour.
+    fn too_many_of(&mut self, agent: &AgentKey, now: Timestamp) -> Result<(), StoreError> {
+        // No person's name has two lines.
+        let key = format!("\n{agent}");
+        if notices::sent(self.tx(), &key, now - LATELY)? == 0 {
+            notices::count(self.tx(), &key, now - LATELY, now)?;
+            let open = self.policy_for(agent, now).config().approval.open_per_agent;
+            let body = json!({ "open": open, "technique": "T1621" });
+            self.audit(Some(agent), "approval.flood", &body, now)?;
+        }
+        self.flooded(agent, now)
+    }
+
+    fn flooded(&mut self, agent: &AgentKey, now: Timestamp) -> Result<(), StoreError> {
+        let policy = self.policy_for(agent, now);
+        let input = &Input::Flooded;
+        self.run(&Case { agent, input, record: None, policy: &policy, txn: None, now }).map(drop)
+    }
 }
 
 impl Revoker {
+    /// An agent that asks more than it may stays known, although nobody was asked.
+    pub(super) async fn note_flood(&self, agent: AgentKey, now: Timestamp) -> Result<(), StoreError> {
+        self.write(move |w| w.too_many_of(&agent, now)).await
+    }
+
     /// Tells those whose turn has come; whether there is more.
     pub(super) async fn tell_due(&self, now: Timestamp) -> Result<bool, StoreError> {
         let due = self.read(move |db| notices::due(db, now, BATCH).map_err(StoreError::from)).await?;
@@ -130,8 +169,10 @@ impl Revoker {
             return Ok(false);
         }
         let more = due.len() >= BATCH as usize;
-        self.write(move |w| due.iter().try_for_each(|(approval, told)| w.tell_people(approval, *told, now)))
-            .await?;
+        self.write(move |w| {
+            due.iter().try_for_each(|(approval, told)| w.tell_people(approval, *told, now).map(drop))
+        })
+        .await?;
         Ok(more)
     }
 }

@@ -232,6 +232,14 @@ pub(crate) fn refused_at(
     .map(|at| at.map(Timestamp::from_micros))
 }
 
+/// How many questions about the agent were put since.
+pub(crate) fn count_since(db: &Connection, agent: &AgentKey, since: Timestamp) -> db::Result<u32> {
+    db.prepare_cached(
+        "SELECT count(*) FROM approvals WHERE agent_id = ?1 AND coalesce(issuer, '') = ?2 AND opened_at >= ?3",
+    )?
+    .query_row(params![agent.agent_id, issuer_column(agent), since.as_micros()], |row| row.get(0))
+}
+
 /// Takes back what was asked about the agent's acts and is open; returns which that was.
 pub(crate) fn supersede_asked(
     tx: &Transaction<'_>,

@@ -121,6 +121,12 @@ async fn after_a_no_nobody_is_asked_about_it_for_a_while_and_not_too_often_at_al
         world.revoker().ask(asked("billing"), world.now()).await,
         Err(AskError::TooMany { .. })
     ));
+    // How people are worn down is evidence: it is told once, and the agent is watched.
+    let agent = world.send(Ask::get("/v1/agent?agent_id=billing").bearer("analyst")).await;
+    assert_eq!(
+        (&agent.json()["standing"], agent.body.matches("approval.flood").count()),
+        (&json!("watched"), 1)
+    );
     world.pass(600);
     ask(&world, asked("billing")).await;
 }
@@ -276,6 +282,13 @@ async fn who_is_named_is_told_in_turn_and_no_more_often_than_policy_allows() {
     assert_eq!(told().len(), 4, "Ann was told three times in the hour");
     let audit = world.send(Ask::get("/v1/agent?agent_id=billing").bearer("analyst")).await.body;
     assert_eq!(audit.matches("approval.flood").count(), 1, "{audit}");
+    assert_eq!(world.revoker().standing(None, "billing").name(), "watched", "whose questions they are");
+    ask(&world, asked("mailer")).await;
+    assert_eq!(
+        world.revoker().standing(None, "mailer").name(),
+        "trusted",
+        "another's question among them is no flood"
+    );
 }
 
 #[tokio::test]

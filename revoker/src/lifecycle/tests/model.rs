@@ -46,6 +46,7 @@ fn beats() -> Vec<(What, u64)> {
         (What::Reads { place: 1, added: 1.0, bytes: 0 }, 1),
         (What::Got { bytes: 700 }, 1),
         (What::Over, 1),
+        (What::Flood, 1),
     ]
 }
 
