@@ -158,7 +158,7 @@ fn revoke_all(tocsin: &Tocsin, agents: usize) {
 
 #[test]
 fn thousands_wait_for_little_and_all_hear_at_once() {
-    let agents = prove::scaled(90, 9_990);
+    let agents = prove::scaled(90, 10_000);
     let_open(agents);
     let stage = Stage::new();
     let mut tocsin = Tocsin::start(stage.path(), &stage.settings(&settings(agents)));

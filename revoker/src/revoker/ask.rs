@@ -47,7 +47,8 @@ pub struct Put {
 }
 
 impl Revoker {
-    /// Asks a human to approve an act, without any evidence against the agent. Its standing stays what it is.
+    /// Asks a human to approve an act, without any evidence against the agent. Its standing stays what it is, unless the
+    /// question is one of a flood.
     pub async fn ask(&self, asked: Asked, now: Timestamp) -> Result<Put, AskError> {
         asked.check()?;
         let agent = AgentKey::new(asked.action.issuer.as_deref(), &asked.action.agent_id);

@@ -37,19 +37,16 @@ impl<S: Scorer> Mfa<S> {
     pub(super) async fn required(&self, caller: &Caller, asked: Required) -> Result<Value, Problem> {
         let field = |name: &str| asked.context.get(name).and_then(Value::as_str).map(str::to_owned);
         let record = input::record(caller, Some(&asked.action), &field, self.now());
-        let action = Action::of_call(&self.gate.decode(&record, caller)?);
-        let case = || {
-            let revoker = &self.gate.api().revoker;
-            revoker.standing(action.issuer.as_deref(), &action.agent_id).case()
-        };
-        match self.gate.recall(caller, record.into()).await {
-            Ok(_) => Ok(json!({ "required": false, "reason": "nothing asks for it", "case": case() })),
+        match self.gate.recall(caller, record.clone().into()).await {
+            Ok(_) => Ok(json!({ "required": false, "reason": "nothing asks for it" })),
             Err(problem) if matches!(problem.kind(), "challenged" | "score_required") => {
                 let reason =
                     if problem.kind() == "challenged" { "the agent is challenged" } else { "policy" };
                 let fact = |name: &str| problem.facts().get(name).cloned().unwrap_or_default();
+                let agent = Action::of_call(&self.gate.decode(&record, caller)?);
+                let standing = self.gate.api().revoker.standing(agent.issuer.as_deref(), &agent.agent_id);
                 Ok(json!({
-                    "required": true, "reason": reason, "case": case(), "approval_id": fact("approval_id"),
+                    "required": true, "reason": reason, "case": standing.case(), "approval_id": fact("approval_id"),
                     "acr_values": fact("acr_values"),
                 }))
             }
