@@ -123,7 +123,7 @@ async fn ended_meanwhile(world: &World, alice: &Person, table: &mut Table) {
         let grant = approved(world, alice, &path, &question).await;
         let mut ended = json!({ "agent_id": agent, "person": "Olga", "reason": "stolen" });
         if verb == "suspend" {
-            ended["until"] = json!(world.now() + std::time::Duration::from_mins(60));
+            ended["until"] = json!(world.now() + std::time::Duration::from_hours(1));
         }
         assert_eq!(
             world.send(Ask::post(&format!("/v1/agents/{verb}"), &ended).bearer("soc")).await.status,
