@@ -1,11 +1,15 @@
 //! Tables that the prototype of the study wrote, for tests to hold the arithmetic against (tests/reference/README.md).
 
 use std::collections::HashMap;
-use std::io::Write;
 
 use serde_json::Value;
 
+use self::prove::row;
 use crate::signal::Strength;
+
+// The detector's own sources touch no file.
+#[path = "../tests/reference/prove.rs"]
+mod prove;
 
 /// Agreement that is asked for, relative, and around zero.
 const RELATIVE: f64 = 1e-6;
@@ -94,20 +98,6 @@ impl Worst {
 #[expect(clippy::disallowed_macros, reason = "a test's output, shown when asked for")]
 fn say(text: &str) {
     println!("{text}");
-}
-
-/// A row for `make prove` whose goal is met: what is not met has failed its test. `tests` is in their names.
-#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a test is not the detector")]
-fn row(name: &str, value: f64, goal: &str, tests: &str) {
-    let row = serde_json::json!({
-        "name": name, "value": value, "low": value, "high": value, "goal": goal, "holds": true,
-        "command": format!("cargo test --release -p detector --lib -- {tests} --nocapture"),
-    });
-    say(&format!("PROVE {row}"));
-    if let Some(path) = std::env::var_os("TOCSIN_PROVE_OUT") {
-        let mut rows = std::fs::File::options().create(true).append(true).open(path).unwrap();
-        writeln!(rows, "{row}").unwrap();
-    }
 }
 
 /// How far the levels of a packed state and an exact one were apart.
