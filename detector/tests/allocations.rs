@@ -1,38 +1,14 @@
 //! How often a call asks the allocator for memory.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use detector::{Call, Detector, DetectorConfig, Timestamp};
 
-/// The system's allocator, which counts for each thread what it is asked for.
-struct Counting;
+#[path = "support/counting.rs"]
+mod counting;
 
-thread_local! {
-    static ASKED: Cell<u64> = const { Cell::new(0) };
-}
-
-#[expect(unsafe_code, reason = "an allocator is: every call goes on to the system's as it came")]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ASKED.set(ASKED.get() + 1);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ASKED.set(ASKED.get() + 1);
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
+use self::counting::allocations;
 
 const AGENTS: u64 = 50;
 /// Calls of an agent that make all it will call known, and those that are counted, of all agents together.
@@ -74,9 +50,9 @@ impl Fleet {
         call.resource = Some("bucket/folder/object".into());
         call.scope = Some("orders:read orders:write".into());
         (call.status, call.bytes_out, call.latency_ms) = (Some(200), Some(2_048), Some(120.0));
-        let before = ASKED.get();
+        let before = allocations();
         let verdict = self.detector.observe(&call);
-        let asked = ASKED.get() - before;
+        let asked = allocations() - before;
         assert!(verdict.is_some());
         asked
     }

@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails fails its test")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::path::Path;
 
 use detector::{Attestation, Timestamp};
@@ -11,37 +9,10 @@ use ingest::decode::{
     Format, Limits, Receipt, Record, RecordReader, SourceContext, Tally, decode_with_digest,
 };
 
-thread_local!(static ALLOCATIONS: Cell<u64> = const { Cell::new(0) });
+#[path = "../../detector/tests/support/counting.rs"]
+mod counting;
 
-/// The system's allocator, counting by thread.
-struct Counting;
-
-#[expect(
-    unsafe_code,
-    reason = "there is no other way to count allocations; every call goes to the system's allocator"
-)]
-// SAFETY: each method passes its arguments on unchanged to `System`, which upholds the contract.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
+use self::counting::allocations;
 
 /// Records read from a gzipped fixture, and allocations from the second of two equal passes over its plain bytes:
 /// read, decoded and digested.
@@ -61,10 +32,10 @@ fn records_and_allocations(path: &str, format: Format) -> (u64, u64) {
         drop(decode_with_digest(bytes, &ctx, Receipt::At(now), &mut tally).unwrap());
         records += 1;
         if item.end == text.len() as u64 {
-            before = ALLOCATIONS.get();
+            before = allocations();
         }
     }
-    (records / 2, ALLOCATIONS.get() - before)
+    (records / 2, allocations() - before)
 }
 
 #[test]

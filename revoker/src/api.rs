@@ -45,7 +45,7 @@ pub use agents::refused;
 pub use caller::{AsAdmin, AsAnalyst, AsGateway, AsOperator, Caller, Role};
 pub use gate::{Gate, GateError, GoOn, Put, Question, Scored, Scorer, resuming};
 pub use input::{Asked, Body};
-pub use mfa::{Mfa, MfaConfig};
+pub use mfa::{CONFIRMATION_WAIT_MAX, Mfa, MfaConfig};
 pub use person::Signed;
 pub use problem::Problem;
 

@@ -63,9 +63,12 @@ impl Feedback {
         } else {
             match ruling(&message.kind, &data) {
                 Ok(Some(ruling)) => {
-                    // A person who lets an act go on has ruled on that act and on nothing else of the agent's.
-                    let is_of_act = message.kind == APPROVED;
-                    let act = is_of_act.then(|| Act::deserialize(&data["evidence"]).ok()).flatten();
+                    // A person who lets an act go on has ruled on that act and on nothing else of the agent's. Messages of earlier
+                    // versions name none.
+                    let act = match Option::<Act<'_>>::deserialize(&data["evidence"]) {
+                        Ok(act) => act.filter(|_| message.kind == APPROVED),
+                        Err(e) => return failed(e.to_string()),
+                    };
                     self.intake.feedback(id, ruling, act, issuer, agent_id, timestamp).await
                 }
                 Ok(None) => return Outcome::Acknowledged { status: 200 },

@@ -34,6 +34,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use self::prompt::MfaConfig;
+pub use self::wait::CONFIRMATION_WAIT_MAX;
 use super::caller::{AsGateway, Caller};
 use super::gate::{Gate, Scorer};
 use super::input::Body;

@@ -9,7 +9,7 @@ use super::parts::PARTS_MAX;
 use super::write::Write;
 use crate::agent::{AgentKey, Txn};
 use crate::alert::Alert;
-use crate::approval::{self, Action};
+use crate::approval::{self, Action, Approval};
 use crate::effect::{Cause, Closing, Effect, Event};
 use crate::fleetwide::{Unconfirmed, WAITING_MAX};
 use crate::lifecycle::{Input, Limits, Refusal, governed, permits};
@@ -362,10 +362,6 @@ impl Write<'_> {
             Event::Approved { case } => approvals::by_case(&self.tx, &case.to_string())?,
             _ => None,
         };
-        let asked = asked.as_ref().and_then(|approval| match &approval.cause {
-            approval::Cause::Evidence(record) => Some(&**record),
-            approval::Cause::Asked(_) => None,
-        });
         if event.ends_access() {
             reasons.extend(self.spawned(case.agent)?);
         }
@@ -376,7 +372,7 @@ impl Write<'_> {
             part: None,
             txn,
             standing,
-            record: case.record.or(asked),
+            record: case.record.or(asked.as_ref().and_then(Approval::evidence)),
             reasons: &reasons,
             approval_url,
             carried: None,

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
+use revoker::api::CONFIRMATION_WAIT_MAX;
 use rmcp::model::{JsonObject, Tool};
 use serde_json::{Value, json};
 
 use super::WAIT;
-
-/// What `promptless_wait_for_confirmation` waits at most, in seconds: `revoker::api::Mfa` says so.
-const CONFIRMATION_WAIT_S: u64 = 55;
 
 /// For the model behind the client.
 pub(super) const INSTRUCTIONS: &str = "Ask `gate` before each act. An answer with `approval_id` means that a human must approve: show them \
@@ -71,7 +69,7 @@ pub(super) fn all() -> Vec<Tool> {
         tool(
             "promptless_wait_for_confirmation",
             "Wait until they have answered: confirmed (with the token), denied, expired, or still pending.",
-            json!({ "tid": text("From promptless_init_transaction."), "timeoutSeconds": seconds(CONFIRMATION_WAIT_S) }),
+            json!({ "tid": text("From promptless_init_transaction."), "timeoutSeconds": seconds(CONFIRMATION_WAIT_MAX.as_secs()) }),
             &["tid"],
         ),
         tool(

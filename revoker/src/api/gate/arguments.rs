@@ -1,6 +1,7 @@
 //! `arguments` of a record that is put to the gate: all of them, as any JSON. The record goes on with their digest (RFC 8785, SHA-256)
 //! as its `args_digest` and without them, so nothing keeps them but a question that is put about this very act.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use axum::body::Bytes;
@@ -19,7 +20,9 @@ const DIGEST: &str = "args_digest";
 /// The record as it goes on, and the canonical form of the arguments that it came with.
 pub(super) fn take(record: Bytes) -> Result<(Bytes, Option<String>), Problem> {
     let key = format!("\"{NAME}\"");
-    if !record.windows(key.len()).any(|bytes| bytes == key.as_bytes()) {
+    let holds = |bytes: &[u8]| record.windows(bytes.len()).any(|window| window == bytes);
+    // Letters of a name may be written as their numbers.
+    if !holds(key.as_bytes()) && !holds(b"\\u") {
         return Ok((record, None));
     }
     // What is no object the decoder refuses in its own words.
@@ -35,6 +38,12 @@ pub(super) fn take(record: Bytes) -> Result<(Bytes, Option<String>), Problem> {
     }
     let canonical = serde_json::from_str::<Value>(arguments.get()).ok().as_ref().and_then(canonical);
     let canonical = canonical.ok_or_else(|| bad_record(Some(NAME), "cannot be made canonical"))?;
+    if !is_unequivocal(&arguments) {
+        return Err(bad_record(
+            Some(NAME),
+            "has a member twice: whoever acts may read another than the human",
+        ));
+    }
     let digest = args_digest(&canonical);
     let given = members.iter().find(|(name, _)| name == DIGEST).map(|(_, value)| value.get());
     if given.is_none_or(|given| given == "null") {
@@ -48,6 +57,17 @@ pub(super) fn take(record: Bytes) -> Result<(Bytes, Option<String>), Problem> {
         Ok(record) => Ok((record.into(), Some(canonical))),
         Err(_) => Err(bad_record(None, "it cannot be written without its arguments")),
     }
+}
+
+/// Whether no object within has a name twice (RFC 8785, section 3.1), of a value that a parser with a limit of depth has taken.
+fn is_unequivocal(value: &RawValue) -> bool {
+    let text = value.get();
+    if let Ok(Members(members)) = serde_json::from_str(text) {
+        let names: HashSet<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
+        return names.len() == members.len() && members.iter().all(|(_, value)| is_unequivocal(value));
+    }
+    let items = serde_json::from_str::<Vec<Box<RawValue>>>(text).unwrap_or_default();
+    items.iter().all(|item| is_unequivocal(item))
 }
 
 /// An object's members as they stand, those that come twice too: the decoder is to refuse them.
@@ -111,6 +131,15 @@ mod tests {
     fn another_digest_and_arguments_that_come_twice_are_refused() {
         let field = |record| taken(record).unwrap_err().facts().get("field").cloned();
         assert_eq!(field(r#"{"args_digest":"sha256:01","arguments":{}}"#), Some("args_digest".into()));
-        assert_eq!(field(r#"{"arguments":{},"arguments":{"a":1}}"#), Some("arguments".into()));
+        for twice in [
+            r#"{"arguments":{},"arguments":{"a":1}}"#,
+            r#"{"arguments":{},"\u0061rguments":{"a":1}}"#,
+            r#"{"arguments":{"amount":9000,"amount":9}}"#,
+            r#"{"arguments":[0,{"to":[{"a":1,"\u0061":2}]}]}"#,
+        ] {
+            assert_eq!(field(twice), Some("arguments".into()), "{twice}");
+        }
+        let escaped = r#"{"\u0061rguments":{"b":[{"a":1},{"a":1}]}}"#;
+        assert_eq!(taken(escaped).unwrap().1.as_deref(), Some(r#"{"b":[{"a":1},{"a":1}]}"#));
     }
 }

@@ -18,11 +18,13 @@ use crate::api::problem::Problem;
 use crate::approval::{Approval, ApprovalId, State as Answered, Status};
 
 /// How long is waited where nobody says, and at most by a plain request: under the minute after which proxies like to close.
-const PLAIN: Duration = Duration::from_secs(55);
+pub const CONFIRMATION_WAIT_MAX: Duration = Duration::from_secs(55);
 
 impl<S: Scorer> Mfa<S> {
     pub(super) async fn wait(&self, caller: &Caller, asked: Wait) -> Result<Value, Problem> {
-        let wait = seconds(asked.timeout_seconds.as_ref())?.unwrap_or(PLAIN).min(PLAIN);
+        let wait = seconds(asked.timeout_seconds.as_ref())?
+            .unwrap_or(CONFIRMATION_WAIT_MAX)
+            .min(CONFIRMATION_WAIT_MAX);
         let id = self.sent(caller, &asked.tid).await?;
         self.waited(&asked.tid, &id, wait).await
     }
@@ -103,8 +105,9 @@ async fn talk<S: Scorer>(
     let mut told = mfa.waited(tid, id, Duration::ZERO).await.unwrap_or_default();
     socket.send(Message::text(told.to_string())).await?;
     while told["status"] == "pending" {
-        let left =
-            end.map_or(PLAIN, |end| end.saturating_duration_since(tokio::time::Instant::now()).min(PLAIN));
+        let left = end.map_or(CONFIRMATION_WAIT_MAX, |end| {
+            end.saturating_duration_since(tokio::time::Instant::now()).min(CONFIRMATION_WAIT_MAX)
+        });
         if left.is_zero() || mfa.gate.api().stop.is_cancelled() {
             break;
         }

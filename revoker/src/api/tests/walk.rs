@@ -50,6 +50,9 @@ async fn challenged_approved_resumed_once() {
     assert_eq!(first["status"], "approved");
     assert_eq!(first["grant"], second["grant"], "every waiter gets the same grant");
     let grant = text(&first["grant"], "token").to_owned();
+    let told = world.told("agent.challenge.approved");
+    let acts: Vec<_> = told.iter().map(|told| &told["data"]["evidence"]["endpoint"]).collect();
+    assert_eq!(acts, ["send_email"], "what the detector learns of it");
 
     // The record itself is not a way around the grant.
     let bare = world.gate("e1", "billing", 8.0).await;
