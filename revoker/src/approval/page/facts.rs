@@ -94,12 +94,15 @@ fn harm(risk: Risk) -> &'static str {
 fn shown(arguments: &Arguments) -> Markup {
     html! {
         dt { "Arguments" }
-        dd { (code(arguments.text())) }
-        @if arguments.rest() > 0 {
-            dd.warn { "Cut here: " (arguments.rest()) " bytes more, which a yes covers too." }
-        }
-        @if !arguments.is_digested() {
-            dd.muted { "As the request says beside its own digest, which is what a yes covers." }
+        // Each name has one value beside it.
+        dd {
+            (code(arguments.text()))
+            @if arguments.rest() > 0 {
+                p.warn { "Cut here: " (arguments.rest()) " bytes more, which a yes covers too." }
+            }
+            @if !arguments.is_digested() {
+                p.muted { "As the request says beside its own digest, which is what a yes covers." }
+            }
         }
     }
 }
