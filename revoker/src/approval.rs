@@ -35,7 +35,7 @@ pub(crate) use approver::purpose;
 pub use approver::{
     APPROVERS_MAX, ApproverName, ApproverRow, EnrolError, Enrolled, NameError, disable, enrol, list,
 };
-pub use arguments::Arguments;
+pub use arguments::{Arguments, Unequivocal};
 pub use asked::{Asked, AskedError, Cause};
 pub use decide::{Answer, Choice, DecideError, Outcome, Refusal, decide};
 pub use digest::Digest;

@@ -199,7 +199,7 @@ mod tests {
         let of =
             |event: &serde_json::Value| event["properties"]["type"]["const"].as_str().unwrap().to_owned();
         let types: Vec<_> = schema["oneOf"].as_array().unwrap().iter().map(of).collect();
-        assert_eq!(types, crate::effect::EVENT_KINDS);
+        assert_eq!(types, [&crate::effect::EVENT_KINDS[..], &[crate::effect::NOTICE]].concat());
     }
 
     #[test]

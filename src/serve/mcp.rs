@@ -14,18 +14,19 @@ mod tools;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post_service};
 use axum::{Json, Router};
 use revoker::api::{Caller, Gate, GoOn, Mfa, Problem, Put, Question, resuming};
-use revoker::approval::{ApprovalId, Status};
+use revoker::approval::{ApprovalId, Status, Unequivocal};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams, CreateTaskResult,
-    ElicitRequest, ElicitRequestParams, ErrorData, GetTaskParams, GetTaskResult, Implementation,
+    ElicitRequest, ElicitRequestParams, ErrorCode, ErrorData, GetTaskParams, GetTaskResult, Implementation,
     InputRequest, InputRequests, InputRequiredResult, JsonObject, ListToolsResult, PaginatedRequestParams,
     ServerCapabilities, ServerConfig, UpdateTaskParams,
 };
@@ -94,6 +95,7 @@ pub(super) fn router(doors: Doors, resource: Resource, stop: CancellationToken) 
         .with_state(resource.clone());
     Router::new()
         .route("/mcp", post_service(service))
+        .layer(from_fn(unequivocal))
         .layer(from_fn_with_state(resource, permitted))
         .merge(metadata)
 }
@@ -129,6 +131,23 @@ async fn permitted(State(resource): State<Resource>, request: Request, next: Nex
         }
     };
     problem.header(header::WWW_AUTHENTICATE, challenge).into_response()
+}
+
+/// Refuses what the server would read in one way and who wrote it perhaps in another; what is wrong otherwise the server says itself.
+async fn unequivocal(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let answer = |status, code, message| {
+        let error = json!({ "jsonrpc": "2.0", "id": null, "error": { "code": code, "message": message } });
+        (status, Json(error)).into_response()
+    };
+    let Ok(body) = to_bytes(body, BODY_BYTES_MAX).await else {
+        let words = format!("The body was not read whole, or is longer than {BODY_BYTES_MAX} bytes.");
+        return answer(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::INVALID_REQUEST, words);
+    };
+    match serde_json::from_slice::<Unequivocal>(&body) {
+        Err(e) if e.is_data() => answer(StatusCode::BAD_REQUEST, ErrorCode::INVALID_REQUEST, e.to_string()),
+        _ => next.run(Request::from_parts(parts, Body::from(body))).await,
+    }
 }
 
 impl ServerHandler for Doors {

@@ -268,6 +268,16 @@ fn the_seven_operations_are_tools_and_lead_to_the_one_act_that_was_confirmed() {
     assert_eq!((&resumed["decision"], &resumed["resumed"]["repeated"]), (&"go_on".into(), &false.into()));
     assert_eq!(resume(&act, "twice")["reason"], "used");
 
+    // A call that can be read in two ways is refused before anything reads it.
+    let act = r#"{"event_id":"e9","agent_id":"billing","arguments":{"amount":9000,"amount":9}}"#;
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"gate","arguments":{{"record":{act}}}}}}}"#
+    );
+    let twice = tocsin.request(Method::POST, "/mcp", GATEWAY).header("accept", "application/json").body(body);
+    let refused = http::send(twice).expect("it answers").expect(400).json();
+    let words = refused["error"]["message"].as_str().unwrap_or_default();
+    assert!(words.contains("`amount` comes twice"), "{refused}");
+
     // The browser's way is the same operations' as over REST: only to addresses that are allowed, and with what it brought back.
     let back = "https://app.example/back";
     let prompt =

@@ -44,6 +44,7 @@ use super::Api;
 use super::caller::{AsGateway, Caller};
 use super::gate::{Gate, GoOn, Put, Scorer};
 use super::problem::Problem;
+use crate::approval::Unequivocal;
 
 /// Evaluations in one request at most.
 const EVALUATIONS_MAX: usize = 100;
@@ -209,5 +210,9 @@ fn read(headers: &HeaderMap, body: ReadBody) -> Result<Map<String, Value>, Probl
         return Err(ask::bad("The content type must be `application/json`."));
     }
     let body = body.map_err(|rejection| super::input::bad(rejection.status(), &rejection))?;
-    serde_json::from_slice(&body).map_err(|e| ask::bad(format!("The body is no JSON object: {e}.")))
+    match serde_json::from_slice(&body) {
+        Ok(Unequivocal(Value::Object(members))) => Ok(members),
+        Ok(_) => Err(ask::bad("The body is no JSON object.")),
+        Err(e) => Err(ask::bad(format!("The body cannot be taken: {e}."))),
+    }
 }

@@ -1,9 +1,12 @@
 //! The arguments of an act: made canonical, digested, and as a human reads them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use detector::VerdictRecord;
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::digest::Digest;
 
@@ -44,6 +47,69 @@ impl Arguments {
     /// Whether a yes covers these and no others.
     pub fn is_digested(&self) -> bool {
         self.is_digested
+    }
+}
+
+/// JSON that can be read in one way alone: no object within has a name twice (RFC 8785, section 3.1). Of `{"amount":9000,"amount":9}` a human
+/// would be shown one and whoever acts might read the other, so that is an error.
+pub struct Unequivocal(pub Value);
+
+impl<'de> Deserialize<'de> for Unequivocal {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader).map(Self)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Unequivocal(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some((name, Unequivocal(value))) = members.next_entry::<String, _>()? {
+            if object.contains_key(&name) {
+                return Err(A::Error::custom(format!("`{name}` comes twice, and may be read in two ways")));
+            }
+            object.insert(name, value);
+        }
+        Ok(object.into())
     }
 }
 
@@ -99,6 +165,18 @@ mod tests {
         call.args_digest = Some("sha256:ab".into());
         let (kept, shown) = bound(&VerdictRecord::new(&call, verdict.verdict));
         assert_eq!((kept.args_digest.as_deref(), shown.unwrap().is_digested()), (Some("sha256:ab"), false));
+    }
+
+    #[test]
+    fn json_is_read_as_ever_unless_a_name_comes_twice() {
+        let json = r#"{"a":[null,true,-1,18446744073709551615,0.5,"é\n",{"a":{"b":1},"b":{"a":1}}],"b":[]}"#;
+        let Unequivocal(read) = serde_json::from_str(json).unwrap();
+        assert_eq!(read, serde_json::from_str::<Value>(json).unwrap());
+        for twice in [r#"{"a":9000,"a":9}"#, r#"[0,{"to":[{"a":1,"\u0061":2}]}]"#] {
+            let why = serde_json::from_str::<Unequivocal>(twice).err().unwrap().to_string();
+            assert!(why.starts_with("`a` comes twice"), "{why}");
+        }
+        assert!(serde_json::from_str::<Unequivocal>(&"[".repeat(200)).is_err());
     }
 
     #[test]

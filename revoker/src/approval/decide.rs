@@ -7,6 +7,7 @@
 use detector::{MicroBits, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::notice::Turn;
 use super::proof::{Proof, may_answer, prove};
 use super::{Approval, ApproverName, Factor, First, PageKey, State, Status};
 use crate::agent::CaseId;
@@ -221,6 +222,9 @@ fn settle(
             &First { by: said.by.to_string(), at: now, seen: said.seen },
         )?;
         w.audit(Some(&agent), "approval.half", &body, now)?;
+        if let Some(turn) = Turn::second(approval, said.by.as_str()) {
+            w.tell_turn(approval, turn, now)?;
+        }
         return Ok(Outcome::Half);
     }
     if let Some(refusal) = take(w, approval, said, now)? {

@@ -77,16 +77,27 @@ impl Turn {
         Self { stage, people, also, told, next: (now < next).then_some(next) }
     }
 
+    /// That of the others once the one whom a question wants said yes, and it takes a second.
+    pub(crate) fn second(approval: &Approval, first: &str) -> Option<Self> {
+        if !matches!(&approval.cause, Cause::Asked(asked) if asked.approver.is_some()) {
+            return None;
+        }
+        let others = approval.people.approvers.iter().filter(|name| *name != first).cloned();
+        Some(Self { stage: Stage::Asked, people: others.collect(), also: Vec::new(), told: 0, next: None })
+    }
+
     /// One person's who is asked again; the turns of others stay what they are.
     pub(crate) fn again(person: &str) -> Self {
         Self { stage: Stage::Again, people: vec![person.to_owned()], also: Vec::new(), told: 0, next: None }
     }
 }
 
-/// Who is to answer, by name.
+/// Who is to answer, by name. Whom a question wants is the first to say yes, and the only one where it takes no second.
 fn wanted(approval: &Approval) -> Vec<String> {
     match &approval.cause {
-        Cause::Asked(asked) if asked.approver.is_some() => asked.approver.iter().cloned().collect(),
+        Cause::Asked(asked) if asked.approver.is_some() && approval.first.is_none() => {
+            asked.approver.iter().cloned().collect()
+        }
         _ => approval.people.approvers.clone(),
     }
 }

@@ -232,7 +232,9 @@ pub(crate) fn may_answer(approval: &Approval, who: &ApproverRow, choice: Choice)
         Cause::Evidence(_) => None,
     };
     let is_named = named.is_empty() || named.iter().any(|name| who.is(name));
-    if !is_named || !wanted.is_none_or(|name| who.is(name)) {
+    // Where it takes two and one is wanted, that one is the first, and the other any of those who may answer.
+    let is_wanted = wanted.is_none_or(|name| who.is(name)) || approval.first.is_some();
+    if !is_named || !is_wanted {
         return Err(Refusal::NotNamed);
     }
     if choice != Choice::Approve {

@@ -36,7 +36,7 @@ impl Write<'_> {
         first::take_back(self.tx(), &approval.id)?;
         let body = json!({ "approval_id": approval.id, "by": yes.by, "at": yes.at, "seen": yes.seen, "level": peak });
         self.audit(Some(&agent), "approval.half_superseded", &body, now)?;
-        self.tell_turn(approval, Turn::again(&yes.by), &policy.config().approval, now)?;
+        self.tell_turn(approval, Turn::again(&yes.by), now)?;
         Ok(true)
     }
 

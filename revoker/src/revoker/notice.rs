@@ -13,7 +13,6 @@ use crate::approval::Approval;
 use crate::approval::notice::{self, Turn, body};
 use crate::effect::{ALERT, AlertAction, NOTICE};
 use crate::lifecycle::Input;
-use crate::policy::approval::ApprovalConfig;
 use crate::store::{StoreError, approvals, notices, outbox, to_json};
 
 /// What "lately" is to the cap on notices.
@@ -34,22 +33,21 @@ impl Write<'_> {
         told: usize,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let config = self.policy_for(&approval.agent(), now).config().approval.clone();
-        let turn = Turn::after(told, approval, &config, now);
+        let policy = self.policy_for(&approval.agent(), now);
+        let turn = Turn::after(told, approval, &policy.config().approval, now);
         notices::told(self.tx(), &approval.id, turn.told, turn.next)?;
-        self.tell_turn(approval, turn, &config, now)
+        self.tell_turn(approval, turn, now)
     }
 
     /// Tells the people of one turn; whether one of them was told of as many as may be before.
-    pub(super) fn tell_turn(
+    pub(crate) fn tell_turn(
         &mut self,
         approval: &Approval,
         mut turn: Turn,
-        config: &ApprovalConfig,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let agent = approval.agent();
-        let most = config.notices_per_hour.get();
+        let most = self.policy_for(&agent, now).config().approval.notices_per_hour.get();
         let people = if turn.people.is_empty() { vec![ANYBODY.to_owned()] } else { turn.people.clone() };
         let mut heard = Vec::new();
         let asked = people.len();

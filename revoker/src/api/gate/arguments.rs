@@ -1,18 +1,16 @@
 //! `arguments` of a record that is put to the gate: all of them, as any JSON. The record goes on with their digest (RFC 8785, SHA-256)
 //! as its `args_digest` and without them, so nothing keeps them but a question that is put about this very act.
 
-use std::collections::HashSet;
 use std::fmt;
 
 use axum::body::Bytes;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde::{Serialize, Serializer};
-use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::answer::bad_record;
 use crate::api::problem::Problem;
-use crate::approval::arguments::{args_digest, canonical};
+use crate::approval::arguments::{Unequivocal, args_digest, canonical};
 
 const NAME: &str = "arguments";
 const DIGEST: &str = "args_digest";
@@ -36,14 +34,9 @@ pub(super) fn take(record: Bytes) -> Result<(Bytes, Option<String>), Problem> {
         // As for every field.
         return Ok((record, None));
     }
-    let canonical = serde_json::from_str::<Value>(arguments.get()).ok().as_ref().and_then(canonical);
-    let canonical = canonical.ok_or_else(|| bad_record(Some(NAME), "cannot be made canonical"))?;
-    if !is_unequivocal(&arguments) {
-        return Err(bad_record(
-            Some(NAME),
-            "has a member twice: whoever acts may read another than the human",
-        ));
-    }
+    let Unequivocal(value) = serde_json::from_str(arguments.get())
+        .map_err(|e| bad_record(Some(NAME), &format!("cannot be taken: {e}")))?;
+    let canonical = canonical(&value).ok_or_else(|| bad_record(Some(NAME), "cannot be made canonical"))?;
     let digest = args_digest(&canonical);
     let given = members.iter().find(|(name, _)| name == DIGEST).map(|(_, value)| value.get());
     if given.is_none_or(|given| given == "null") {
@@ -57,17 +50,6 @@ pub(super) fn take(record: Bytes) -> Result<(Bytes, Option<String>), Problem> {
         Ok(record) => Ok((record.into(), Some(canonical))),
         Err(_) => Err(bad_record(None, "it cannot be written without its arguments")),
     }
-}
-
-/// Whether no object within has a name twice (RFC 8785, section 3.1), of a value that a parser with a limit of depth has taken.
-fn is_unequivocal(value: &RawValue) -> bool {
-    let text = value.get();
-    if let Ok(Members(members)) = serde_json::from_str(text) {
-        let names: HashSet<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
-        return names.len() == members.len() && members.iter().all(|(_, value)| is_unequivocal(value));
-    }
-    let items = serde_json::from_str::<Vec<Box<RawValue>>>(text).unwrap_or_default();
-    items.iter().all(|item| is_unequivocal(item))
 }
 
 /// An object's members as they stand, those that come twice too: the decoder is to refuse them.

@@ -13,7 +13,7 @@ use crate::api::caller::Caller;
 use crate::api::gate::Scorer;
 use crate::api::problem::Problem;
 use crate::approval;
-use crate::approval::{Action, Asked, Factor};
+use crate::approval::{Action, Asked, Factor, Unequivocal};
 use crate::revoker::{AskError, PushError};
 use crate::store::StoreError;
 use crate::store::transactions::{self, Prompt, TransactionRow};
@@ -160,8 +160,8 @@ impl<S: Scorer> Mfa<S> {
         let invalid = |e: approval::AskedError| bad("bad_params", format!("{e}."));
         let asked = match field("arguments") {
             Some(text) => {
-                let arguments = serde_json::from_str(&text)
-                    .map_err(|e| bad("bad_params", format!("`arguments` is no JSON: {e}.")))?;
+                let Unequivocal(arguments) = serde_json::from_str(&text)
+                    .map_err(|e| bad("bad_params", format!("`arguments` cannot be taken: {e}.")))?;
                 asked.with_arguments(&arguments).map_err(invalid)?
             }
             None => asked,

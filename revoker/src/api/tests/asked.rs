@@ -218,6 +218,31 @@ async fn what_takes_two_takes_two_people() {
 }
 
 #[tokio::test]
+async fn where_one_person_is_wanted_and_it_takes_two_that_one_is_the_first() {
+    let mut config = PolicyConfig::default();
+    config.approval.two_for = vec![Risk::Outbound];
+    let approvers = ["alice", "kim", "lee"].map(str::to_owned).to_vec();
+    let manifest = Manifest { agent_id: "billing".into(), approvers, ..Manifest::default() };
+    let world = World::of(config, vec![manifest]).await;
+    let (alice, kim) =
+        (world.approver("alice", &["alice@example.com"]).await, world.approver("kim", &[]).await);
+    let zoe = world.approver("zoe", &[]).await;
+    let question =
+        ask(&world, Asked { approver: Some("alice@example.com".into()), ..asked("billing") }).await;
+    let told = || world.notices().iter().map(|notice| notice["data"]["people"].clone()).collect::<Vec<_>>();
+    assert_eq!(told(), [json!(["alice@example.com"])]);
+    assert_eq!(answer(&world, &question, "approve", &kim).await.0, 403, "alice first");
+    assert_eq!(answer(&world, &question, "approve", &alice).await.0, 303);
+    assert_eq!(told()[1], json!(["kim", "lee"]));
+    world.pass(30);
+    assert_eq!(answer(&world, &question, "approve", &zoe).await.0, 403, "who is not named");
+    assert_eq!(answer(&world, &question, "approve", &alice).await.0, 403, "nobody twice");
+    world.pass(30);
+    assert_eq!(answer(&world, &question, "approve", &kim).await.0, 303);
+    assert_eq!(status(&world, &question).await["status"], "approved");
+}
+
+#[tokio::test]
 async fn a_record_that_was_put_back_admits_no_grant_of_before() {
     let mut world = World::on_a_file().await;
     let alice = world.approver("alice", &[]).await;

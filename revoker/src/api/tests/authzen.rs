@@ -144,7 +144,10 @@ async fn errors_are_texts_and_the_callers_own_id_comes_back() {
     let operator = send(Ask::post(SEVERAL, &good).bearer("soc")).await;
     let text = send(Ask::post(ONE, &good).bearer("gateway").header("Content-Type", "text/plain")).await;
     let broken = send(Ask::post(ONE, &good).replacing("\"action\"", "action").bearer("gateway")).await;
-    for (reply, status) in [(nobody, 401), (operator, 403), (text, 400), (broken, 400)] {
+    let twice = Ask::post(ONE, &good).replacing("\"subject\"", "\"action\":{},\"subject\"");
+    let twice = send(twice.bearer("gateway")).await;
+    assert!(twice.body.contains("`action` comes twice"), "{twice:?}");
+    for (reply, status) in [(nobody, 401), (operator, 403), (text, 400), (broken, 400), (twice, 400)] {
         assert_eq!((reply.status, reply.header("x-request-id")), (status, "bfe9eb29"), "{reply:?}");
         assert!(
             reply.header("content-type").starts_with("text/plain") && !reply.body.is_empty(),

@@ -104,6 +104,10 @@ async fn wrong_methods_users_and_waits_are_named() {
     }
     let sent = call(&world, "promptless_send_method", &json!({ "tid": grave.json()["tid"] })).await.json();
     assert_eq!(sent["method"], "passkey");
+    // What can be read in two ways nobody is asked about.
+    let twice = init(&json!({ "arguments": r#"{"amount":9000,"amount":9}"# }));
+    let refused = call(&world, "promptless_init_transaction", &twice).await.json();
+    assert_eq!(refused["type"], "urn:tocsin:problem:bad_params", "{refused}");
     for timeout in [json!(0), json!(-1), json!(1.5), json!("soon"), json!(true)] {
         let body = json!({ "tid": tid, "timeoutSeconds": timeout });
         let refused = call(&world, "promptless_wait_for_confirmation", &body).await;
