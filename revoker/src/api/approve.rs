@@ -28,6 +28,7 @@ use crate::approval::webauthn::{self, Bound, Options};
 use crate::approval::{
     Answer, Approval, CEREMONY_LIFE, Choice, DecideError, FormToken, Outcome, PageKey, Proof, Refusal, decide,
 };
+use crate::config::Cascade;
 use crate::store::{StoreError, approvals};
 
 /// The cookie that a form is bound to; it means nothing else and names nobody.
@@ -218,6 +219,7 @@ struct Loaded {
     approval: Approval,
     past: Past,
     peak: MicroBits,
+    spawned: Option<String>,
 }
 
 async fn load(api: &Api, page: &PageKey) -> Result<Option<Loaded>, StoreError> {
@@ -231,11 +233,11 @@ async fn load(api: &Api, page: &PageKey) -> Result<Option<Loaded>, StoreError> {
             Ok(Some((approval, past)))
         })
         .await?;
-    Ok(found.map(|(approval, past)| {
-        let agent = approval.agent();
-        let peak = approval.peak(&api.revoker.standing(agent.issuer.as_deref(), &agent.agent_id));
-        Loaded { approval, past, peak }
-    }))
+    let Some((approval, past)) = found else { return Ok(None) };
+    let agent = approval.agent();
+    let peak = approval.peak(&api.revoker.standing(agent.issuer.as_deref(), &agent.agent_id));
+    let spawned = api.revoker.spawned(agent).await?;
+    Ok(Some(Loaded { approval, past, peak, spawned }))
 }
 
 pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {
@@ -272,6 +274,8 @@ impl Loaded {
                 &action.endpoint,
                 action.operation.as_deref(),
             ),
+            spawned: self.spawned.as_deref(),
+            cascades: policy.config().cascade != Cascade::None,
             may_passkey: api.revoker.relying_party().is_some(),
             refused,
             now,

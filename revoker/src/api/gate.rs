@@ -193,6 +193,11 @@ impl<S: Scorer> Gate<S> {
         &self.api
     }
 
+    /// The text without what looks like a token: for what is kept and shown.
+    pub(super) fn masked(&self, text: String) -> String {
+        self.scorer.masked(text)
+    }
+
     /// A record as this caller would deliver it; nothing is kept.
     pub(super) fn decode<'a>(
         &self,

@@ -72,6 +72,10 @@ pub struct View<'a> {
     pub edges: [MicroBits; 3],
     /// What harm the act can do.
     pub risks: Vec<Risk>,
+    /// Whom the agent spawned, in words,
+    pub spawned: Option<&'a str>,
+    /// and whether they lose their access with it.
+    pub cascades: bool,
     /// Whether passkeys can be used here.
     pub may_passkey: bool,
     /// The answer that was just refused, if this is the page after one.

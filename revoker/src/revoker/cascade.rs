@@ -84,6 +84,11 @@ impl Revoker {
         self.write(move |w| w.plan(&agent, cascade, now)).await
     }
 
+    /// Whom the agent spawned, in words.
+    pub async fn spawned(&self, agent: AgentKey) -> Result<Option<String>, StoreError> {
+        self.write(move |w| w.spawned(&agent)).await
+    }
+
     /// Does it, as one story, and says what was done.
     pub async fn revoke_with(
         &self,
@@ -179,7 +184,7 @@ impl Write<'_> {
         Ok(Planned { agent: agent.clone(), parent, known_by, standing: standing.name(), excepted, targets })
     }
 
-    /// Whom the agent spawned, in words, for whoever is told that it ended.
+    /// The same for whoever is told that it ended.
     pub(super) fn spawned(&self, agent: &AgentKey) -> Result<Option<String>, StoreError> {
         let mut children: Vec<_> =
             self.children(agent)?.into_iter().map(|(child, _)| child.agent_id).collect();

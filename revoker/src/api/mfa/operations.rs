@@ -146,12 +146,12 @@ impl<S: Scorer> Mfa<S> {
         let action = Action::of_call(&self.gate.decode(&record, caller)?);
         let others = params.iter().filter(|(name, _)| !input::is_of_act(name));
         let mut context: std::collections::BTreeMap<_, _> =
-            others.map(|(name, value)| (name.clone(), value.clone())).collect();
+            others.map(|(name, value)| (name.clone(), self.gate.masked(value.clone()))).collect();
         context.insert("username".to_owned(), init.username.clone());
         let asked = Asked {
             action,
             arguments: None,
-            description: field("description"),
+            description: field("description").map(|words| self.gate.masked(words)),
             requester: field("requester"),
             approver: Some(init.email.clone()),
             context,
@@ -162,7 +162,9 @@ impl<S: Scorer> Mfa<S> {
             Some(text) => {
                 let Unequivocal(arguments) = serde_json::from_str(&text)
                     .map_err(|e| bad("bad_params", format!("`arguments` cannot be taken: {e}.")))?;
-                asked.with_arguments(&arguments).map_err(invalid)?
+                let mut asked = asked.with_arguments(&arguments).map_err(invalid)?;
+                asked.arguments = asked.arguments.map(|text| self.gate.masked(text));
+                asked
             }
             None => asked,
         };

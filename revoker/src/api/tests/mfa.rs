@@ -30,10 +30,14 @@ async fn approve(world: &World, who: &Person, number: &Value) {
     decide(world, "approve", who, number).await;
 }
 
-async fn decide(world: &World, choice: &str, who: &Person, number: &Value) {
+async fn opened(world: &World) -> Browser<'_> {
     let open = world.send(Ask::get("/v1/approvals").bearer("analyst")).await.json();
-    let url = open["rows"][0]["page_url"].as_str().unwrap().replace("http://tocsin.test", "");
-    let mut browser = Browser::open(world, &url).await;
+    Browser::open(world, &open["rows"][0]["page_url"].as_str().unwrap().replace("http://tocsin.test", ""))
+        .await
+}
+
+async fn decide(world: &World, choice: &str, who: &Person, number: &Value) {
+    let mut browser = opened(world).await;
     let code = who.code(world);
     assert!(browser.sees("Refund of order 4711"), "what it is about");
     assert_eq!(browser.post(choice, (&who.name, &code), number.as_str().unwrap()).await, 303);
@@ -77,6 +81,19 @@ async fn confirmed_promptlessly_the_act_goes_on_and_no_other() {
         world.send(Ask::gate(&line("e3", "billing", 0.0)).resuming(token, "r2")).await.json()["reason"],
         "used"
     );
+}
+
+#[tokio::test]
+async fn what_looks_like_a_token_is_neither_kept_nor_shown() {
+    let world = World::new().await;
+    world.approver("Dana", &[EMAIL]).await;
+    let mut body =
+        init(&json!({ "arguments": r#"{"token":"eyJa"}"#, "description": "eyJb", "risk": "eyJc" }));
+    body["params"].as_object_mut().unwrap().remove("args_digest");
+    let tid = call(&world, "promptless_init_transaction", &body).await.json()["tid"].clone();
+    call(&world, "promptless_send_method", &json!({ "tid": tid })).await;
+    let browser = opened(&world).await;
+    assert!(!browser.sees("eyJ") && ["***a", "***b", "***c"].iter().all(|text| browser.sees(text)));
 }
 
 #[tokio::test]

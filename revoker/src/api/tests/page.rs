@@ -1,6 +1,9 @@
 //! The human's page against those who should not get through it.
 
+use detector::Manifest;
+
 use super::support::{Ask, Browser, World};
+use crate::config::{Cascade, PolicyConfig};
 
 async fn asked(world: &World, event_id: &str, agent: &str) -> (String, String) {
     let body = world.gate(event_id, agent, 8.0).await.json();
@@ -133,6 +136,27 @@ async fn a_form_from_elsewhere_does_nothing_and_costs_nothing() {
     let broken = world.send(Ask::form(&path, &[("choice", "approve")])).await;
     assert_eq!(broken.status, 400);
     assert!(broken.body.contains("did not arrive whole"));
+}
+
+#[tokio::test]
+async fn how_far_an_attack_may_go_is_told_beside_what_ends_it() {
+    for (cascade, whom) in
+        [(Cascade::None, "Whom it spawned goes on."), (Cascade::Children, "Whom it spawned ends with it.")]
+    {
+        let child = |name: &str| Manifest {
+            agent_id: name.into(),
+            parent: Some("billing".into()),
+            ..Manifest::default()
+        };
+        let world =
+            World::of(PolicyConfig { cascade, ..PolicyConfig::default() }, vec![child("<b>"), child("a")])
+                .await;
+        let (path, _) = asked(&world, "e1", "billing").await;
+        let page = Browser::open(&world, &path).await;
+        assert!(page.sees("it spawned &lt;b&gt;, a") && page.sees(whom));
+        let (path, _) = asked(&world, "e2", "shipping").await;
+        assert!(!Browser::open(&world, &path).await.sees("spawned"));
+    }
 }
 
 #[tokio::test]

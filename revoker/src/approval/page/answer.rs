@@ -163,6 +163,11 @@ fn choices(view: &View<'_>, open: bool, by: By) -> Markup {
         div.attack-zone {
             (button(by, "attack", "This is an attack"))
             p.help { "Revokes the agent's access at once, until an operator reinstates it."
+                @match (view.spawned, view.cascades) {
+                    (Some(_), true) => " Whom it spawned ends with it.",
+                    (Some(_), false) => " Whom it spawned goes on.",
+                    (None, _) => "",
+                }
                 @if by == By::Code { " Needs your name and code, not the number." } }
         }
     }

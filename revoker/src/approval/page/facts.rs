@@ -71,6 +71,7 @@ pub(super) fn reach(view: &View<'_>) -> Markup {
             h2 #reach { "If it is wrong" }
             @if view.risks.is_empty() { p { "The act's name speaks of no particular harm. Read what it does above." } }
             @else { ul.harm { @for risk in &view.risks { li { (harm(*risk)) } } } }
+            @if let Some(spawned) = view.spawned { p { "The agent is not alone: " bdi { (visible(spawned)) } "." } }
             p.muted { "A yes opens this one act, for " (span(view.grant)) ", and nothing else of the agent." }
             @if people.owner.is_some() || people.sponsor.is_some() {
                 dl { (fact("Owner", people.owner.as_deref())) (fact("Sponsor", people.sponsor.as_deref())) }

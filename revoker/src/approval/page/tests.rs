@@ -150,6 +150,8 @@ fn shown_where(approval: &Approval, refused: Option<Refusal>, now: &str, may_pas
         token: &token,
         edges: [2.8, 6.5, 11.8].map(MicroBits::from_bits),
         risks: vec![crate::policy::risk::Risk::Outbound],
+        spawned: None,
+        cascades: false,
         may_passkey,
         refused: refused.map(|why| Refused { why, choice: Choice::Approve, name: "alice" }),
         now: at(now),
