@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::agent::{AgentKey, CaseId, Txn};
-use crate::effect::{AlertAction, Effect};
+use crate::config::WhileAsked;
+use crate::effect::{AlertAction, Effect, Severity};
 use crate::hex::hex;
 use crate::policy::{Demand, Evidence, Policy, within};
 use crate::restraint::Restraint;
@@ -46,6 +47,12 @@ pub struct Alert {
     pub layers: Layers,
     /// What was done.
     pub action: AlertAction,
+    /// How bad it is.
+    #[serde(default)]
+    pub severity: Severity,
+    /// What the agent does while a human is asked, where one is asked now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub while_asked: Option<WhileAsked>,
     /// The agent's standing after it.
     pub standing: String,
     /// Whether more would have been done.
@@ -89,6 +96,15 @@ impl Alert {
         })?;
         let policy_rule =
             evidence.and_then(|evidence| policy.rule_of(evidence)).map(|rule| rule.name.clone());
+        let while_asked = match (action, standing) {
+            (AlertAction::Challenge, Standing::Challenged(c)) => Some(c.meanwhile.in_force()),
+            _ => None,
+        };
+        let meanwhile = while_asked.and_then(|in_force| match in_force {
+            WhileAsked::Gate => None,
+            WhileAsked::Suspend => Some("its access is suspended until a human has answered".to_owned()),
+            WhileAsked::Observe => Some("it goes on while a human is asked".to_owned()),
+        });
         let by_rule = policy_rule.as_ref().map(|name| format!("the policy's rule `{name}` is about this"));
         Some(Self {
             alert_id: alert_id(record.verdict.id),
@@ -105,11 +121,19 @@ impl Alert {
             actor: record.verdict.actor.clone(),
             layers: record.verdict.layers,
             action,
+            severity: Severity::of(action, would.demand),
+            while_asked,
             standing: standing.name().to_owned(),
             shadow: would.demand.is_some(),
             would_have: would.demand,
             withheld: would.withheld,
-            reasons: record.reasons().into_iter().chain(by_rule).chain(would.said()).collect(),
+            reasons: record
+                .reasons()
+                .into_iter()
+                .chain(by_rule)
+                .chain(meanwhile)
+                .chain(would.said())
+                .collect(),
             policy: policy.version().to_owned(),
             policy_rule,
             txn: txn.clone(),

@@ -86,6 +86,20 @@ pub enum Cascade {
     Descendants,
 }
 
+/// What an agent does while a human is asked about it. Behind a gate it waits there; who is behind none hears of no question.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhileAsked {
+    /// It waits at the gate.
+    #[default]
+    Gate,
+    /// Its access ends wherever a suspension ends it, until a human lets it go on. Of an identity below `token`, and where revocations are
+    /// withheld, it waits at the gate.
+    Suspend,
+    /// It goes on.
+    Observe,
+}
+
 /// What the end of a declared life does by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -280,8 +294,11 @@ pub struct PolicyConfig {
     pub watch_calls: NonZeroU32,
     /// Time after which a watched agent is trusted again, besides the calls.
     pub watch_s: Seconds,
-    /// How far clocks of logs may be from ours: a call that much after a target acknowledged a revocation disproves it.
+    /// How far clocks of logs may be from ours: a call that much after access ended is one of an agent that still acts, and that much after
+    /// a target acknowledged the end it disproves it.
     pub clock_tolerance_s: Seconds,
+    /// What an agent does while a human is asked about it.
+    pub while_asked: WhileAsked,
     /// What becomes of an agent whose challenge nobody answered.
     pub on_expiry: OnExpiry,
     /// When another default holds.
@@ -327,6 +344,7 @@ impl Default for PolicyConfig {
             watch_calls: FIFTY,
             watch_s: Seconds(3_600),
             clock_tolerance_s: Seconds(5),
+            while_asked: WhileAsked::default(),
             on_expiry: OnExpiry::Stay,
             night: None,
             approval: ApprovalConfig::default(),

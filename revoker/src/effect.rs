@@ -4,7 +4,9 @@ use detector::{Ruling, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::CaseId;
+use crate::config::WhileAsked;
 use crate::part::PartKind;
+use crate::policy::Demand;
 use crate::policy::envelope::Room;
 use crate::restraint::Would;
 
@@ -77,7 +79,7 @@ pub enum AlertAction {
     Challenge,
     /// Access was revoked.
     Revoke,
-    /// An agent that was revoked or retired still acts.
+    /// An agent whose access has ended still acts.
     StillActing,
     /// What was said before is amended: an agent was not silent, its logs were late.
     Amend,
@@ -92,6 +94,34 @@ impl AlertAction {
             Self::Revoke => "revoke",
             Self::StillActing => "still_acting",
             Self::Amend => "amend",
+        }
+    }
+}
+
+/// How bad it is, in the words that SOC tools sort by (OCSF, `severity`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// For the record.
+    Informational,
+    /// Look at it today.
+    #[default]
+    Medium,
+    /// Somebody is asked, or access has ended; or would have been.
+    High,
+    /// What ended goes on.
+    Critical,
+}
+
+impl Severity {
+    /// That of an alert which did this, where more may have been withheld.
+    pub fn of(action: AlertAction, would: Option<Demand>) -> Self {
+        match action {
+            AlertAction::StillActing => Self::Critical,
+            AlertAction::Challenge | AlertAction::Revoke => Self::High,
+            AlertAction::Watch if would >= Some(Demand::StepUp) => Self::High,
+            AlertAction::Watch => Self::Medium,
+            AlertAction::Amend => Self::Informational,
         }
     }
 }
@@ -128,6 +158,9 @@ pub enum Event {
         until: Timestamp,
         /// What may go on meanwhile, of reading and what is known to be benign and is no part of the evidence.
         envelope: Room,
+        /// What the agent does meanwhile.
+        #[serde(default)]
+        while_asked: WhileAsked,
     },
     /// A human let the agent go on.
     Approved {
@@ -160,8 +193,9 @@ pub enum Event {
     Suspended {
         /// Tokens issued before are void.
         not_before: Timestamp,
-        /// When it ends.
-        until: Timestamp,
+        /// When it ends; none where a human is asked, who ends it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
     },
     /// The agent may act again; `not_before` of the revocation still holds for older tokens.
     Reinstated,

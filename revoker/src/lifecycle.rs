@@ -25,7 +25,9 @@ use crate::effect::{AlertAction, Cause, Closing, Effect, Event};
 use crate::policy::envelope::Place;
 use crate::policy::{Demand, Evidence, Policy};
 use crate::restraint::Would;
-use crate::standing::{Acting, Answered, Calm, Challenge, Phase, Probation, Revocation, Standing, Watch};
+use crate::standing::{
+    Acting, Answered, Calm, Challenge, Meanwhile, Phase, Probation, Revocation, Standing, Watch,
+};
 
 /// What may change a standing. Reasons that persons give are for the audit; they decide nothing here.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -229,6 +231,13 @@ fn supersede(from: &Standing, effects: &mut Vec<Effect>) {
         && c.phase == Phase::Pending
     {
         effects.push(Effect::CloseCase { case: c.case, how: Closing::Superseded });
+    }
+}
+
+/// Gives back what was taken while a human was asked.
+fn release(from: &Standing, effects: &mut Vec<Effect>) {
+    if let Standing::Challenged(Challenge { meanwhile: Meanwhile::Suspended { .. }, .. }) = from {
+        effects.extend([Effect::Unlist, Effect::Publish(Event::Reinstated)]);
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) use self::evidence::within;
 pub use self::evidence::{Evidence, Gone, Harm, InCohort};
 use self::risk::Risk;
 use self::when::{Facts, When};
-use crate::config::{OnExpiry, OnRule, PolicyConfig};
+use crate::config::{OnExpiry, OnRule, PolicyConfig, WhileAsked};
 use crate::hex::hex;
 use crate::part::{KINDS, PartKind};
 use crate::restraint::{Answer, Restraint, Withholding};
@@ -263,6 +263,11 @@ impl Policy {
     /// The rule that decides about this evidence, if one does.
     pub fn rule_of(&self, evidence: &Evidence) -> Option<&When> {
         self.config().when.get(evidence.when?)
+    }
+
+    /// What the agent does while a human is asked about this evidence.
+    pub fn while_asked(&self, evidence: &Evidence) -> WhileAsked {
+        self.rule_of(evidence).and_then(|rule| rule.while_asked).unwrap_or(self.config().while_asked)
     }
 
     /// The rules that are looked at for a call, in their order, each with the condition that does not fit; the last one decides if it

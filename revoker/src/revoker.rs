@@ -12,6 +12,7 @@ mod channel;
 mod company;
 mod decision;
 mod epoch;
+mod exposure;
 mod feedback;
 mod first;
 mod fleetwide;
@@ -51,6 +52,7 @@ pub use self::channel::ChannelError;
 use self::company::Company;
 pub use self::decision::{Admission, Decision};
 use self::epoch::Mark;
+use self::exposure::Exposures;
 pub use self::feedback::Evidence;
 pub use self::fleetwide::{Confirmed, Person};
 pub use self::handle::Heard;
@@ -116,6 +118,7 @@ struct Inner {
     kin_known: Mutex<HashSet<u64>>,
     crowd: Crowd,
     company: Company,
+    exposures: Exposures,
     public_url: String,
     changes: watch::Sender<u64>,
     settled: broadcast::Sender<Settled>,
@@ -202,6 +205,7 @@ impl Revoker {
             kin_known: Mutex::default(),
             crowd: Crowd::default(),
             company: Company::default(),
+            exposures: Exposures::default(),
             public_url: setup.public_url,
             changes: watch::Sender::new(0),
             settled: broadcast::Sender::new(settled::KEPT),

@@ -4,6 +4,7 @@ use detector::{MicroBits, Timestamp, Trust};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::CaseId;
+use crate::config::WhileAsked;
 use crate::policy::envelope::{Place, Touched, Used};
 use crate::policy::{Blame, Demand, Evidence, within};
 use crate::restraint::Would;
@@ -119,6 +120,38 @@ pub struct Challenge {
     /// Whose the evidence is; none where nothing less than the agent would be ended.
     #[serde(default)]
     pub blame: Option<Blame>,
+    /// What the agent does until a human has answered.
+    #[serde(default)]
+    pub meanwhile: Meanwhile,
+}
+
+/// What an agent does while a human is asked, as it came about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Meanwhile {
+    /// It waits at the gate.
+    #[default]
+    Waits,
+    /// Its access has ended.
+    Suspended {
+        /// When.
+        since: Timestamp,
+        /// What it did after.
+        acting: Acting,
+    },
+    /// It goes on.
+    GoesOn,
+}
+
+impl Meanwhile {
+    /// Which of the policy's choices is in force.
+    pub fn in_force(self) -> WhileAsked {
+        match self {
+            Self::Waits => WhileAsked::Gate,
+            Self::Suspended { .. } => WhileAsked::Suspend,
+            Self::GoesOn => WhileAsked::Observe,
+        }
+    }
 }
 
 /// Evidence that a person has looked at and let go.
@@ -230,6 +263,9 @@ pub struct Suspension {
     pub peak: MicroBits,
     /// The newest call (event time) that `peak` covers.
     pub covers: Timestamp,
+    /// What it did after.
+    #[serde(default)]
+    pub acting: Acting,
 }
 
 /// An agent whose access was revoked.
@@ -282,6 +318,19 @@ impl Standing {
         match self {
             Self::Challenged(c) => Some(c.case),
             _ => None,
+        }
+    }
+
+    /// What the agent did after its access had ended, where it has.
+    pub fn acting(&self) -> Option<Acting> {
+        match self {
+            Self::Challenged(Challenge { meanwhile: Meanwhile::Suspended { acting, .. }, .. }) => {
+                Some(*acting)
+            }
+            Self::Suspended(s) => Some(s.acting),
+            Self::Revoked(r) => Some(r.acting),
+            Self::Retired(r) => Some(r.acting),
+            Self::Trusted | Self::Watched(_) | Self::Probation(_) | Self::Challenged(_) => None,
         }
     }
 

@@ -4,7 +4,7 @@
 use detector::{MicroBits, Timestamp};
 
 use super::{Input, step};
-use crate::effect::{Cause, Effect, Event};
+use crate::effect::{Cause, Effect};
 use crate::governor::{Act, Action, Governor};
 use crate::policy::{Demand, Policy};
 use crate::restraint::Restraint;
@@ -59,7 +59,10 @@ fn automatic(standing: &Standing, input: &Input, effects: &[Effect]) -> Option<A
     if input.is_by_person() || is_declared {
         return None;
     }
-    let revokes = |e: &Effect| matches!(e, Effect::Publish(Event::Revoked { .. }) | Effect::EndPart { .. });
+    let revokes = |e: &Effect| match e {
+        Effect::Publish(event) => event.ends_access(),
+        other => matches!(other, Effect::EndPart { .. }),
+    };
     let asks = |e: &Effect| matches!(e, Effect::OpenCase { .. });
     if effects.iter().any(revokes) {
         return Some(Action::Revoke);

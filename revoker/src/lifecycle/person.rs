@@ -2,10 +2,10 @@
 
 use detector::{MicroBits, Timestamp};
 
-use super::{Input, probation, revoke_now, supersede};
+use super::{Input, probation, release, revoke_now, supersede};
 use crate::effect::{Cause, Effect, Event};
 use crate::policy::Policy;
-use crate::standing::{Acting, Challenge, Phase, Retirement, Standing, Suspension};
+use crate::standing::{Acting, Challenge, Meanwhile, Phase, Retirement, Standing, Suspension};
 
 /// Why an input is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,6 +99,7 @@ pub(super) fn obey(from: Standing, input: &Input, now: Timestamp, effects: &mut 
                 Standing::Challenged(c) => Some(c.asked),
                 _ => None,
             };
+            release(&from, effects);
             probation(from.known(), approved, now)
         }
         Input::Denied { case, .. } => deny(from, *case, effects),
@@ -126,15 +127,22 @@ fn deny(from: Standing, case: crate::agent::CaseId, effects: &mut Vec<Effect>) -
     if let Standing::Challenged(c) = from {
         effects.push(Effect::Publish(Event::Denied { case, until: c.until }));
     }
-    answered(from)
+    match answered(from) {
+        // Who was let go on is not after a no.
+        Standing::Challenged(c @ Challenge { meanwhile: Meanwhile::GoesOn, .. }) => {
+            Standing::Challenged(Challenge { meanwhile: Meanwhile::Waits, ..c })
+        }
+        other => other,
+    }
 }
 
 fn suspend(from: &Standing, until: Timestamp, now: Timestamp, effects: &mut Vec<Effect>) -> Standing {
     supersede(from, effects);
     effects.push(Effect::List { not_before: now });
-    effects.push(Effect::Publish(Event::Suspended { not_before: now, until }));
+    effects.push(Effect::Publish(Event::Suspended { not_before: now, until: Some(until) }));
     let known = from.known();
-    Standing::Suspended(Suspension { since: now, until, peak: known.level, covers: known.covers })
+    let (peak, covers) = (known.level, known.covers);
+    Standing::Suspended(Suspension { since: now, until, peak, covers, acting: Acting::default() })
 }
 
 /// Access ends as in a revocation, so that enforcement points that know of those alone end it too.

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 use super::{Input, step};
 use crate::agent::CaseId;
-use crate::config::{OnExpiry, OnRule, PolicyConfig, Seconds};
+use crate::config::{OnExpiry, OnRule, PolicyConfig, Seconds, WhileAsked};
 use crate::effect::{Cause, Effect, Event};
 use crate::part::{KINDS, Marks, PartKind, PartMark};
 use crate::policy::envelope::{EnvelopeConfig, Place};
@@ -40,6 +40,12 @@ fn policy_on(on_expiry: OnExpiry, rules: OnRule) -> Policy {
         envelope: EnvelopeConfig { calls: 3, bytes: 1_000, ..EnvelopeConfig::default() },
         ..PolicyConfig::default()
     };
+    Policy::new(Budgets::default(), config).ending([false, true, true, true])
+}
+
+/// The same where an agent does this while a human is asked.
+fn policy_while(while_asked: WhileAsked, on_expiry: OnExpiry) -> Policy {
+    let config = PolicyConfig { while_asked, ..policy(on_expiry).config().clone() };
     Policy::new(Budgets::default(), config).ending([false, true, true, true])
 }
 

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use detector::{Kind, MicroBits, Timestamp};
 
-use super::{Cause, revoke_now, supersede};
+use super::{Cause, release, revoke_now, supersede};
 use crate::agent::CaseId;
+use crate::config::WhileAsked;
 use crate::effect::{AlertAction, Effect, Event};
 use crate::part::PartKind;
 use crate::policy::envelope::{Touched, Used};
 use crate::policy::{Blame, Demand, Evidence, Gone, Policy};
 use crate::restraint::{Answer, Restraint, Would};
 use crate::standing::{
-    Acting, Answered, Calm, Challenge, Phase, Probation, Retirement, Revocation, Standing, Suspension, Watch,
+    Acting, Answered, Calm, Challenge, Meanwhile, Phase, Probation, Retirement, Revocation, Standing,
+    Suspension, Watch,
 };
 
 /// An agent that goes on acting is told of again after a quarter of the time since its access ended, within these: an alert
@@ -41,7 +43,7 @@ impl Judge<'_> {
             Some(Gone::Idle) => return self.refused(standing),
             Some(Gone::Acts { since, .. }) => {
                 let exposure_s = self.evidence.ts.since(since).as_secs();
-                if !matches!(standing, Standing::Revoked(_) | Standing::Retired(_)) {
+                if standing.acting().is_none() {
                     self.effects.push(Effect::Publish(Event::StillActing { exposure_s, calls: 1 }));
                 }
             }
@@ -177,12 +179,13 @@ impl Judge<'_> {
                 ..c
             });
         }
+        let c = Challenge { meanwhile: self.meanwhile(c.meanwhile), ..c };
         let unanswered = c.answered.unanswered(self.evidence);
         let demand = self.policy.demand(&unanswered, c.answered.bits(self.evidence));
         let answer = self.policy.answer(demand);
         let (peak, covers) = self.grown(c.peak, c.covers);
         let attested = c.attested || self.attests(demand);
-        let is_let_through = self.policy.lets_through(&c, self.evidence);
+        let is_let_through = c.meanwhile == Meanwhile::Waits && self.policy.lets_through(&c, self.evidence);
         let touched = if unanswered.is_evident() { self.touched(c.touched) } else { c.touched };
         let blame = c.blame.filter(|_| c.phase != Phase::Denied).map(|blame| blame.with(self.evidence));
         let answered = c.answered.after(self.evidence);
@@ -224,7 +227,7 @@ impl Judge<'_> {
         let (peak, covers) = self.grown(s.peak, s.covers);
         let demand = self.policy.demand(self.evidence, MicroBits::ZERO);
         let answer = self.policy.answer(demand);
-        let s = Suspension { peak, covers, ..s };
+        let s = Suspension { peak, covers, acting: self.still_acting(s.since, s.acting), ..s };
         if answer.does == Demand::Revoke {
             return self.escalate(demand, answer, Standing::Suspended(s));
         }
@@ -241,9 +244,21 @@ impl Judge<'_> {
         Standing::Retired(Retirement { acting: self.still_acting(r.since, r.acting), ..r })
     }
 
-    /// A request is refused at the gate and so is no act; a call that was logged was accepted by somebody.
+    /// What an agent whose access has ended while a human is asked did after.
+    fn meanwhile(&mut self, meanwhile: Meanwhile) -> Meanwhile {
+        match meanwhile {
+            Meanwhile::Suspended { since, acting } => {
+                Meanwhile::Suspended { since, acting: self.still_acting(since, acting) }
+            }
+            other => other,
+        }
+    }
+
+    /// A request is refused at the gate and so is no act; a call that was logged was accepted by somebody. Beyond what clocks may differ by
+    /// it was made after.
     fn still_acting(&mut self, ended: Timestamp, mut acting: Acting) -> Acting {
-        if self.evidence.kind != Kind::Call || self.evidence.ts <= ended {
+        let tolerance = self.policy.config().clock_tolerance_s.duration();
+        if self.evidence.kind != Kind::Call || self.evidence.ts <= ended + tolerance {
             return acting;
         }
         acting.calls = acting.calls.saturating_add(1);
@@ -281,6 +296,7 @@ impl Judge<'_> {
             touched: self.touched(touched),
             used: Used::default(),
             blame,
+            meanwhile: Meanwhile::Waits,
         })
     }
 
@@ -319,6 +335,7 @@ impl Judge<'_> {
 
     fn end_part(&mut self, kind: PartKind, from: &Standing) -> Standing {
         supersede(from, self.effects);
+        release(from, self.effects);
         self.effects.push(Effect::EndPart { kind, not_before: self.now });
         self.alert(AlertAction::Revoke, Would::default());
         let known = from.known();
@@ -351,9 +368,30 @@ impl Judge<'_> {
         self.effects.push(Effect::OpenCase { case, until });
         let used = Used::default();
         let envelope = self.policy.config().envelope.left(used);
-        self.effects.push(Effect::Publish(Event::Challenged { case, until, envelope }));
+        let wanted = self.policy.while_asked(self.evidence);
+        let meanwhile = match known.meanwhile {
+            suspended @ Meanwhile::Suspended { .. } => suspended,
+            _ if wanted == WhileAsked::Suspend && self.may_suspend() => {
+                Meanwhile::Suspended { since: self.now, acting: Acting::default() }
+            }
+            _ if wanted == WhileAsked::Observe => Meanwhile::GoesOn,
+            _ => Meanwhile::Waits,
+        };
+        let while_asked = meanwhile.in_force();
+        self.effects.push(Effect::Publish(Event::Challenged { case, until, envelope, while_asked }));
+        if while_asked == WhileAsked::Suspend && known.meanwhile != meanwhile {
+            let not_before = self.now;
+            let suspended = Event::Suspended { not_before, until: None };
+            self.effects.extend([Effect::List { not_before }, Effect::Publish(suspended)]);
+        }
         self.alert(AlertAction::Challenge, known.would);
-        Standing::Challenged(Challenge { case, until, used, phase: Phase::Pending, ..known })
+        Standing::Challenged(Challenge { case, until, used, meanwhile, phase: Phase::Pending, ..known })
+    }
+
+    /// Access may end without a person, as for a revocation.
+    fn may_suspend(&self) -> bool {
+        self.evidence.attestation.allows_automatic_revocation()
+            && self.policy.withholds(Demand::Revoke).is_none()
     }
 
     /// Told once for each stronger answer, not once a call.

@@ -8,7 +8,7 @@ use detector::{Attestation, Kind, Network, Span, Timestamp, VerdictRecord, Zone}
 use serde::{Deserialize, Serialize};
 
 use super::risk::{Risk, RiskLists};
-use crate::config::OnRule;
+use crate::config::{OnRule, WhileAsked};
 use crate::whom::{Glob, Named};
 
 /// Rules, and entries of one list, at most.
@@ -50,6 +50,9 @@ pub struct When {
     /// The most that follows without a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<OnRule>,
+    /// What the agent does while a human is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub while_asked: Option<WhileAsked>,
 }
 
 /// Rules in order, checked.

@@ -218,6 +218,8 @@ impl Write<'_> {
         let held =
             if to == Standing::Trusted { None } else { Some(Held { live: to, kept: to, txn: txn.clone() }) };
         self.changed.insert(case.agent.clone(), held);
+        let called = case.record.map(|record| record.verdict.ts);
+        self.inner.exposures.changed(case.agent, (&from, &to), called, case.now);
         let is_asked = |standing: &Standing| matches!(standing, Standing::Challenged(_));
         self.challenged += usize::from(is_asked(&to) && !is_asked(&from));
         metrics::counter!("tocsin_standing_changes_total", "to" => to.name()).increment(1);
@@ -401,6 +403,7 @@ fn reasons(event: &Event, case: &Case<'_>) -> Vec<String> {
         (Event::Approved { .. }, _) => vec!["a human approved".to_owned()],
         (Event::Denied { .. }, _) => vec!["a human denied".to_owned()],
         (Event::Revoked { .. }, Input::Ended { because, .. }) => vec![because.clone()],
+        (Event::Reinstated, Input::Approved { .. }) => vec!["a human approved".to_owned()],
         (Event::Reinstated, Input::TimePassed) => vec!["the suspension has ended".to_owned()],
         (
             _,

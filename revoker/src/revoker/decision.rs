@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::agent::{AgentKey, CaseId};
 use crate::alert::Alert;
 use crate::policy::envelope::Room;
-use crate::standing::{Phase, Standing};
+use crate::standing::{Challenge, Meanwhile, Phase, Standing};
 
 /// What an agent may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +49,10 @@ impl Admission {
     /// What follows from a standing.
     pub fn of(standing: &Standing) -> Self {
         match standing {
-            Standing::Trusted | Standing::Watched(_) | Standing::Probation(_) => Self::Go,
+            Standing::Trusted
+            | Standing::Watched(_)
+            | Standing::Probation(_)
+            | Standing::Challenged(Challenge { meanwhile: Meanwhile::GoesOn, .. }) => Self::Go,
             Standing::Challenged(c) => Self::Challenged { case: c.case, phase: c.phase, until: c.until },
             Standing::Suspended(s) => Self::Suspended { until: s.until },
             Standing::Revoked(r) => Self::Revoked { not_before: r.not_before },

@@ -120,6 +120,9 @@ impl Inner {
         if !effects.is_empty() || live.name() != held.live.name() || worth_keeping(&held.kept, &live) {
             return None;
         }
+        if held.live.acting() != live.acting() {
+            self.exposures.changed(&agent_of(record), (&held.live, &live), Some(record.verdict.ts), now);
+        }
         memory.recall(record.issuer.as_deref(), &record.agent_id, live);
         Some(decision(record, &live))
     }

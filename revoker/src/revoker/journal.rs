@@ -16,7 +16,7 @@ use super::apply::ApplyError;
 use crate::agent::AgentKey;
 use crate::lifecycle::Input;
 use crate::part::Part;
-use crate::standing::Standing;
+use crate::standing::{Challenge, Meanwhile, Standing};
 use crate::store::StoreError;
 
 /// Lines of the file, about: past twice as many those that a later one of the same subject replaced go, and then the oldest.
@@ -164,6 +164,13 @@ impl Write<'_> {
             (_, Standing::Retired(_)) | (Standing::Revoked(_), Standing::Revoked(_)) => return Ok(()),
             (Standing::Retired(_), _) => Input::Retire { by, reason },
             (Standing::Revoked(_), _) => Input::Revoke { by, reason },
+            // The question is gone with the record; a person is needed all the same.
+            (Standing::Challenged(Challenge { meanwhile: Meanwhile::Suspended { .. }, .. }), is) => {
+                if matches!(is, Standing::Revoked(_)) {
+                    return Ok(());
+                }
+                Input::Revoke { by, reason }
+            }
             (Standing::Suspended(s), Standing::Revoked(_) | Standing::Suspended(_)) if s.until > now => {
                 return Ok(());
             }

@@ -299,17 +299,25 @@ pub(super) fn worth_keeping(kept: &Standing, live: &Standing) -> bool {
         }
         (Standing::Challenged(k), Standing::Challenged(l)) => {
             bits_moved(k.peak, l.peak)
+                || told(kept) != told(live)
                 || l.used.bytes.saturating_sub(k.used.bytes) >= BYTES_LAG
                 || (k.attested, k.would, k.phase, k.case, k.until, k.touched, k.used.calls)
                     != (l.attested, l.would, l.phase, l.case, l.until, l.touched, l.used.calls)
         }
-        (Standing::Suspended(k), Standing::Suspended(l)) => bits_moved(k.peak, l.peak) || k.until != l.until,
-        (Standing::Revoked(k), Standing::Revoked(l)) => {
-            bits_moved(k.peak, l.peak) || k.acting.told != l.acting.told || k.not_before != l.not_before
+        (Standing::Suspended(k), Standing::Suspended(l)) => {
+            bits_moved(k.peak, l.peak) || told(kept) != told(live) || k.until != l.until
         }
-        (Standing::Retired(k), Standing::Retired(l)) => k.acting.told != l.acting.told,
+        (Standing::Revoked(k), Standing::Revoked(l)) => {
+            bits_moved(k.peak, l.peak) || told(kept) != told(live) || k.not_before != l.not_before
+        }
+        (Standing::Retired(_), Standing::Retired(_)) => told(kept) != told(live),
         (kept, live) => kept != live,
     }
+}
+
+/// When people were last told that the agent still acts.
+fn told(standing: &Standing) -> Option<Timestamp> {
+    standing.acting().and_then(|acting| acting.told)
 }
 
 fn calm_moved(kept: Calm, live: Calm) -> bool {

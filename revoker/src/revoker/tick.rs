@@ -15,6 +15,9 @@ impl Revoker {
     /// call does a bounded amount of work and says whether there is more.
     pub async fn tick(&self, now: Timestamp) -> Result<bool, StoreError> {
         self.end_pauses(now).await?;
+        for seconds in self.inner.exposures.take_quiet(now) {
+            metrics::histogram!("tocsin_evidence_to_last_call_seconds").record(seconds);
+        }
         let more_to_tell = self.tell_due(now).await? | self.tell_providers(now).await?;
         self.lapse(now).await?;
         let due = self.read(move |db| agents::due(db, now, BATCH)).await?;

@@ -82,6 +82,7 @@ pub(super) fn sets(
 mod tests {
     use super::*;
     use crate::agent::Txn;
+    use crate::config::WhileAsked;
     use crate::connector::signing::tests::{decode, file};
     use crate::effect::{Cause, Event};
     use crate::message::Facts;
@@ -132,11 +133,16 @@ mod tests {
                 false,
                 &[],
             ),
-            message(&Event::Suspended { not_before: at(0), until: at(9) }, "suspended", false, &why),
+            message(&Event::Suspended { not_before: at(0), until: Some(at(9)) }, "suspended", false, &why),
             message(&Event::Retired { not_before: at(0) }, "retired", false, &why),
             message(&Event::Reinstated, "probation", false, &why),
             message(
-                &Event::Challenged { case, until: at(9), envelope: Room::default() },
+                &Event::Challenged {
+                    case,
+                    until: at(9),
+                    envelope: Room::default(),
+                    while_asked: WhileAsked::Gate,
+                },
                 "challenged",
                 true,
                 &why,

@@ -150,19 +150,31 @@ async fn who_is_given_up_at_last_has_nobody_told_behind_one_that_did_it() {
 
 #[tokio::test]
 async fn a_call_accepted_after_the_end_disproves_who_had_said_it_ended() {
+    disproved_after("agent.access.revoked").await;
+    disproved_after("agent.access.suspended").await;
+}
+
+async fn disproved_after(ending: &str) {
     let (blind, next) = (
         Liar::new("blind", &[], &[Proof::Unprovable { detail: "no token is held".to_owned() }]),
         Liar::new("next", &[], &[]),
     );
     let folder = tempfile::tempdir().unwrap();
     let running = listed(folder.path(), &[&blind, &next]);
-    revoke(&running.revoker, 1, "mailer");
+    if ending == "agent.access.revoked" {
+        revoke(&running.revoker, 1, "mailer");
+    } else {
+        let until = system_time() + Duration::from_hours(1);
+        let agent = AgentKey::new(Some("https://idp.example"), "mailer");
+        let (by, reason) = ("olga".to_owned(), "a test".to_owned());
+        running.revoker.suspend(agent, by, reason, until, system_time()).await.unwrap();
+    }
     running.until(|rows| progress(rows, "blind") == Some(Progress::Acknowledged)).await;
 
     let of = |rows: &[DeliveryRow], target: &str| {
-        rows.iter().find(|r| r.target == target && r.kind == "agent.access.revoked").map(Progress::of)
+        rows.iter().find(|r| r.target == target && r.kind == ending).map(Progress::of)
     };
-    // Within the tolerance of clocks it proves nothing.
+    // Within the tolerance of clocks it was made before, and proves nothing.
     let call = system_time() + Duration::from_secs(2);
     running.revoker.handle(&record(2, call, "mailer", 0.0), system_time() - Duration::from_mins(1)).unwrap();
     assert_eq!(of(&running.deliveries().await, "next"), Some(Progress::Standby));
@@ -170,9 +182,9 @@ async fn a_call_accepted_after_the_end_disproves_who_had_said_it_ended() {
     running.revoker.handle(&record(3, call, "mailer", 0.0), system_time()).unwrap();
     let rows = running.until(|rows| of(rows, "next") == Some(Progress::Verified)).await;
     assert_eq!(of(&rows, "blind"), Some(Progress::Failed));
-    assert_eq!(next.told.lock().unwrap()[0], "agent.access.revoked", "the old news before the newer");
+    assert_eq!(next.told.lock().unwrap()[0], ending, "the old news before the newer");
     let story = running.revoker.story(rows[0].txn.to_string()).await.unwrap().unwrap();
-    assert_eq!(story.exposure.unwrap().calls, 2);
+    assert_eq!(story.exposure.unwrap().calls, 1);
     running.stop().await;
 }
 

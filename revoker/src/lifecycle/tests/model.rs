@@ -83,6 +83,8 @@ struct Path {
     told: String,
     /// When a person last gave it its access back.
     reinstated: Option<Timestamp>,
+    /// Whether lists of gateways name it.
+    listed: bool,
 }
 
 impl Path {
@@ -97,6 +99,7 @@ impl Path {
             let_through: 0,
             told: String::new(),
             reinstated: None,
+            listed: false,
         }
     }
 
@@ -148,6 +151,8 @@ impl Path {
         assert!(parts == 0 || matches!(input, Input::Verdict { .. }), "{told}");
         for effect in effects {
             match effect {
+                Effect::List { .. } => self.listed = true,
+                Effect::Unlist => self.listed = false,
                 Effect::OpenCase { case, .. } => {
                     self.let_through = 0;
                     assert!(self.opened.insert(*case), "{told}");
@@ -162,6 +167,11 @@ impl Path {
                 _ => {}
             }
         }
+        assert_eq!(
+            self.listed,
+            after.acting().is_some(),
+            "who is listed has lost access, and nobody else: {told}"
+        );
     }
 
     /// A person who means well, and an agent that behaves: the way back to trust.
@@ -224,11 +234,16 @@ fn by_person(what: What) -> bool {
 #[test]
 fn every_short_story_ends_well_whoever_answers() {
     let mut stories = 0;
-    for on_expiry in [OnExpiry::Stay, OnExpiry::Revoke] {
+    for policy in [
+        policy(OnExpiry::Stay),
+        policy(OnExpiry::Revoke),
+        policy_while(WhileAsked::Suspend, OnExpiry::Stay),
+        policy_while(WhileAsked::Observe, OnExpiry::Revoke),
+    ] {
         for (beats, depth) in [(beats(), DEPTH), (few_beats(), FEW_DEPTH)] {
             let depth = prove::scaled(depth.0, depth.1);
             let begin = Path::begin(Governor::default());
-            let seen = explore(&begin, (depth, &beats), &policy(on_expiry), &|_, _, _| {});
+            let seen = explore(&begin, (depth, &beats), &policy, &|_, _, _| {});
             assert_eq!(seen, (0..=u32::try_from(depth).unwrap()).map(|n| beats.len().pow(n)).sum::<usize>());
             stories += seen;
         }
@@ -248,10 +263,19 @@ fn where_the_caps_are_used_up_or_it_is_protected_nothing_automatic_ends_access_a
     // Five a day are all that a fleet of none may lose.
     while full.admit(&act, &base.config().governor, at(0)).is_ok() {}
     let protected = base.clone().withholding(Demand::Revoke, Restraint::Protected);
-    for (policy, governor) in [(base, full), (protected, Governor::default())] {
+    let suspends = policy_while(WhileAsked::Suspend, OnExpiry::Stay);
+    let asked = suspends.clone().withholding(Demand::Revoke, Restraint::Protected);
+    for (policy, governor) in [
+        (base, full.clone()),
+        (suspends, full),
+        (protected, Governor::default()),
+        (asked, Governor::default()),
+    ] {
         explore(&Path::begin(governor), (DEPTH.0, &beats()), &policy, &|path, what, effects| {
-            let ends =
-                |e: &Effect| matches!(e, Effect::Publish(Event::Revoked { .. }) | Effect::EndPart { .. });
+            let ends = |e: &Effect| match e {
+                Effect::Publish(event) => event.ends_access(),
+                other => matches!(other, Effect::EndPart { .. }),
+            };
             // A declared life ends under no cap.
             let is_declared = matches!(what, What::Over) && policy.withholds(Demand::Revoke).is_none();
             let ends = effects.iter().any(ends) && !is_declared;
