@@ -143,6 +143,8 @@ fn looked_at(policy: &Policy, facts: &Facts<'_>) {
         let said = [("at least", rule.at_least), ("at most", rule.at_most)];
         let said =
             said.into_iter().filter_map(|(bound, answer)| Some(format!("{bound} {}", answer?.as_str())));
+        let said =
+            said.chain(rule.while_asked.map(|does| format!("while a human is asked {}", does.as_str())));
         let said = said.collect::<Vec<_>>().join(", ");
         let said = if said.is_empty() { "what the evidence asks for" } else { &said };
         println!("rule `{}` decides: {said}", rule.name);

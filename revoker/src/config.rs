@@ -100,6 +100,23 @@ pub enum WhileAsked {
     Observe,
 }
 
+impl WhileAsked {
+    /// So that a policy which does not say it is called what it was before there was a choice.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's shape")]
+    fn is_gate(&self) -> bool {
+        *self == Self::Gate
+    }
+
+    /// The name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gate => "gate",
+            Self::Suspend => "suspend",
+            Self::Observe => "observe",
+        }
+    }
+}
+
 /// What the end of a declared life does by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -298,6 +315,7 @@ pub struct PolicyConfig {
     /// a target acknowledged the end it disproves it.
     pub clock_tolerance_s: Seconds,
     /// What an agent does while a human is asked about it.
+    #[serde(skip_serializing_if = "WhileAsked::is_gate")]
     pub while_asked: WhileAsked,
     /// What becomes of an agent whose challenge nobody answered.
     pub on_expiry: OnExpiry,

@@ -5,7 +5,7 @@ use detector::{Actor, BrokenRule, Layers, MicroBits, Timestamp, VerdictId, Verdi
 use serde::Serialize;
 
 use crate::agent::{AgentKey, Txn};
-use crate::effect::Event;
+use crate::effect::{Event, Severity};
 use crate::part::Part;
 use crate::store::StoreError;
 use crate::store::register::Accountable;
@@ -74,6 +74,8 @@ struct Data<'a> {
     #[serde(flatten)]
     event: &'a Event,
     #[serde(skip_serializing_if = "Option::is_none")]
+    severity: Option<Severity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     approval_url: Option<&'a str>,
     reasons: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,6 +125,7 @@ impl Facts<'_> {
                 part: self.part,
                 standing: self.standing,
                 event: self.event,
+                severity: matches!(self.event, Event::StillActing { .. }).then_some(Severity::Critical),
                 approval_url: self.approval_url,
                 reasons: self.reasons.iter().take(REASONS_MAX).map(|r| clip(r, REASON_BYTES_MAX)).collect(),
                 evidence: self.record.map(evidence),

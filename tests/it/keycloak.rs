@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::gate::{Agent, now};
+use crate::support::gate::{Agent, Human, now};
 use crate::support::http;
 use crate::support::kafka::Kafka;
 use crate::support::keycloak::Keycloak;
@@ -32,8 +32,12 @@ fn case(tocsin: &Tocsin, keycloak: &Keycloak, mut told: impl FnMut(&Value) -> bo
 
 /// How far each target has come with the end of access.
 fn progress(case: &Value, target: &str) -> String {
+    progress_of("agent.access.revoked", case, target)
+}
+
+fn progress_of(event: &str, case: &Value, target: &str) -> String {
     let points = case["points"].as_array().expect("points");
-    let ends = |point: &&Value| point["target"] == target && point["event"] == "agent.access.revoked";
+    let ends = |point: &&Value| point["target"] == target && point["event"] == event;
     let found = points.iter().rev().find(ends).map(|point| point["progress"].as_str().expect("a word"));
     found.unwrap_or("nothing").to_owned()
 }
@@ -190,6 +194,32 @@ fn what_an_administrator_disabled_stays_disabled_and_names_are_not_mistaken() {
     let rows = tocsin.look("/v1/effects?limit=1000")["rows"].clone();
     let of_realm = rows.as_array().expect("rows").iter().filter(|row| row["target"] == "realm").count();
     assert_eq!(of_realm, 2, "{rows:#}");
+}
+
+#[test]
+fn who_is_behind_no_gate_is_disabled_there_while_a_human_is_asked() {
+    let stage = Stage::new();
+    let keycloak = Keycloak::start(stage.path());
+    let policy = "[policy]\nwhile_asked = \"suspend\"\n[policy.approval]\npasskey_for = []\n\
+                  [policy.risk]\npayments = [\"send_invoice\"]\n\
+                  [[policy.when]]\nname = \"money\"\nrisk = [\"payments\"]\nat_least = \"step_up\"\n";
+    let settings = stage.settings(&(keycloak.target("realm", "disable") + policy));
+    let tocsin = Tocsin::start(stage.path(), &settings);
+    let dana = Human::enrol(&tocsin, "Dana");
+    let token = keycloak.token(AGENT).expect("the agent's token");
+    acts(&tocsin, &keycloak, 1);
+    let ended = |case: &Value| progress_of("agent.access.suspended", case, "realm");
+    case(&tocsin, &keycloak, |case| ended(case) == "verified");
+    assert!(!keycloak.is_active(&token) && keycloak.token(AGENT).is_none(), "it goes on meanwhile");
+    let alert = tocsin.look("/v1/alerts")["rows"][0].clone();
+    assert_eq!((&alert["while_asked"], &alert["severity"]), (&"suspend".into(), &"high".into()), "{alert}");
+
+    let page = dana.approves(&tocsin);
+    assert!(page.shows("Its access is suspended until somebody decides."));
+    live_token(&keycloak);
+    assert!(!keycloak.is_active(&token), "the old token lives again");
+    let agent = tocsin.look(&format!("/v1/agent?agent_id={AGENT}&issuer={}", keycloak.issuer()));
+    assert_eq!(agent["standing"], "probation", "{agent:#}");
 }
 
 #[test]

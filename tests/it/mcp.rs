@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use crate::support::gate::{Human, now};
 use crate::support::http;
-use crate::support::page::Page;
 use crate::support::parts::{part, python, readme};
 use crate::support::stage::Stage;
 use crate::support::tocsin::{GATEWAY, OPERATOR, Tocsin};
@@ -52,15 +51,6 @@ fn record(id: &str) -> Value {
             "args_digest": "sha256:0f", "attestation": "token" })
 }
 
-/// Approves the one question that is open.
-fn approve(tocsin: &Tocsin, human: &Human) {
-    let open = tocsin.look("/v1/approvals");
-    let question = &open["rows"][0];
-    let page = Page::open(question["page_url"].as_str().unwrap_or_else(|| panic!("a question: {open}")));
-    let number = question["binding_code"].as_str().expect("a number");
-    page.answer("approve", &[("name", human.name), ("number", number), ("code", &human.code())]).expect(303);
-}
-
 #[test]
 fn a_client_that_shows_addresses_is_let_go_on_in_the_same_call() {
     let stage = Stage::new();
@@ -74,7 +64,7 @@ fn a_client_that_shows_addresses_is_let_go_on_in_the_same_call() {
         elicited["elicited"].as_str().is_some_and(|url| url.starts_with(&tocsin.url("/approve/"))),
         "{elicited}"
     );
-    approve(&tocsin, &dana);
+    dana.approves(&tocsin);
     // As long as it is pending the client is asked again.
     let mut said = agent.says.by_ref().lines().map(|line| line.expect("a line"));
     let last = said.find(|line| line.contains("\"result\"")).expect("a result");
@@ -103,7 +93,7 @@ fn a_client_that_shows_none_is_told_waits_and_resumes_once() {
     let blocked = agent.says("blocked")["blocked"].clone();
     assert_eq!(blocked["decision"], "challenged", "{blocked}");
     assert!(blocked["binding_code"].is_string() && blocked["status_url"].is_string());
-    approve(&tocsin, &dana);
+    dana.approves(&tocsin);
     let told = agent.says("told")["told"].clone();
     assert_eq!((&told["decision"], &told["resumed"]["repeated"]), (&"go_on".into(), &false.into()), "{told}");
 
@@ -203,7 +193,7 @@ fn a_client_that_knows_tasks_waits_for_one_that_outlives_the_server() {
     assert_eq!(look(&tasks)["status"], "working");
     assert_eq!(rpc(&tocsin, "tasks/get", json!({ "taskId": "apr_0" }), &tasks)["code"], -32602);
 
-    approve(&tocsin, &dana);
+    dana.approves(&tocsin);
     let done = look(&tasks);
     let answer = &done["result"]["structuredContent"];
     assert_eq!((&done["status"], &answer["status"]), (&"completed".into(), &"approved".into()), "{done}");
@@ -255,7 +245,7 @@ fn the_seven_operations_are_tools_and_lead_to_the_one_act_that_was_confirmed() {
         call("promptless_wait_for_confirmation", json!({ "tid": tid, "timeoutSeconds": seconds }))
     };
     assert_eq!(wait(1)["status"], "pending");
-    approve(&tocsin, &dana);
+    dana.approves(&tocsin);
     let confirmed = wait(30);
     assert_eq!(confirmed["status"], "confirmed", "{confirmed}");
     let resume = |act: &Value, resume: &str| {

@@ -28,7 +28,8 @@ use crate::approval::webauthn::{self, Bound, Options};
 use crate::approval::{
     Answer, Approval, CEREMONY_LIFE, Choice, DecideError, FormToken, Outcome, PageKey, Proof, Refusal, decide,
 };
-use crate::config::Cascade;
+use crate::config::{Cascade, WhileAsked};
+use crate::standing::Standing;
 use crate::store::{StoreError, approvals};
 
 /// The cookie that a form is bound to; it means nothing else and names nobody.
@@ -219,6 +220,7 @@ struct Loaded {
     approval: Approval,
     past: Past,
     peak: MicroBits,
+    while_asked: WhileAsked,
     spawned: Option<String>,
 }
 
@@ -235,9 +237,14 @@ async fn load(api: &Api, page: &PageKey) -> Result<Option<Loaded>, StoreError> {
         .await?;
     let Some((approval, past)) = found else { return Ok(None) };
     let agent = approval.agent();
-    let peak = approval.peak(&api.revoker.standing(agent.issuer.as_deref(), &agent.agent_id));
+    let standing = api.revoker.standing(agent.issuer.as_deref(), &agent.agent_id);
+    let peak = approval.peak(&standing);
+    let while_asked = match standing {
+        Standing::Challenged(c) if c.case.to_string() == approval.case => c.meanwhile.in_force(),
+        _ => WhileAsked::Gate,
+    };
     let spawned = api.revoker.spawned(agent).await?;
-    Ok(Some(Loaded { approval, past, peak, spawned }))
+    Ok(Some(Loaded { approval, past, peak, while_asked, spawned }))
 }
 
 pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {
@@ -274,6 +281,7 @@ impl Loaded {
                 &action.endpoint,
                 action.operation.as_deref(),
             ),
+            while_asked: self.while_asked,
             spawned: self.spawned.as_deref(),
             cascades: policy.config().cascade != Cascade::None,
             may_passkey: api.revoker.relying_party().is_some(),

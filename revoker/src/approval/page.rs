@@ -20,6 +20,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
 use super::{Approval, Choice, FormToken, PageKey, Refusal, State, Status};
+use crate::config::WhileAsked;
 use crate::policy::risk::Risk;
 use words::{clock, span, visible};
 
@@ -72,6 +73,8 @@ pub struct View<'a> {
     pub edges: [MicroBits; 3],
     /// What harm the act can do.
     pub risks: Vec<Risk>,
+    /// What the agent does until somebody has answered.
+    pub while_asked: WhileAsked,
     /// Whom the agent spawned, in words,
     pub spawned: Option<&'a str>,
     /// and whether they lose their access with it.
@@ -185,8 +188,12 @@ fn question(view: &View<'_>) -> Markup {
             p.kicker { "An agent is waiting for you" }
             h1 { "May " b { bdi { (visible(&action.agent_id)) } } " call " b { bdi { (visible(&action.endpoint)) } } "?" }
             p.lead {
-                @if view.approval.evidence().is_some() { "It is stopped until somebody decides." }
-                @else { "It asks before it acts, and waits." }
+                @match view.while_asked {
+                    _ if view.approval.evidence().is_none() => "It asks before it acts, and waits.",
+                    WhileAsked::Gate => "It is stopped until somebody decides.",
+                    WhileAsked::Suspend => "Its access is suspended until somebody decides.",
+                    WhileAsked::Observe => "It goes on until somebody says no.",
+                }
                 " Left alone, this question lapses in "
                 strong { (span(left)) } " (" (clock(view.approval.expires_at)) ") and nothing is approved."
             }
@@ -242,7 +249,7 @@ fn outcome(view: &View<'_>) -> (String, Markup, &'static str) {
         State::Pending | State::Expired => (
             "This question has lapsed".to_owned(),
             html! { p { "Nobody answered before " (clock(approval.expires_at)) ". Nothing was approved and nothing denied; "
-            (agent) " is still stopped. If it tries again, a new question is put. If this looks like an attack, say so \
+            (agent) (if view.while_asked == WhileAsked::Observe { " goes on" } else { " is still stopped" }) ". If it tries again, a new question is put. If this looks like an attack, say so \
              below and its access ends." } },
             "wait",
         ),

@@ -400,10 +400,11 @@ fn reasons(event: &Event, case: &Case<'_>) -> Vec<String> {
         (Event::Revoked { cause: Cause::Expired, .. } | Event::Expired { .. }, _) => {
             vec!["nobody answered the challenge in time".to_owned()]
         }
-        (Event::Approved { .. }, _) => vec!["a human approved".to_owned()],
+        (Event::Approved { .. }, _) | (Event::Reinstated, Input::Approved { .. }) => {
+            vec!["a human approved".to_owned()]
+        }
         (Event::Denied { .. }, _) => vec!["a human denied".to_owned()],
         (Event::Revoked { .. }, Input::Ended { because, .. }) => vec![because.clone()],
-        (Event::Reinstated, Input::Approved { .. }) => vec!["a human approved".to_owned()],
         (Event::Reinstated, Input::TimePassed) => vec!["the suspension has ended".to_owned()],
         (
             _,

@@ -9,6 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::http::{self, Answer};
+use super::page::Page;
 use super::tocsin::{GATEWAY, ISSUER, OPERATOR, Tocsin};
 use super::{totp, wait};
 
@@ -163,6 +164,17 @@ impl Human {
     pub(crate) fn secret(&self) -> String {
         let (_, rest) = self.address.split_once("secret=").expect("an address has one");
         rest.split('&').next().unwrap_or(rest).to_owned()
+    }
+
+    /// Says yes to the one question that is open; gives its page as they read it.
+    pub(crate) fn approves(&self, tocsin: &Tocsin) -> Page {
+        let asked = || Some(tocsin.look("/v1/approvals")["rows"][0].clone()).filter(|row| !row.is_null());
+        let question = wait::until(Duration::from_mins(1), asked).expect("a question");
+        let page = Page::open(question["page_url"].as_str().expect("an address"));
+        let number = question["binding_code"].as_str().expect("a number");
+        page.answer("approve", &[("name", self.name), ("number", number), ("code", &self.code())])
+            .expect(303);
+        page
     }
 
     /// The code on the screen of their phone.

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::View;
 use super::words::{clock, span, visible};
 use crate::approval::{Choice, Factor, Refusal, State, Status};
+use crate::config::WhileAsked;
 
 /// The form; with all three answers while the question is open, with "this is an attack" alone while that still counts,
 /// and nothing after.
@@ -147,6 +148,7 @@ fn choices(view: &View<'_>, open: bool, by: By) -> Markup {
                     div {
                         (button(by, "approve", "Approve"))
                         p.help { "Lets exactly this act go on, once, within " (span(view.grant)) "."
+                            @if view.while_asked == WhileAsked::Suspend { " Its access is given back; it needs a new token." }
                             @if view.approval.evidence().is_some() { " The agent is on probation after." } }
                     }
                 }

@@ -12,6 +12,7 @@ use crate::approval::lockout::Attempts;
 use crate::approval::{
     Approval, Arguments, Cause, Choice, Factor, FormToken, GrantState, Needs, Refusal, State,
 };
+use crate::config::WhileAsked;
 use crate::keys::Keys;
 use crate::store::register::Accountable;
 
@@ -150,6 +151,7 @@ fn shown_where(approval: &Approval, refused: Option<Refusal>, now: &str, may_pas
         token: &token,
         edges: [2.8, 6.5, 11.8].map(MicroBits::from_bits),
         risks: vec![crate::policy::risk::Risk::Outbound],
+        while_asked: WhileAsked::Gate,
         spawned: None,
         cascades: false,
         may_passkey,
