@@ -6,8 +6,12 @@ use crate::support::tocsin::Tocsin;
 use crate::support::wait;
 
 /// What is wrong, and what both `config check` and `serve` say of it.
-const WRONG: [(&str, &[&str]); 27] = [
+const WRONG: [(&str, &[&str]); 28] = [
     ("[http]\nlisten_adress = \"x\"", &["http.listen_adress", "unknown field"]),
+    (
+        "[revoker]\ntoken_lifetime_max_s = 0",
+        &["revoker.token_lifetime_max_s = 0", "is not a number of seconds from 1"],
+    ),
     ("[policy]\ngrant_s = 0", &["policy.grant_s = 0", "is not a number of seconds"]),
     ("escalation = [\"nobody\"]", &["escalation: `nobody` is no target"]),
     (
