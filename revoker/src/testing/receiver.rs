@@ -143,7 +143,7 @@ async fn receive(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap,
             (status(code), [("content-type", "application/json")], body).into_response()
         }
         Reply::Endless => {
-            let space = || Ok::<_, Infallible>(Bytes::from_static(&[b' '; 64 * 1024]));
+            let space = || Ok::<_, Infallible>(Bytes::from_static(&[b' '; 8 * 1024]));
             Body::from_stream(stream::repeat_with(space)).into_response()
         }
         Reply::Redirect => (StatusCode::TEMPORARY_REDIRECT, [("location", "/elsewhere")]).into_response(),
