@@ -73,7 +73,7 @@ pub(crate) enum AgentsCommand {
     Review(Order),
     /// Take an agent out of service for good: its access ends, and whatever it does from now on is told.
     Retire(Order),
-    /// End an agent's access, or that of one of its tokens, sessions, instances or keys, until somebody reinstates it.
+    /// End access of an agent, or of one of its tokens, sessions, instances or keys, until somebody reinstates it.
     #[command(after_help = "Examples:\n  tocsin agents revoke billing-001 --reason 'its owner asked'\n  \
         tocsin agents revoke billing-001 --session s-2210 --reason 'this conversation was hijacked'\n  \
         tocsin agents revoke planner --cascade descendants --plan --reason 'told to pay out'")]
@@ -98,7 +98,7 @@ pub(crate) enum AgentsCommand {
         #[command(flatten)]
         order: Order,
     },
-    /// Let a revoked, suspended or challenged agent act again, on probation; or one of its parts that was ended alone.
+    /// Let a revoked, suspended or challenged agent act again, on probation; or a part of it that was ended alone.
     Reinstate {
         #[command(flatten)]
         part: OfAgent,
@@ -142,7 +142,7 @@ pub(crate) enum AgentsCommand {
         #[command(flatten)]
         target: Target,
     },
-    /// Say of the evidence against an agent, or of an alert, what it was; the detector learns by it. No standing changes.
+    /// Say what the evidence against an agent was, or an alert: the detector learns by it, and no standing changes.
     #[command(
         after_help = "Example:\n  tocsin agents feedback billing-001 --as deploy --reason 'release 4.2: twice the calls'"
     )]
@@ -185,14 +185,16 @@ pub(crate) enum AgentsCommand {
         #[command(flatten)]
         part: Part,
     },
-    /// What an agent does that its manifest does not say, and what it says that the agent does not do; of one or of all.
+    /// What an agent does that its manifest does not say, and the reverse; of one or of all.
     Drift {
         #[command(flatten)]
         whom: Whom,
         #[command(flatten)]
         part: Part,
     },
-    /// What an agent is declared to do; or declare it, from a file as `manifests_dir` holds them. What the configuration declares is changed there.
+    /// What an agent is declared to do; or declare it, from a file as `manifests_dir` holds them.
+    ///
+    /// What the configuration declares is changed there.
     #[command(
         after_help = "Example:\n  tocsin agents manifest billing-001 --set billing-001.toml --reason 'new endpoint'"
     )]

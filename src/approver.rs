@@ -16,7 +16,7 @@ use crate::exit::{Code, OrExit, Result};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum ApproverCommand {
-    /// Make somebody an approver: prints a link, good for a day, where they enrol a passkey, an authenticator app or both.
+    /// Make somebody an approver: prints a link, good for a day, to enrol a passkey, an authenticator app or both.
     ///
     /// For who is one already the link adds to what they have.
     #[command(after_help = "Example:\n  tocsin approver add Dana --also dana@example.com")]
@@ -49,8 +49,10 @@ pub(crate) enum ApproverCommand {
         #[command(flatten)]
         config: ConfigArg,
     },
-    /// List agents that nobody could answer for, as no approver of theirs has a method that works, and approvers without a passkey
-    /// though an act of their agents may take one. Exits with 65 if there are such agents.
+    /// List agents that nobody could answer for, and approvers who lack a passkey.
+    ///
+    /// Of such an agent no approver has a method that works; a passkey is missed where an act of their agents may take one.
+    /// Exits with 65 if there are such agents.
     Check(ConfigArg),
 }
 

@@ -29,7 +29,7 @@ pub(crate) enum AuditCommand {
         #[command(flatten)]
         config: ConfigArg,
     },
-    /// Sign a head over all entries now, and print it with the key that verifies it; keep it where nobody here can write.
+    /// Sign a head over all entries, and print it and the key that verifies it; keep it where nobody here can write.
     Head(ConfigArg),
     /// Write entries as JSON, one a line, each with its path to the signed head on the first line.
     ///

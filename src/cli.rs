@@ -73,8 +73,9 @@ enum Command {
     },
     Explain(explain::ExplainArgs),
     Fleet(fleet::FleetArgs),
-    /// Say that the record was restored from a backup: grants given before it are void, since one that was used may seem unused in it.
+    /// Say that the record was restored from a backup, so that grants given before it are void.
     ///
+    /// One that was used may seem unused in it.
     /// Where only the record was put back and not the whole `data_dir`, the next start finds out by itself.
     Restored(ConfigArg),
     Mcp(mcp::McpArgs),

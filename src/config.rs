@@ -9,6 +9,7 @@ mod templates;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use detector::{Budgets, DetectorConfig, Manifest};
@@ -205,6 +206,11 @@ impl Config {
     /// Where the revoker's record is.
     pub(crate) fn record(&self) -> Result<Place> {
         self.revoker.place(&self.data_dir, |name| std::env::var(name).ok()).or_exit(Code::Config)
+    }
+
+    /// How long tokens of agents live at most, where their manifests do not say longer.
+    pub(crate) fn token_lifetime_max(&self) -> Duration {
+        self.revoker.token_lifetime_max()
     }
 
     /// Threads that score at once. Their number changes no verdict.

@@ -9,7 +9,7 @@ use crate::exit::Result;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum ConfigCommand {
-    /// Read file, environment, and all files, keys and secrets that they name; say what is wrong or nothing, and exit with 0 or 78.
+    /// Read file, environment, and the files, keys and secrets they name; say what is wrong, and exit with 0 or 78.
     #[command(
         after_help = "Example:\n  TOCSIN_BUDGETS__WATCH_DAYS=3 tocsin config check --config tocsin.toml"
     )]

@@ -9,8 +9,9 @@ use reqwest::Method;
 use crate::exit::Result;
 use crate::operate::{Target, ask, print_json, print_rows};
 
-/// Show whether the fleet as a whole keeps the budgets, its alarms against those allowed, what many agents began to
-/// do at once, and the peer groups whose sessions are compared.
+/// Show whether the fleet as a whole keeps the budgets.
+///
+/// Its alarms against those allowed, what many agents began to do at once, and the peer groups whose sessions are compared.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Counts fade: what was counted 21 days ago counts half. A credential with the role `operator` is taken \

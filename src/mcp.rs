@@ -23,7 +23,7 @@ const AT_ONCE: usize = 64;
 /// The code of an error of ours in JSON-RPC.
 const FAILED: i32 = -32_000;
 
-/// Speak the Model Context Protocol on standard input and output: the gate and approvals of a running server as tools.
+/// Speak the Model Context Protocol on standard input and output: gate and approvals of a server as tools.
 #[derive(Args, Debug)]
 #[command(after_help = "A credential with the role `gateway` is taken from TOCSIN_TOKEN.\n\n\
     Example:\n  TOCSIN_TOKEN=… tocsin mcp --url https://tocsin.example")]

@@ -51,7 +51,9 @@ pub(crate) struct AlertsArgs {
     target: Target,
 }
 
-/// Pause automatic action, all of it or of some agents: they are scored and watched, and what would have been done is written down.
+/// Pause automatic action, all of it or of some agents.
+///
+/// They are scored and watched, and what would have been done is written down.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  tocsin pause --group invoicing --minutes 60 --reason 'release 4.2'")]
 pub(crate) struct PauseArgs {

@@ -29,7 +29,7 @@ pub(crate) enum PolicyCommand {
         #[command(flatten)]
         config: ConfigArg,
     },
-    /// Say which rule decides about an agent's last verdict, or about a recorded call, and why the rules before it do not.
+    /// Say which rule decides about an agent's last verdict, or a recorded call, and why those before it do not.
     #[command(after_help = "Examples:\n  tocsin policy explain billing-001 --issuer https://idp.example\n  \
         tocsin policy explain --event call.json --policy policy.toml")]
     Explain(ExplainArgs),

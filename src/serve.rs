@@ -158,7 +158,8 @@ pub(crate) fn open_revoker(config: &Config) -> Result<Revoker> {
     };
     let manifests = config.manifests.clone();
     let pushes = config.ciba.is_some();
-    let setup = Setup { policy, public_url, routes, manifests, relying_party, pushes };
+    let token_lifetime_max = config.token_lifetime_max();
+    let setup = Setup { policy, public_url, routes, manifests, relying_party, pushes, token_lifetime_max };
     Revoker::open_by(&config.record()?, &config.data_dir, setup, &config.key_source()?).map_err(|e| {
         let code = match &e {
             OpenError::Key(KeyError::InUse(_)) => Code::Unavailable,

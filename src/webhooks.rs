@@ -13,7 +13,7 @@ use crate::exit::{Code, OrExit, Result};
 pub(crate) enum WebhooksCommand {
     /// Print the JSON Schema (2020-12) of every event; a server has it at `/v1/webhooks/schema`.
     Schema,
-    /// Print a new Ed25519 signing key for a webhook's secrets, and on standard error its public half for the receiver.
+    /// Print a new Ed25519 signing key for a webhook's secrets, and on standard error its public half.
     #[command(after_help = "Example:\n  tocsin webhooks new-key > hook.key     # secret_file = \"hook.key\"")]
     NewKey,
     /// Print the public halves of the signing keys that are configured, one a line after the target's name.

@@ -41,6 +41,7 @@ use std::collections::{HashSet, VecDeque};
 use std::path::Path;
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use detector::{Manifest, Timestamp, VerdictRecord};
 use tokio::sync::{broadcast, watch};
@@ -94,6 +95,9 @@ pub struct Setup {
     pub relying_party: Option<RelyingParty>,
     /// Whether an identity provider asks people in its own app.
     pub pushes: bool,
+    /// How long any token of an agent lives at most, unless its manifest says longer: so long its last `not_before` is listed on after it
+    /// was given its access back.
+    pub token_lifetime_max: Duration,
 }
 
 /// The handle. Cloning it is cheap and shares everything.
@@ -109,6 +113,7 @@ struct Inner {
     grants: Grants,
     relying_party: Option<RelyingParty>,
     pushes: bool,
+    token_lifetime_max: Duration,
     mark: Mark,
     journal: Journal,
     /// Nobody changes the keys meanwhile.
@@ -197,6 +202,7 @@ impl Revoker {
             keys,
             relying_party: setup.relying_party,
             pushes: setup.pushes,
+            token_lifetime_max: setup.token_lifetime_max,
             mark: Mark::beside(data_dir),
             journal: Journal::beside(data_dir),
             _lock: lock,

@@ -18,6 +18,7 @@ use crate::connector::Route;
 use crate::part::PartKind;
 use crate::policy::Policy;
 use crate::revoker::{Revoker, Setup};
+use crate::store::config::RecordConfig;
 
 /// The instant at which the tests begin: 2026-03-02T09:00:00Z, in seconds.
 pub(crate) const START_S: i64 = 1_772_442_000;
@@ -48,6 +49,7 @@ pub(crate) fn setup(targets: &[&str]) -> Setup {
         manifests: Vec::new(),
         relying_party: None,
         pushes: false,
+        token_lifetime_max: RecordConfig::default().token_lifetime_max(),
     }
 }
 

@@ -22,7 +22,7 @@ use reqwest::{Client, Url};
 use revoker::Revoker;
 use revoker::api::{Body, Problem, no_such_method};
 use revoker::approval::{Approval, Digest};
-use revoker::connector::http::detail;
+use revoker::connector::http::{detail, read_whole};
 use revoker::connector::target::Target;
 use revoker::store::StoreError;
 use revoker::store::pushes::Push;
@@ -299,22 +299,15 @@ impl Ciba {
         form.push(("client_id", self.config.client_id.clone()));
         form.push(("client_secret", self.secret.clone()));
         let sent = self.client.post(url.clone()).form(&form).timeout(TIMEOUT).send().await;
-        let mut answer = match sent {
+        let answer = match sent {
             Ok(answer) => answer,
             Err(e) => return Came::Nothing(detail(e)),
         };
         let status = answer.status();
-        let mut body = Vec::new();
-        loop {
-            match answer.chunk().await {
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => break,
-                Err(e) => return Came::Nothing(detail(e)),
-            }
-            if body.len() > ANSWER_BYTES_MAX {
-                return Came::Nothing(format!("it answered more than {ANSWER_BYTES_MAX} bytes"));
-            }
-        }
+        let body = match read_whole(answer, ANSWER_BYTES_MAX).await {
+            Ok(body) => body,
+            Err(e) => return Came::Nothing(e),
+        };
         if status.is_success() {
             let read = serde_json::from_slice(&body);
             return read.map_or_else(|_| Came::Nothing("its answer cannot be read".to_owned()), Came::Good);

@@ -6,8 +6,12 @@ use crate::support::tocsin::Tocsin;
 use crate::support::wait;
 
 /// What is wrong, and what both `config check` and `serve` say of it.
-const WRONG: [(&str, &[&str]); 25] = [
+const WRONG: [(&str, &[&str]); 28] = [
     ("[http]\nlisten_adress = \"x\"", &["http.listen_adress", "unknown field"]),
+    (
+        "[revoker]\ntoken_lifetime_max_s = 0",
+        &["revoker.token_lifetime_max_s = 0", "is not a number of seconds from 1"],
+    ),
     ("[policy]\ngrant_s = 0", &["policy.grant_s = 0", "is not a number of seconds"]),
     ("escalation = [\"nobody\"]", &["escalation: `nobody` is no target"]),
     (
@@ -17,6 +21,14 @@ const WRONG: [(&str, &[&str]); 25] = [
     (
         "[[http.credentials]]\nname = \"a\"\ntoken_env = \"NO_SUCH\"\nroles = []",
         &["`a`", "the environment has no NO_SUCH"],
+    ),
+    (
+        "[[http.credentials]]\nname = \"a\"\ntoken_sha256 = \"0123456789abcdef\"\nroles = []",
+        &["http.credentials `a`", "token_sha256", "64 hexadecimal digits"],
+    ),
+    (
+        "[[http.credentials]]\nname = \"a\"\ntoken_sha256 = \"0123456789abcdef\"\ntoken_env = \"PATH\"\nroles = []",
+        &["http.credentials `a`", "exactly one of token, token_env, token_file, token_sha256"],
     ),
     (
         "[[http.credentials]]\nname = \"a\"\ncertificate = \"spiffe://a\"\nroles = []",

@@ -18,6 +18,7 @@ mod bus;
 mod channel;
 mod ciba;
 mod cohort;
+mod commands;
 mod demo;
 mod disk_full;
 mod disk_full_record;

@@ -54,7 +54,7 @@ impl Role {
 #[serde(transparent)]
 pub struct Token(String);
 
-/// One of `[[http.credentials]]`: exactly one of `token`, `token_env`, `token_file` and `certificate`.
+/// One of `[[http.credentials]]`: exactly one of `token`, `token_env`, `token_file`, `token_sha256` and `certificate`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CredentialConfig {
@@ -69,6 +69,10 @@ pub struct CredentialConfig {
     /// The file that holds it; white space around it is ignored.
     #[serde(default)]
     pub token_file: Option<PathBuf>,
+    /// Its SHA-256 in 64 hexadecimal digits, so that who reads the configuration cannot call. Whether the token can be guessed
+    /// is not to be seen from it, and not checked.
+    #[serde(default)]
+    pub token_sha256: Option<String>,
     /// A name in the certificate that it shows: a URI (a SPIFFE id) or a DNS name.
     #[serde(default)]
     pub certificate: Option<String>,
@@ -89,7 +93,9 @@ pub struct CredentialConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// Not exactly one place for the token.
-    #[error("http.credentials `{name}`: give exactly one of token, token_env, token_file and certificate")]
+    #[error(
+        "http.credentials `{name}`: give exactly one of token, token_env, token_file, token_sha256 and certificate"
+    )]
     Place {
         /// Whose.
         name: String,
@@ -119,6 +125,14 @@ pub enum CredentialsError {
         name: String,
         /// How long it is.
         bytes: usize,
+    },
+    /// The hash is none of a token.
+    #[error("http.credentials `{name}`: token_sha256 {why}")]
+    Hash {
+        /// Whose.
+        name: String,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// The role `agent` is of one agent, and of no other use.
     #[error("http.credentials `{name}`: the role `agent` and the key `agent`, which says whose, go together")]
@@ -231,19 +245,39 @@ impl Credentials {
 
 fn mark(config: &CredentialConfig, env: impl Fn(&str) -> Option<String>) -> Result<Mark, CredentialsError> {
     let name = || config.name.clone();
-    if let Some(certificate) = &config.certificate {
-        let alone = config.token.is_none() && config.token_env.is_none() && config.token_file.is_none();
-        return if alone && !certificate.is_empty() {
-            Ok(Mark::Certificate(certificate.clone()))
-        } else {
-            Err(CredentialsError::Place { name: name() })
-        };
+    let CredentialConfig { token: text, token_env, token_file, token_sha256, certificate, .. } = config;
+    let in_clear = text.is_some() || token_env.is_some() || token_file.is_some();
+    match (token_sha256, certificate) {
+        (None, None) => {}
+        (Some(hash), None) if !in_clear => {
+            return hashed(hash).map(Mark::Token).map_err(|why| CredentialsError::Hash { name: name(), why });
+        }
+        (None, Some(certificate)) if !in_clear && !certificate.is_empty() => {
+            return Ok(Mark::Certificate(certificate.clone()));
+        }
+        _ => return Err(CredentialsError::Place { name: name() }),
     }
     let token = token(config, env)?;
     if token.len() < TOKEN_BYTES_MIN {
         return Err(CredentialsError::Short { name: name(), bytes: token.len() });
     }
     Ok(Mark::Token(Sha256::digest(token.as_bytes()).into()))
+}
+
+/// The hash that these digits say; in words why it is none of a token.
+fn hashed(digits: &str) -> Result<[u8; 32], &'static str> {
+    let half = |at| u128::from_str_radix(digits.get(at..at + 32)?, 16).ok().map(u128::to_be_bytes);
+    let is_hash = digits.len() == 64 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let halves = is_hash.then(|| half(0).zip(half(32))).flatten();
+    let (first, second) = halves.ok_or("is not 64 hexadecimal digits")?;
+    let mut hash = [0; 32];
+    hash[..16].copy_from_slice(&first);
+    hash[16..].copy_from_slice(&second);
+    // What a shell gives for a variable that is not set.
+    if hash == *Sha256::digest(b"") {
+        return Err("is the hash of an empty token");
+    }
+    Ok(hash)
 }
 
 fn token(
@@ -328,6 +362,7 @@ mod tests {
             token: Some(Token(token.to_owned())),
             token_env: None,
             token_file: None,
+            token_sha256: None,
             certificate: None,
             roles: roles.to_vec(),
             attestation_max: Attestation::Token,
@@ -367,16 +402,64 @@ mod tests {
         };
         insta::assert_snapshot!(refused(&[config("a", "short", &[])]), @"http.credentials `a`: a token has at least 16 bytes, this one has 5");
         insta::assert_snapshot!(refused(&[config("a", TOKEN, &[]), config("b", TOKEN, &[])]), @"http.credentials `b`: its token is another one's too");
-        insta::assert_snapshot!(refused(&[CredentialConfig { token: None, ..config("a", "", &[]) }]), @"http.credentials `a`: give exactly one of token, token_env, token_file and certificate");
+        insta::assert_snapshot!(refused(&[CredentialConfig { token: None, ..config("a", "", &[]) }]), @"http.credentials `a`: give exactly one of token, token_env, token_file, token_sha256 and certificate");
         insta::assert_snapshot!(refused(&[config("a", TOKEN, &[Role::Agent])]), @"http.credentials `a`: the role `agent` and the key `agent`, which says whose, go together");
         let spiffe = || Some("spiffe://corp/mailer".to_owned());
         let certified =
             |name| CredentialConfig { token: None, certificate: spiffe(), ..config(name, "", &[]) };
         insta::assert_snapshot!(refused(&[certified("a"), certified("b")]), @"http.credentials `b`: its certificate is another one's too");
         let both = CredentialConfig { certificate: spiffe(), ..config("a", TOKEN, &[]) };
-        insta::assert_snapshot!(refused(&[both]), @"http.credentials `a`: give exactly one of token, token_env, token_file and certificate");
+        insta::assert_snapshot!(refused(&[both]), @"http.credentials `a`: give exactly one of token, token_env, token_file, token_sha256 and certificate");
         let env = CredentialConfig { token: None, token_env: Some("T".to_owned()), ..config("a", "", &[]) };
         insta::assert_snapshot!(refused(std::slice::from_ref(&env)), @"http.credentials `a`: the environment has no T");
         assert!(Credentials::resolve(&[env], |_| Some(TOKEN.to_owned())).is_ok());
+    }
+
+    /// `printf %s 0123456789abcdef0123456789abcdef | sha256sum`
+    const HASH: &str = "3eb1bd439947eb762998e566ccc2e099c791118b2f40579cc4f7da2b5061b7f9";
+
+    fn by_hash(hash: &str) -> CredentialConfig {
+        CredentialConfig { token: None, token_sha256: Some(hash.to_owned()), ..config("a", "", &[]) }
+    }
+
+    #[test]
+    fn a_caller_is_known_by_its_token_where_the_configuration_has_its_hash_alone() {
+        for hash in [HASH.to_owned(), HASH.to_uppercase()] {
+            let known = Credentials::resolve(&[by_hash(&hash)], |_| None).unwrap();
+            let who = |token: &str| known.known(&headers(&format!("Bearer {token}"))).map(|c| c.name.clone());
+            assert_eq!(who(TOKEN), Ok("a".to_owned()));
+            assert_eq!(who(&hash), Err(Denied::UnknownToken), "who reads the configuration cannot call");
+        }
+    }
+
+    #[test]
+    fn a_hash_that_is_none_of_a_token_is_refused() {
+        let refused = |by: CredentialConfig| {
+            Credentials::resolve(&[config("b", TOKEN, &[]), by], |_| None)
+                .map(|_| ())
+                .unwrap_err()
+                .to_string()
+        };
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let clear = CredentialConfig { token: Some(Token(TOKEN.to_owned())), ..by_hash(HASH) };
+        let certified = CredentialConfig { certificate: Some("a".to_owned()), ..by_hash(HASH) };
+        let all = [
+            by_hash(TOKEN),
+            by_hash(&HASH.replace('f', "+")),
+            by_hash(&format!("{HASH}  -")),
+            by_hash(empty),
+            clear,
+            certified,
+            by_hash(HASH),
+        ];
+        insta::assert_snapshot!(all.map(refused).join("\n"), @r"
+        http.credentials `a`: token_sha256 is not 64 hexadecimal digits
+        http.credentials `a`: token_sha256 is not 64 hexadecimal digits
+        http.credentials `a`: token_sha256 is not 64 hexadecimal digits
+        http.credentials `a`: token_sha256 is the hash of an empty token
+        http.credentials `a`: give exactly one of token, token_env, token_file, token_sha256 and certificate
+        http.credentials `a`: give exactly one of token, token_env, token_file, token_sha256 and certificate
+        http.credentials `a`: its token is another one's too
+        ");
     }
 }

@@ -8,6 +8,7 @@ use detector::Timestamp;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Response, StatusCode, redirect};
 use rustls::{ClientConfig, RootCertStore};
+use serde::de::DeserializeOwned;
 
 use super::Outcome;
 use super::target::{PublicOnly, Target};
@@ -16,8 +17,8 @@ use crate::message::clip;
 /// A target that cannot be reached is known sooner than one that does not answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is read of an answer, so that the connection can be used again; the content means nothing to us.
-const BODY_BYTES_MAX: usize = 4 * 1024;
+/// What is read of an answer that is not needed whole, so that the connection can be used again.
+const BEGINNING_BYTES_MAX: usize = 4 * 1024;
 
 /// No detail in a receipt is longer.
 const DETAIL_BYTES_MAX: usize = 300;
@@ -47,7 +48,7 @@ pub(super) async fn heard(response: Response, now: Timestamp) -> (StatusCode, Op
     let status = response.status();
     let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let wait = wait.and_then(|value| retry_after::parse(value, now));
-    drain(response).await;
+    beginning(response).await;
     (status, wait)
 }
 
@@ -62,16 +63,35 @@ pub(super) fn unanswered(error: reqwest::Error) -> Outcome {
     Outcome::Failed { status: None, detail: detail(error), wait: None }
 }
 
-/// Reads a short answer to its end; a longer one costs the connection. The status has been said: no failure here
-/// unsays it.
-async fn drain(mut response: Response) {
-    let mut read = 0;
+/// What an answer begins with; a longer one costs the connection. The status has been said: no failure here unsays it.
+pub(super) async fn beginning(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
-        read += chunk.len();
-        if read > BODY_BYTES_MAX {
-            return;
+        body.extend_from_slice(&chunk[..chunk.len().min(BEGINNING_BYTES_MAX - body.len())]);
+        if body.len() >= BEGINNING_BYTES_MAX {
+            break;
         }
     }
+    body
+}
+
+/// A whole answer of at most so many bytes: no server decides how much of our memory it takes.
+pub async fn read_whole(mut response: Response, bytes_max: usize) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(detail)? {
+        if chunk.len() > bytes_max - body.len() {
+            return Err(format!("an answer of more than {bytes_max} bytes"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// The same, read as JSON.
+pub async fn read_json<T: DeserializeOwned>(response: Response, bytes_max: usize) -> Result<T, String> {
+    let body = read_whole(response, bytes_max).await?;
+    serde_json::from_slice(&body)
+        .map_err(|e| clip(&format!("an answer that cannot be read: {e}"), DETAIL_BYTES_MAX))
 }
 
 /// The error and what is behind it, without the address: a path may hold a secret.

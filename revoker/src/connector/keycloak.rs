@@ -8,6 +8,8 @@
 
 mod admin;
 mod config;
+#[cfg(test)]
+mod tests;
 
 use detector::Timestamp;
 use reqwest::StatusCode;

@@ -4,6 +4,8 @@
 //! whoever is not in a token's audience. So tokens are asked about before they are ended, too.
 
 mod config;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +16,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 
 pub use self::config::OauthConfig;
-use super::http::{detail, refused, unanswered};
+use super::http::{detail, read_json, refused, unanswered};
 use super::subject::Subject;
 use super::tokens::{Token, Tokens};
 use super::{Attempt, Check, Connector, Outcome, Proof, Route};
@@ -24,6 +26,9 @@ use crate::part::Part;
 
 /// From the first byte sent to the last byte read.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// No answer of introspection is longer: it holds what a token says, and tokens travel in headers.
+const INTROSPECTION_BYTES_MAX: usize = 64 * 1024;
 
 /// Messages whose tokens are remembered from before they were sent; the oldest make room.
 const BEFORE_MAX: usize = 1_000;
@@ -75,7 +80,8 @@ impl Witness {
         if !answer.status().is_success() {
             return Err(format!("introspection answered {}", answer.status().as_u16()));
         }
-        answer.json::<Introspection>().await.map(|answer| answer.active).map_err(detail)
+        let told = read_json::<Introspection>(answer, INTROSPECTION_BYTES_MAX).await;
+        told.map(|told| told.active).map_err(|e| format!("introspection: {e}"))
     }
 
     /// Remembers which tokens of the agent are active; where the issuer cannot be asked, none.

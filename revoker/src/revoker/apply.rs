@@ -292,7 +292,8 @@ impl Write<'_> {
                     self.settled.extend(approvals::supersede_asked(&self.tx, case.agent, case.now)?);
                 }
                 Effect::Unlist => {
-                    revocations::unrevoke(&self.tx, (case.agent, None), case.now)?;
+                    let longest = self.inner.token_lifetime_max(case.agent);
+                    revocations::unrevoke(&self.tx, (case.agent, None), case.now, longest)?;
                     let lifted = revocations::of(&self.tx, case.agent, None)?.and_then(|row| row.lifted());
                     self.lifted.push((case.agent.clone(), lifted));
                     self.journal.push(entry());

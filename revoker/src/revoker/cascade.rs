@@ -1,6 +1,6 @@
 //! Who is ended with an agent: whom it spawned, planned before anything is done.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::PoisonError;
 
@@ -134,11 +134,11 @@ impl Write<'_> {
         cascade: Cascade,
     ) -> Result<Vec<(AgentKey, AgentKey, &'static str)>, ApplyError> {
         let (mut line, mut seen, mut open) =
-            (Vec::new(), HashSet::from([agent.clone()]), vec![agent.clone()]);
+            (Vec::new(), HashSet::from([agent.clone()]), VecDeque::from([agent.clone()]));
         if cascade == Cascade::None {
             return Ok(line);
         }
-        while let Some(parent) = open.pop() {
+        while let Some(parent) = open.pop_front() {
             for (child, known_by) in self.children(&parent)? {
                 if !seen.insert(child.clone()) {
                     continue;
@@ -147,7 +147,7 @@ impl Write<'_> {
                     return Err(ApplyError::TooManyMembers);
                 }
                 if cascade == Cascade::Descendants {
-                    open.push(child.clone());
+                    open.push_back(child.clone());
                 }
                 line.push((child, parent.clone(), known_by));
             }

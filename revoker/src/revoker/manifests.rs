@@ -1,6 +1,7 @@
 //! Manifests that persons set while the server runs.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use detector::{Manifest, Timestamp};
 use serde_json::json;
@@ -26,6 +27,14 @@ impl Inner {
     pub(super) fn purposes_by(&self, db: &Connection) -> Result<Purposes, StoreError> {
         let set = manifests::all(db)?;
         Ok(self.purposes().with(set.into_iter().map(|set| set.manifest)))
+    }
+
+    /// How long tokens of the agent live at most: as is set, or longer where its manifest declares it.
+    pub(super) fn token_lifetime_max(&self, agent: &AgentKey) -> Duration {
+        let purposes = self.purposes();
+        let declared = purposes.all.iter().find(|manifest| agent_of(manifest) == *agent);
+        let declared = declared.and_then(|manifest| manifest.token_lifetime_max_s);
+        declared.map_or(Duration::ZERO, |s| Duration::from_secs(s.get().into())).max(self.token_lifetime_max)
     }
 
     pub(super) fn set_purposes(&self, purposes: Purposes) {

@@ -208,7 +208,8 @@ impl Write<'_> {
         }
         let known = revocations::of(&self.tx, agent, Some(part))?;
         let txn = known.map_or_else(Txn::random, |row| row.txn);
-        revocations::unrevoke(&self.tx, (agent, Some(part)), now)?;
+        let longest = self.inner.token_lifetime_max(agent);
+        revocations::unrevoke(&self.tx, (agent, Some(part)), now, longest)?;
         self.ended.push((agent.clone(), part.clone(), None));
         let body = json!({ "part": part, "by": by, "reason": reason });
         let seq = self.audit_in(&txn, Some(agent), "part.reinstated", &body, now)?;

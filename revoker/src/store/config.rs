@@ -1,12 +1,14 @@
-//! Where an operator puts the record.
+//! Where an operator puts the record, and how long its list of revoked subjects tells of tokens.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::Place;
 use super::db::{Address, AddressError};
+use crate::config::Seconds;
 use crate::connector::webhook::SecretText;
 
 /// Where the record is: at most one of the three names a database; without one it is a file in `data_dir`.
@@ -20,7 +22,12 @@ pub struct RecordConfig {
     store_file: Option<PathBuf>,
     /// Authorities whose certificates the database's server may have, as PEM; without it those known publicly.
     store_ca_file: Option<PathBuf>,
+    /// How long tokens of agents live at most.
+    token_lifetime_max_s: Option<Seconds>,
 }
+
+/// Where nobody said how long tokens live: few issuers give out longer ones.
+const TOKEN_LIFETIME_MAX: Duration = Duration::from_hours(30 * 24);
 
 /// Why the record's place cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +52,11 @@ pub enum RecordConfigError {
 }
 
 impl RecordConfig {
+    /// So long an entry of the list of revoked subjects stays once its agent was given its access back.
+    pub fn token_lifetime_max(&self) -> Duration {
+        self.token_lifetime_max_s.map_or(TOKEN_LIFETIME_MAX, Seconds::duration)
+    }
+
     /// The place; `environment` looks a variable up.
     pub fn place(
         &self,

@@ -26,6 +26,8 @@ pub struct RevokedRow {
     pub not_before: Timestamp,
     /// None while every token is void, also newer ones; else when the entry may be forgotten.
     pub until: Option<Timestamp>,
+    /// When it was given its access back; none while every token is void.
+    pub lifted: Option<Timestamp>,
     /// The story it is in.
     pub txn: Txn,
     /// The version of the list that this entry came with.
@@ -69,9 +71,6 @@ impl From<RevokedRow> for Listed {
     }
 }
 
-/// How long a token may live at most: so long the `not_before` of a subject that acts again is kept.
-const TOKEN_LIFE_MAX: Duration = Duration::from_hours(30 * 24);
-
 /// An agent that was given its access back, and whose older tokens are void.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifted {
@@ -84,11 +83,11 @@ pub struct Lifted {
 impl RevokedRow {
     /// None while every token is void.
     pub(crate) fn lifted(&self) -> Option<Lifted> {
-        Some(Lifted { not_before: self.not_before, at: self.until? - TOKEN_LIFE_MAX })
+        Some(Lifted { not_before: self.not_before, at: self.lifted? })
     }
 }
 
-const COLUMNS: &str = "issuer, agent_id, not_before, until, txn, version, part";
+const COLUMNS: &str = "issuer, agent_id, not_before, until, txn, version, part, lifted";
 
 fn row(row: &db::Row<'_>) -> db::Result<RevokedRow> {
     Ok(RevokedRow {
@@ -98,6 +97,7 @@ fn row(row: &db::Row<'_>) -> db::Result<RevokedRow> {
         txn: Txn::from_stored(row.get(4)?),
         version: row.get(5)?,
         part: Part::of_column(&row.get::<_, String>(6)?),
+        lifted: row.get::<_, Option<i64>>(7)?.map(Timestamp::from_micros),
     })
 }
 
@@ -127,7 +127,7 @@ pub(crate) fn revoke(
          ON CONFLICT (issuer, agent_id, part) DO UPDATE SET not_before = CASE
                  WHEN revocations.not_before > excluded.not_before THEN revocations.not_before
                  ELSE excluded.not_before END,
-             until = NULL, txn = excluded.txn, version = excluded.version",
+             until = NULL, lifted = NULL, txn = excluded.txn, version = excluded.version",
     )?
     .execute(params![
         issuer_column(agent),
@@ -140,19 +140,27 @@ pub(crate) fn revoke(
     Ok(())
 }
 
-/// The subject may act again; its entry stays until tokens from before have expired.
+/// The subject may act again; its entry stays until tokens from before, which live so long at most, have expired.
 pub(crate) fn unrevoke(
     tx: &Transaction<'_>,
     (agent, part): (&AgentKey, Option<&Part>),
     now: Timestamp,
+    token_lifetime_max: Duration,
 ) -> Result<(), StoreError> {
-    let until = now + TOKEN_LIFE_MAX;
+    let until = now + token_lifetime_max;
     let version = next_version(tx)?;
-    let row = params![issuer_column(agent), agent.agent_id, until.as_micros(), version, Part::column(part)];
     tx.prepare_cached(
-        "UPDATE revocations SET until = ?3, version = ?4 WHERE issuer = ?1 AND agent_id = ?2 AND part = ?5",
+        "UPDATE revocations SET until = ?3, lifted = ?6, version = ?4
+         WHERE issuer = ?1 AND agent_id = ?2 AND part = ?5",
     )?
-    .execute(row)?;
+    .execute(params![
+        issuer_column(agent),
+        agent.agent_id,
+        until.as_micros(),
+        version,
+        Part::column(part),
+        now.as_micros()
+    ])?;
     Ok(())
 }
 

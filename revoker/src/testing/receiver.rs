@@ -1,15 +1,17 @@
 //! A real HTTP receiver that behaves as badly as it is told to.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::serve::Listener;
+use futures_util::stream;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -26,6 +28,8 @@ pub(crate) enum Reply {
     RetryAfter(u16, &'static str),
     /// With a JSON body.
     Json(u16, &'static str),
+    /// 200, and white space for ever.
+    Endless,
     Redirect,
     /// Takes the request and never answers.
     Hang,
@@ -137,6 +141,10 @@ async fn receive(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap,
         Reply::RetryAfter(code, after) => (status(code), [("retry-after", after)]).into_response(),
         Reply::Json(code, body) => {
             (status(code), [("content-type", "application/json")], body).into_response()
+        }
+        Reply::Endless => {
+            let space = || Ok::<_, Infallible>(Bytes::from_static(&[b' '; 8 * 1024]));
+            Body::from_stream(stream::repeat_with(space)).into_response()
         }
         Reply::Redirect => (StatusCode::TEMPORARY_REDIRECT, [("location", "/elsewhere")]).into_response(),
         Reply::Hang => std::future::pending().await,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use reqwest::{Client, Url};
-use revoker::connector::http::{client, detail};
+use revoker::connector::http::{client, detail, read_json};
 use revoker::connector::target::Target;
 use serde::Deserialize;
 
@@ -131,18 +131,11 @@ impl Keys {
 
     /// A document of the issuer's, by its bounded length.
     pub(in crate::serve) async fn get<T: serde::de::DeserializeOwned>(&self, url: Url) -> Result<T, String> {
-        let mut answer = self.client.get(url).timeout(TIMEOUT).send().await.map_err(detail)?;
+        let answer = self.client.get(url).timeout(TIMEOUT).send().await.map_err(detail)?;
         if !answer.status().is_success() {
             return Err(format!("answered {}", answer.status().as_u16()));
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(detail)? {
-            body.extend_from_slice(&chunk);
-            if body.len() > SET_BYTES_MAX {
-                return Err(format!("more than {SET_BYTES_MAX} bytes"));
-            }
-        }
-        serde_json::from_slice(&body).map_err(|e| e.to_string())
+        read_json(answer, SET_BYTES_MAX).await
     }
 }
 

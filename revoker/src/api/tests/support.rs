@@ -207,7 +207,7 @@ impl World {
             routes,
             manifests,
             relying_party,
-            pushes: false,
+            ..crate::testing::setup(&[])
         };
         let revoker = crate::testing::open_as(self.folder.path(), setup);
         let clock = Arc::clone(&self.clock);

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::connector::Outcome;
-use crate::connector::http::{detail, refused};
+use crate::connector::http::{detail, read_json, refused};
 use crate::connector::oauth::{Credentials, TIMEOUT};
 
 /// Our mark on a client that we disabled: the story it was disabled in.
@@ -17,6 +18,9 @@ const MARK: &str = "tocsin.revoked";
 
 /// A token of ours is not used in its last seconds.
 const TOKEN_MARGIN: Duration = Duration::from_secs(10);
+
+/// No answer is longer: a thousand sessions, each with the clients that are in it.
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// How a service account's user is named.
 const SERVICE_ACCOUNT: &str = "service-account-";
@@ -121,13 +125,13 @@ impl Admin {
     async fn client_called(&self, client_id: &str) -> Result<Option<ClientRow>, AdminError> {
         let mut url = self.at(&["clients"]);
         url.query_pairs_mut().append_pair("clientId", client_id);
-        let rows: Vec<ClientRow> = self.get(url).await?.json().await?;
+        let rows: Vec<ClientRow> = self.get(url).await?;
         Ok(rows.into_iter().find(|row| row.client_id == client_id))
     }
 
     async fn client_of_account(&self, sub: &str) -> Result<Option<ClientRow>, AdminError> {
         let user: User = match self.get(self.at(&["users", sub])).await {
-            Ok(answer) => answer.json().await?,
+            Ok(user) => user,
             Err(AdminError::Refused(StatusCode::NOT_FOUND)) => return Ok(None),
             Err(e) => return Err(e),
         };
@@ -140,7 +144,7 @@ impl Admin {
 
     async fn account(&self, client: &ClientRow) -> Result<String, AdminError> {
         let url = self.at(&["clients", &client.id, "service-account-user"]);
-        Ok(self.get(url).await?.json::<User>().await?.id)
+        Ok(self.get::<User>(url).await?.id)
     }
 
     pub(super) async fn change(&self, client: &ClientRow, change: &Change<'_>) -> Result<(), AdminError> {
@@ -177,7 +181,7 @@ impl Admin {
         let client = self.find(agent).await?;
         let mut url = self.at(&["clients", &client.id, "user-sessions"]);
         url.query_pairs_mut().append_pair("max", "1000");
-        let rows: Vec<Session> = self.get(url).await?.json().await?;
+        let rows: Vec<Session> = self.get(url).await?;
         Ok(rows.iter().any(|row| row.id == session))
     }
 
@@ -190,8 +194,9 @@ impl Admin {
         url
     }
 
-    async fn get(&self, url: Url) -> Result<Response, AdminError> {
-        self.call(|token| self.client.request(Method::GET, url.clone()).bearer_auth(token)).await
+    async fn get<T: DeserializeOwned>(&self, url: Url) -> Result<T, AdminError> {
+        let asked = self.call(|token| self.client.request(Method::GET, url.clone()).bearer_auth(token));
+        read_json(asked.await?, ANSWER_BYTES_MAX).await.map_err(AdminError::Failed)
     }
 
     /// Asks with our token, and once more with a new one if that is refused: it may have been ended.
@@ -225,7 +230,7 @@ impl Admin {
             let refused = format!("our own credentials were refused with {}", answer.status().as_u16());
             return Err(AdminError::Failed(refused));
         }
-        let token: OurToken = answer.json().await?;
+        let token: OurToken = read_json(answer, ANSWER_BYTES_MAX).await.map_err(AdminError::Failed)?;
         let lives = Duration::from_secs(token.expires_in).saturating_sub(TOKEN_MARGIN);
         *held = Some((token.access_token.clone(), Instant::now() + lives));
         Ok(token.access_token)

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::Transmitter;
 use super::set::{Set, jtis, sets};
 use super::stream::authorization;
-use crate::connector::http::{client, detail};
+use crate::connector::http::{beginning, client, detail};
 use crate::connector::target::Target;
 use crate::connector::{Attempt, Connector, Outcome};
 use crate::message::{Message, clip};
@@ -21,9 +21,6 @@ use crate::store::{StoreError, from_json};
 
 /// From the first byte sent to the last byte read.
 const TIMEOUT: Duration = Duration::from_secs(15);
-
-/// What is read of an answer.
-const BODY_BYTES_MAX: usize = 4 * 1_024;
 
 /// What is kept of an error's description.
 const DESCRIPTION_BYTES_MAX: usize = 200;
@@ -194,18 +191,6 @@ async fn answered(response: Response) -> Pushed {
         _ => "refused",
     };
     Pushed::NotYet(Outcome::Failed { status: Some(status.as_u16()), detail: detail.to_owned(), wait })
-}
-
-/// What an answer begins with; a longer one costs the connection.
-async fn beginning(mut response: Response) -> Vec<u8> {
-    let mut body = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        body.extend_from_slice(&chunk[..chunk.len().min(BODY_BYTES_MAX - body.len())]);
-        if body.len() >= BODY_BYTES_MAX {
-            break;
-        }
-    }
-    body
 }
 
 impl Connector for Push {

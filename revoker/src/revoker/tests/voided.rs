@@ -1,9 +1,13 @@
 //! Tokens from before a revocation, used after the agent was given its access back.
 
-use detector::{MicroBits, RuleKind};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use detector::{Manifest, MicroBits, RuleKind};
 
 use super::*;
-use crate::testing::{at, open_ungoverned, record, request};
+use crate::revoker::Setup;
+use crate::testing::{at, open_ungoverned, record, request, setup};
 
 /// A normal call with a token issued then.
 fn with_token(n: u32, s: i64, issued: i64) -> VerdictRecord {
@@ -61,4 +65,40 @@ async fn a_rule_that_began_later_is_told_first_and_a_new_revocation_ends_it() {
 
     revoker.revoke(agent("mailer"), "ann".to_owned(), "again".to_owned(), at(310)).await.unwrap();
     assert!(revoker.lifted().is_empty(), "every token is void, and the standing says so");
+}
+
+#[tokio::test]
+async fn it_is_listed_for_as_long_as_tokens_live_and_then_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let declared = |name: &str, s| Manifest {
+        agent_id: name.to_owned(),
+        issuer: agent(name).issuer,
+        token_lifetime_max_s: NonZeroU32::new(s),
+        ..Manifest::default()
+    };
+    let manifests = vec![declared("long", 7_200), declared("short", 60)];
+    let hour = Duration::from_hours(1);
+    let open = |token_lifetime_max| {
+        let setup = Setup { manifests: manifests.clone(), token_lifetime_max, ..setup(&["idp"]) };
+        crate::testing::open_as(folder.path(), setup)
+    };
+    let revoker = open(hour);
+    for name in ["mailer", "long", "short"] {
+        let said = || ("ann".to_owned(), "because".to_owned());
+        revoker.revoke(agent(name), said().0, said().1, at(100)).await.unwrap();
+        revoker.reinstate(agent(name), said().0, said().1, at(200)).await.unwrap();
+    }
+    drop(revoker);
+    // What is set later counts for those that are given their access back later.
+    let revoker = open(hour * 24);
+    let listed = async |now: i64| {
+        while revoker.sweep(at(now)).await.unwrap() {}
+        let (_, rows) = revoker.revocations(0, 10).await.unwrap();
+        rows.into_iter().map(|row| row.agent.agent_id).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(200 + 3_600).await, ["mailer", "long", "short"]);
+    assert_eq!(listed(200 + 3_601).await, ["long"], "its manifest says that its tokens live longer");
+    assert_eq!(revoker.lifted()[&agent("long")].at, at(200));
+    assert_eq!(listed(200 + 7_200).await, ["long"]);
+    assert_eq!(listed(200 + 7_201).await, Vec::<String>::new());
 }
