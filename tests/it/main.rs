@@ -46,6 +46,7 @@ mod outbox;
 mod parts;
 mod purpose;
 mod replay;
+mod restored;
 mod revocation_topic;
 mod routes;
 mod rules;
