@@ -38,6 +38,7 @@ mod kills;
 mod latency;
 mod logout;
 mod manifest;
+mod mass_change;
 mod mcp;
 mod mcp_conformance;
 mod oauth;
