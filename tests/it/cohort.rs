@@ -49,7 +49,8 @@ fn calls() -> Vec<String> {
     calls.iter().enumerate().map(line).collect()
 }
 
-fn cohorts(tocsin: &Tocsin) -> Value {
+/// The incidents that the fleet is told of.
+pub(crate) fn cohorts(tocsin: &Tocsin) -> Value {
     let answer = http::send(tocsin.request(Method::GET, "/v1/fleet", OPERATOR)).expect("it answers");
     answer.expect(200).json()["cohorts"].clone()
 }

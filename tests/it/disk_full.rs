@@ -7,6 +7,7 @@ use crate::support::disk::SmallDisk;
 use crate::support::feed::{post, post_until_taken};
 use crate::support::gate::{Agent, HISTORY};
 use crate::support::http;
+use crate::support::prove;
 use crate::support::stage::Stage;
 use crate::support::tocsin::Tocsin;
 
@@ -49,6 +50,14 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
 
     let sent = lines.len() - chunks.len() * CHUNK;
     stage.check_counts((HISTORY + sent) as u64);
+    prove::row(
+        "disk full under the log: acknowledged calls that are lost or read twice",
+        0,
+        [0.0; 2],
+        "0",
+        true,
+        "disk_full::",
+    );
 }
 
 /// Posts until a request is refused for want of space; gives that request's lines.

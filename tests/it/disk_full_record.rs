@@ -11,6 +11,7 @@ use crate::support::disk::SmallDisk;
 use crate::support::gate::{Human, ask, challenge, now, page_of, status};
 use crate::support::http::{self, Answer};
 use crate::support::page::Page;
+use crate::support::prove;
 use crate::support::stage::Stage;
 use crate::support::tocsin::{GATEWAY, ISSUER, OPERATOR, Tocsin};
 
@@ -19,7 +20,8 @@ const DISK_BYTES: u64 = 48 << 20;
 const FREE_BYTES: u64 = 1_536 << 10;
 /// Of each kind, at most.
 const TRIES_MAX: usize = 500;
-const SETTINGS: &str = "[policy]\non_task_end = \"revoke\"\n[policy.approval]\nnotices_per_hour = 10000\npasskey_for = []\n[policy.risk]\npayments = [\"wire\"]\n[[policy.when]]\nname = \"money\"\nrisk = [\"payments\"]\n\
+/// Payments are asked about, and what is done with a task ends it.
+pub(crate) const SETTINGS: &str = "[policy]\non_task_end = \"revoke\"\n[policy.approval]\nnotices_per_hour = 10000\npasskey_for = []\n[policy.risk]\npayments = [\"wire\"]\n[[policy.when]]\nname = \"money\"\nrisk = [\"payments\"]\n\
                         at_least = \"step_up\"\n";
 const KINDS: [&str; 4] = ["manifest", "session", "question", "task"];
 
@@ -35,13 +37,13 @@ fn more(stage: &Stage) -> String {
     [SETTINGS.to_owned(), bell].into_iter().chain((0..TRIES_MAX).map(lives)).collect()
 }
 
-fn act(agent: &str, event: &str) -> Value {
+pub(crate) fn act(agent: &str, event: &str) -> Value {
     json!({ "event_id": event, "kind": "request", "agent_id": agent, "ts": now(), "endpoint": "wire",
             "args_digest": "sha256:0f", "attestation": "token" })
 }
 
 /// The grant of a payment that somebody has approved.
-fn approved(tocsin: &Tocsin, approver: &'static str, payer: &str) -> String {
+pub(crate) fn approved(tocsin: &Tocsin, approver: &'static str, payer: &str) -> String {
     let human = Human::enrol(tocsin, approver);
     let asked = challenge(&ask(tocsin, &act(payer, &format!("{payer}-1")), None));
     let page = Page::open(&page_of(tocsin, &asked));
@@ -160,4 +162,12 @@ fn what_was_acknowledged_on_a_full_disk_is_in_the_record_and_nothing_else() {
         assert_eq!(resume(&tocsin, grant, 4, "r-2"), 401, "and nobody else: {}", grant.0);
     }
     Stage::check_audit(&tocsin);
+    prove::row(
+        "disk full under the record: acknowledged acts that are lost, refused ones that were done",
+        0,
+        [0.0; 2],
+        "0",
+        true,
+        "disk_full_record::",
+    );
 }

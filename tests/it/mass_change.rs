@@ -1,0 +1,134 @@
+//! Two fifths of a group change what they do within ten minutes, on evidence that revokes one of them alone: a deploy, which a
+//! person calls one.
+
+use std::time::Duration;
+
+use detector::Timestamp;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::json;
+
+use crate::cohort::cohorts;
+use crate::support::gate::ask;
+use crate::support::prove;
+use crate::support::stage::Stage;
+use crate::support::tocsin::{ISSUER, Tocsin};
+
+const AGENTS: u64 = 20;
+const BUSY: u64 = 8;
+const USUAL: Duration = Duration::from_hours(8 * 24);
+const CHANGED: Duration = Duration::from_mins(10);
+/// Between two calls of one agent, before and after.
+const GAP: Duration = Duration::from_mins(10);
+const BUSY_GAP: Duration = Duration::from_secs(20);
+
+/// How much of what an agent does are reports and payments; the rest it reads.
+type Habit = (f64, f64);
+const BEFORE: Habit = (0.25, 0.04);
+const DEPLOY: Habit = (0.4, 0.02);
+const INJECTION: Habit = (0.0, 0.5);
+
+fn start() -> Timestamp {
+    Timestamp::from_millis(1_740_000_000_000)
+}
+
+/// What all of them do, the first `busy` as `after` in the end.
+fn calls(busy: u64, after: Habit) -> Vec<String> {
+    let mut chance = StdRng::seed_from_u64(1);
+    let mut calls = Vec::new();
+    let mut during = |agent: u64, from: Duration, to: Duration, gap: Duration, (send, pay): Habit| {
+        let mut at = from;
+        loop {
+            at += gap.mul_f64(-f64::ln(chance.random_range(f64::MIN_POSITIVE..1.0)));
+            if at >= to {
+                return;
+            }
+            let part = chance.random_range(0.0..1.0);
+            let endpoint = match part {
+                part if part < send => "send_report",
+                part if part < send + pay => "pay_out",
+                _ => "read_orders",
+            };
+            calls.push((start() + at, agent, endpoint));
+        }
+    };
+    for agent in 0..AGENTS {
+        during(agent, Duration::ZERO, USUAL, GAP, BEFORE);
+        let (gap, habit) = if agent < busy { (BUSY_GAP, after) } else { (GAP, BEFORE) };
+        during(agent, USUAL, USUAL + CHANGED, gap, habit);
+    }
+    calls.sort_unstable();
+    let line = |(n, (ts, agent, endpoint)): (usize, &(Timestamp, u64, &str))| {
+        json!({ "event_id": format!("m{n}"), "ts": ts, "agent_id": format!("agent-{agent:02}"),
+                "endpoint": endpoint, "attestation": "token" })
+        .to_string()
+    };
+    calls.iter().enumerate().map(line).collect()
+}
+
+/// All of one group, who have made these calls.
+fn group(stage: &Stage, calls: &[String]) -> Tocsin {
+    let member =
+        |n| format!("[[manifests]]\nagent_id = \"agent-{n:02}\"\nissuer = \"{ISSUER}\"\ngroup = \"tills\"\n");
+    let members: String = (0..AGENTS).map(member).collect();
+    let tocsin = Tocsin::start(stage.path(), &stage.settings(&members));
+    for lines in calls.chunks(2_000) {
+        tocsin.append(&(lines.join("\n") + "\n")).expect("an answer").expect(200);
+    }
+    stage.count_when(Duration::from_mins(3), "verdicts_once", |rows| rows >= calls.len() as u64);
+    tocsin
+}
+
+/// What one of them is answered, a minute after the last call.
+fn status(tocsin: &Tocsin, agent: u64, endpoint: &str, id: &str) -> u16 {
+    let ts = start() + USUAL + CHANGED + Duration::from_mins(1);
+    let act = json!({ "event_id": id, "kind": "request", "ts": ts, "agent_id": format!("agent-{agent:02}"),
+                      "endpoint": endpoint, "attestation": "token" });
+    ask(tocsin, &act, None).status
+}
+
+fn revoked(tocsin: &Tocsin) -> usize {
+    let agents = tocsin.look("/v1/agents?limit=100");
+    let rows = agents["rows"].as_array().expect("rows").iter();
+    rows.filter(|row| row["standing"] == "revoked").count()
+}
+
+/// One incident, nobody revoked, and writes of those in it wait; gives how many wait.
+fn held(stage: &Stage, tocsin: &Tocsin, write: &str) -> usize {
+    stage.wait("the incident", || cohorts(tocsin).get(0).cloned());
+    stage.count_when(Duration::from_mins(1), "alerts_once WHERE action = 'cohort_incident'", |n| n == 1);
+    let answers: Vec<u16> = (0..BUSY).map(|n| status(tocsin, n, write, &format!("write-{n}"))).collect();
+    assert!(answers.iter().all(|answer| *answer == 401), "writes that wait: {answers:?}");
+    assert_eq!(revoked(tocsin), 0, "nobody is revoked by itself");
+    answers.len()
+}
+
+#[test]
+fn one_alone_that_changes_as_they_do_is_revoked() {
+    for after in [DEPLOY, INJECTION] {
+        let stage = Stage::new();
+        let tocsin = group(&stage, &calls(1, after));
+        stage.wait("the revocation", || (revoked(&tocsin) == 1).then_some(()));
+        assert_eq!(cohorts(&tocsin), json!([]));
+        assert_eq!(status(&tocsin, 0, "read_orders", "after"), 403);
+    }
+}
+
+#[test]
+fn a_deploy_on_two_fifths_revokes_nobody_and_a_person_calls_it_one() {
+    let stage = Stage::new();
+    let tocsin = group(&stage, &calls(BUSY, DEPLOY));
+    let wait = held(&stage, &tocsin, "send_report");
+    let words = ["--as", "cohort_deploy", "--issuer", ISSUER, "--reason", "release 4.2", "--person", "Dana"];
+    let said = tocsin.command(&[&["agents", "feedback", "agent-02"][..], &words[..]].concat());
+    assert!(said.status.success(), "{said:?}");
+    assert_eq!(revoked(&tocsin), 0);
+    prove::row(
+        "a deploy on 8 of 20 within 10 minutes: writes that wait, of 8, nobody revoked by itself",
+        wait,
+        [wait as f64; 2],
+        "8; one incident, a person calls it a deploy",
+        true,
+        "a_deploy_on_two_fifths",
+    );
+}
