@@ -64,6 +64,7 @@ fn what_arrives_by_kafka_survives_kills() {
     through_kills(&mut tocsin, produce, &fleet);
     stage.check_readers(&fleet, &truth);
     stage.check_effects(&tocsin, &[]);
+    Stage::check_audit(&tocsin);
     survived("Kafka", "kills::what_arrives_by_kafka");
 }
 

@@ -1,18 +1,20 @@
-//! Two fifths of a group change what they do within ten minutes, on evidence that revokes one of them alone: a deploy, which a
-//! person calls one.
+//! Two fifths of a group change what they do within ten minutes, on evidence that revokes one of them alone: as a deploy, which
+//! a person calls one, and as a mass injection, which two persons end.
 
 use std::time::Duration;
 
 use detector::Timestamp;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::cohort::cohorts;
 use crate::support::gate::ask;
+use crate::support::http;
 use crate::support::prove;
 use crate::support::stage::Stage;
-use crate::support::tocsin::{ISSUER, Tocsin};
+use crate::support::tocsin::{ISSUER, OPERATOR, Tocsin};
 
 const AGENTS: u64 = 20;
 const BUSY: u64 = 8;
@@ -93,14 +95,27 @@ fn revoked(tocsin: &Tocsin) -> usize {
     rows.filter(|row| row["standing"] == "revoked").count()
 }
 
-/// One incident, nobody revoked, and writes of those in it wait; gives how many wait.
-fn held(stage: &Stage, tocsin: &Tocsin, write: &str) -> usize {
+/// One incident; how many of those in it wait with a write, and how many were revoked by themselves: who was evident before enough had
+/// begun to be an incident, under the governor's cap.
+fn held(stage: &Stage, tocsin: &Tocsin, write: &str) -> (usize, usize) {
     stage.wait("the incident", || cohorts(tocsin).get(0).cloned());
     stage.count_when(Duration::from_mins(1), "alerts_once WHERE action = 'cohort_incident'", |n| n == 1);
     let answers: Vec<u16> = (0..BUSY).map(|n| status(tocsin, n, write, &format!("write-{n}"))).collect();
-    assert!(answers.iter().all(|answer| *answer == 401), "writes that wait: {answers:?}");
-    assert_eq!(revoked(tocsin), 0, "nobody is revoked by itself");
-    answers.len()
+    let (wait, ended) = (answers.iter().filter(|answer| **answer == 401).count(), revoked(tocsin));
+    assert_eq!(wait + ended, answers.len(), "{answers:?}");
+    (wait, ended)
+}
+
+fn row(what: &str, ended: usize, test: &str) {
+    let name = format!("{what} on 8 of 20 of a group within 10 minutes: revoked without a person");
+    prove::row(
+        &name,
+        ended as f64,
+        [ended as f64; 2],
+        "0; one incident, the others' writes wait",
+        ended == 0,
+        test,
+    );
 }
 
 #[test]
@@ -118,17 +133,32 @@ fn one_alone_that_changes_as_they_do_is_revoked() {
 fn a_deploy_on_two_fifths_revokes_nobody_and_a_person_calls_it_one() {
     let stage = Stage::new();
     let tocsin = group(&stage, &calls(BUSY, DEPLOY));
-    let wait = held(&stage, &tocsin, "send_report");
+    assert_eq!(held(&stage, &tocsin, "send_report"), (8, 0));
     let words = ["--as", "cohort_deploy", "--issuer", ISSUER, "--reason", "release 4.2", "--person", "Dana"];
     let said = tocsin.command(&[&["agents", "feedback", "agent-02"][..], &words[..]].concat());
     assert!(said.status.success(), "{said:?}");
     assert_eq!(revoked(&tocsin), 0);
-    prove::row(
-        "a deploy on 8 of 20 within 10 minutes: writes that wait, of 8, nobody revoked by itself",
-        wait,
-        [wait as f64; 2],
-        "8; one incident, a person calls it a deploy",
-        true,
-        "a_deploy_on_two_fifths",
-    );
+    row("a deploy", 0, "a_deploy_on_two_fifths");
+}
+
+#[test]
+fn of_a_mass_injection_no_more_are_revoked_than_the_governor_lets_and_two_persons_end_the_group() {
+    let stage = Stage::new();
+    let tocsin = group(&stage, &calls(BUSY, INJECTION));
+    let (_, ended) = held(&stage, &tocsin, "pay_out");
+    assert!(ended <= AGENTS as usize / 4, "a quarter of a group a day: {ended}");
+    let offers = tocsin.look("/v1/proposals");
+    let offer = &offers[0];
+    assert_eq!((&offer["command"], &offer["group"]), (&json!("revoke_group"), &json!("tills")), "{offers}");
+    let confirm = |person: &str| -> Value {
+        let body = json!({ "id": offer["id"], "person": person, "reason": "they all pay out" });
+        let request = tocsin.request(Method::POST, "/v1/proposals/confirm", OPERATOR).json(&body);
+        http::send(request).expect("an answer").expect(200).json()
+    };
+    assert_eq!(confirm("Olga")["waits"], json!(true));
+    assert_eq!(revoked(&tocsin), ended, "one person ends nobody");
+    assert_eq!(confirm("Omar")["waits"], json!(false));
+    assert_eq!(revoked(&tocsin), AGENTS as usize);
+    assert_eq!(status(&tocsin, 1, "read_orders", "after"), 403);
+    row("a mass injection", ended, "of_a_mass_injection");
 }

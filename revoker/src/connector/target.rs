@@ -140,7 +140,7 @@ mod tests {
         for good in ["https://idp.example/hook", "https://1.1.1.1/", "https://[2606:4700::1111]:8443/x"] {
             assert!(Target::new(good, false).is_ok(), "{good}");
         }
-        for bad in [
+        let bad = [
             "http://idp.example/",
             "ftp://idp.example/",
             "file:///etc/passwd",
@@ -161,12 +161,12 @@ mod tests {
             "https://[fe80::1]/",
             "https://[64:ff9b::7f00:1]/",
             "https://[2002:7f00:1::]/",
-        ] {
-            assert!(Target::new(bad, false).is_err(), "{bad}");
-        }
+        ];
+        let taken: Vec<_> = bad.into_iter().filter(|bad| Target::new(bad, false).is_ok()).collect();
+        assert_eq!(taken, [""; 0]);
         crate::testing::prove::row(
             "outbound-safety corpus: targets that may be connected to",
-            0,
+            taken.len(),
             "0: private, loopback, link-local, metadata, mapped and octal literals",
             "only_https_to_public_addresses",
         );

@@ -1,3 +1,5 @@
+mod hostile;
+
 use super::*;
 use crate::testing::at;
 use crate::testing::receiver::{Receiver, Reply, SECRET};
