@@ -1,6 +1,7 @@
 //! Random stories of an agent, for the laws, and told ones.
 
 mod laws;
+mod meanwhile;
 mod model;
 mod stories;
 
