@@ -1,10 +1,10 @@
 //! Whom people hear of a question from: who is told when, and in which words. A notice holds no secret but the page's address, which
 //! shows and approves nothing.
 
-use detector::Timestamp;
+use detector::{Timestamp, visible};
 use serde_json::{Value, json};
 
-use super::page::words::{clock_text, visible};
+use super::page::words::clock_text;
 use super::{Approval, Cause};
 use crate::alert::Alert;
 use crate::effect::AlertAction;

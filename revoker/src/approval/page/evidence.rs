@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use detector::{MicroBits, Part, Pattern, Signal, VerdictRecord};
+use detector::{MicroBits, Part, Pattern, Signal, VerdictRecord, visible};
 use maud::{Markup, html};
 
-use super::words::{capital, clock, gap, number, percent, rarity, signed, span, visible};
+use super::words::{capital, clock, gap, number, percent, rarity, signed, span};
 use super::{PAST_DAYS, View};
 use crate::approval::Cause;
 

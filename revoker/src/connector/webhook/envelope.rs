@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use detector::visible_to;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -51,7 +52,7 @@ struct CloudEvent<'a> {
     data: &'a RawValue,
 }
 
-/// A message as people read it, with nothing in it that a chat would obey.
+/// A message as people read it, in one line, with nothing in it that hides or that a chat would obey.
 fn words(message: &Value) -> String {
     let data = &message["data"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -62,7 +63,7 @@ fn words(message: &Value) -> String {
         let link = data["approval_url"].as_str().map(|url| format!(" {url}")).unwrap_or_default();
         format!("{}: {}: {}{link}", text(&message["type"]), text(&data["subject"]), reasons.join("; "))
     };
-    said.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    visible_to(&said, usize::MAX).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 impl Envelope {
@@ -130,6 +131,8 @@ mod tests {
         let challenged = json!({ "subject": "mailer", "reasons": ["+8 bits: new", "+1 bits: odd"],
             "approval_url": "https://tocsin.example/approve/x", "issuer": "https://idp.example", "txn": "txn_1" });
         insta::assert_snapshot!(said("agent.challenged", challenged), @r#"{"text":"agent.challenged: mailer: +8 bits: new; +1 bits: odd https://tocsin.example/approve/x"}"#);
+        let hostile = json!({ "subject": "mail\u{1b}]0;\u{202e}er\nok", "reasons": [] });
+        insta::assert_snapshot!(said("agent.revoked", hostile), @r#"{"text":"agent.revoked: mail\\u{1b}]0;\\u{202e}er\\u{a}ok: "}"#);
         insta::assert_snapshot!(said("agent.reinstated", json!({ "subject": "mailer", "reasons": [] })), @r#"{"text":"agent.reinstated: mailer: "}"#);
     }
 }
