@@ -123,7 +123,10 @@ pub(crate) fn alerts(args: &AlertsArgs) -> Result<()> {
             row["agent_id"].as_str()?,
             row["endpoint"].as_str()?,
         );
-        for reason in row["reasons"].as_array().into_iter().flatten() {
+        // Alerts of earlier versions have none.
+        let sentence =
+            Some(&row["sentence"]).filter(|said| said.as_str().is_some_and(|said| !said.is_empty()));
+        for reason in sentence.into_iter().chain(row["reasons"].as_array().into_iter().flatten()) {
             line.push_str("\n    ");
             line.push_str(reason.as_str()?);
         }

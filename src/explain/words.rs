@@ -11,6 +11,7 @@ use super::Explanation;
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         head(f, &self.record)?;
+        writeln!(f, "\n{}", self.record.sentence())?;
         self.level(f)?;
         let verdict = &self.record.verdict;
         writeln!(f, "\nwho acted: {} ({})", verdict.who(), verdict.actor.is.as_str())?;

@@ -64,6 +64,7 @@ struct AlertRow<'a> {
     action: &'static str,
     actor: &'a Actor,
     layers: Layers,
+    sentence: String,
     reasons: Vec<String>,
 }
 
@@ -269,6 +270,7 @@ impl<'a> Output<'a> {
                 action: action.as_str(),
                 actor: &verdict.actor,
                 layers: verdict.layers,
+                sentence: record.sentence(),
                 reasons: record.reasons(),
             };
             row(&mut self.alerts, &line)?;

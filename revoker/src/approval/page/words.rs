@@ -48,22 +48,6 @@ pub(super) fn gap(seconds: f64) -> String {
     }
 }
 
-/// How rare a level of evidence is, in words: it would be reached once in 2^bits days.
-pub(super) fn rarity(level: MicroBits) -> String {
-    let days = level.as_bits().exp2();
-    match days {
-        d if d < 1.5 => "about once a day or more often".to_owned(),
-        d if d < 60.0 => format!("about once in {d:.0} days"),
-        d if d < 730.0 => format!("about once in {:.0} months", d / 30.44),
-        d if d < 365_250.0 => format!("about once in {} years", rounded(d / 365.25)),
-        _ => "less than once in a thousand years".to_owned(),
-    }
-}
-
-fn rounded(years: f64) -> String {
-    if years < 10.0 { format!("{years:.0}") } else { format!("{:.0}", (years / 10.0).round() * 10.0) }
-}
-
 /// A count or an expectation with the digits that matter.
 pub(super) fn number(x: f64) -> String {
     let digits = match x.abs() {
@@ -120,24 +104,5 @@ mod tests {
             ["\u{2212}4.2", "+0.0", "+9.0"]
         );
         assert_eq!(["the price", "é", ""].map(capital), ["The price", "É", ""]);
-    }
-
-    #[test]
-    fn how_rare_a_level_is() {
-        let said =
-            [-3.0, 0.0, 2.8, 6.5, 9.4, 11.8, 14.0, 40.0].map(|bits| rarity(MicroBits::from_bits(bits)));
-        assert_eq!(
-            said,
-            [
-                "about once a day or more often",
-                "about once a day or more often",
-                "about once in 7 days",
-                "about once in 3 months",
-                "about once in 22 months",
-                "about once in 10 years",
-                "about once in 40 years",
-                "less than once in a thousand years",
-            ]
-        );
     }
 }

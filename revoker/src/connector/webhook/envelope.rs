@@ -59,7 +59,13 @@ fn words(message: &Value) -> String {
     let said = if let Value::String(text) = &data["text"] {
         text.clone()
     } else {
-        let reasons: Vec<String> = data["reasons"].as_array().into_iter().flatten().map(text).collect();
+        // What a person or time decided says so; what the evidence did is told by its sentence.
+        let is_by_evidence = message["type"] == "agent.challenged" || data["cause"] == "evidence";
+        let sentence = data["evidence"]["sentence"].as_str().filter(|_| is_by_evidence);
+        let reasons = match sentence {
+            Some(sentence) => vec![sentence.to_owned()],
+            None => data["reasons"].as_array().into_iter().flatten().map(text).collect(),
+        };
         let link = data["approval_url"].as_str().map(|url| format!(" {url}")).unwrap_or_default();
         format!("{}: {}: {}{link}", text(&message["type"]), text(&data["subject"]), reasons.join("; "))
     };
@@ -133,6 +139,15 @@ mod tests {
         insta::assert_snapshot!(said("agent.challenged", challenged), @r#"{"text":"agent.challenged: mailer: +8 bits: new; +1 bits: odd https://tocsin.example/approve/x"}"#);
         let hostile = json!({ "subject": "mail\u{1b}]0;\u{202e}er\nok", "reasons": [] });
         insta::assert_snapshot!(said("agent.revoked", hostile), @r#"{"text":"agent.revoked: mail\\u{1b}]0;\\u{202e}er\\u{a}ok: "}"#);
+        let judged = |kind: &str, cause: &str| {
+            let evidence = json!({ "sentence": "new network; 11.3 bits" });
+            said(
+                kind,
+                json!({ "subject": "mailer", "reasons": ["a human approved"], "evidence": evidence, "cause": cause }),
+            )
+        };
+        insta::assert_snapshot!(judged("agent.access.revoked", "evidence"), @r#"{"text":"agent.access.revoked: mailer: new network; 11.3 bits"}"#);
+        insta::assert_snapshot!(judged("agent.approved", ""), @r#"{"text":"agent.approved: mailer: a human approved"}"#);
         insta::assert_snapshot!(said("agent.reinstated", json!({ "subject": "mailer", "reasons": [] })), @r#"{"text":"agent.reinstated: mailer: "}"#);
     }
 }
