@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::config::manifests;
 use crate::exit::{Code, OrExit, Result};
-use crate::operate::{self, Agent, PauseArgs, ResumeArgs, Target, ask, print_json, print_rows};
+use crate::operate::{self, Agent, PauseArgs, ResumeArgs, Target, ask, print_rows};
+use crate::terminal::{self, say};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum AgentsCommand {
@@ -340,21 +341,21 @@ pub(crate) fn run(command: &AgentsCommand) -> Result<()> {
                 None => json!({ "command": "pause" }),
             };
             let body = json!({ "person": target.person(), "reason": reason, "what": what });
-            print_json(&ask(target, Method::POST, "/v1/proposals", &[], Some(body))?)
+            terminal::json(&ask(target, Method::POST, "/v1/proposals", &[], Some(body))?)
         }
         AgentsCommand::Proposals { target } => {
-            print_json(&ask(target, Method::GET, "/v1/proposals", &[], None)?)
+            terminal::json(&ask(target, Method::GET, "/v1/proposals", &[], None)?)
         }
         AgentsCommand::Confirm { id, reason, target } => {
             let body = json!({ "person": target.person(), "reason": reason, "id": id });
-            print_json(&ask(target, Method::POST, "/v1/proposals/confirm", &[], Some(body))?)
+            terminal::json(&ask(target, Method::POST, "/v1/proposals/confirm", &[], Some(body))?)
         }
         AgentsCommand::Feedback { agent_id, ruling, issuer, alert, reason, target } => {
             let body = json!({
                 "agent_id": agent_id, "issuer": issuer, "alert_id": alert, "ruling": ruling,
                 "person": target.person(), "reason": reason,
             });
-            print_json(&ask(target, Method::POST, "/v1/agents/feedback", &[], Some(body))?)
+            terminal::json(&ask(target, Method::POST, "/v1/agents/feedback", &[], Some(body))?)
         }
         AgentsCommand::History(args) => baselines::history(args),
         AgentsCommand::Diff(args) => baselines::diff(args),
@@ -374,8 +375,8 @@ pub(crate) fn run(command: &AgentsCommand) -> Result<()> {
             query.extend([("time_zone", time_zone.as_str()), ("days", &days)]);
             let answer = ask(target, Method::GET, "/v1/register/draft", &query, None)?;
             match answer["toml"].as_str() {
-                Some(toml) => print!("{toml}"),
-                None => print_json(&answer)?,
+                Some(toml) => say!("{}", terminal::escaped(toml).trim_end()),
+                None => terminal::json(&answer)?,
             }
             Ok(())
         }
@@ -386,7 +387,7 @@ pub(crate) fn run(command: &AgentsCommand) -> Result<()> {
 fn show(agent: &Agent, target: &Target) -> Result<()> {
     let mut answer = ask(target, Method::GET, "/v1/register/agent", &agent.query(), None)?;
     answer["record"] = ask(target, Method::GET, "/v1/agent", &agent.query(), None)?;
-    print_json(&answer)
+    terminal::json(&answer)
 }
 
 impl Part {
@@ -407,11 +408,11 @@ impl Part {
         }
         // What is not there must not look as if it were not so.
         if answer["days"] == 0 {
-            println!("the database does not answer: nothing that rests on calls is said");
+            say!("the database does not answer: nothing that rests on calls is said");
         }
         match answer["left_out"].as_u64() {
             None | Some(0) => {}
-            Some(n) => println!("{n} or more rows are left out; raise --limit"),
+            Some(n) => say!("{n} or more rows are left out; raise --limit"),
         }
         Ok(())
     }
@@ -423,7 +424,7 @@ fn send(order: &Order, verb: &str, mut body: Value) -> Result<()> {
     body["issuer"] = json!(order.agent.issuer);
     body["person"] = json!(order.target.person());
     body["reason"] = json!(order.reason);
-    print_json(&ask(&order.target, Method::POST, &format!("/v1/agents/{verb}"), &[], Some(body))?)
+    terminal::json(&ask(&order.target, Method::POST, &format!("/v1/agents/{verb}"), &[], Some(body))?)
 }
 
 /// Shows an agent's manifest, or sets it in the place of the version there is now.
@@ -435,11 +436,11 @@ fn manifest(agent: &Agent, set: Option<(&Path, &str)>, target: &Target) -> Resul
     let path = address.path();
     let query: Vec<_> = agent.issuer.iter().map(|issuer| ("issuer", issuer.as_str())).collect();
     let known = ask(target, Method::GET, path, &query, None);
-    let Some((file, reason)) = set else { return print_json(&known?) };
+    let Some((file, reason)) = set else { return terminal::json(&known?) };
     let manifest = manifests::brought(file).or_exit(Code::DataErr)?;
     // None is known of an agent without one, and whatever else is wrong the server says again.
     let replaces = known.map_or(Value::Null, |known| known["version"].clone());
     let body =
         json!({ "manifest": manifest, "replaces": replaces, "person": target.person(), "reason": reason });
-    print_json(&ask(target, Method::PUT, path, &query, Some(body))?)
+    terminal::json(&ask(target, Method::PUT, path, &query, Some(body))?)
 }

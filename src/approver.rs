@@ -13,6 +13,7 @@ use crate::cli::ConfigArg;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Code, OrExit, Result};
+use crate::terminal::{self, say};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum ApproverCommand {
@@ -70,7 +71,7 @@ pub(crate) async fn run(command: &ApproverCommand) -> Result<()> {
             if !disable(&open(config)?, name.clone(), operator(), clock::now()).await? {
                 return Err(anyhow!("no active approver is named {name}")).or_exit(Code::DataErr);
             }
-            println!("{name} can answer no more");
+            say!("{name} can answer no more");
             Ok(())
         }
         ApproverCommand::Check(config) => check::run(&Config::load(config.config.as_deref())?).await,
@@ -83,33 +84,32 @@ async fn add(name: ApproverName, also: Vec<String>, totp: bool, config: &ConfigA
     if !totp {
         let link = invite(&revoker, name.clone(), also, operator(), clock::now()).await;
         let link = link.or_exit(Code::DataErr)?;
-        println!(
+        say!(
             "{name} is an approver as soon as they enrol here, within a day. Give the link to nobody else.\n"
         );
-        println!("{}{}", config.http.public_url(), link.path());
+        say!("{}{}", config.http.public_url(), link.path());
         return Ok(());
     }
     let enrolled = enrol(&revoker, name, also, operator(), clock::now()).await.or_exit(Code::DataErr)?;
-    println!("{} is enrolled. Scan this or type the address; it is not shown again.\n", enrolled.name);
-    println!("{}", QrCode::new(enrolled.expose_address())?.render::<Dense1x2>().build());
-    println!("{}", enrolled.expose_address());
+    say!("{} is enrolled. Scan this or type the address; it is not shown again.\n", enrolled.name);
+    say!("{}", QrCode::new(enrolled.expose_address())?.render::<Dense1x2>().build());
+    say!("{}", enrolled.expose_address());
     Ok(())
 }
 
 fn print_all(rows: &[ApproverRow], json: bool) -> Result<()> {
     if json {
-        println!("{}", serde_json::to_string_pretty(rows)?);
-        return Ok(());
+        return terminal::json(&rows);
     }
     if rows.is_empty() {
-        println!("nobody is enrolled: `tocsin approver add NAME`");
+        say!("nobody is enrolled: `tocsin approver add NAME`");
     }
     for row in rows {
         let state = match row.disabled_at {
             Some(at) => format!("revoked {at}"),
             None => methods(row),
         };
-        println!("{}\t{state}\tsince {}\tby {}", row.name, row.enrolled_at, row.enrolled_by);
+        say!("{}\t{state}\tsince {}\tby {}", row.name, row.enrolled_at, row.enrolled_by);
     }
     Ok(())
 }
@@ -129,8 +129,8 @@ fn methods(row: &ApproverRow) -> String {
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn restored(config: &ConfigArg) -> Result<()> {
     open(config)?.restored(operator(), clock::now()).await?;
-    println!("grants given before now are void; agents that were approved ask again");
-    println!(
+    say!("grants given before now are void; agents that were approved ask again");
+    say!(
         "where the whole data_dir was put back, revocations and reinstatements since then are not in it: compare with the \
          database's table `audit`, and with what your enforcement points say"
     );

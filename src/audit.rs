@@ -2,7 +2,7 @@
 
 mod words;
 
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
@@ -14,6 +14,7 @@ use crate::cli::ConfigArg;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Code, Failure, OrExit, Result};
+use crate::terminal::{self, say};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum AuditCommand {
@@ -109,20 +110,20 @@ fn verify(kept: &[PathBuf], config: &ConfigArg) -> Result<()> {
         heads.extend(found);
     }
     let verified = record.verify(&heads).map_err(failed)?;
-    println!(
+    say!(
         "the audit is what was written: entries {} to {}, {} of them, and {} heads that agree",
-        verified.first, verified.last, verified.entries, verified.heads,
+        verified.first,
+        verified.last,
+        verified.entries,
+        verified.heads,
     );
     if verified.heads_too_old > 0 {
-        println!(
-            "{} heads are over less than retention has removed and prove nothing",
-            verified.heads_too_old
-        );
+        say!("{} heads are over less than retention has removed and prove nothing", verified.heads_too_old);
     }
     if beside.is_empty() {
-        println!("{} holds no head: what the record itself says is all there is", file.path().display());
+        say!("{} holds no head: what the record itself says is all there is", file.path().display());
     }
-    println!("root {}, key {}", verified.root, record.public_key().or_exit(Code::DataErr)?.id);
+    say!("root {}, key {}", verified.root, record.public_key().or_exit(Code::DataErr)?.id);
     Ok(())
 }
 
@@ -133,9 +134,9 @@ async fn head(config: &ConfigArg) -> Result<()> {
     open(&config)?;
     let revoker = crate::serve::open_revoker(&config)?;
     let head = revoker.sign_audit_head(&heads_file(&config), clock::now()).await.map_err(failed)?;
-    println!("{}", serde_json::to_string(&head)?);
+    say!("{}", serde_json::to_string(&head)?);
     let key = revoker.audit_key()?;
-    eprintln!("signed with the {} key {}: {}", key.algorithm, key.id, key.public_key);
+    terminal::complain(&format!("signed with the {} key {}: {}", key.algorithm, key.id, key.public_key));
     Ok(())
 }
 
@@ -153,13 +154,11 @@ fn show(txn: &str, json: bool, config: &ConfigArg) -> Result<()> {
     if story.is_empty() {
         return Err(anyhow!("no entry is of the story {txn}")).or_exit(Code::DataErr);
     }
-    let mut out = std::io::stdout().lock();
     if json {
-        writeln!(out, "{}", serde_json::to_string_pretty(&story)?)?;
-        return Ok(());
+        return terminal::json(&story);
     }
     for entry in &story {
-        writeln!(out, "{}", words::entry(entry))?;
+        say!("{}", words::entry(entry));
     }
     Ok(())
 }

@@ -6,7 +6,8 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::exit::{Code, OrExit, Result};
-use crate::operate::{Target, ask, print_json};
+use crate::operate::{Target, ask};
+use crate::terminal::{self, say};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum CaseCommand {
@@ -32,10 +33,10 @@ pub(crate) fn run(command: &CaseCommand) -> Result<()> {
     let CaseCommand::Show(args) = command;
     let case = ask(&args.target, Method::GET, "/v1/case", &[("id", &args.id)], None)?;
     if args.json {
-        return print_json(&case);
+        return terminal::json(&case);
     }
-    let text = told(&case).context("the answer is no case").or_exit(Code::Unavailable)?;
-    print!("{text}");
+    let text = told(&terminal::visible(&case)).context("the answer is no case").or_exit(Code::Unavailable)?;
+    say!("{text}");
     Ok(())
 }
 
@@ -62,7 +63,7 @@ fn told(case: &Value) -> Option<String> {
         let (at, kind) = (entry["at"].as_str()?, entry["kind"].as_str()?);
         lines.push(format!("  {at}  {kind}  {}", gist(&entry["body"])));
     }
-    Some(lines.join("\n") + "\n")
+    Some(lines.join("\n"))
 }
 
 fn whose(case: &Value) -> Option<String> {

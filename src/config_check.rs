@@ -6,6 +6,7 @@ use revoker::store::Place;
 use crate::cli::ConfigArg;
 use crate::config::Config;
 use crate::exit::Result;
+use crate::terminal::say;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum ConfigCommand {
@@ -26,7 +27,7 @@ pub(crate) fn run(command: &ConfigCommand) -> Result<()> {
         Place::File(_) => String::new(),
         server @ Place::Server(_) => format!(", the record in {server}"),
     };
-    println!(
+    say!(
         "the configuration is right: watch at {} bits, step-up at {}, revoke at {}; {} webhooks, {} manifests, data in {}{record}",
         b.watch(),
         b.step_up(),

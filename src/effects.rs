@@ -7,7 +7,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::exit::Result;
-use crate::operate::{Target, ask, print_json, print_rows};
+use crate::operate::{Target, ask, print_rows};
+use crate::terminal::{self, say};
 
 /// Deliveries asked for at once, the most a server gives.
 const PAGE: &str = "1000";
@@ -82,16 +83,22 @@ pub(crate) fn run(command: &EffectsCommand) -> Result<()> {
         }
         EffectsCommand::Show { delivery, target } => {
             let delivery = delivery.to_string();
-            print_json(&ask(target, Method::GET, "/v1/effects/receipts", &[("delivery", &delivery)], None)?)
+            terminal::json(&ask(
+                target,
+                Method::GET,
+                "/v1/effects/receipts",
+                &[("delivery", &delivery)],
+                None,
+            )?)
         }
         EffectsCommand::Redeliver(args) => redeliver(args),
         EffectsCommand::Disabled { target } => {
-            print_json(&ask(target, Method::GET, "/v1/targets/disabled", &[], None)?)
+            terminal::json(&ask(target, Method::GET, "/v1/targets/disabled", &[], None)?)
         }
         EffectsCommand::Enable { name, target } => {
             let body = json!({ "target": name, "person": target.person() });
             ask(target, Method::POST, "/v1/targets/enable", &[], Some(body))?;
-            println!("{name} is used again");
+            say!("{name} is used again");
             Ok(())
         }
     }
@@ -127,7 +134,7 @@ fn redeliver(args: &Redeliver) -> Result<()> {
         let body = json!({ "delivery": delivery, "person": args.target.person() });
         ask(&args.target, Method::POST, "/v1/effects/redeliver", &[], Some(body))?;
     }
-    println!("{} deliveries are sent again", deliveries.len());
+    say!("{} deliveries are sent again", deliveries.len());
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::terminal;
+
 /// Exit codes as in BSD `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -65,7 +67,7 @@ impl Failure {
 
     /// Says what went wrong on standard error, one line with all causes, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        eprintln!("tocsin: {}", told(&self.error));
+        terminal::complain(&format!("tocsin: {}", told(&self.error)));
         ExitCode::from(self.code as u8)
     }
 }

@@ -8,7 +8,8 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
 use crate::exit::Result;
-use crate::operate::{Agent, Target, ask, print_json};
+use crate::operate::{Agent, Target, ask};
+use crate::terminal::{self, say};
 
 /// Say why an agent was flagged at some time, or was not: its last verdict, and what every signal made of it.
 #[derive(Args, Debug)]
@@ -34,9 +35,9 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<()> {
     query.extend(at.as_deref().map(|at| ("at", at)));
     let answer = ask(&args.target, Method::GET, "/v1/explain", &query, None)?;
     match Explanation::deserialize(&answer) {
-        Ok(explanation) if !args.json => print!("{explanation}"),
+        Ok(explanation) if !args.json => say!("{}", explanation.to_string().trim_end()),
         // What a newer server answers and this one cannot read is shown as it came.
-        _ => print_json(&answer)?,
+        _ => terminal::json(&answer)?,
     }
     Ok(())
 }

@@ -7,7 +7,8 @@ use detector::{CohortIncident, FleetHealth, PeerGroupStatus};
 use reqwest::Method;
 
 use crate::exit::Result;
-use crate::operate::{Target, ask, print_json, print_rows};
+use crate::operate::{Target, ask, print_rows};
+use crate::terminal::{self, say};
 
 /// Show whether the fleet as a whole keeps the budgets.
 ///
@@ -29,16 +30,17 @@ pub(crate) struct FleetArgs {
 pub(crate) fn run(args: &FleetArgs) -> Result<()> {
     let answer = ask(&args.target, Method::GET, "/v1/fleet", &[], None)?;
     if args.json {
-        return print_json(&answer);
+        return terminal::json(&answer);
     }
+    let answer = terminal::visible(&answer);
     print_rows(&answer, false, |row| Some(words(&serde_json::from_value(row.clone()).ok()?)))?;
     for row in answer["cohorts"].as_array().into_iter().flatten() {
         let incident = serde_json::from_value::<CohortIncident>(row.clone());
-        println!("{}", incident.map_or_else(|_| row.to_string(), |incident| cohort(&incident)));
+        say!("{}", incident.map_or_else(|_| row.to_string(), |incident| cohort(&incident)));
     }
     for row in answer["groups"].as_array().into_iter().flatten() {
         let group = serde_json::from_value::<PeerGroupStatus>(row.clone());
-        println!("{}", group.map_or_else(|_| row.to_string(), |group| peers(&group)));
+        say!("{}", group.map_or_else(|_| row.to_string(), |group| peers(&group)));
     }
     Ok(())
 }

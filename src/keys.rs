@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::cli::ConfigArg;
 use crate::config::{Config, sealed};
 use crate::exit::{Code, Failure, OrExit, Result};
+use crate::terminal::say;
 
 /// The longest secret that is sealed.
 const SECRET_BYTES_MAX: u64 = 64 * 1_024;
@@ -46,7 +47,7 @@ pub(crate) enum KeysCommand {
 /// Runs the command.
 pub(crate) fn run(command: &KeysCommand) -> Result<()> {
     match command {
-        KeysCommand::New => println!("{}", new_key()),
+        KeysCommand::New => say!("{}", new_key()),
         KeysCommand::Show { json, config } => show(config, *json)?,
         KeysCommand::Seal(config) => {
             let config = Config::load(config.config.as_deref())?;
@@ -58,7 +59,7 @@ pub(crate) fn run(command: &KeysCommand) -> Result<()> {
             if secret.is_empty() {
                 return Err(anyhow!("standard input holds no secret")).or_exit(Code::DataErr);
             }
-            println!("{}", sealed::seal(&keys, secret)?);
+            say!("{}", sealed::seal(&keys, secret)?);
         }
         KeysCommand::Rotate(config) => rotate(config)?,
     }
@@ -76,10 +77,10 @@ fn show(args: &ConfigArg, as_json: bool) -> Result<()> {
     }
     if as_json {
         let rows = counted.by_key.iter().map(|(id, count)| json!({ "key": id, "sealed": count }));
-        println!("{}", json!({ "keys": rows.collect::<Vec<_>>(), "lost": counted.lost }));
+        say!("{}", json!({ "keys": rows.collect::<Vec<_>>(), "lost": counted.lost }));
     } else {
         for (place, (id, count)) in counted.by_key.iter().enumerate() {
-            println!("{id}\t{}\t{count} sealed", if place == 0 { "seals and opens" } else { "opens" });
+            say!("{id}\t{}\t{count} sealed", if place == 0 { "seals and opens" } else { "opens" });
         }
     }
     match counted.lost.as_slice() {
@@ -102,24 +103,24 @@ fn rotate(args: &ConfigArg) -> Result<()> {
         return Err(Failure::new(Code::Config, first));
     }
     let count = reseal(&config.record()?, &ring).context("nothing was changed").or_exit(Code::DataErr)?;
-    println!("{count} secrets of the record are sealed with {}", keys.ids().first().unwrap_or(&""));
+    say!("{count} secrets of the record are sealed with {}", keys.ids().first().unwrap_or(&""));
     let mut stale = 0;
     for (key, text) in Config::sealed(args.config.as_deref())? {
         let (secret, place) = sealed::opened(&keys, &text).or_exit(Code::DataErr)?;
         if place > 0 {
             stale += 1;
-            println!("{key} = \"{}\"", sealed::seal(&keys, &secret)?);
+            say!("{key} = \"{}\"", sealed::seal(&keys, &secret)?);
         }
     }
     if stale > 0 {
-        println!(
+        say!(
             "put these in the places of those in the configuration, and rotate again: the old key stays until then"
         );
     } else if source.file().is_some() {
         finish(&source).or_exit(Code::CantCreate)?;
-        println!("the old key is forgotten");
+        say!("the old key is forgotten");
     } else {
-        println!("the old key may be taken out of {source}");
+        say!("the old key may be taken out of {source}");
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ mod replay;
 mod serve;
 mod simulate;
 mod telemetry;
+mod terminal;
 mod webhooks;
 
 fn main() -> std::process::ExitCode {

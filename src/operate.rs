@@ -11,6 +11,7 @@ use crate::cli::ConfigArg;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Code, OrExit, Result};
+use crate::terminal::{self, say};
 
 /// Where the server is and who asks.
 #[derive(Args, Debug)]
@@ -124,7 +125,10 @@ pub(crate) fn alerts(args: &AlertsArgs) -> Result<()> {
             row["agent_id"].as_str()?,
             row["endpoint"].as_str()?,
         );
-        for reason in row["reasons"].as_array().into_iter().flatten() {
+        // Alerts of earlier versions have none.
+        let sentence =
+            Some(&row["sentence"]).filter(|said| said.as_str().is_some_and(|said| !said.is_empty()));
+        for reason in sentence.into_iter().chain(row["reasons"].as_array().into_iter().flatten()) {
             line.push_str("\n    ");
             line.push_str(reason.as_str()?);
         }
@@ -148,7 +152,7 @@ fn control(target: &Target, path: &str, scope: &Scope, mut body: Value) -> Resul
     for (field, name) in [("agent_id", &scope.agent), ("issuer", &scope.issuer), ("group", &scope.group)] {
         body[field] = json!(name);
     }
-    print_json(&ask(target, Method::POST, path, &[], Some(body))?)
+    terminal::json(&ask(target, Method::POST, path, &[], Some(body))?)
 }
 
 /// Sends a request to the server and gives its answer, a JSON object.
@@ -193,32 +197,28 @@ pub(crate) async fn ask(
         s if s.is_client_error() => Code::DataErr,
         _ => Code::Unavailable,
     };
+    let body = terminal::visible(&body);
     let detail = [&body["title"], &body["detail"]].into_iter().filter_map(Value::as_str).collect::<Vec<_>>();
     Err(anyhow!("{status}: {}", detail.join(". "))).or_exit(code)
 }
 
-/// Prints the answer's rows, each as `line` puts it.
+/// Prints the answer's rows, each as `line` puts it; nothing hides in the texts that it is given.
 pub(crate) fn print_rows(
     answer: &Value,
     as_json: bool,
     line: impl Fn(&Value) -> Option<String>,
 ) -> Result<()> {
     if as_json {
-        return print_json(answer);
+        return terminal::json(answer);
     }
     let rows = answer["rows"].as_array().context("the answer has no rows").or_exit(Code::Unavailable)?;
     for row in rows {
         // A row of a newer server that lacks what this one prints is shown as it came.
-        println!("{}", line(row).unwrap_or_else(|| row.to_string()));
+        let row = terminal::visible(row);
+        say!("{}", line(&row).unwrap_or_else(|| row.to_string()));
     }
     if rows.is_empty() {
-        println!("none");
+        say!("none");
     }
-    Ok(())
-}
-
-/// Prints an answer as it came.
-pub(crate) fn print_json(value: &Value) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
-use detector::{MicroBits, VerdictRecord};
+use detector::{MicroBits, VerdictRecord, visible};
 use ingest::decode::{Tally, native};
 use reqwest::Method;
 use revoker::config::PolicyConfig;
@@ -19,6 +19,7 @@ use crate::cli::ConfigArg;
 use crate::config::{self, Config};
 use crate::exit::{Code, OrExit, Result};
 use crate::operate::{Target, ask};
+use crate::terminal::say;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum PolicyCommand {
@@ -67,7 +68,7 @@ pub(crate) fn run(command: &PolicyCommand) -> Result<()> {
             let read = config::policy::read(file).or_exit(Code::Config)?;
             let rules = Vec::<When>::from(read.when.clone()).len();
             let policy = Policy::new(Config::load(config.config.as_deref())?.budgets, read);
-            println!("the policy is right: version {}, {rules} rules", policy.version());
+            say!("the policy is right: version {}, {rules} rules", policy.version());
             Ok(())
         }
         PolicyCommand::Explain(args) => explain(args),
@@ -80,7 +81,7 @@ fn explain(args: &ExplainArgs) -> Result<()> {
     let own = args.policy.as_deref().map(config::policy::read).transpose().or_exit(Code::Config)?;
     let policy = Policy::new(config.budgets, own.unwrap_or(config.policy));
     let groups = Groups::declared(&config.manifests);
-    println!("policy {}", policy.version());
+    say!("policy {}", policy.version());
     if let Some(file) = &args.event {
         let bytes = std::fs::read(file).with_context(|| file.display().to_string()).or_exit(Code::NoInput)?;
         let call = native::decode(bytes.trim_ascii(), &mut Tally::new())
@@ -109,18 +110,13 @@ fn explain(args: &ExplainArgs) -> Result<()> {
         VerdictRecord::deserialize(&answer).context("the answer is no verdict").or_exit(Code::Unavailable)?;
     let group = groups.of(record.issuer.as_deref(), &record.agent_id);
     let facts = Facts::of(&record, group);
-    println!(
-        "{} called {} at {}",
-        record.agent_id.escape_debug(),
-        record.called().escape_debug(),
-        record.verdict.ts
-    );
+    say!("{} called {} at {}", visible(&record.agent_id), visible(record.called()), record.verdict.ts);
     looked_at(&policy, &facts);
     let evidence = policy.evidence(&record, group);
     let demand = policy.demand(&evidence, MicroBits::ZERO);
     let answer = policy.on(&evidence).for_agent(&facts.who).answer(demand);
     let withheld = answer.withheld.map_or_else(String::new, |why| format!(": {why}"));
-    println!(
+    say!(
         "{} bits ask for {}; what is done is {}{withheld}",
         evidence.level,
         demand.as_str(),
@@ -132,11 +128,11 @@ fn explain(args: &ExplainArgs) -> Result<()> {
 fn looked_at(policy: &Policy, facts: &Facts<'_>) {
     let risks = policy.config().risk.of(facts.method, facts.endpoint, facts.operation);
     let risks: Vec<&str> = risks.iter().map(|risk| risk.as_str()).collect();
-    println!("risk: {}", if risks.is_empty() { "none".to_owned() } else { risks.join(", ") });
+    say!("risk: {}", if risks.is_empty() { "none".to_owned() } else { risks.join(", ") });
     let mut decided = false;
     for (rule, misfit) in policy.explain(facts) {
         if let Some(condition) = misfit {
-            println!("rule `{}` does not fit: {condition}", rule.name);
+            say!("rule `{}` does not fit: {condition}", rule.name);
             continue;
         }
         decided = true;
@@ -147,10 +143,10 @@ fn looked_at(policy: &Policy, facts: &Facts<'_>) {
             said.chain(rule.while_asked.map(|does| format!("while a human is asked {}", does.as_str())));
         let said = said.collect::<Vec<_>>().join(", ");
         let said = if said.is_empty() { "what the evidence asks for" } else { &said };
-        println!("rule `{}` decides: {said}", rule.name);
+        say!("rule `{}` decides: {said}", rule.name);
     }
     if !decided {
-        println!("no rule fits: what the evidence asks for");
+        say!("no rule fits: what the evidence asks for");
     }
 }
 
@@ -164,7 +160,7 @@ fn diff(old: &Path, new: &Path) -> Result<()> {
     if lines.is_empty() {
         lines.push("they are the same".to_owned());
     }
-    println!("{}", lines.join("\n"));
+    say!("{}", lines.join("\n"));
     Ok(())
 }
 

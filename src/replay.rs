@@ -22,6 +22,7 @@ use ingest::decode::{Format, Limits, Record, RecordReader, SourceContext, Tally}
 use crate::cli::ConfigArg;
 use crate::config::Config;
 use crate::exit::{Code, OrExit, Result};
+use crate::terminal::{self, say};
 use chunk::Chunk;
 use output::Output;
 
@@ -87,10 +88,9 @@ pub(crate) fn run(args: &ReplayArgs) -> Result<()> {
     progress.finish_and_clear();
     let report = output.finish(began.elapsed())?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print!("{}", report.summary(&args.out));
+        return terminal::json(&report);
     }
+    say!("{}", report.summary(&args.out));
     Ok(())
 }
 

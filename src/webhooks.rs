@@ -8,6 +8,7 @@ use revoker::message::EVENTS_SCHEMA;
 use crate::cli::ConfigArg;
 use crate::config::Config;
 use crate::exit::{Code, OrExit, Result};
+use crate::terminal::{self, say};
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum WebhooksCommand {
@@ -23,12 +24,12 @@ pub(crate) enum WebhooksCommand {
 /// Runs the command.
 pub(crate) fn run(command: &WebhooksCommand) -> Result<()> {
     match command {
-        WebhooksCommand::Schema => print!("{EVENTS_SCHEMA}"),
+        WebhooksCommand::Schema => say!("{}", EVENTS_SCHEMA.trim_end()),
         WebhooksCommand::NewKey => {
             let key = new_signing_key()?;
-            println!("{key}");
+            say!("{key}");
             for public in Secrets::parse(&key)?.public_keys() {
-                eprintln!("for the receiver: {public}");
+                terminal::complain(&format!("for the receiver: {public}"));
             }
         }
         WebhooksCommand::Keys(args) => {
@@ -39,7 +40,7 @@ pub(crate) fn run(command: &WebhooksCommand) -> Result<()> {
                 let built =
                     built.with_context(|| format!("webhooks: {}", webhook.name)).or_exit(Code::Config)?;
                 for key in built.public_keys() {
-                    println!("{}\t{key}", webhook.name);
+                    say!("{}\t{key}", webhook.name);
                 }
             }
         }

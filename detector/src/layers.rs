@@ -42,8 +42,9 @@ impl Trust {
     }
 }
 
-/// The layers of trust. Those that agree confirm each other; those that diverge make a person's question of what would else be answered
-/// by a revocation.
+/// The layers of trust, for people to read. Policy makes one use of them: where all that tells who calls agrees that it is the agent and
+/// what it does speaks against it, they diverge, and what would else be answered by a revocation is a person's question. No layer adds to
+/// the level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layers {
     /// Workload identity: how it was proved, with which kind of credential, on whose behalf.

@@ -34,6 +34,7 @@ mod source;
 mod stored;
 mod time;
 mod verdict;
+mod visible;
 
 pub use baseline::{AgentState, Baseline, EndpointShare, Known, RevertError, Summary, VersionCause};
 pub use batch::{Hands, Observed, OneHand, Work};
@@ -60,3 +61,4 @@ pub use silence::Silence;
 pub use source::SourceLate;
 pub use time::{Timestamp, TimestampError};
 pub use verdict::{Beside, History, PARTS_MAX, Part, Pattern, Signal, Verdict, VerdictId, VerdictRecord};
+pub use visible::{is_hidden, visible, visible_to};

@@ -43,7 +43,7 @@ pub struct Manifest {
     /// Who asked for it and pays for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sponsor: Option<String>,
-    /// The people who answer for what it does when it is challenged. Named, not enforced: whoever is enrolled may answer.
+    /// The people who answer for what it does when it is challenged. Where any are named, nobody else may.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvers: Vec<String>,
     /// The agent that spawns it, under the same issuer. What is forbidden to that one is to this one, and it has no scope

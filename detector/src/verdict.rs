@@ -1,5 +1,6 @@
 //! What the detector says of a call, and why, in numbers that add up.
 
+mod sentence;
 mod words;
 
 use std::fmt;

@@ -62,6 +62,9 @@ pub struct Alert {
     /// What withheld it.
     #[serde(default)]
     pub withheld: Option<Restraint>,
+    /// The verdict in one sentence; empty in alerts of versions that said none.
+    #[serde(default)]
+    pub sentence: String,
     /// The reasons in words, strongest first, and last why more was not done.
     pub reasons: Vec<String>,
     /// Version of the policy in force.
@@ -127,6 +130,7 @@ impl Alert {
             shadow: would.demand.is_some(),
             would_have: would.demand,
             withheld: would.withheld,
+            sentence: record.sentence(),
             reasons: record
                 .reasons()
                 .into_iter()

@@ -87,6 +87,7 @@ struct Data<'a> {
 
 #[derive(Serialize)]
 struct Evidence {
+    sentence: String,
     verdict_id: VerdictId,
     event_id: String,
     ts: Timestamp,
@@ -140,6 +141,7 @@ impl Facts<'_> {
 fn evidence(record: &VerdictRecord) -> Evidence {
     let cut = |text: &Option<String>| text.as_deref().map(|t| clip(t, FIELD_BYTES_MAX));
     Evidence {
+        sentence: clip(&record.sentence(), REASON_BYTES_MAX),
         verdict_id: record.verdict.id,
         event_id: clip(&record.event_id, FIELD_BYTES_MAX),
         ts: record.verdict.ts,

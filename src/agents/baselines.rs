@@ -5,7 +5,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::exit::Result;
-use crate::operate::{Agent, Target, ask, print_json, print_rows};
+use crate::operate::{Agent, Target, ask, print_rows};
+use crate::terminal::{self, say};
 
 #[derive(Args, Debug)]
 pub(crate) struct HistoryArgs {
@@ -80,15 +81,16 @@ pub(super) fn diff(DiffArgs { agent, from, to, json, target }: &DiffArgs) -> Res
     query.extend(to.as_deref().map(|to| ("to", to)));
     let answer = ask(target, Method::GET, "/v1/agents/diff", &query, None)?;
     if *json {
-        return print_json(&answer);
+        return terminal::json(&answer);
     }
-    println!("{} to {}", answer["from"], answer["to"]);
+    let answer = terminal::visible(&answer);
+    say!("{} to {}", answer["from"], answer["to"]);
     let changes = answer["changes"].as_array().map_or(&[][..], Vec::as_slice);
     for change in changes {
-        println!("    {}", change.as_str().unwrap_or("?"));
+        say!("    {}", change.as_str().unwrap_or("?"));
     }
     if changes.is_empty() {
-        println!("    nothing that can be read has changed");
+        say!("    nothing that can be read has changed");
     }
     Ok(())
 }
@@ -97,5 +99,5 @@ pub(super) fn revert(RevertArgs { agent, to, reason, target }: &RevertArgs) -> R
     let body = json!({
         "agent_id": agent.agent_id, "issuer": agent.issuer, "to": to, "person": target.person(), "reason": reason,
     });
-    print_json(&ask(target, Method::POST, "/v1/agents/revert", &[], Some(body))?)
+    terminal::json(&ask(target, Method::POST, "/v1/agents/revert", &[], Some(body))?)
 }

@@ -1,4 +1,4 @@
-//! Rows of the register for people. Names come from logs, so what no name holds is made visible.
+//! Rows of the register for people. Nothing hides in the texts of a row: who prints it has seen to that.
 
 use serde_json::Value;
 
@@ -74,7 +74,7 @@ pub(super) fn branch(row: &Value) -> Option<String> {
     let (children, calls, all) =
         (row["children"].as_u64()?, row["calls"].as_u64()?, row["line_calls"].as_u64()?);
     let whose = match row["parent"].as_str() {
-        Some(parent) if depth == 0 => format!(" under {}", parent.escape_debug()),
+        Some(parent) if depth == 0 => format!(" under {parent}"),
         _ => String::new(),
     };
     let below = match children {
@@ -111,13 +111,13 @@ pub(super) fn drift(row: &Value) -> Option<String> {
 
 /// An agent by its name, under its issuer.
 fn name(of: &Value) -> Option<String> {
-    let agent = of["agent_id"].as_str()?.escape_debug();
+    let agent = of["agent_id"].as_str()?;
     Some(match of["issuer"].as_str() {
-        Some(issuer) => format!("{agent} at {}", issuer.escape_debug()),
+        Some(issuer) => format!("{agent} at {issuer}"),
         None => agent.to_string(),
     })
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| "-".to_owned(), |text| text.escape_debug().to_string())
+    value.as_str().map_or_else(|| "-".to_owned(), ToOwned::to_owned)
 }

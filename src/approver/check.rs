@@ -8,6 +8,7 @@ use revoker::policy::Policy;
 
 use crate::config::Config;
 use crate::exit::{Code, OrExit, Result};
+use crate::terminal::say;
 
 /// An agent, or all of which nothing is on record.
 struct Asked {
@@ -43,7 +44,7 @@ pub(super) async fn run(config: &Config) -> Result<()> {
         let why = anyhow!("what is listed has no approver with a method that works ({without})");
         return Err(why).or_exit(Code::DataErr);
     }
-    println!("somebody can answer for each of {} agents on record and for every other", agents.len() - 1);
+    say!("somebody can answer for each of {} agents on record and for every other", agents.len() - 1);
     Ok(())
 }
 
@@ -66,7 +67,7 @@ fn of_agents(agents: &[Asked], approvers: &[ApproverRow], passkeys: bool) -> usi
         without += 1;
         let whoever = || "nobody, so whoever is enrolled may".to_owned();
         let named = if asked.named.is_empty() { whoever() } else { asked.named.join(", ") };
-        println!("{}\t{wrong}\tnamed: {named}", asked.agent);
+        say!("{}\t{wrong}\tnamed: {named}", detector::visible(&asked.agent));
     }
     without
 }
@@ -79,9 +80,10 @@ fn of_approvers(agents: &[Asked], approvers: &[ApproverRow]) {
         lack.entry(row.name.as_str()).or_default().extend(theirs.map(|asked| asked.agent.as_str()));
     }
     for (name, agents) in lack.iter().filter(|(_, agents)| !agents.is_empty()) {
-        let first = agents.iter().take(5).copied().collect::<Vec<_>>().join(", ");
+        let first =
+            agents.iter().take(5).map(|agent| detector::visible(agent)).collect::<Vec<_>>().join(", ");
         let more = if agents.len() > 5 { format!(" and {} more", agents.len() - 5) } else { String::new() };
-        println!(
+        say!(
             "{name}\thas no passkey, which a yes may take; `tocsin approver add {name}` makes a link\tfor: {first}{more}"
         );
     }

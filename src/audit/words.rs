@@ -2,17 +2,20 @@
 
 use std::fmt::Write as _;
 
+use detector::visible;
 use revoker::audit::Entry;
 use serde_json::Value;
+
+use crate::terminal;
 
 /// One entry: when, what and about whom, and below it the particulars.
 pub(super) fn entry(entry: &Entry) -> String {
     let mut text = format!("{}  {:<22}", entry.at, entry.kind);
     if let Some(agent) = &entry.agent {
         // Writing into a string cannot fail.
-        write!(text, " {agent}").ok();
+        write!(text, " {}", visible(&agent.to_string())).ok();
     }
-    let body = &entry.body;
+    let body = &terminal::visible(&entry.body);
     let lines = match entry.kind.as_str() {
         "standing.changed" => change(body),
         kind if kind.starts_with("delivery.") || kind == "target.disabled" => delivery(body),

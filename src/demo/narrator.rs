@@ -1,8 +1,8 @@
-//! How the story is told: plain lines, with a little weight on a terminal.
+//! How the story is told: plain lines, with a little weight on a terminal. What hides in a name is spelled out.
 
 use std::io::IsTerminal;
 
-use detector::Timestamp;
+use detector::{Timestamp, visible, visible_to};
 
 const WIDTH: usize = 100;
 
@@ -20,22 +20,22 @@ pub(super) fn chapter(title: &str) {
 
 /// Something happened at event time `ts`.
 pub(super) fn at(ts: Timestamp, who: &str, what: &str) {
-    println!("  {}  {who:<10} {what}", styled("2", &minute(ts)));
+    println!("  {}  {:<10} {}", styled("2", &minute(ts)), visible(who), visible(what));
 }
 
 /// Something happened now.
 pub(super) fn now(who: &str, what: &str) {
-    println!("  {:16}  {who:<10} {what}", "");
+    println!("  {:16}  {:<10} {}", "", visible(who), visible(what));
 }
 
 /// Something that matters happened.
 pub(super) fn loud(who: &str, what: &str) {
-    println!("  {:16}  {who:<10} {}", "", styled("1;33", what));
+    println!("  {:16}  {:<10} {}", "", visible(who), styled("1;33", &visible(what)));
 }
 
 /// More about the line above.
 pub(super) fn detail(what: &str) {
-    for line in wrapped(what, WIDTH - 34) {
+    for line in wrapped(&visible_to(what, usize::MAX), WIDTH - 34) {
         println!("  {:16}  {:<10}   {}", "", "", styled("2", &line));
     }
 }

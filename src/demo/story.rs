@@ -180,8 +180,8 @@ impl Scene<'_> {
         let number =
             challenge["binding_code"].as_str().context("the challenge has no binding code")?.to_owned();
         now("human", "opens the page that the webhook links to, and reads why:");
-        for reason in told["data"]["reasons"].as_array().into_iter().flatten() {
-            detail(reason.as_str().unwrap_or_default());
+        for reason in said(&told["data"]) {
+            detail(reason);
         }
         now("label", &format!("the recorded session is in truth: {}", self.label));
         let waiting = player.gateway.wait(challenge);
@@ -302,10 +302,16 @@ async fn runaway(stage: &Stage) -> Result<(u64, String)> {
     Ok(ended_by_itself(&revoked, sent, &format!("after its {of_burst} calls"), burst.agent_id))
 }
 
+/// Why, as a webhook tells it: in one sentence, then in parts.
+fn said(data: &Value) -> impl Iterator<Item = &str> {
+    let reasons = data["reasons"].as_array().into_iter().flatten();
+    std::iter::once(&data["evidence"]["sentence"]).chain(reasons).filter_map(Value::as_str)
+}
+
 fn ended_by_itself(revoked: &Value, sent: u64, when: &str, agent: String) -> (u64, String) {
     loud("webhook", &format!("{agent}: revoked by itself, {when}"));
-    for reason in revoked["data"]["reasons"].as_array().into_iter().flatten() {
-        detail(reason.as_str().unwrap_or_default());
+    for reason in said(&revoked["data"]) {
+        detail(reason);
     }
     (sent, agent)
 }

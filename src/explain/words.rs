@@ -4,13 +4,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use detector::{MicroBits, Part, Pattern, RuleKind, Signal, VerdictRecord};
+use detector::{MicroBits, Part, Pattern, RuleKind, Signal, VerdictRecord, visible};
 
 use super::Explanation;
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         head(f, &self.record)?;
+        writeln!(f, "\n{}", self.record.sentence())?;
         self.level(f)?;
         let verdict = &self.record.verdict;
         writeln!(f, "\nwho acted: {} ({})", verdict.who(), verdict.actor.is.as_str())?;
@@ -107,7 +108,7 @@ fn head(f: &mut fmt::Formatter<'_>, record: &VerdictRecord) -> fmt::Result {
     writeln!(f, "{:<9} {}", "at", verdict.ts)?;
     for (name, value) in rows {
         if let Some(value) = value {
-            writeln!(f, "{name:<9} {}", value.escape_debug())?;
+            writeln!(f, "{name:<9} {}", visible(value))?;
         }
     }
     Ok(())
@@ -140,16 +141,14 @@ fn sentence(part: &Part, record: &VerdictRecord) -> String {
             let seen = format!("{} between calls where {} is usual", gap(part.observed), gap(part.expected));
             if pattern == Pattern::AsUsual { seen } else { format!("{seen}, {since}") }
         }
-        (Signal::Endpoint, Pattern::Unfitting) => part.unfitting(&endpoint.escape_debug().to_string(), ts),
+        (Signal::Endpoint, Pattern::Unfitting) => part.unfitting(&visible(endpoint), ts),
         (Signal::Endpoint, _) if let Some(drift) = part.drift() => drift,
         (Signal::Context, Pattern::AsUsual) => part.context(),
         (Signal::Context, _) => format!("{}, {since}", part.context()),
         (Signal::Endpoint | Signal::LookElsewhere, pattern) => {
             let share = percent(part.expected);
-            let seen = format!(
-                "`{}` is {share} of what it calls by its own past and its peers'",
-                endpoint.escape_debug()
-            );
+            let seen =
+                format!("`{}` is {share} of what it calls by its own past and its peers'", visible(endpoint));
             if pattern == Pattern::AsUsual { seen } else { format!("{seen}; strange calls {since}") }
         }
     }
@@ -195,7 +194,7 @@ fn quiet(part: &Part, record: &VerdictRecord) -> String {
 
 /// So many of what volume counts.
 fn counted(part: &Part, n: f64, record: &VerdictRecord) -> String {
-    let line = record.line.as_ref().map(|head| head.escape_debug().to_string());
+    let line = record.line.as_ref().map(|head| visible(head));
     if part.is_of_line() { format!("{} {}", number(n), part.counted(line.as_deref())) } else { calls(n) }
 }
 

@@ -100,7 +100,7 @@ impl Draft {
              # It declares what was seen, right or wrong: take out what the agent should not do before it is used.\n"
         );
         for what in &self.left_out {
-            writeln!(text, "# Left out, {what}.").ok();
+            writeln!(text, "# Left out, {}.", detector::visible(what)).ok();
         }
         text.push_str(&toml::to_string(&self.manifest)?);
         Ok(text)

@@ -225,7 +225,7 @@ impl Known<'_> {
 fn named<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     let more = names.len().saturating_sub(NAMES_MAX);
     let mut text: Vec<String> =
-        names.take(NAMES_MAX).map(|name| format!("`{}`", name.escape_debug())).collect();
+        names.take(NAMES_MAX).map(|name| format!("`{}`", detector::visible(name))).collect();
     if more > 0 {
         text.push(format!("{more} more"));
     }

@@ -38,6 +38,8 @@ struct CallRow<'a> {
     session_id: Option<&'a str>,
     bits: MicroBits,
     added: MicroBits,
+    /// Version of the fleet's model that it was scored with.
+    model: u32,
     parts: Vec<PartRow>,
     /// The rule that the call broke, where it broke one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,6 +64,7 @@ struct AlertRow<'a> {
     action: &'static str,
     actor: &'a Actor,
     layers: Layers,
+    sentence: String,
     reasons: Vec<String>,
 }
 
@@ -236,6 +239,7 @@ impl<'a> Output<'a> {
             session_id: call.identity.session_id.as_deref(),
             bits: verdict.level,
             added: verdict.added,
+            model: verdict.model,
             parts: parts.map(|p| PartRow { signal: p.signal, bits: p.bits, added: p.added }).collect(),
             rule: verdict.rule,
         };
@@ -266,6 +270,7 @@ impl<'a> Output<'a> {
                 action: action.as_str(),
                 actor: &verdict.actor,
                 layers: verdict.layers,
+                sentence: record.sentence(),
                 reasons: record.reasons(),
             };
             row(&mut self.alerts, &line)?;

@@ -53,7 +53,7 @@ impl Report {
             "{} records: {} calls of {} agents in {} sessions{span}\n\
              {} control, {} duplicates, {} rejected ({} in conflict with an earlier record)\n\
              alerts: {alerts}\n\
-             written to {} in {:.1} s\n",
+             written to {} in {:.1} s",
             self.lines,
             self.calls,
             self.agents,

@@ -126,6 +126,17 @@ fn no_file_names_a_registry_host() {
 }
 
 #[test]
+fn what_is_printed_goes_through_one_place() {
+    // The demo weighs its lines with a terminal's own codes; a bench prints its own numbers.
+    let prints = ["src/terminal.rs", "src/demo/narrator.rs"];
+    let sources = tracked().into_iter().filter(|path| {
+        path.starts_with("src/") && !path.starts_with("src/bench") && !prints.contains(&path.as_str())
+    });
+    let found = lines_with(sources.collect(), &["println!(", "print!("]);
+    assert!(found.is_empty(), "names come from logs, and nothing may act on a terminal: {found:#?}");
+}
+
+#[test]
 fn nothing_is_left_half_done() {
     // Written with a gap, so that this file holds none either.
     let marks = ["TO DO", "FIX ME", "XX X", "un implemented!", "to do!(", "#[ ignore"]

@@ -48,6 +48,7 @@ fn the_story_is_told_to_its_end() {
     let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{told}\n{errors}");
     for moment in [
+        "for this agent",
         "the page says: Approved",
         "comes back with the grant and calls",
         "the page says: Reported as an attack",

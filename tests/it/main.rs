@@ -29,6 +29,7 @@ mod explain;
 mod feedback;
 mod fleet;
 mod governor;
+mod hostile_names;
 mod hostile_receiver;
 mod introspection;
 mod issuers;

@@ -67,7 +67,7 @@ const UNUSUAL: f64 = 0.1;
 const THRESHOLD: f64 = std::f64::consts::LN_10;
 /// Sessions from which normal ones are well enough known: what is beyond all of them is extrapolated, and newcomers' teach
 /// nothing more. Below, no session is rarer than one in so many (study §3: 100 to 150).
-const COMPARES_FROM: usize = 150;
+pub(crate) const COMPARES_FROM: usize = 150;
 /// Sessions of one lane that a person was asked about and that wait for the answer; the oldest makes room.
 const PENDING_MAX: usize = 1_024 / LANES;
 /// Sessions as unusual as the first calibrate only as far as they are such a share of their agent's, or an attack that is repeated would

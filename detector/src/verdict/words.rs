@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::sentence::name;
 use super::{Part, Pattern, Signal, Verdict, VerdictRecord};
 use crate::{ActorKind, Kind, Layers, MicroBits, Timestamp};
 
@@ -23,7 +24,7 @@ impl Pattern {
     }
 
     /// What each of an agent's sessions does; none where the pattern is no drift.
-    fn of_sessions(self) -> Option<&'static str> {
+    pub(super) fn of_sessions(self) -> Option<&'static str> {
         Some(match self {
             Self::SessionDrift => "hold what does not go together among its peers",
             Self::RoleDrift => "hold calls that it seldom makes",
@@ -33,7 +34,7 @@ impl Pattern {
     }
 
     /// What is counted or measured of calls; none where the pattern is another.
-    fn of_calls(self) -> Option<&'static str> {
+    pub(super) fn of_calls(self) -> Option<&'static str> {
         Some(match self {
             Self::TwoPlaces => "calls of this hour with a credential that was elsewhere the call before",
             Self::TwoCallers => {
@@ -117,7 +118,15 @@ impl Part {
         } else {
             format!("a call of its session at {}", self.since)
         };
-        let compared = format!("({} sessions to compare with)", self.history.n);
+        let n = self.history.n;
+        let compared = if self.is_of_few() {
+            format!(
+                "({n} sessions to compare with, too few to call it rarer than 1 in {})",
+                n.saturating_add(1)
+            )
+        } else {
+            format!("({n} sessions to compare with)")
+        };
         if self.high < 0.5 {
             return format!("{what} makes a session of a kind not seen {compared}");
         }
@@ -194,7 +203,9 @@ impl VerdictRecord {
         );
         let bits = format!("{:+.1} bits", p.bits);
         match p.signal {
-            Signal::Volume => format!("{bits}: {} ({basis})", volume(p, self.line.as_deref())),
+            Signal::Volume => {
+                format!("{bits}: {} ({basis})", volume(p, self.line.as_deref().map(name).as_deref()))
+            }
             Signal::Timing => format!(
                 "{bits}: {}, {} between calls where {} is usual, since {} ({basis})",
                 timing(p.pattern),
@@ -203,14 +214,14 @@ impl VerdictRecord {
                 p.since,
             ),
             Signal::Endpoint if p.pattern == Pattern::Unfitting => {
-                format!("{bits}: {}", p.unfitting(self.called(), self.verdict.ts))
+                format!("{bits}: {}", p.unfitting(&name(self.called()), self.verdict.ts))
             }
             Signal::Context => format!("{bits}: {}, since {} ({basis})", p.context(), p.since),
             Signal::Endpoint if let Some(drift) = p.drift() => format!("{bits}: {drift} ({basis})"),
             Signal::Endpoint => format!(
                 "{bits}: `{}` is {} of what this agent calls by its own past and its peers'; {} would have been quiet \
                  ({basis})",
-                self.called(),
+                name(self.called()),
                 percent(p.expected),
                 percent(p.quiet_at),
             ),
@@ -246,7 +257,7 @@ fn volume(p: &Part, line: Option<&str>) -> String {
     }
 }
 
-fn timing(pattern: Pattern) -> &'static str {
+pub(super) fn timing(pattern: Pattern) -> &'static str {
     match pattern {
         Pattern::Irregular => "gaps of every length alike",
         Pattern::HumanPaced => "gaps as a person leaves them",
@@ -258,7 +269,7 @@ fn timing(pattern: Pattern) -> &'static str {
 }
 
 /// A length of time that people take in at a glance.
-fn seconds(s: f64) -> String {
+pub(super) fn seconds(s: f64) -> String {
     match s {
         s if s < 1.0 => format!("{:.0} ms", s * 1e3),
         s if s < 120.0 => format!("{s:.1} s"),
@@ -267,11 +278,11 @@ fn seconds(s: f64) -> String {
     }
 }
 
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     if share < 1e-4 { "under 0.01 %".to_owned() } else { format!("{} %", number(share * 100.0)) }
 }
 
-fn number(x: f64) -> String {
+pub(super) fn number(x: f64) -> String {
     if x > 0.0 && x < 5e-4 {
         return "under 0.001".to_owned();
     }

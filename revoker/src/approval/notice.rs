@@ -1,10 +1,10 @@
 //! Whom people hear of a question from: who is told when, and in which words. A notice holds no secret but the page's address, which
 //! shows and approves nothing.
 
-use detector::Timestamp;
+use detector::{Timestamp, visible};
 use serde_json::{Value, json};
 
-use super::page::words::{clock_text, visible};
+use super::page::words::clock_text;
 use super::{Approval, Cause};
 use crate::alert::Alert;
 use crate::effect::AlertAction;
@@ -127,7 +127,7 @@ pub(crate) fn alert(alert: &Alert, people: &Accountable, also: &[String]) -> Val
             "action": alert.action,
             "title": format!("{agent} {what}"),
             "text": format!("{agent} {what}: it called {endpoint} at {}.", clock_text(alert.ts)),
-            "why": shown(alert.reasons.first().map_or("the agent does not behave as it did", String::as_str)),
+            "why": shown(&alert.sentence),
             "people": Vec::<String>::new(),
             "also": also,
             "owner": people.owner,
@@ -182,10 +182,7 @@ pub(crate) fn body(turn: &Turn, approval: &Approval, page: &str, now: Timestamp)
 /// Why they are asked, in one sentence.
 fn why(approval: &Approval) -> String {
     match &approval.cause {
-        Cause::Evidence(record) => {
-            let strongest = record.reasons().into_iter().next();
-            strongest.unwrap_or_else(|| "the agent does not behave as it did".to_owned())
-        }
+        Cause::Evidence(record) => record.sentence(),
         Cause::Asked(asked) => match &asked.description {
             Some(words) => format!("its own side asks before it acts, and says: {words}"),
             None => "its own side asks before it acts".to_owned(),

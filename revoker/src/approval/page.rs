@@ -15,14 +15,14 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use detector::{MicroBits, Timestamp};
+use detector::{MicroBits, Timestamp, visible};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 
 use super::{Approval, Choice, FormToken, PageKey, Refusal, State, Status};
 use crate::config::WhileAsked;
 use crate::policy::risk::Risk;
-use words::{clock, span, visible};
+use words::{clock, span};
 
 /// The one stylesheet, in the page itself.
 const STYLE: &str = include_str!("page/style.css");

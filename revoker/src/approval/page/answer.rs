@@ -1,9 +1,10 @@
 //! The three answers, and what to do when one was not accepted.
 
+use detector::visible;
 use maud::{Markup, html};
 
 use super::View;
-use super::words::{clock, span, visible};
+use super::words::{clock, span};
 use crate::approval::{Choice, Factor, Refusal, State, Status};
 use crate::config::WhileAsked;
 

@@ -1,11 +1,12 @@
 //! The page where somebody with a link becomes an approver.
 
+use detector::visible;
 use maud::{Markup, PreEscaped, html};
 use qrcode::QrCode;
 use qrcode::render::svg;
 
+use super::frame;
 use super::words::clock;
-use super::{frame, visible};
 use crate::approval::{Enrolment, FormToken, Link};
 
 /// Pixels of the code's drawing, at least.

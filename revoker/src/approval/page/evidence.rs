@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use detector::{MicroBits, Part, Pattern, Signal, VerdictRecord};
+use detector::{MicroBits, Part, Pattern, Signal, VerdictRecord, visible};
 use maud::{Markup, html};
 
-use super::words::{capital, clock, gap, number, percent, rarity, signed, span, visible};
+use super::words::{capital, clock, gap, number, percent, signed, span};
 use super::{PAST_DAYS, View};
 use crate::approval::Cause;
 
@@ -35,12 +35,13 @@ fn evidence(view: &View<'_>, record: &VerdictRecord) -> Markup {
     html! {
         section.card aria-labelledby="why" {
             h2 #why { "Why it was stopped" }
+            p { strong { (capital(&record.sentence())) "." } }
             @if let Some(rule) = verdict.rule {
                 p.warn { "It broke a rule that holds whatever its history: " strong { (rule) } ", since "
                     (clock(rule.since)) "." }
             }
             p { span.level { (verdict.level) " bits" } " of evidence that this is not the agent as we know it. Were it \
-                behaving as it always has, it would come to this " strong { (rarity(verdict.level)) } "." }
+                behaving as it always has, it would come to this " strong { (verdict.level.rarity()) } "." }
             (scale(view, verdict.level.max(view.peak)))
             @if view.peak > verdict.level {
                 p.warn { "Since this question was put, the evidence has grown to " strong { (view.peak) " bits" } "." }

@@ -1,10 +1,10 @@
 //! Who is asking, and for what exactly.
 
-use detector::Attestation;
+use detector::{Attestation, visible, visible_to};
 use maud::{Markup, html};
 
 use super::View;
-use super::words::{span, visible, visible_to};
+use super::words::span;
 use crate::approval::asked::ARGUMENTS_BYTES_MAX;
 use crate::approval::{Approval, Arguments, Asked, Cause};
 use crate::policy::risk::Risk;

@@ -1,46 +1,10 @@
-//! Numbers, times and foreign text as people read them.
+//! Numbers and times as people read them.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use detector::{MicroBits, Timestamp};
 use maud::{Markup, html};
-
-/// The most characters of one foreign text that are shown.
-const SHOWN_MAX: usize = 300;
-
-/// Text that came from outside, with nothing in it that a reader cannot see: control characters, marks that turn the
-/// direction of writing, and characters of no width are spelled out. (HTML is escaped where it is written.)
-pub(in crate::approval) fn visible(text: &str) -> String {
-    visible_to(text, SHOWN_MAX)
-}
-
-/// The same of up to `most` characters.
-pub(super) fn visible_to(text: &str, most: usize) -> String {
-    let mut out = String::with_capacity(text.len().min(4 * most));
-    for c in text.chars().take(most) {
-        if is_hidden(c) {
-            // Writing to a String cannot fail.
-            let _written: std::fmt::Result = write!(out, "\\u{{{:x}}}", u32::from(c));
-        } else {
-            out.push(c);
-        }
-    }
-    let rest = text.chars().count().saturating_sub(most);
-    if rest > 0 {
-        let _written: std::fmt::Result = write!(out, "… and {rest} characters more");
-    }
-    out
-}
-
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e0fff}')
-}
 
 /// A point in time, to the minute, in UTC: the page cannot know the reader's zone.
 pub(super) fn clock(at: Timestamp) -> Markup {
@@ -84,22 +48,6 @@ pub(super) fn gap(seconds: f64) -> String {
     }
 }
 
-/// How rare a level of evidence is, in words: it would be reached once in 2^bits days.
-pub(super) fn rarity(level: MicroBits) -> String {
-    let days = level.as_bits().exp2();
-    match days {
-        d if d < 1.5 => "about once a day or more often".to_owned(),
-        d if d < 60.0 => format!("about once in {d:.0} days"),
-        d if d < 730.0 => format!("about once in {:.0} months", d / 30.44),
-        d if d < 365_250.0 => format!("about once in {} years", rounded(d / 365.25)),
-        _ => "less than once in a thousand years".to_owned(),
-    }
-}
-
-fn rounded(years: f64) -> String {
-    if years < 10.0 { format!("{years:.0}") } else { format!("{:.0}", (years / 10.0).round() * 10.0) }
-}
-
 /// A count or an expectation with the digits that matter.
 pub(super) fn number(x: f64) -> String {
     let digits = match x.abs() {
@@ -134,14 +82,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_hides_in_foreign_text() {
-        assert_eq!(visible("plain Zoë 東京"), "plain Zoë 東京");
-        assert_eq!(visible("pay\u{202e}gnp.exe"), "pay\\u{202e}gnp.exe");
-        assert_eq!(visible("a\u{200b}b\n\0"), "a\\u{200b}b\\u{a}\\u{0}");
-        assert_eq!(visible(&"x".repeat(302)), format!("{}… and 2 characters more", "x".repeat(300)));
-    }
-
-    #[test]
     fn lengths_of_time() {
         let spans = [0, 59, 60, 61, 754, 3_600, 7_500, 90_061, 200_000].map(|s| span(Duration::from_secs(s)));
         assert_eq!(
@@ -164,24 +104,5 @@ mod tests {
             ["\u{2212}4.2", "+0.0", "+9.0"]
         );
         assert_eq!(["the price", "é", ""].map(capital), ["The price", "É", ""]);
-    }
-
-    #[test]
-    fn how_rare_a_level_is() {
-        let said =
-            [-3.0, 0.0, 2.8, 6.5, 9.4, 11.8, 14.0, 40.0].map(|bits| rarity(MicroBits::from_bits(bits)));
-        assert_eq!(
-            said,
-            [
-                "about once a day or more often",
-                "about once a day or more often",
-                "about once in 7 days",
-                "about once in 3 months",
-                "about once in 22 months",
-                "about once in 10 years",
-                "about once in 40 years",
-                "less than once in a thousand years",
-            ]
-        );
     }
 }

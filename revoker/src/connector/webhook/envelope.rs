@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use detector::visible_to;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -51,18 +52,24 @@ struct CloudEvent<'a> {
     data: &'a RawValue,
 }
 
-/// A message as people read it, with nothing in it that a chat would obey.
+/// A message as people read it, in one line, with nothing in it that hides or that a chat would obey.
 fn words(message: &Value) -> String {
     let data = &message["data"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let said = if let Value::String(text) = &data["text"] {
         text.clone()
     } else {
-        let reasons: Vec<String> = data["reasons"].as_array().into_iter().flatten().map(text).collect();
+        // What a person or time decided says so; what the evidence did is told by its sentence.
+        let is_by_evidence = message["type"] == "agent.challenged" || data["cause"] == "evidence";
+        let sentence = data["evidence"]["sentence"].as_str().filter(|_| is_by_evidence);
+        let reasons = match sentence {
+            Some(sentence) => vec![sentence.to_owned()],
+            None => data["reasons"].as_array().into_iter().flatten().map(text).collect(),
+        };
         let link = data["approval_url"].as_str().map(|url| format!(" {url}")).unwrap_or_default();
         format!("{}: {}: {}{link}", text(&message["type"]), text(&data["subject"]), reasons.join("; "))
     };
-    said.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    visible_to(&said, usize::MAX).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 impl Envelope {
@@ -130,6 +137,17 @@ mod tests {
         let challenged = json!({ "subject": "mailer", "reasons": ["+8 bits: new", "+1 bits: odd"],
             "approval_url": "https://tocsin.example/approve/x", "issuer": "https://idp.example", "txn": "txn_1" });
         insta::assert_snapshot!(said("agent.challenged", challenged), @r#"{"text":"agent.challenged: mailer: +8 bits: new; +1 bits: odd https://tocsin.example/approve/x"}"#);
+        let hostile = json!({ "subject": "mail\u{1b}]0;\u{202e}er\nok", "reasons": [] });
+        insta::assert_snapshot!(said("agent.revoked", hostile), @r#"{"text":"agent.revoked: mail\\u{1b}]0;\\u{202e}er\\u{a}ok: "}"#);
+        let judged = |kind: &str, cause: &str| {
+            let evidence = json!({ "sentence": "new network; 11.3 bits" });
+            said(
+                kind,
+                json!({ "subject": "mailer", "reasons": ["a human approved"], "evidence": evidence, "cause": cause }),
+            )
+        };
+        insta::assert_snapshot!(judged("agent.access.revoked", "evidence"), @r#"{"text":"agent.access.revoked: mailer: new network; 11.3 bits"}"#);
+        insta::assert_snapshot!(judged("agent.approved", ""), @r#"{"text":"agent.approved: mailer: a human approved"}"#);
         insta::assert_snapshot!(said("agent.reinstated", json!({ "subject": "mailer", "reasons": [] })), @r#"{"text":"agent.reinstated: mailer: "}"#);
     }
 }

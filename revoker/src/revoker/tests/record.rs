@@ -158,6 +158,7 @@ fn revoked_by_evidence_and_told_whom_when_and_why() {
             "oversight": "silent",
             "runtime": "silent"
           },
+          "sentence": "`s3:DeleteBucket` is 1 % of what it calls by its own past and its peers'; 40.0 bits, less than once in a thousand years for this agent",
           "session_id": "session-1",
           "token_id": null,
           "ts": "2026-03-02T09:00:00Z",
