@@ -15,8 +15,10 @@ const FLEETS: [u32; 4] = [1_000, 10_000, 100_000, MILLION];
 const FLAT_GOAL: f64 = 2.0;
 /// A round is at least so many calls, or its time would be all chance.
 const CALLS_PER_ROUND: f64 = 100_000.0;
-/// What volume and timing may cost together.
+/// What volume and timing may cost together,
 const STATE_BYTES_MAX: f64 = 2_048.0;
+/// and all signals.
+const AGENT_BYTES_MAX: f64 = 3_584.0;
 
 /// One fleet, and how long each round took it; the first makes its agents known and does not count.
 struct Fleet {
@@ -57,7 +59,8 @@ pub(crate) fn compare() {
         fleet.round(1.0);
         if let (&MILLION, Some(before), Some(after)) = (agents, before, resident::bytes()) {
             let agent = (after - before) / f64::from(MILLION);
-            prove("resident memory of an agent, of 1,000,000, bytes", exact(agent), "", true);
+            let name = "resident memory of an agent, of 1,000,000, with its name, its place and open sessions, bytes";
+            prove(name, exact(agent), "at most 3584", agent <= AGENT_BYTES_MAX);
         }
     }
     compiled();
@@ -86,14 +89,16 @@ pub(crate) fn compare() {
     );
 }
 
-/// What volume and timing take of an agent's memory, and what is left of a dormant one.
+/// What an agent takes whether it does anything or not, and what is left of a dormant one.
 fn compiled() {
-    let (state, whole) = (Detector::bytes_of_volume_and_timing(), Detector::bytes_per_agent());
-    println!("state: {state} bytes an agent for volume and timing, {whole} with all else but its names");
-    println!("state: {} bytes of a dormant agent", Detector::bytes_per_dormant_agent());
-    let state = exact(state as f64);
-    let fits = state.value <= STATE_BYTES_MAX;
-    prove("volume and timing of an agent, bytes", state, "at most 2048", fits);
+    let row = |name: &str, bytes: usize, most: f64| {
+        let bytes = exact(bytes as f64);
+        prove(name, bytes, &format!("at most {most}"), bytes.value <= most);
+    };
+    row("volume and timing of an agent, bytes", Detector::bytes_of_volume_and_timing(), STATE_BYTES_MAX);
+    row("all signals of an agent, bytes", Detector::bytes_per_agent(), AGENT_BYTES_MAX);
+    let dormant = exact(Detector::bytes_per_dormant_agent() as f64);
+    prove("a dormant agent, bytes", dormant, "", true);
 }
 
 /// A figure that does not vary.

@@ -1,7 +1,7 @@
 //! `Detector::observe_all` on one core: beside a floor, beside a random cut forest, and from 1,000 agents to a million; by two
 //! threads beside one; and the memory that a million agents take.
 //!
-//! What is timed is what users run, less the decoding: calls that are ready, all four families, the whole verdict, and the
+//! What is timed is what users run, less the decoding: calls that are ready, with all that a log says, all four families, the whole verdict, and the
 //! ticks of event time that are due. Whatever is compared takes its turn in one process over the same calls, a batch
 //! each, so that a noisy machine is noisy to both; the ratio is taken a round, and the median of the rounds is the figure.
 

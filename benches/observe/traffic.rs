@@ -5,10 +5,14 @@
 //! twentieth of the agents makes two thirds of the calls. A third keeps a period, a third is Poisson, a third works in
 //! sessions. *Scattered* traffic is the hard case: all agents alike, two calls an hour each, so that every call meets a
 //! profile that has long left the caches, and closes its idle windows first.
+//!
+//! Calls carry what a gateway's log does: the token, the session (a task of twenty calls or so), address and client, which an
+//! agent changes but rarely, how it went, and how much came back.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr};
 
 use detector::{Call, Timestamp};
 use rand::rngs::Xoshiro256PlusPlus;
@@ -54,6 +58,11 @@ const ENDPOINTS: [&str; 20] = [
 ];
 /// An agent calls so many of them, the first more often than the last.
 const ENDPOINTS_OF_ONE: usize = 6;
+const CLIENTS: [&str; 4] = ["python-httpx/0.28.1", "openai-agents/0.6.2", "langchain/1.2.0", "okhttp/5.3.0"];
+/// An agent calls from its second address once in so many calls.
+const ELSEWHERE_ONE_IN: u32 = 500;
+/// A session is over when its agent has paused so long.
+const PAUSE_US: i64 = 15 * 60 * 1_000_000;
 
 /// One call to be.
 #[derive(Clone, Copy)]
@@ -61,6 +70,10 @@ pub(crate) struct Event {
     pub(crate) agent: u32,
     pub(crate) us: i64,
     endpoint: u8,
+    session: u32,
+    is_elsewhere: bool,
+    status: u16,
+    bytes_out: u32,
 }
 
 /// When an agent calls next, its rate given.
@@ -74,6 +87,7 @@ enum Rhythm {
 pub(crate) struct Agent {
     mean_gap_s: f32,
     rhythm: Rhythm,
+    session: u32,
 }
 
 impl Agent {
@@ -81,7 +95,7 @@ impl Agent {
         let z: f64 = StandardNormal.sample(dice);
         let per_s = (MEDIAN_PER_DAY / 86_400.0 * (SD_LN * z).exp()).min(PER_S_MAX);
         let rhythm = [Rhythm::Periodic, Rhythm::Poisson, Rhythm::Sessions][dice.random_range(0..3)];
-        Self { mean_gap_s: (1.0 / per_s) as f32, rhythm }
+        Self { mean_gap_s: (1.0 / per_s) as f32, rhythm, session: 0 }
     }
 
     fn gap_s(&self, dice: &mut Xoshiro256PlusPlus) -> f64 {
@@ -125,13 +139,15 @@ impl Traffic {
     }
 
     fn next(&mut self, end_us: i64) -> Option<Event> {
-        let (agent, us, dice) = match self {
+        let (agent, us, session, dice) = match self {
             Self::Mixed { agents, due, dice } => {
                 let mut first = due.peek_mut().filter(|first| first.0.0 < end_us)?;
                 let (us, agent) = first.0;
-                let gap_us = agents[agent as usize].gap_s(dice) * 1e6;
-                *first = Reverse((us + gap_us as i64 + 1, agent));
-                (agent, us, dice)
+                let caller = &mut agents[agent as usize];
+                let (session, gap_us) = (caller.session, (caller.gap_s(dice) * 1e6) as i64);
+                caller.session += u32::from(gap_us > PAUSE_US || dice.random_bool(1.0 / SESSION_CALLS));
+                *first = Reverse((us + gap_us + 1, agent));
+                (agent, us, session, dice)
             }
             Self::Scattered { agents, us, dice } => {
                 let now = *us;
@@ -139,11 +155,26 @@ impl Traffic {
                     return None;
                 }
                 *us += HOUR_US as f64 / (SCATTERED_PER_HOUR * f64::from(*agents));
-                (dice.random_range(0..*agents), now as i64, dice)
+                // Its calls are half an hour apart, so each is a session.
+                (dice.random_range(0..*agents), now as i64, (now / 1e6) as u32, dice)
             }
         };
         let pick = dice.random_range(0..ENDPOINTS_OF_ONE).min(dice.random_range(0..ENDPOINTS_OF_ONE));
-        Some(Event { agent, us, endpoint: ((agent as usize + pick) % ENDPOINTS.len()) as u8 })
+        Some(Event {
+            agent,
+            us,
+            endpoint: ((agent as usize + pick) % ENDPOINTS.len()) as u8,
+            session,
+            is_elsewhere: dice.random_range(0..ELSEWHERE_ONE_IN) == 0,
+            // Of a thousand calls ten find nothing, five fail and one is denied.
+            status: match dice.random_range(0..1_000) {
+                0..10 => 404,
+                10..15 => 500,
+                15 => 403,
+                _ => 200,
+            },
+            bytes_out: (200 + 37 * (agent % 100)) << dice.random_range(0..3),
+        })
     }
 
     /// Hands on all calls up to `hours` after the beginning, a batch at a time.
@@ -162,20 +193,30 @@ impl Traffic {
     }
 }
 
-/// Bytes of an event's id and its agent's name.
-const ID_LEN: usize = 20;
-const TEXT_LEN: usize = ID_LEN + "support/agent-0000000".len();
+/// Where the texts of an event end: its id, its agent's name, token and session.
+const ENDS: [usize; 4] = [20, 41, 61, 81];
+const TEXT_LEN: usize = ENDS[3];
 
 /// The calls as a decoder would hand them on: texts borrowed from what was read.
 fn calls<'a>(events: &[Event], text: &'a mut String) -> Vec<Call<'a>> {
     text.clear();
-    for Event { agent, us, .. } in events {
+    for Event { agent, us, session, .. } in events {
         let id = (*us as u64) << 20 ^ u64::from(*agent);
-        write!(text, "evt-{id:016x}support/agent-{agent:07}").unwrap_or_else(|e| unreachable!("{e}"));
+        write!(text, "evt-{id:016x}support/agent-{agent:07}tok-{agent:016x}ses-{agent:08x}{session:08x}")
+            .unwrap_or_else(|e| unreachable!("{e}"));
     }
-    let texts = (0..events.len()).map(|i| text[i * TEXT_LEN..(i + 1) * TEXT_LEN].split_at(ID_LEN));
-    let call = |(e, (id, agent)): (&Event, (&'a str, &'a str))| {
-        Call::new(id, Timestamp::from_micros(e.us), agent, ENDPOINTS[usize::from(e.endpoint)])
+    let call = |(i, e): (usize, &Event)| {
+        let texts: &'a str = &text[i * TEXT_LEN..(i + 1) * TEXT_LEN];
+        let (id, agent) = (&texts[..ENDS[0]], &texts[ENDS[0]..ENDS[1]]);
+        let mut call = Call::new(id, Timestamp::from_micros(e.us), agent, ENDPOINTS[usize::from(e.endpoint)]);
+        call.identity.token_id = Some(texts[ENDS[1]..ENDS[2]].into());
+        call.identity.session_id = Some(texts[ENDS[2]..].into());
+        call.method = Some("CALL".into());
+        call.user_agent = Some(CLIENTS[e.agent as usize % CLIENTS.len()].into());
+        let [_, high, middle, low] = e.agent.to_be_bytes();
+        call.source_ip = Some(IpAddr::V4(Ipv4Addr::new(10 + u8::from(e.is_elsewhere), high, middle, low)));
+        (call.status, call.bytes_out) = (Some(e.status), Some(e.bytes_out.into()));
+        call
     };
-    events.iter().zip(texts).map(call).collect()
+    events.iter().enumerate().map(call).collect()
 }

@@ -48,6 +48,18 @@ pub(crate) struct Share {
     pub(crate) has_tail: bool,
 }
 
+impl Signal {
+    /// The part of what an operator accepts for nothing that this signal may take when it speaks alone.
+    pub fn share(self) -> f64 {
+        SHARES.iter().filter(|share| share.signal == self).map(|share| share.of_budget).sum()
+    }
+
+    /// The same of what volume says of the line of an agent: its calls, and how many sub-agents it has.
+    pub fn share_of_line() -> f64 {
+        SHARES[VOLUME].of_budget * (LINE_SHARE.of_family + CHILDREN_SHARE.of_family)
+    }
+}
+
 /// The operator's budgets as the families read them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Thresholds {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use self::prove::row;
+pub(crate) use self::prove::row;
 use crate::signal::Strength;
 
 // The detector's own sources touch no file.

@@ -48,6 +48,8 @@ trait World: Clone {
     /// The same while it is robbed; `other` is another piece.
     fn rob(&mut self, theft: Self::Theft, other: &Self, hour: u32, dice: &mut Dice) -> Vec<Event>;
     fn alone(verdict: &Verdict) -> MicroBits;
+    /// The share of the budget that it has.
+    fn share() -> f64;
 }
 
 /// What one fleet showed.
@@ -68,6 +70,7 @@ pub(crate) struct ContextReport {
 pub(crate) struct ContextAlarms {
     pub(crate) alone: bool,
     pub(crate) grade: Grade,
+    /// What may be for nothing: all that an operator accepts, or the signal's share of it.
     pub(crate) budget_90d: f64,
     pub(crate) count: u64,
     pub(crate) per_90d: Estimate,
@@ -249,7 +252,8 @@ impl<W: World> Fleet<W> {
         let row = |alone: bool, grade: Grade| {
             let count = self.ears.iter().map(|ear| ear.counts[usize::from(alone)][grade as usize]).sum();
             let per_90d = Estimate::rate(count, agents as f64 * f64::from(days) / 90.0);
-            ContextAlarms { alone, grade, budget_90d: grade.budget_90d(budgets), count, per_90d }
+            let share = if alone { W::share() } else { 1.0 };
+            ContextAlarms { alone, grade, budget_90d: share * grade.budget_90d(budgets), count, per_90d }
         };
         let row = &row;
         let rows = [false, true].into_iter().flat_map(|alone| Grade::ALL.map(|grade| row(alone, grade)));

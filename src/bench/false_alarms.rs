@@ -13,7 +13,7 @@ use super::source::DAY;
 pub(crate) struct FalseAlarms {
     pub(crate) lens: Lens,
     pub(crate) grade: Grade,
-    /// What an operator accepts, per agent in 90 days.
+    /// What may be for nothing through this lens, per agent in 90 days.
     pub(crate) budget_90d: f64,
     pub(crate) count: u64,
     /// Per agent in 90 days.
@@ -40,7 +40,7 @@ pub(crate) fn summary(ears: &[&Ear], days: u32, budgets: Budgets) -> Vec<FalseAl
         FalseAlarms {
             lens,
             grade,
-            budget_90d: grade.budget_90d(budgets),
+            budget_90d: lens.share() * grade.budget_90d(budgets),
             count,
             per_90d: rate(count, days),
             per_90d_early: rate(count.saturating_sub(late), early_days),

@@ -27,6 +27,15 @@ pub(crate) enum Lens {
 
 impl Lens {
     pub(crate) const ALL: [Self; 3] = [Self::Volume, Self::Timing, Self::Combined];
+
+    /// The part of what an operator accepts for nothing that may be heard through it.
+    pub(crate) fn share(self) -> f64 {
+        match self {
+            Self::Volume => Signal::Volume.share(),
+            Self::Timing => Signal::Timing.share(),
+            Self::Combined => 1.0,
+        }
+    }
 }
 
 /// The kinds of alarm.

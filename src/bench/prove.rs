@@ -198,8 +198,7 @@ fn timing_rows(t: &TimingReport) -> Vec<Row> {
             let name =
                 format!("timing alone, false {} per agent in 90 days, {}", grade.plural(), t.pace.name());
             let e = a.per_90d;
-            let goal = format!("at most {:.1}", a.budget_90d);
-            rows.push(Row::new(name, figures(e), goal, e.value <= a.budget_90d));
+            rows.push(Row::new(name, figures(e), at_most(a.budget_90d), e.value <= a.budget_90d));
         }
     }
     let study = STUDY_TIMING.into_iter().filter(|(pace, _)| *pace == t.pace).flat_map(|(_, figures)| figures);
@@ -249,13 +248,13 @@ fn young_rows(y: &YoungReport) -> Vec<Row> {
     of_x5.flat_map(|a| rows(a.age_minutes, &a.delay)).collect()
 }
 
-/// False alarms against the whole budget; thefts have no goal but to be printed.
+/// False alarms against the whole budget, and those of one signal against its share; thefts have no goal but to be printed.
 fn context_rows(c: &ContextReport) -> Vec<Row> {
     let of = |alarms: &super::context::ContextAlarms| {
         let whose = if alarms.alone { c.alone } else { "all signals" };
         let name = format!("false {} per agent in 90 days, {}, {whose}", alarms.grade.plural(), c.fleet);
-        let goal = format!("at most {:.1}", alarms.budget_90d);
-        Row::new(name, figures(alarms.per_90d), goal, alarms.per_90d.value <= alarms.budget_90d)
+        let e = alarms.per_90d;
+        Row::new(name, figures(e), at_most(alarms.budget_90d), e.value <= alarms.budget_90d)
     };
     let asked = c.false_alarms.iter().filter(|a| matches!(a.grade, Grade::Watch | Grade::StepUp)).map(of);
     let thefts = c.thefts.iter().flat_map(|t| {
@@ -338,6 +337,11 @@ fn session_rows(s: &SessionsReport) -> Vec<Row> {
         ]
     });
     std::iter::once(alarms).chain(oddities).collect()
+}
+
+/// A share of a budget needs its hundredths.
+fn at_most(budget: f64) -> String {
+    format!("at most {budget:.2}")
 }
 
 fn found_row(name: String, d: &Delay) -> Row {

@@ -49,6 +49,7 @@ pub(crate) struct OracleDelay {
 pub(crate) struct TimingAlarms {
     pub(crate) lens: Lens,
     pub(crate) grade: Grade,
+    /// What may be for nothing through this lens.
     pub(crate) budget_90d: f64,
     pub(crate) count: u64,
     pub(crate) per_90d: Estimate,
@@ -86,7 +87,7 @@ pub(crate) fn run(pace: Pace, seed: u64, budgets: Budgets, progress: &Progress) 
     let row = |lens: Lens, grade: Grade| {
         let count = u64::from(alarms[lens as usize][grade as usize]);
         let per_90d = Estimate::rate(count, days / 90.0);
-        TimingAlarms { lens, grade, budget_90d: grade.budget_90d(budgets), count, per_90d }
+        TimingAlarms { lens, grade, budget_90d: lens.share() * grade.budget_90d(budgets), count, per_90d }
     };
     let row = &row;
     let rows = Lens::ALL.into_iter().flat_map(|l| Grade::ALL.into_iter().map(move |g| row(l, g)));

@@ -22,6 +22,8 @@ struct Session {
     agent_id: String,
     score: MicroBits,
     close_score: MicroBits,
+    /// The least chance, at any of its calls, that a normal session ends as this one stood. None where there was nothing to compare it with.
+    chance: Option<f64>,
     calls: u64,
     first_over: Option<String>,
     #[serde(skip)]
@@ -76,6 +78,7 @@ impl<W: Write> Sessions<W> {
             agent_id: agent_id.to_string(),
             score: level,
             close_score: MicroBits::ZERO,
+            chance: None,
             calls: 0,
             first_over: None,
             number: begun,
@@ -87,11 +90,12 @@ impl<W: Write> Sessions<W> {
         session.calls += 1;
         session.last = session.last.max(call.ts);
         session.score = session.score.max(level);
-        if let Some(Oddness { began, bits }) = odd {
+        if let Some(Oddness { began, chance, bits }) = odd {
             if began != session.began {
                 (session.began, session.ended) = (began, session.close_score);
             }
             session.close_score = session.ended.max(bits);
+            session.chance = Some(session.chance.map_or(chance, |least| least.min(chance)));
         }
         if level >= self.step_up && session.first_over.is_none() {
             session.first_over = Some(call.event_id.to_string());

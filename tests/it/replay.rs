@@ -190,6 +190,11 @@ fn a_fleet_that_wakes_several_hands_is_scored_the_same_by_however_many_and_where
     let sessions = rows(&first.join("sessions.ndjson"));
     let odd: Vec<i64> = sessions.iter().map(|s| micros(&s["close_score"])).filter(|odd| *odd > 0).collect();
     assert!(odd.len() > 50 && odd.iter().any(|odd| *odd > 5_000_000), "{} of {}", odd.len(), sessions.len());
+    let has_chance = |s: &Value| micros(&s["close_score"]) <= 0 || s["chance"].is_f64();
+    assert!(sessions.iter().all(has_chance), "whoever is compared has a chance");
+    let chances: Vec<f64> = sessions.iter().filter_map(|s| s["chance"].as_f64()).collect();
+    let unusual = chances.iter().filter(|chance| **chance <= 0.05).count();
+    assert!(unusual > 0 && chances.len() > 10 * unusual, "{unusual} of {}", chances.len());
 }
 
 #[test]

@@ -2,13 +2,12 @@
 
     python3 tests/prove/agents.py target/prove.ndjson
 
-Runs the released program on `fixtures/agent-traces` and appends one row a figure. The replay writes no chance of a session, so
-nothing here can be put at a chance of 1 % without labels: the shares of benign sessions over the budgets stand in for it, without
-a goal. These logs are too sparse to wake several threads: `tests/it/replay.rs` plays one that does.
+Runs the released program on `fixtures/agent-traces` and appends one row a figure. Every recorded call is given as a gate sees it,
+the request and then its outcome, so that no score can know how its own call went. These logs are too sparse to wake several threads: `tests/it/replay.rs` plays one that does.
 """
 
-import gzip
 import os
+import pathlib
 import random
 import re
 import shutil
@@ -21,10 +20,32 @@ from common import FIXTURES, STEP_UP, WATCH, Rows, read, replay, wilson, write
 from rivals import RIVALS
 
 OUT = "target/prove-agents"
-TRAIN, TEST = f"{FIXTURES}/train.ndjson.gz", f"{FIXTURES}/test.ndjson.gz"
+TRAIN, TEST = f"{OUT}/train.ndjson", f"{OUT}/test.ndjson"
+# What is known of a call once it has run.
+AFTERWARDS = ("status", "latency_ms", "bytes_out")
+# The chance at which a session is told without labels: so many benign ones are to be.
+CHANCE, REALISED = 0.01, (0.005, 0.02)
 LABELS = {r["session_id"]: r["label"] for r in read(f"{FIXTURES}/labels.ndjson.gz")}
 META = {r["session_id"]: r for r in read(f"{FIXTURES}/meta.ndjson.gz")}
 RESULTS = ["calls.ndjson", "windows.csv", "sessions.ndjson", "alerts.ndjson"]
+
+
+def gated(calls):
+    """Each call as its request, which keeps the id and is scored, and its outcome."""
+    for call in calls:
+        yield {**{key: call[key] for key in call if key not in AFTERWARDS}, "kind": "request", "call_id": call["event_id"]}
+        ends = {key: call[key] for key in ("ts", "agent_id", "session_id", "token_id", *AFTERWARDS)}
+        yield {**ends, "event_id": f"{call['event_id']}-outcome", "kind": "outcome", "call_id": call["event_id"]}
+
+
+def recording(name):
+    """The calls of a fixture, as they were recorded."""
+    return read(f"{FIXTURES}/{name}.ndjson.gz")
+
+
+def told(sessions):
+    """How many of them are told at the chance of 1 %; one that nothing could be compared with is not."""
+    return sum(s.get("chance") is not None and s.get("chance") <= CHANCE for s in sessions)
 
 
 def grade(rows, who, scores, calls, goals=(None, None, None), field="score"):
@@ -51,23 +72,26 @@ def recorded(rows):
     # Of a session that is over: nothing is in time then.
     grade(rows, "recorded agents, sessions ranked when they are over", f"{out}/sessions.ndjson", f"{out}/calls.ndjson",
           (0.89,), field="close_score")
-    benign = [s["score"] for s in read(f"{out}/sessions.ndjson") if LABELS.get(s["session_id"]) == "benign"]
+    benign = [s for s in read(f"{out}/sessions.ndjson") if LABELS.get(s["session_id"]) == "benign"]
+    rows.share("recorded agents, benign sessions at a chance of at most 1 %", told(benign), len(benign), REALISED)
     for budget, bits in (("watch", WATCH), ("step-up", STEP_UP)):
-        rows.share(f"recorded agents, benign sessions over the {budget} budget (in place of a chance of 1 %)",
-                   sum(b >= bits for b in benign), len(benign))
+        rows.share(f"recorded agents, benign sessions over the {budget} budget", sum(s["score"] >= bits for s in benign), len(benign))
+    hijacked = [s for s in read(f"{out}/sessions.ndjson") if LABELS.get(s["session_id"]) == "attack_succeeded"]
+    rows.share("recorded agents, hijacked sessions at a chance of at most 1 %", told(hijacked), len(hijacked))
     return out
 
 
 def tau(rows):
-    out = replay([f"{FIXTURES}/tau-airline-benign.ndjson.gz"], f"{OUT}/tau")
+    out = replay([write(f"{OUT}/tau.ndjson", gated(recording("tau-airline-benign")))], f"{OUT}/tau")
     sessions = read(f"{out}/sessions.ndjson")
     over = sum(s["first_over"] is not None for s in sessions)
-    rows.share("recorded benign agent (tau-airline), sessions over the step-up budget", over, len(sessions), at_most=0.02)
+    rows.share("recorded benign agent (tau-airline), sessions over the step-up budget", over, len(sessions), (0, 0.02))
+    rows.share("recorded benign agent (tau-airline), sessions at a chance of at most 1 %", told(sessions), len(sessions), (0, 0.02))
 
 
 def shared_work(rows, once):
     """The same calls again, in pieces, and from a pipe: which of the files differ by a byte."""
-    whole = b"".join(gzip.open(path).read() for path in (TRAIN, TEST))
+    whole = b"".join(pathlib.Path(path).read_bytes() for path in (TRAIN, TEST))
     lines = whole.splitlines(keepends=True)
     pieces = f"{OUT}/pieces"
     os.makedirs(pieces)
@@ -80,9 +104,9 @@ def shared_work(rows, once):
     rows.add("replay again, in seven files and from a pipe, results that differ", differ, (differ, differ), "0", differ == 0)
 
 
-def sessions_of(path):
+def sessions_of(name):
     calls = defaultdict(list)
-    for call in read(path):
+    for call in recording(name):
         calls[call["session_id"]].append(call)
     return calls
 
@@ -107,13 +131,13 @@ def stream(test, suite, goal, seed):
 
 def repeated(rows):
     """One attack again and again, unanswered: what learns it by and by finds less of it in the end."""
-    test, by_third = sessions_of(TEST), []
+    test, by_third = sessions_of("test"), []
     false = benign = 0
     for suite, goal in (("slack", 4), ("slack", 5), ("travel", 0), ("travel", 2)):
         for seed in (1, 2):
             calls, attacked = stream(test, suite, goal, seed)
             name = f"{OUT}/stream-{suite}-{goal}-{seed}"
-            out = replay([TRAIN, write(f"{name}.ndjson", calls)], name)
+            out = replay([TRAIN, write(f"{name}.ndjson", gated(calls))], name)
             over = {int(s["session_id"][:3]): s["first_over"] is not None
                     for s in read(f"{out}/sessions.ndjson") if s["session_id"][3] == "-"}
             by_third.append([sum(over[i] for i in attacked if i // 120 == third) for third in range(3)])
@@ -135,7 +159,7 @@ def repeated(rows):
 
 
 def rivals(rows):
-    test, history = sessions_of(TEST), list(sessions_of(TRAIN).values())
+    test, history = sessions_of("test"), list(sessions_of("train").values())
     for name, rival in RIVALS.items():
         odd = rival(history)
         bits = {s: odd(session) for s, session in test.items()}
@@ -149,6 +173,8 @@ def main():
     shutil.rmtree(OUT, ignore_errors=True)
     os.makedirs(OUT)
     rows = Rows(sys.argv[1], "python3 tests/prove/agents.py FILE")
+    for path, name in ((TRAIN, "train"), (TEST, "test")):
+        write(path, gated(recording(name)))
     once = recorded(rows)
     rivals(rows)
     tau(rows)

@@ -1,4 +1,4 @@
-"""Recorded AWS attacks played into a simulated normal life of the same identities: found, and after how many calls.
+"""Recorded AWS attacks played into a simulated normal life of the same identities: found, and how soon.
 
     python3 tests/prove/cloudtrail.py target/prove.ndjson
 
@@ -6,7 +6,8 @@ The attacks are `fixtures/cloudtrail`; no life of these identities was recorded,
 a few ordinary tasks each, from an address and a user agent of their own. An identity has no task in which it changes what its
 attack changes; what an attack merely reads, its victim may read every day. In the third week each attack is played once, at its
 recorded pace: from inside (the victim's own address and user agent: behaviour alone) and from elsewhere (others; not the
-recorded ones, which are scrambled, and name the tool). Figures of a simulated life say less than any of a real one; none has a
+recorded ones, which are scrambled, and name the tool). Rivals learn the first two weeks and see the endpoints alone, so both ways
+are one to them; they have no budget, so they and Tocsin are put at what 1 % of the third week's own sessions reach. Figures of a simulated life say less than any of a real one; none has a
 goal. Everybody is new on the first day, so the first week's false alarms are those of a fleet that nobody knows.
 """
 
@@ -15,12 +16,13 @@ import os
 import random
 import shutil
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import datetime, timedelta, timezone
 from math import inf
 from statistics import median_low
 
 from common import STEP_UP, Rows, read, replay, wilson, write
+from rivals import RIVALS
 
 OUT = "target/prove-cloudtrail"
 SEEDS = (1, 2, 3)
@@ -122,31 +124,58 @@ def moved(records, begin, callers):
 
 
 def played(seed, techniques, callers, people, life):
-    """Technique -> calls until the step-up budget is passed, infinite if never; and the days on which an agent passed it."""
+    """Technique -> calls and minutes until the step-up budget is passed, infinite if never; the days on which an agent passed it; and
+    the bits of every call."""
     rng = random.Random(f"{seed} attacks")
     begins = {t: BEGIN + timedelta(days=14, hours=4 * i + 4 * rng.random()) for i, t in enumerate(techniques)}
     hits = [r for t, begin in begins.items() for r in moved(techniques[t], begin, lambda who: callers(people[who]))]
     records = sorted(life + hits, key=lambda r: r["eventTime"])
     out = replay([write(f"{OUT}/records.ndjson", records)], f"{OUT}/scored")
     calls = read(f"{out}/calls.ndjson")
-    over = {call["event_id"] for call in calls if call["bits"] >= STEP_UP}
+    bits = {call["event_id"]: call["bits"] for call in calls}
+    over = {event for event, reached in bits.items() if reached >= STEP_UP}
     days = {(call["agent_id"], call["ts"][:10]) for call in calls if call["event_id"] in over}
-    found = lambda records: next((i for i, r in enumerate(records, 1) if r["eventID"] in over), inf)
-    return {t: found(records) for t, records in techniques.items()}, days
+    at = lambda record: datetime.fromisoformat(record["eventTime"])
+    minutes = lambda records, record: (at(record) - at(records[0])).total_seconds() / 60
+    found = lambda records: next(((i, minutes(records, r)) for i, r in enumerate(records, 1) if r["eventID"] in over), (inf, inf))
+    return {t: found(records) for t, records in techniques.items()}, days, bits
+
+
+def sessions(records):
+    """What an identity calls without a pause of a quarter of an hour, as the rivals read calls."""
+    all_of_them, latest = [], {}
+    for record in sorted(records, key=lambda r: r["eventTime"]):
+        who, ts = identity(record), datetime.fromisoformat(record["eventTime"])
+        session, last = latest.get(who, (None, ts))
+        if session is None or ts - last > timedelta(minutes=15):
+            session = []
+            all_of_them.append(session)
+        latest[who] = session, ts
+        session.append({"agent_id": who, "endpoint": f"{record['eventSource']}:{record['eventName']}", "event_id": record["eventID"]})
+    return all_of_them
+
+
+def over_usual(usual, week, odd, techniques):
+    """How many techniques have a call over what one in a hundred of the week's own sessions reaches by `usual`."""
+    peaks = sorted((max(usual(session)) for session in week), reverse=True)
+    limit = peaks[len(peaks) // 100]
+    return sum(any(max(odd(session)) > limit for session in sessions(records)) for records in techniques.values())
 
 
 def report(rows, techniques, delays):
     for way, of in delays.items():
-        found = [calls for runs in of.values() for calls in runs if calls < inf]
+        found = [calls for runs in of.values() for calls, _ in runs if calls < inf]
         name = f"recorded AWS attacks in a SIMULATED life, {way}"
         # What happens to one technique in several lives is much alike, so the interval is that of so many techniques.
         rows.share(f"{name}, found, share", len(found) / len(SEEDS), len(of))
         rows.add(f"{name}, calls until found, median of those found", median_low(found), (min(found), max(found)))
     for technique, records in techniques.items():
         for way, of in delays.items():
-            value, low, high = (None if calls == inf else calls for calls in (f(of[technique]) for f in (median_low, min, max)))
-            name = f"{technique} ({len(records)} calls) in a SIMULATED life, {way}, median calls until found"
-            rows.add(name, value, (low, high))
+            name = f"{technique} ({len(records)} calls) in a SIMULATED life, {way}"
+            rows.share(f"{name}, found, share", sum(calls < inf for calls, _ in of[technique]), len(SEEDS))
+            for what, delays_of in zip(("calls", "minutes"), zip(*of[technique])):
+                value, low, high = (None if x == inf else round(x, 2) for x in (f(delays_of) for f in (median_low, min, max)))
+                rows.add(f"{name}, median {what} until found", value, (low, high))
 
 
 def main():
@@ -154,20 +183,32 @@ def main():
     os.makedirs(OUT)
     rows, techniques = Rows(sys.argv[1], "python3 tests/prove/cloudtrail.py FILE"), attacks()
     delays = {"from inside": defaultdict(list), "from elsewhere": defaultdict(list)}
-    false_days, agents = [0, 0], 0
+    false_days, agents, found_beside = [0, 0], 0, Counter()
     for seed in SEEDS:
         people = lives(seed, techniques)
         life = [record for who in people.values() for record in who.records()]
+        third = f"{BEGIN + timedelta(weeks=2):%Y-%m-%d}"
+        history = sessions(r for r in life if r["eventTime"] < third)
+        week = sessions(r for r in life if r["eventTime"] >= third)
+        for name, rival in RIVALS.items():
+            odd = rival(history)
+            found_beside[f"rival {name}"] += over_usual(odd, week, odd, techniques)
+        # What stands over from an attack is none of the life's own.
+        *_, quiet = played(seed, {}, None, people, life)
         for way, callers in (("from inside", lambda who: who.here), ("from elsewhere", lambda who: who.elsewhere)):
-            found, days = played(seed, techniques, callers, people, life)
-            for technique, calls in found.items():
-                delays[way][technique].append(calls)
+            found, days, bits = played(seed, techniques, callers, people, life)
+            for technique, delay in found.items():
+                delays[way][technique].append(delay)
+            usual, odd = (lambda session, of=of: [of[call["event_id"]] for call in session] for of in (quiet, bits))
+            found_beside[way] += over_usual(usual, week, odd, techniques)
         # No attack has begun by then, so both ways have the same days.
-        for week in (0, 1):
-            weeks = [f"{BEGIN + timedelta(weeks=w):%Y-%m-%d}" for w in (week, week + 1)]
-            false_days[week] += sum(weeks[0] <= day < weeks[1] for _, day in days)
+        for which in (0, 1):
+            weeks = [f"{BEGIN + timedelta(weeks=w):%Y-%m-%d}" for w in (which, which + 1)]
+            false_days[which] += sum(weeks[0] <= day < weeks[1] for _, day in days)
         agents += len(people)
     report(rows, techniques, delays)
+    for who, n in found_beside.items():
+        rows.share(f"recorded AWS attacks in a SIMULATED life, {who}, found at 1 % false sessions, share", n / len(SEEDS), len(techniques))
     for week, which in enumerate(("first", "second")):
         rows.add(f"SIMULATED life of AWS identities, {which} week, days over the step-up budget per agent in 90 days",
                  round(90 * false_days[week] / (7 * agents), 4),

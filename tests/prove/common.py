@@ -54,6 +54,8 @@ class Rows:
         with open(self.path, "a", encoding="utf-8") as rows:
             rows.write(json.dumps({**row, "command": self.command}) + "\n")
 
-    def share(self, name, hits, n, at_most=None):
-        goal = "" if at_most is None else f"at most {at_most}"
-        self.add(name, round(hits / n, 4), [round(x, 4) for x in wilson(hits, n)], goal, not goal or hits / n <= at_most)
+    def share(self, name, hits, n, within=None):
+        """`within`: the least and the most that is wanted."""
+        least, most = within or (0, 1)
+        goal = "" if within is None else f"{least} to {most}" if least else f"at most {most}"
+        self.add(name, round(hits / n, 4), [round(x, 4) for x in wilson(hits, n)], goal, least <= hits / n <= most)

@@ -93,6 +93,10 @@ impl World for Line {
         let part = verdict.part(Signal::Volume).filter(|part| part.is_of_line());
         part.map_or(MicroBits::ZERO, |part| part.level)
     }
+
+    fn share() -> f64 {
+        Signal::share_of_line()
+    }
 }
 
 /// What the numbers of new sub-agents are beyond.

@@ -114,4 +114,8 @@ impl World for Person {
     fn alone(verdict: &Verdict) -> MicroBits {
         verdict.part(Signal::Timing).map_or(MicroBits::ZERO, |part| part.level)
     }
+
+    fn share() -> f64 {
+        Signal::Timing.share()
+    }
 }

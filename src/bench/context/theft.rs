@@ -146,4 +146,8 @@ impl World for Life {
     fn alone(verdict: &Verdict) -> MicroBits {
         verdict.part(Signal::Context).map_or(MicroBits::ZERO, |part| part.level)
     }
+
+    fn share() -> f64 {
+        Signal::Context.share()
+    }
 }

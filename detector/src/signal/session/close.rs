@@ -27,6 +27,8 @@ const EVERY: f64 = 50.0;
 pub struct Oddness {
     /// When the session began.
     pub began: Timestamp,
+    /// The chance that a normal session of its like ends as high as this one stands, by what it holds alone: known before the call runs.
+    pub chance: f64,
     /// The bits of what it holds and of its distance from its like together, which are not independent and no chance of anything.
     pub bits: MicroBits,
 }
@@ -101,7 +103,7 @@ impl Closing {
         let session = self.sessions.chance(self.arms(model, open.statistics(), live.role, step));
         let distance = self.ends.chance(self.distance(model, open.calls(), None));
         let bits = MicroBits::from_bits(-libm::log2(session) - libm::log2(distance));
-        Some(Oddness { began: live.began, bits })
+        Some(Oddness { began: live.began, chance: live.chance, bits })
     }
 
     /// The unlikeliest of content, order and role, each at its share, decades (study §1, "session p").

@@ -194,6 +194,8 @@ fn a_group_that_is_told_as_much_as_can_be_told_stays_within_128_kib() {
     // Beside it a group keeps its centre: 256 endpoints of 16 bytes, its name and counts.
     let centre = 256 * 16 + 128;
     assert!(speaks >= 8 && (64 * 1_024..=128 * 1_024 - centre).contains(&most), "{most} bytes");
+    let name = "a peer group that is told as much as can be told, bytes";
+    crate::reference::row(name, (most + centre) as f64, "at most 131072", "a_group_that_is_told");
 }
 
 #[test]
