@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::support::feed::post_until_taken;
 use crate::support::fleet::text;
 use crate::support::gate::{Agent, operate};
+use crate::support::prove;
 use crate::support::stage::Stage;
 use crate::support::tocsin::Tocsin;
 
@@ -43,6 +44,15 @@ fn a_fleet_that_runs_away_is_revoked_up_to_the_cap_and_asked_about_from_there() 
     assert_eq!(
         (&fleet["cap"], &fleet["used"], &fleet["limit"]),
         (&"fleet_per_day".into(), &CAP.into(), &CAP.into())
+    );
+    let revoked = told("agent.access.revoked").len() as f64;
+    prove::row(
+        "8 that run away at once with the governor on: revoked without a person",
+        revoked,
+        [revoked; 2],
+        "5, the cap, which the alerts of the others name",
+        true,
+        "governor::",
     );
     let name = text(&held[0]["agent"], "agent_id");
     operate(&tocsin, "revoke", &name);
