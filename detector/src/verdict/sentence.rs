@@ -113,9 +113,7 @@ impl VerdictRecord {
             n if n < 0.5 => "none of them both".to_owned(),
             n => format!("{} of them both", number(n)),
         };
-        format!(
-            "{what} after what does not go with it: {with} sessions had the least fitting of it, {both}{few}"
-        )
+        format!("{what} after a call it does not go with: {with} sessions had that call, {both}{few}")
     }
 }
 
@@ -209,9 +207,9 @@ mod tests {
         assert_eq!(
             said.map(|record| record.sentence()),
             [
-                "`send_money` after what does not go with it: 412 sessions had the least fitting of it, none of them both; \
+                "`send_money` after a call it does not go with: 412 sessions had that call, none of them both; \
                  new network, its first such news in 412 hours of calls; 11.3 bits, about once in 7 years for this agent",
-                "`send_money` after what does not go with it: 412 sessions had the least fitting of it, none of them both \
+                "`send_money` after a call it does not go with: 412 sessions had that call, none of them both \
                  (only 40 sessions to compare with); 9.0 bits, about once in 17 months for this agent",
                 "512 calls in 10 minutes where about 12 are expected; 6.5 bits, about once in 3 months for this agent",
                 "nothing unusual; -3.2 bits, about once a day or more often for this agent",

@@ -40,7 +40,7 @@ fn evidence(view: &View<'_>, record: &VerdictRecord) -> Markup {
                 p.warn { "It broke a rule that holds whatever its history: " strong { (rule) } ", since "
                     (clock(rule.since)) "." }
             }
-            p { span.level { (verdict.level) " bits" } " of evidence that this is not the agent as we know it. Were it \
+            p.lead { span.level { (verdict.level) " bits" } " of evidence that this is not the agent as we know it. Were it \
                 behaving as it always has, it would come to this " strong { (verdict.level.rarity()) } "." }
             (scale(view, verdict.level.max(view.peak)))
             @if view.peak > verdict.level {
