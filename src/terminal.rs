@@ -2,11 +2,12 @@
 //! what a terminal obeys, or what reads as a line of ours.
 
 use std::fmt::{self, Write as _};
+use std::io::{self, ErrorKind, Write};
 
 use detector::{is_hidden, visible_to};
 use serde_json::Value;
 
-use crate::exit::Result;
+use crate::exit::{Code, Result};
 
 /// Prints a line, or lines.
 macro_rules! say {
@@ -18,18 +19,33 @@ pub(crate) use say;
 
 /// The lines of `say!`.
 pub(crate) fn print(text: fmt::Arguments<'_>) {
-    println!("{}", lines(&text.to_string()));
+    written(&lines(&text.to_string()));
 }
 
 /// The same on standard error.
 pub(crate) fn complain(text: &str) {
-    eprintln!("{}", lines(text));
+    // Where nobody hears, nothing is left to say.
+    writeln!(io::stderr(), "{}", lines(text)).ok();
 }
 
 /// Prints JSON that means the same as what it was given.
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<()> {
-    println!("{}", escaped(&serde_json::to_string_pretty(value)?));
+    written(&escaped(&serde_json::to_string_pretty(value)?));
     Ok(())
+}
+
+/// Writes it and a line's end. A reader that has read enough ends the program and is no failure; a full disk is one.
+#[expect(clippy::exit, reason = "nothing that follows would be heard")]
+fn written(text: &str) {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Ok(()) => {}
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(e) => {
+            complain(&format!("tocsin: standard output cannot be written: {e}"));
+            std::process::exit(Code::IoErr as i32)
+        }
+    }
 }
 
 /// JSON or TOML of ours for people: what hides in its texts is written as both write it.

@@ -43,7 +43,7 @@ fn calls() -> Vec<String> {
     let line = |(n, (ts, agent)): (usize, &(Timestamp, u64))| {
         let agent_id = format!("agent-{agent:02}");
         let endpoint = if n % 4 == 0 { SENDS } else { READS };
-        json!({ "event_id": format!("c{n}"), "ts": ts, "agent_id": agent_id, "endpoint": endpoint })
+        json!({ "event_id": format!("c{n}"), "ts": ts, "agent_id": agent_id, "endpoint": endpoint, "attestation": "token" })
             .to_string()
     };
     calls.iter().enumerate().map(line).collect()
@@ -73,7 +73,7 @@ fn asks(tocsin: &Tocsin, agent: u64, endpoint: &str, id: &str) -> http::Answer {
         + Duration::from_mins(10) * USUAL as u32
         + Duration::from_mins(BUSY_MINUTES + 2);
     let act = json!({ "event_id": id, "kind": "request", "ts": ts, "agent_id": format!("agent-{agent:02}"),
-        "endpoint": endpoint });
+        "endpoint": endpoint, "attestation": "token" });
     ask(tocsin, &act, None)
 }
 

@@ -1,7 +1,7 @@
 //! The command line as people meet it: its help, policies as files, and the end of an agent with whom it spawned.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
@@ -189,4 +189,23 @@ fn an_agent_ends_with_whom_it_spawned_from_the_command_line_once_the_plan_was_re
     assert_eq!(standing("bystander"), "trusted");
     let revoked: &[&str] = &["agent.access.revoked"];
     stage.check_effects(&tocsin, &all.map(|agent| (agent, revoked)));
+}
+
+#[test]
+fn who_reads_no_further_ends_a_command_quietly_and_a_full_disk_is_told() {
+    let schema = |out: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tocsin"));
+        command.args(["webhooks", "schema"]).stdout(out).stderr(Stdio::piped()).spawn().expect("it starts")
+    };
+    let mut gone = schema(Stdio::piped());
+    drop(gone.stdout.take());
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a device");
+    for (child, code, words) in
+        [(gone, 0, ""), (schema(full.into()), 74, "tocsin: standard output cannot be written: No space left")]
+    {
+        let ended = child.wait_with_output().expect("it ends");
+        let said = text(&ended.stderr);
+        assert!(ended.status.code() == Some(code) && said.starts_with(words), "{:?}: {said}", ended.status);
+        assert_eq!(said.is_empty(), words.is_empty(), "{said}");
+    }
 }

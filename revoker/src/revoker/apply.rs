@@ -366,7 +366,7 @@ impl Write<'_> {
             _ => None,
         };
         if event.ends_access() {
-            reasons.extend(self.spawned(case.agent)?);
+            reasons.extend(self.inner.spawned(&self.tx, case.agent)?);
         }
         let facts = Facts {
             event,

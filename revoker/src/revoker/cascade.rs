@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use detector::{MicroBits, Timestamp, VerdictRecord};
 use serde::Serialize;
@@ -18,6 +18,7 @@ use crate::effect::{Cause, ENDINGS};
 use crate::lifecycle::Input;
 use crate::policy::Demand;
 use crate::standing::Standing;
+use crate::store::db::Connection;
 use crate::store::{StoreError, kin};
 
 /// Agents that one cascade may end: they are one transaction.
@@ -73,6 +74,34 @@ impl Inner {
     }
 }
 
+impl Inner {
+    fn children(
+        &self,
+        db: &Connection,
+        parent: &AgentKey,
+    ) -> Result<Vec<(AgentKey, &'static str)>, StoreError> {
+        let purposes = self.purposes();
+        let declared = purposes.declared.children(parent).map(|child| (child, "manifest"));
+        let limit = u32::try_from(MEMBERS_MAX + 1).unwrap_or(u32::MAX);
+        let seen = kin::children(db, parent, limit)?.into_iter().map(|child| (child, "calls"));
+        Ok(declared.chain(seen).collect())
+    }
+
+    /// Whom the agent spawned, in words.
+    pub(super) fn spawned(&self, db: &Connection, agent: &AgentKey) -> Result<Option<String>, StoreError> {
+        let mut children: Vec<_> =
+            self.children(db, agent)?.into_iter().map(|(child, _)| child.agent_id).collect();
+        children.sort();
+        children.dedup();
+        let more = match children.len().saturating_sub(NAMED_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        children.truncate(NAMED_MAX);
+        Ok((!children.is_empty()).then(|| format!("it spawned {}{more}", children.join(", "))))
+    }
+}
+
 impl Revoker {
     /// What ending the agent and whom it spawned would do, agent by agent.
     pub async fn plan(
@@ -86,7 +115,8 @@ impl Revoker {
 
     /// Whom the agent spawned, in words.
     pub async fn spawned(&self, agent: AgentKey) -> Result<Option<String>, StoreError> {
-        self.write(move |w| w.spawned(&agent)).await
+        let inner = Arc::clone(&self.inner);
+        self.read(move |db| inner.spawned(db, &agent)).await
     }
 
     /// Does it, as one story, and says what was done.
@@ -139,7 +169,7 @@ impl Write<'_> {
             return Ok(line);
         }
         while let Some(parent) = open.pop_front() {
-            for (child, known_by) in self.children(&parent)? {
+            for (child, known_by) in self.inner.children(&self.tx, &parent)? {
                 if !seen.insert(child.clone()) {
                     continue;
                 }
@@ -153,14 +183,6 @@ impl Write<'_> {
             }
         }
         Ok(line)
-    }
-
-    fn children(&self, parent: &AgentKey) -> Result<Vec<(AgentKey, &'static str)>, StoreError> {
-        let purposes = self.inner.purposes();
-        let declared = purposes.declared.children(parent).map(|child| (child, "manifest"));
-        let limit = u32::try_from(MEMBERS_MAX + 1).unwrap_or(u32::MAX);
-        let seen = kin::children(&self.tx, parent, limit)?.into_iter().map(|child| (child, "calls"));
-        Ok(declared.chain(seen).collect())
     }
 
     fn planned(
@@ -182,20 +204,6 @@ impl Write<'_> {
         let targets = told.into_iter().map(|route| route.name).collect();
         let (parent, known_by) = parent.unzip();
         Ok(Planned { agent: agent.clone(), parent, known_by, standing: standing.name(), excepted, targets })
-    }
-
-    /// The same for whoever is told that it ended.
-    pub(super) fn spawned(&self, agent: &AgentKey) -> Result<Option<String>, StoreError> {
-        let mut children: Vec<_> =
-            self.children(agent)?.into_iter().map(|(child, _)| child.agent_id).collect();
-        children.sort();
-        children.dedup();
-        let more = match children.len().saturating_sub(NAMED_MAX) {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        children.truncate(NAMED_MAX);
-        Ok((!children.is_empty()).then(|| format!("it spawned {}{more}", children.join(", "))))
     }
 
     /// Where policy says so, whoever the agent spawned ends with it, under the governor's caps; who is excepted is named.

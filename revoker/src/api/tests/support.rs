@@ -174,8 +174,8 @@ impl World {
     }
 
     /// One whose record is a file on whatever the tests run.
-    pub(super) async fn on_a_file() -> Self {
-        Self::in_folder(crate::testing::with_a_file(), PolicyConfig::default(), Vec::new()).await
+    pub(super) async fn on_a_file(config: PolicyConfig) -> Self {
+        Self::in_folder(crate::testing::with_a_file(), config, Vec::new()).await
     }
 
     async fn in_folder(folder: tempfile::TempDir, config: PolicyConfig, manifests: Vec<Manifest>) -> Self {

@@ -1,6 +1,7 @@
 //! The whole way: challenged, approved, resumed; and each other end of it.
 
 use super::support::{Ask, Browser, World, line};
+use crate::config::{PolicyConfig, WhileAsked};
 
 /// Challenges `agent`; gives the 401's body.
 async fn challenged(world: &World, event_id: &str, agent: &str) -> serde_json::Value {
@@ -312,4 +313,35 @@ async fn an_agent_waits_for_its_own_question_and_goes_on_with_it_and_asks_nothin
     for path in ["/v1/agents", "/v1/revocations", "/v1/status"] {
         assert_eq!(world.send(Ask::get(path).bearer("mailer")).await.status, 403, "{path}");
     }
+}
+
+#[tokio::test]
+async fn who_is_suspended_while_a_human_is_asked_goes_on_with_their_yes_and_a_new_token() {
+    let config = PolicyConfig { while_asked: WhileAsked::Suspend, ..PolicyConfig::default() };
+    let world = World::of(config, Vec::new()).await;
+    let alice = world.approver("alice", &[]).await;
+    let asked = challenged(&world, "e1", "billing").await;
+    let blocked = async || {
+        let list = world.send(Ask::get("/v1/revocations").bearer("gateway")).await.json();
+        list["revocations"][0]["blocked"].clone()
+    };
+    assert_eq!(blocked().await, true, "gateways that keep the list refuse it");
+    assert_eq!(world.gate("e2", "billing", 0.0).await.status, 401, "nothing goes on, no read either");
+    world.pass(60);
+    let (path, _) = world.newest_page().await;
+    let mut browser = Browser::open(&world, &path).await;
+    assert!(browser.sees("Its access is suspended until somebody decides."));
+    let number = text(&asked, "binding_code");
+    assert_eq!(browser.post("approve", (&alice.name, &alice.code(&world)), number).await, 303);
+    assert_eq!(blocked().await, false);
+    let told = status(&world, text(&asked, "approval_id")).await;
+    let resumed = async |event: &str, issued: &str| {
+        let mut act = line(event, "billing", 0.0);
+        act["token_iat"] = issued.into();
+        world.send(Ask::gate(&act).resuming(text(&told["grant"], "token"), "r-1")).await
+    };
+    let old = resumed("e3", "2026-11-22T02:00:00Z").await;
+    assert_eq!((old.status, old.json()["part"].as_str()), (403, Some("token")), "{old:?}");
+    let new = resumed("e4", &world.now().to_string()).await;
+    assert_eq!(new.json()["resumed"]["repeated"], false, "{new:?}");
 }
