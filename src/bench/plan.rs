@@ -37,7 +37,7 @@ enum Job {
     Fleet(Fleet),
     Series(Series),
     Timing(Pace),
-    Young,
+    Young(Fleet),
     Context,
     Cohort,
     Groups,
@@ -98,7 +98,7 @@ fn jobs(args: &DetectionArgs) -> Vec<Job> {
         jobs.extend(Pace::ALL.map(Job::Timing));
     }
     if wanted(Part::Young) {
-        jobs.push(Job::Young);
+        jobs.extend(young::FLEETS.map(Job::Young));
     }
     if wanted(Part::Context) {
         jobs.push(Job::Context);
@@ -139,7 +139,7 @@ fn collect(args: &DetectionArgs, done: impl Iterator<Item = Done>) -> Report {
             Done::Fleet(f) => report.fleets.push(*f),
             Done::Series(s) => report.series.extend(s.map(|s| *s)),
             Done::Timing(t) => report.timing.push(t),
-            Done::Young(y) => report.young = y,
+            Done::Young(y) => report.young.extend(y),
             Done::Context(c) => report.context = c,
             Done::Cohort(c) => report.cohort = Some(c),
             Done::Groups(g) => report.groups = g,
@@ -161,7 +161,7 @@ impl Job {
             Self::Fleet(fleet) => fleet.name().to_owned(),
             Self::Series(series) => series.facts().name.to_owned(),
             Self::Timing(pace) => pace.name().to_owned(),
-            Self::Young => "young agents".to_owned(),
+            Self::Young(fleet) => format!("young agents, {}", fleet.name()),
             Self::Context => "context".to_owned(),
             Self::Cohort => "cohorts".to_owned(),
             Self::Groups => "groups".to_owned(),
@@ -176,7 +176,7 @@ impl Job {
             Self::Context => u64::from(args.days) * context::FLEETS,
             Self::Fleet(_) | Self::Series(_) | Self::Sessions | Self::Revokes(_) => u64::from(args.days),
             Self::Timing(_) => timing::AGENTS as u64,
-            Self::Young => u64::from(young::DAYS),
+            Self::Young(_) => u64::from(young::DAYS),
             Self::Cohort => u64::from(cohort::DAYS),
             Self::Groups => groups::STEPS,
         }
@@ -209,8 +209,8 @@ impl Job {
                 Done::Series(series::run(series, agents, &settings, progress)?.map(Box::new))
             }
             Self::Timing(pace) => Done::Timing(timing::run(pace, args.seed, args.step_up_days, progress)),
-            Self::Young => {
-                Done::Young(young::run(args.seed, ATTACKED.min(agents), args.step_up_days, progress))
+            Self::Young(fleet) => {
+                Done::Young(young::run(fleet, args.seed, ATTACKED.min(agents), args.step_up_days, progress))
             }
             Self::Context => Done::Context(context::run(args.seed, agents, args.days, progress)),
             Self::Cohort => Done::Cohort(cohort::run(args.seed, ATTACKED.min(agents), progress)),

@@ -245,7 +245,11 @@ fn young_rows(y: &YoungReport) -> Vec<Row> {
             Row::new(format!("{agent}, median minutes"), minutes, String::new(), true),
         ]
     };
-    of_x5.flat_map(|a| rows(a.age_minutes, &a.delay)).collect()
+    let asked = y.false_step_ups;
+    let name =
+        format!("false step-ups of {} newcomers with manifest in two days, per agent in 90 days", y.fleet);
+    let quiet = Row::new(name, figures(asked), at_most(1.0), asked.value <= 1.0);
+    of_x5.flat_map(|a| rows(a.age_minutes, &a.delay)).chain([quiet]).collect()
 }
 
 /// False alarms against the whole budget, and those of one signal against its share; thefts have no goal but to be printed.

@@ -341,7 +341,8 @@ fn write_young(young: &[YoungReport], out: &mut impl Write) -> fmt::Result {
         let with = if y.manifest { "with" } else { "without" };
         writeln!(
             out,
-            "{} newcomers {with} a manifest, false step-ups in their first two days: {} per agent in 90 days",
+            "{}, {} newcomers {with} a manifest, false step-ups in their first two days: {} per agent in 90 days",
+            y.fleet,
             y.newcomers,
             interval(y.false_step_ups)
         )?;

@@ -1,4 +1,5 @@
-//! Agents attacked in their first days, in a fleet that is two weeks old, with and without a manifest.
+//! Agents attacked in their first days, in a fleet that is two weeks old, with and without a manifest; and how often newcomers
+//! to other fleets are asked about for nothing.
 
 use std::num::NonZeroU32;
 
@@ -31,9 +32,15 @@ const DECLARED_LOG_SD: f64 = 0.4;
 const CEILING: f64 = 3.0;
 const CEILING_CALLS: f64 = 10.0;
 
+/// The fleets that newcomers come to. They are attacked in the first, as in the study; the others bring what a declared mean
+/// does not say, and are listened to in peace.
+pub(crate) const FLEETS: [Fleet; 4] = [ATTACKED, Fleet::Season, Fleet::Sessions, Fleet::Hawkes];
+const ATTACKED: Fleet = Fleet::Poisson;
+
 /// What newcomers of one kind showed.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct YoungReport {
+    pub(crate) fleet: &'static str,
     pub(crate) manifest: bool,
     pub(crate) newcomers: usize,
     /// False step-ups of the combined verdict in their first two days, per agent in 90 days.
@@ -64,6 +71,7 @@ struct Newcomer {
 type Outcomes = [[[Vec<Outcome>; 3]; 3]; 2];
 
 struct Nursery {
+    fleet: Fleet,
     budgets: Budgets,
     seed: u64,
     peers: Vec<(Source, Dice)>,
@@ -72,9 +80,15 @@ struct Nursery {
     outcomes: Outcomes,
 }
 
-/// Runs `newcomers` of either kind among as many peers; all of them Poisson agents, as in the study.
-pub(crate) fn run(seed: u64, newcomers: usize, budgets: Budgets, progress: &Progress) -> Vec<YoungReport> {
-    let mut nursery = Nursery::new(seed, newcomers, budgets);
+/// Runs `newcomers` of either kind among as many peers of one fleet.
+pub(crate) fn run(
+    fleet: Fleet,
+    seed: u64,
+    newcomers: usize,
+    budgets: Budgets,
+    progress: &Progress,
+) -> Vec<YoungReport> {
+    let mut nursery = Nursery::new(fleet, seed, newcomers, budgets);
     let agents = nursery.peers.len() + nursery.newcomers.len();
     let names: Vec<String> = (0..agents).map(|a| format!("young-{a}")).collect();
     let manifests = nursery.manifests(&names);
@@ -84,15 +98,16 @@ pub(crate) fn run(seed: u64, newcomers: usize, budgets: Budgets, progress: &Prog
         if now % DAY == 0 {
             progress.day();
         }
-        nursery.attack(now, &player);
+        if fleet == ATTACKED {
+            nursery.attack(now, &player);
+        }
         nursery.play(now, &mut player);
     }
     [false, true].map(|manifest| nursery.report(manifest)).into()
 }
 
 impl Nursery {
-    fn new(seed: u64, n: usize, budgets: Budgets) -> Self {
-        let fleet = Fleet::Poisson;
+    fn new(fleet: Fleet, seed: u64, n: usize, budgets: Budgets) -> Self {
         let source = |agent| Source::new(fleet, seed, agent, STUDY_RATES);
         let instants = |agent| stream(seed, "young", agent, Purpose::Instants);
         let newcomer = |i: usize| {
@@ -109,6 +124,7 @@ impl Nursery {
             }
         };
         Self {
+            fleet,
             budgets,
             seed,
             peers: (0..n).map(|a| (source(a), instants(a))).collect(),
@@ -122,10 +138,12 @@ impl Nursery {
         let declare = |new: &Newcomer| {
             let mut dice = stream(self.seed, "young", new.agent, Purpose::Manifest);
             let truth = new.source.mean_rate();
+            // Where calls come in bursts no such ceiling would be declared.
+            let ceiling = (self.fleet == ATTACKED).then_some((CEILING * truth + CEILING_CALLS).ceil() as u32);
             Manifest {
                 agent_id: names[new.agent].clone(),
                 calls_per_hour: Some(truth * 60.0 * (DECLARED_LOG_SD * normal(&mut dice)).exp()),
-                calls_per_minute_max: NonZeroU32::new((CEILING * truth + CEILING_CALLS).ceil() as u32),
+                calls_per_minute_max: ceiling.and_then(NonZeroU32::new),
                 ..Manifest::default()
             }
         };
@@ -181,13 +199,21 @@ impl Nursery {
         let newcomers = ears().count();
         let exposure = newcomers as f64 * f64::from(AGES_MIN[2] / DAY) / 90.0;
         let mut attacks = Vec::new();
-        for (age_minutes, by_factor) in AGES_MIN.into_iter().zip(&self.outcomes[usize::from(manifest)]) {
+        let outcomes = &self.outcomes[usize::from(manifest)];
+        for (age_minutes, by_factor) in AGES_MIN.into_iter().zip(outcomes).filter(|_| self.fleet == ATTACKED)
+        {
             for (factor, outcomes) in FACTORS.into_iter().zip(by_factor) {
                 let name = Attack::Jump(factor).name();
                 let rows = Delay::all(&name, Grade::StepUp, outcomes);
                 attacks.extend(rows.map(|delay| YoungDelay { age_minutes, delay }));
             }
         }
-        YoungReport { manifest, newcomers, false_step_ups: Estimate::rate(count, exposure), attacks }
+        YoungReport {
+            fleet: self.fleet.name(),
+            manifest,
+            newcomers,
+            false_step_ups: Estimate::rate(count, exposure),
+            attacks,
+        }
     }
 }

@@ -90,6 +90,10 @@ const EXPECTED_HOURS_MAX: f64 = 5.0 * 168.0;
 const TEACHES_FROM_DAYS: f64 = 7.0;
 /// An agent's tails are wide at first and settle in this time (study: `s0`, 14 d).
 const SETTLING_DAYS: f64 = 14.0;
+/// The groups that read upward, by their bits.
+const UPWARD: u8 = 0b0101_0101;
+/// For so many days what stands out from a declared rate teaches nothing.
+const DECLARED_DAYS: f64 = 14.0;
 /// What a single alarm may move the level by (study: 0.02 to 50).
 const RESEED_MIN: f64 = 0.02;
 const RESEED_MAX: f64 = 50.0;
@@ -169,7 +173,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     /// An agent first seen at `ts`.
     pub(crate) fn new(ts: Timestamp, ctx: Context<'_>) -> Self {
         let expected = in_windows(ctx.prior().per_hour);
-        let scales = std::array::from_fn(|k| Scale::new(expected[k], &ctx.peers.scatter[k]));
+        let scales = std::array::from_fn(|k| ctx.scale(k, expected[k]));
         Self::begin(ts, Season::default(), scales, ctx)
     }
 

@@ -1,8 +1,9 @@
 //! How time goes by: cell by cell, in runs where nothing is called, and over what nobody knows.
 
 use super::{
-    CELLS, CELLS_PER_DAY, CELLS_PER_HOUR, CELLS_PER_MINUTE, CELLS_PER_WEEK, Context, IDLE_CELLS_MAX, SCALES,
-    TEACHES_FROM_DAYS, Volume, VolumeTally, cell_of, hour_of_week, into_hour, is_weekend,
+    CELLS, CELLS_PER_DAY, CELLS_PER_HOUR, CELLS_PER_MINUTE, CELLS_PER_WEEK, Context, DECLARED_DAYS,
+    IDLE_CELLS_MAX, SCALES, TEACHES_FROM_DAYS, UPWARD, Volume, VolumeTally, cell_of, hour_of_week, into_hour,
+    is_weekend,
 };
 use crate::Timestamp;
 use crate::source::Outage;
@@ -100,6 +101,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         let minute = self.hour.minute(middle.div_euclid(CELLS_PER_MINUTE).rem_euclid(60));
         let minutes = |cells: i64| cells as f64 / CELLS_PER_MINUTE as f64;
         let (resting, teaches, fading) = (self.is_resting(), self.teaches_scatter(), self.fading());
+        let withheld = self.is_withheld(ctx);
         let mut is_wider = false;
         for (k, length) in CELLS.into_iter().enumerate() {
             let scale = &mut self.scales[k];
@@ -117,7 +119,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
                 scale.teach(0.0, windows as f64, &mut tally.scatter[k]);
             }
             if !resting {
-                scale.learn_idle(&fading.idle[k][windows as usize]);
+                scale.learn_idle(&fading.idle[k][windows as usize], withheld);
             }
             is_wider |= scale.begin();
         }
@@ -139,7 +141,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         let into_hour = into_hour(self.cell);
         let ended = CELLS.iter().take_while(|&&cells| into_hour.is_multiple_of(cells as u32)).count();
         for k in from..ended {
-            self.close_window(k, tally);
+            self.close_window(k, ctx, tally);
         }
         self.pass(cells as u16, ctx, tally);
         if into_hour == 0 {
@@ -178,7 +180,8 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         self.close_boundaries(0, 1, ctx, tally);
     }
 
-    fn close_window(&mut self, k: usize, tally: &mut VolumeTally) {
+    fn close_window(&mut self, k: usize, ctx: Context<'_>, tally: &mut VolumeTally) {
+        let withheld = self.is_withheld(ctx);
         let (resting, excursion) = (self.is_resting(), self.is_out(2 * k));
         if self.teaches_scatter() && !excursion {
             let scale = &self.scales[k];
@@ -191,7 +194,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             scale.close(1, shape);
         }
         if !resting {
-            scale.learn(fading.once[k], excursion);
+            scale.learn(fading.once[k], excursion, withheld);
         }
         let is_wider = scale.begin();
         self.still &= !(1 << k);
@@ -202,6 +205,12 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 
     fn teaches_scatter(&self) -> bool {
         self.age_days() >= TEACHES_FROM_DAYS && !self.is_resting()
+    }
+
+    /// Calls that stand out from a declared rate teach a young agent nothing: with so little of its own past an attack would
+    /// explain itself within hours, and what is declared is known better than that.
+    fn is_withheld(&self, ctx: Context<'_>) -> bool {
+        ctx.declared_per_hour.is_some() && self.out & UPWARD != 0 && self.age_days() < DECLARED_DAYS
     }
 
     fn close_hour(&mut self, ctx: Context<'_>, tally: &mut VolumeTally) {
@@ -219,7 +228,8 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         if is_weekend(hour_of_week(ended)) != is_weekend(hour_of_week(ended + 1)) {
             self.off = 0;
         }
-        self.pending.push(f64::from(self.hour_calls), self.is_resting() || is_partial);
+        self.pending
+            .push(f64::from(self.hour_calls), self.is_resting() || is_partial || self.is_withheld(ctx));
         self.hour_calls = 0;
         while let Some((ago, calls)) = self.pending.pop(age_hours) {
             if let Some(calls) = calls {
@@ -228,8 +238,12 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             }
         }
         // How far the hours lie apart moves slowly once there are many.
-        if self.cell % CELLS_PER_DAY == 0 || age_hours.count_ones() == 1 {
-            self.season.compare(ctx.prior(), self.scatter());
+        let ends_day = self.cell % CELLS_PER_DAY == 0;
+        if ends_day || age_hours.count_ones() == 1 {
+            let apart = self.season.compare(ctx.prior(), self.scatter());
+            if ends_day && self.teaches_scatter() {
+                tally.add_day(apart);
+            }
         }
         self.begin_hour(ctx);
     }

@@ -2,8 +2,8 @@
 
 use super::read::Place;
 use super::{
-    ADOPTED_SHARE, CELL, CELLS_PER_HOUR, Context, RESEED_MAX, RESEED_MIN, REST, Rest, Scale, TAILS, Tail,
-    Volume, VolumeTally, cell_of, group, in_windows, into_cell,
+    ADOPTED_SHARE, CELL, CELLS_PER_HOUR, Context, RESEED_MAX, RESEED_MIN, REST, Rest, TAILS, Tail, Volume,
+    VolumeTally, cell_of, group, in_windows, into_cell,
 };
 use crate::Timestamp;
 use crate::stored::Stored;
@@ -73,7 +73,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             self.ramp.accept(ratio);
             self.season.fade(ADOPTED_SHARE);
             let expected = in_windows(self.season.overall(ctx.prior()) * ratio);
-            self.scales = std::array::from_fn(|k| Scale::new(expected[k], &ctx.peers.scatter[k]));
+            self.scales = std::array::from_fn(|k| ctx.scale(k, expected[k]));
             self.pending.strike(usize::MAX);
             // Of this hour a part was lived at the old level.
             self.is_partial = true;

@@ -73,9 +73,8 @@ pub(super) struct Scale<S> {
 }
 
 impl<S: Stored> Scale<S> {
-    /// A scale whose windows are expected to hold `m` calls, among such peers.
-    pub(super) fn new(m: f64, peers: &PeerScatter) -> Self {
-        let (shape, clumps) = peers.prior(m);
+    /// A scale whose windows are expected to hold `m` calls, and are believed to scatter and clump so.
+    pub(super) fn new(m: f64, (shape, clumps): (Shape, f64)) -> Self {
         Self {
             echo: Echo::new(),
             scatter: Scatter::of(m, shape),
@@ -162,19 +161,23 @@ impl<S: Stored> Scale<S> {
         peers.learn(n, m, self.shape().at(m), windows);
     }
 
-    /// Learns how the finished window scattered; `fade` is what is left of the past after one window.
-    pub(super) fn learn(&mut self, fade: f64, excursion: bool) {
+    /// Learns how the finished window scattered, if that is not withheld; `fade` is what is left of the past after one window.
+    pub(super) fn learn(&mut self, fade: f64, excursion: bool, withheld: bool) {
         let (n, m) = (f64::from(self.n), self.expected(Expected::default()).mean);
-        self.scatter.learn(n, m, fade);
-        self.clumps.learn_many(n, m, fade, 1.0);
+        if !withheld {
+            self.scatter.learn(n, m, fade);
+            self.clumps.learn_many(n, m, fade, 1.0);
+        }
         self.echo.learn(n, self.mean.get(), fade, excursion, || self.scatter.weight());
     }
 
     /// The same for windows without a call.
-    pub(super) fn learn_idle(&mut self, idle: &Idle) {
+    pub(super) fn learn_idle(&mut self, idle: &Idle, withheld: bool) {
         let m = self.expected(Expected::default()).mean;
-        self.scatter.learn_many(0.0, m, idle.fade, idle.weight);
-        self.clumps.learn_many(0.0, m, idle.fade, idle.weight);
+        if !withheld {
+            self.scatter.learn_many(0.0, m, idle.fade, idle.weight);
+            self.clumps.learn_many(0.0, m, idle.fade, idle.weight);
+        }
         self.echo.learn_idle(self.mean.get(), idle, || self.scatter.weight());
     }
 

@@ -127,14 +127,14 @@ impl PeerScatter {
         self.calls += calls;
     }
 
-    /// The prior of windows that are expected to hold `m` calls: their shape, and the size of clumps. Never wider than the
+    /// The prior of windows that are expected to hold `m` calls: their shape, and the size of clumps. At most so many times the
     /// study's, whatever peers do.
-    pub(super) fn prior(&self, m: f64) -> (Shape, f64) {
+    pub(super) fn prior(&self, m: f64, most: f64) -> (Shape, f64) {
         let (mut relative, mut clumps) = (PRIOR_SHAPE, CLUMPS_FANO);
         if self.calls >= PEERS_CALLS {
             let excess = PEERS_WIDER * self.excess.max(0.0);
-            relative = relative.min((excess / self.square).max(RELATIVE_MIN));
-            clumps = clumps.min(excess / self.calls);
+            relative = (excess / self.square).clamp(RELATIVE_MIN, most * PRIOR_SHAPE);
+            clumps = (excess / self.calls).min(most * CLUMPS_FANO);
         }
         let fano = (PRIOR_FANO * relative / PRIOR_SHAPE * m).max(clumps / CLUMPS_FANO);
         (Shape { relative, fano }, clumps)

@@ -117,8 +117,9 @@ impl<S: Stored, C: Stored> Season<S, C> {
     ///
     /// The moment estimate of what the children of a step differ by beyond chance (empirical Bayes), give or take two of its
     /// deviations, is believed where it excludes the study's constant. Where days of one type alone were seen, the other
-    /// may lie as far off as an hour of the day that was never seen.
-    pub(super) fn compare(&mut self, prior: Prior, scatter: f64) {
+    /// may lie as far off as an hour of the day that was never seen. Gives the moment estimate of hours of the day, without what it
+    /// may be off by, where any was seen.
+    pub(super) fn compare(&mut self, prior: Prior, scatter: f64) -> Option<f64> {
         let mut all = (0.0, 0.0);
         for hour in 0..WEEK {
             let seen = self.seen(hour);
@@ -150,6 +151,8 @@ impl<S: Stored, C: Stored> Season<S, C> {
         if spreads[1].whole <= 0.0 && prior.hour_variance > 0.0 {
             self.apart[1] = S::put(prior.hour_variance);
         }
+        let Spread { square, chance, whole } = spreads[0];
+        (whole > 0.0).then(|| (square - chance) / whole)
     }
 
     /// The expectation for one hour of the week.

@@ -24,6 +24,7 @@ fn peers(per_hour: f64) -> VolumePrior {
     VolumePrior {
         per_hour,
         variance: RATE_VARIANCE,
+        hours_apart: 0.5,
         tails: [PeerTail::default(); super::TAILS],
         scatter: Default::default(),
     }
