@@ -5,13 +5,14 @@ mod retry_after;
 use std::time::Duration;
 
 use detector::Timestamp;
+use reqwest::dns::Resolve;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Response, StatusCode, redirect};
 use rustls::{ClientConfig, RootCertStore};
 use serde::de::DeserializeOwned;
 
 use super::Outcome;
-use super::target::{PublicOnly, Target};
+use super::target::{PublicOnly, System, Target};
 use crate::message::clip;
 
 /// A target that cannot be reached is known sooner than one that does not answer.
@@ -25,6 +26,11 @@ const DETAIL_BYTES_MAX: usize = 300;
 
 /// A client that follows no redirects and, unless the target is insecure, connects to public addresses by TLS only.
 pub fn client(target: &Target) -> Result<Client, String> {
+    client_by(target, System)
+}
+
+/// The same, whose names lead where `names` says: asked anew for every connection.
+pub(super) fn client_by(target: &Target, names: impl Resolve + 'static) -> Result<Client, String> {
     let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
     let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect::<RootCertStore>();
     let tls = ClientConfig::builder_with_provider(provider)
@@ -38,8 +44,11 @@ pub fn client(target: &Target) -> Result<Client, String> {
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
         .user_agent(concat!("tocsin/", env!("CARGO_PKG_VERSION")));
-    let builder =
-        if target.is_insecure() { builder } else { builder.dns_resolver(PublicOnly).https_only(true) };
+    let builder = if target.is_insecure() {
+        builder.dns_resolver(names)
+    } else {
+        builder.dns_resolver(PublicOnly(names)).https_only(true)
+    };
     builder.build().map_err(|e| e.to_string())
 }
 

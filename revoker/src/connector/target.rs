@@ -109,20 +109,33 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
     (a & 0xe000) == 0x2000 && !special
 }
 
-/// Resolves names to public addresses only.
+/// What this host's resolver says names lead to.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct PublicOnly;
+pub(crate) struct System;
+
+impl Resolve for System {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Of what another says names lead to, public addresses only.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PublicOnly<R>(pub(crate) R);
 
 /// A name that leads nowhere public.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the name resolves to no public address")]
 pub(crate) struct NothingPublic;
 
-impl Resolve for PublicOnly {
+impl<R: Resolve> Resolve for PublicOnly<R> {
     fn resolve(&self, name: Name) -> Resolving {
+        let asked = self.0.resolve(name);
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
+            let public: Vec<SocketAddr> = asked.await?.filter(|address| is_public(address.ip())).collect();
             if public.is_empty() {
                 return Err(NothingPublic.into());
             }
@@ -182,7 +195,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_for_this_host_resolves_to_nothing() {
         use std::str::FromStr;
-        let refused = PublicOnly.resolve(Name::from_str("localhost").unwrap()).await;
+        let refused = PublicOnly(System).resolve(Name::from_str("localhost").unwrap()).await;
         assert_eq!(refused.err().map(|e| e.to_string()), Some(NothingPublic.to_string()));
     }
 }

@@ -1,4 +1,5 @@
 mod hostile;
+mod rebinding;
 
 use super::*;
 use crate::testing::at;

@@ -14,7 +14,7 @@ use super::*;
 
 /// What a receiver does with a request that it has read.
 #[derive(Clone)]
-enum Does {
+pub(super) enum Does {
     Answers(String),
     /// A byte now and then, for ever.
     Trickles,
@@ -47,10 +47,10 @@ impl Does {
     }
 }
 
-const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+pub(super) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
 /// A port of this host, by either protocol, and how many connections it took.
-async fn listen(does: Does) -> (u16, Arc<AtomicUsize>) {
+pub(super) async fn listen(does: Does) -> (u16, Arc<AtomicUsize>) {
     let taken = Arc::new(AtomicUsize::new(0));
     let v4 = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = v4.local_addr().unwrap().port();
@@ -69,7 +69,7 @@ async fn listen(does: Does) -> (u16, Arc<AtomicUsize>) {
 }
 
 /// One at an address that the configuration would or would not take.
-fn webhook(url: &str, insecure: bool) -> Option<Webhook> {
+pub(super) fn webhook(url: &str, insecure: bool) -> Option<Webhook> {
     let route = Route { name: "idp".to_owned(), ..Route::default() };
     let target = Target::new(url, insecure).ok()?;
     Some(Webhook::new(route, target, Secrets::parse(SECRET).unwrap()).unwrap())
