@@ -1,5 +1,6 @@
 //! Real deliveries to a real receiver that fails in every way it can.
 
+mod governed;
 mod outage;
 mod proof;
 
