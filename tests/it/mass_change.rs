@@ -1,6 +1,8 @@
 //! Two fifths of a group change what they do within ten minutes, on evidence that revokes one of them alone: as a deploy, which
 //! a person calls one, and as a mass injection, which two persons end.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use detector::Timestamp;
@@ -10,6 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::cohort::cohorts;
+use crate::support::fleet::Fleet;
 use crate::support::gate::ask;
 use crate::support::http;
 use crate::support::prove;
@@ -36,7 +39,12 @@ fn start() -> Timestamp {
 
 /// What all of them do, the first `busy` as `after` in the end.
 fn calls(busy: u64, after: Habit) -> Vec<String> {
-    let mut chance = StdRng::seed_from_u64(1);
+    drawn(1, busy, after)
+}
+
+/// The same in another draw.
+fn drawn(seed: u64, busy: u64, after: Habit) -> Vec<String> {
+    let mut chance = StdRng::seed_from_u64(seed);
     let mut calls = Vec::new();
     let mut during = |agent: u64, from: Duration, to: Duration, gap: Duration, (send, pay): Habit| {
         let mut at = from;
@@ -161,4 +169,38 @@ fn of_a_mass_injection_no_more_are_revoked_than_the_governor_lets_and_two_person
     assert_eq!(revoked(&tocsin), AGENTS as usize);
     assert_eq!(status(&tocsin, 1, "read_orders", "after"), 403);
     row("a mass injection", ended, "of_a_mass_injection");
+}
+
+/// How many of them a plain replay, which has no caps, revokes in this draw.
+fn evident(folder: &Path, seed: u64, busy: u64, after: Habit) -> usize {
+    let lines = drawn(seed, busy, after);
+    let path = folder.join("calls.ndjson");
+    std::fs::write(&path, lines.join("\n")).expect("to write the calls");
+    let truth = Fleet { path, lines }.replay(folder);
+    let revoked = truth.actions.into_values().filter(|(_, action)| action == "revoke");
+    revoked.map(|(agent, _)| agent).collect::<BTreeSet<_>>().len()
+}
+
+#[test]
+fn in_every_draw_one_alone_is_revoked_and_of_many_never_all() {
+    let draws = prove::scaled(1, 20);
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    for (what, busy, after) in
+        [("an injection", 1, INJECTION), ("a mass injection", BUSY, INJECTION), ("a deploy", BUSY, DEPLOY)]
+    {
+        let each: Vec<usize> = (1..=draws).map(|seed| evident(folder.path(), seed, busy, after)).collect();
+        let expected = if busy == 1 { 1..2 } else { 0..BUSY as usize };
+        assert!(each.iter().all(|n| expected.contains(n)), "{what}: {each:?}");
+        let range = [each.iter().min(), each.iter().max()].map(|n| *n.expect("a draw") as f64);
+        prove::row(
+            &format!(
+                "{what} on {busy} of 20, {draws} draws: revoked without a person, were there no caps, mean"
+            ),
+            each.iter().sum::<usize>() as f64 / each.len() as f64,
+            range,
+            if busy == 1 { "1" } else { "" },
+            true,
+            "in_every_draw",
+        );
+    }
 }
