@@ -335,12 +335,14 @@ impl Circumstances {
         ts.since(self.born).as_secs_f64() / 86_400.0
     }
 
-    /// How strong a group's evidence is. The tail is read from sums; news is rare and comes whole, so that an agent that never had
-    /// any shows nothing of how high it may come: there no more is said than its chance says.
+    /// How strong a group's evidence is. The tail is read from sums; news comes whole, and so do the denials and failures of an agent
+    /// that has none as a rule. Who never had any shows nothing of how high they may come: of these no more is said than their
+    /// chance says.
     fn strength_of(&self, group: usize, sum: f64, ts: Timestamp, ctx: Context<'_>) -> Strength {
         let strength = self.rule(group, ts, ctx).strength(sum);
         let promised = Strength::new(sum * std::f64::consts::LOG2_E, looks(group, ctx) / SHARES[group]);
-        if group == NEWS && promised.level() < strength.level() { promised } else { strength }
+        let is_promised = matches!(group, NEWS | DENIED | FAILING) && promised.level() < strength.level();
+        if is_promised { promised } else { strength }
     }
 
     fn rule(&self, group: usize, ts: Timestamp, ctx: Context<'_>) -> Rule {
