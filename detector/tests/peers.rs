@@ -168,6 +168,30 @@ fn whoever_drifts_moves_nowhere_and_whom_a_person_approves_moves_after_a_week() 
 }
 
 #[test]
+fn groups_and_what_they_know_change_with_a_version_alone() {
+    let mut stream = Stream::new(true, &[]);
+    let known = |stream: &Stream| (stream.detector.groups(), stream.detector.model());
+    let (mut before, mut changes, mut found) = (known(&stream), 0, None);
+    for round in 0..7 * 4 {
+        for agent in 0..AGENTS {
+            stream.usual(agent, round);
+            let now = known(&stream);
+            if now.0 != before.0 {
+                assert!(now.1 > before.1, "version {}: {:?} {:?}", now.1, before.0, now.0);
+                changes += 1;
+            }
+            if !now.0.is_empty() {
+                found.get_or_insert(stream.ts);
+            }
+            before = now;
+        }
+    }
+    // With the version of the third hour enough agents are there to be told apart, and that takes an hour.
+    assert_eq!(found, Some(START + Duration::from_hours(4)));
+    assert!(changes > 24, "{changes}");
+}
+
+#[test]
 fn a_session_that_a_group_reads_is_ranked_as_the_fleets_are() {
     let trades = two_trades(true);
     let odd = |calls: &[&str]| {
