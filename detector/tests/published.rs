@@ -1,5 +1,7 @@
 //! What agents teach each other takes effect with a version: every minute while the fleet is young, then every hour.
 
+#![expect(clippy::expect_used, reason = "a test ends where its ground gives way, and says where")]
+
 use std::time::Duration;
 
 use detector::{Call, Detector, DetectorConfig, Signal, Timestamp, Verdict};

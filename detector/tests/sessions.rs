@@ -70,7 +70,7 @@ impl Fleet {
                 let of_call = self.call(agent, ts, &id, endpoint);
                 told.extend(of_call.filter(|_| is_other).map(|(part, _)| (ts, part)));
             }
-            self.end(agent, at + Duration::from_secs(60), &format!("s{}", self.hours));
+            self.end(agent, at + Duration::from_mins(1), &format!("s{}", self.hours));
         }
         self.hours += 1;
         told
