@@ -5,6 +5,7 @@
 //! can be known. How rarely they would do so by chance is what their levels say: each is over the watch budget once in so
 //! many days. Time is where event time stood when a call came ([`Cohorts::tick`]), so a forged date joins nothing.
 
+mod alike;
 mod incident;
 #[cfg(test)]
 mod tests;
@@ -14,11 +15,13 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 use serde::{Deserialize, Serialize};
 
+use self::alike::{Alike, Shares};
 pub use self::incident::{Cohort, CohortIncident, Member};
 use crate::combine::Score;
 use crate::memory::Presence;
 use crate::monitor::poisson;
-use crate::{MicroBits, Part, Pattern, Signal, Timestamp};
+use crate::route::Routes;
+use crate::{Call, MicroBits, Part, Pattern, Signal, Timestamp};
 
 /// Time moves in slots, and agents that begin to deviate within twelve of them, an hour, do it at once: a change reaches a
 /// fleet within minutes, but it takes calls to show it.
@@ -50,7 +53,7 @@ const NAMED_MAX: usize = 32;
 /// Incidents that are over and still told.
 const TOLD_MAX: usize = 16;
 
-/// What agents can have in common. Endpoints are told by themselves: one that nobody calls is news whoever else calls it.
+/// What agents can have in common in how much they call; what they call and by what is in [`alike`].
 const KINDS: usize = 3;
 const UP: usize = 0;
 const DOWN: usize = 1;
@@ -82,6 +85,7 @@ pub(crate) struct Cohorts {
     lived_hours: f64,
     began: f64,
     open: [Option<Open>; KINDS],
+    alike: Alike,
     over: ArrayVec<CohortIncident, TOLD_MAX>,
     incidents: u32,
 }
@@ -110,21 +114,43 @@ impl Open {
     fn is_at_it(&self, slot: u32) -> bool {
         slot.saturating_sub(self.held) <= AT_IT_SLOTS
     }
-}
 
-/// Who speaks.
-pub(crate) struct Speaker<'a> {
-    presence: &'a Presence,
-    issuer: Option<&'a str>,
-    agent_id: &'a str,
-    jump: f32,
-}
-
-impl<'a> Speaker<'a> {
-    /// An agent under an issuer, with its [`crate::Verdict::jump`].
-    pub(crate) fn new(presence: &'a Presence, issuer: Option<&'a str>, agent_id: &'a str, jump: f32) -> Self {
-        Self { presence, issuer, agent_id, jump }
+    /// An hour ends with `slot` that went to `last`. Whether the incident is over.
+    fn close_hour(&mut self, slot: u32, last: u32, exposed: u32) -> bool {
+        self.told.exposed = self.told.exposed.max(exposed);
+        if f64::from(std::mem::take(&mut self.deviating)) >= HOLDING_SHARE * f64::from(exposed) {
+            self.held = last;
+        }
+        slot - self.held > HOLDS_SLOTS || slot - self.from > SLOTS_MAX
     }
+}
+
+/// An incident that is seen, and the slot of the first of it.
+struct Begun {
+    from: u32,
+    told: CohortIncident,
+}
+
+/// Who speaks: an agent under an issuer, with its [`crate::Verdict::jump`].
+pub(crate) struct Speaker<'a> {
+    pub(crate) presence: &'a Presence,
+    /// By which it is known here.
+    pub(crate) key: u64,
+    pub(crate) issuer: Option<&'a str>,
+    pub(crate) agent_id: &'a str,
+    pub(crate) jump: f32,
+    pub(crate) act: Act<'a>,
+}
+
+/// The call it makes.
+#[derive(Clone, Copy)]
+pub(crate) struct Act<'a> {
+    pub(crate) call: &'a Call<'a>,
+    /// What the signals take its endpoint for, and whether the agent has not called that before.
+    pub(crate) endpoint: u64,
+    pub(crate) is_first: bool,
+    /// By which that has a name for people.
+    pub(crate) routes: &'a Routes,
 }
 
 impl Cohorts {
@@ -142,6 +168,7 @@ impl Cohorts {
             starts.rotate_right(passed % WINDOW);
             starts[..passed].fill(0);
         }
+        self.alike.pass(passed);
         let hours = hour_of(slot) - hour_of(self.slot);
         if hours > 0 {
             self.close_hour(slot, libm::exp(-f64::from(hours) / MEMORY_HOURS));
@@ -171,7 +198,30 @@ impl Cohorts {
         score: &Score,
         watch: MicroBits,
     ) -> Option<Cohort> {
-        let kind = kind_of(&score.parts, watch).filter(|_| who.presence.is_settled())?;
+        if !who.presence.is_settled() {
+            return None;
+        }
+        let by_rate = self.hear_rate(kin, who, score, watch);
+        let (by_acts, is_shared) = self.hear_acts(who, score, watch);
+        let cohort = by_rate.or(by_acts)?;
+        let own = if cohort.is_beyond {
+            score.level
+        } else {
+            not_shared(&score.parts, by_rate.is_some(), is_shared)
+        };
+        // Who does anything else that is over the budget has that to answer for, and is not one of many.
+        (by_rate.is_some() || own < watch).then_some(Cohort { own, ..cohort })
+    }
+
+    /// What it shares of how much it calls.
+    fn hear_rate(
+        &mut self,
+        kin: &mut Kin,
+        who: &Speaker<'_>,
+        score: &Score,
+        watch: MicroBits,
+    ) -> Option<Cohort> {
+        let kind = kind_of(&score.parts, watch)?;
         let last = std::mem::replace(&mut kin.over[kind], self.slot);
         if self.slot.saturating_sub(last) > WINDOW as u32 {
             let before = std::mem::replace(&mut kin.since[kind], self.slot);
@@ -193,19 +243,25 @@ impl Cohorts {
             return None;
         }
         let is_beyond = kind == UP && who.jump > BEYOND * open.told.factor.min(FACTOR_MAX);
-        let own = if is_beyond { score.level } else { not_shared(&score.parts) };
-        Some(open.told.cohort(own, is_beyond))
+        Some(open.told.cohort(is_beyond))
     }
 
     /// Whether both are part of an incident that goes on.
-    pub(crate) fn are_together(&self, one: &Kin, other: &Kin) -> bool {
+    pub(crate) fn are_together(&self, one: (u64, &Kin), other: (u64, &Kin)) -> bool {
         let numbers = self.open.iter().map(|open| open.as_ref().map(|open| open.told.incident));
-        numbers.zip(one.part_of.iter().zip(&other.part_of)).any(|(n, (a, b))| n == Some(*a) && a == b)
+        let mut by_rate = numbers.zip(one.1.part_of.iter().zip(&other.1.part_of));
+        by_rate.any(|(n, (a, b))| n == Some(*a) && a == b) || self.alike.are_together(one.0, other.0)
+    }
+
+    /// Paths have other names.
+    pub(crate) fn rename(&mut self, routes: &Routes) {
+        self.alike.rename(routes);
     }
 
     /// Incidents that go on, and the last that are over.
     pub(crate) fn incidents(&self) -> impl Iterator<Item = &CohortIncident> {
-        self.over.iter().chain(self.open.iter().flatten().map(|open| &open.told))
+        let open = self.open.iter().flatten().chain(self.alike.open());
+        self.over.iter().chain(open.map(|open| &open.told))
     }
 
     /// How many there have been.
@@ -215,7 +271,7 @@ impl Cohorts {
 
     /// One more begins to deviate, as it may have done `before`. Are they too many for chance?
     fn begins(&mut self, kind: usize, before: u32, who: &Speaker<'_>, score: &Score, watch: MicroBits) {
-        let (slot, exposed) = (self.slot, self.exposed());
+        let slot = self.slot;
         self.starts[kind][0] = self.starts[kind][0].saturating_add(1);
         let recent = &mut self.recent[kind];
         if recent.is_full() {
@@ -225,41 +281,54 @@ impl Cohorts {
         let factor = factor(recent);
         if let Some(open) = &mut self.open[kind] {
             if before < open.from && open.is_at_it(slot) {
-                open.told.join(who);
+                open.told.join(who.into());
             }
             open.told.factor = factor;
             return;
         }
-        let agents = self.starts[kind].iter().fold(0_u32, |sum, &n| sum.saturating_add(n));
-        let by_chance = f64::from(exposed) * self.begin_per_hour(watch);
-        let chance = poisson::at_least(f64::from(agents), by_chance);
-        if agents < AGENTS_MIN || f64::from(agents) < SHARE_MIN * f64::from(exposed) || chance > CHANCE_MAX {
-            return;
-        }
-        self.incidents = self.incidents.saturating_add(1);
-        let first = self.starts[kind].iter().rposition(|&n| n > 0).unwrap_or(0) as u32;
-        let from = slot.saturating_sub(first);
+        let Some(Begun { from, told }) = self.incident(&self.starts[kind], self.began, watch) else { return };
+        self.incidents = told.incident;
         let members = self.recent[kind].iter().filter(|start| start.slot >= from);
+        let members = members.map(|start| start.member.clone()).collect();
+        let told = CohortIncident { pattern: PATTERNS[kind], factor, members, ..told };
+        self.open[kind] = Some(Open { told, from, held: slot, deviating: 0 });
+    }
+
+    /// The incident that so many are, where they began by slot and would alone as often as some `began`, if they are too many for chance.
+    fn incident(&self, starts: &[u32; WINDOW], began: f64, watch: MicroBits) -> Option<Begun> {
+        let exposed = self.exposed();
+        let agents = starts.iter().fold(0_u32, |sum, &n| sum.saturating_add(n));
+        if agents < AGENTS_MIN || f64::from(agents) < SHARE_MIN * f64::from(exposed) {
+            return None;
+        }
+        let by_chance = f64::from(exposed) * self.begin_per_hour(began, watch);
+        let chance = poisson::at_least(f64::from(agents), by_chance);
+        if chance > CHANCE_MAX {
+            return None;
+        }
+        let first = starts.iter().rposition(|&n| n > 0).unwrap_or(0) as u32;
+        let from = self.slot.saturating_sub(first);
         let told = CohortIncident {
-            incident: self.incidents,
-            pattern: PATTERNS[kind],
+            incident: self.incidents.saturating_add(1),
+            pattern: Pattern::AsUsual,
             since: time_of(from),
-            seen: time_of(slot),
+            seen: time_of(self.slot),
             until: None,
             agents,
             exposed,
             by_chance,
             chance,
-            factor,
-            members: members.map(|start| start.member.clone()).collect(),
+            factor: 1.0,
+            members: Vec::new(),
+            of: Vec::new(),
         };
-        self.open[kind] = Some(Open { told, from, held: slot, deviating: 0 });
+        Some(Begun { from, told })
     }
 
     /// How often an agent begins to deviate alone: as often as the budget says, or as it was seen where that is more.
-    fn begin_per_hour(&self, watch: MicroBits) -> f64 {
+    fn begin_per_hour(&self, began: f64, watch: MicroBits) -> f64 {
         let allowed = libm::exp2(-watch.as_bits()) / 24.0;
-        allowed * ((self.began + 1.0) / (self.lived_hours * allowed + 1.0)).max(1.0)
+        allowed * ((began + 1.0) / (self.lived_hours * allowed + 1.0)).max(1.0)
     }
 
     /// Settled agents that called lately: a fleet that has just gone to rest is still there.
@@ -272,21 +341,15 @@ impl Cohorts {
         let exposed = self.exposed();
         self.lived_hours = (self.lived_hours + f64::from(self.active[0])) * fade;
         self.began *= fade;
-        for place in &mut self.open {
-            let Some(open) = place else { continue };
-            open.told.exposed = open.told.exposed.max(exposed);
-            if f64::from(std::mem::take(&mut open.deviating)) >= HOLDING_SHARE * f64::from(exposed) {
-                open.held = self.slot;
+        let places = self.open.iter_mut().filter_map(|place| {
+            place.as_mut()?.close_hour(slot, self.slot, exposed).then(|| place.take())?
+        });
+        let over: Vec<Open> = places.chain(self.alike.close_hour(slot, self.slot, exposed, fade)).collect();
+        for open in over {
+            if self.over.is_full() {
+                self.over.remove(0);
             }
-            if slot - open.held <= HOLDS_SLOTS && slot - open.from <= SLOTS_MAX {
-                continue;
-            }
-            if let Some(open) = place.take() {
-                if self.over.is_full() {
-                    self.over.remove(0);
-                }
-                self.over.push(CohortIncident { until: Some(time_of(slot)), ..open.told });
-            }
+            self.over.push(CohortIncident { until: Some(time_of(slot)), ..open.told });
         }
     }
 }
@@ -315,13 +378,15 @@ fn kind_of(parts: &[Part], watch: MicroBits) -> Option<usize> {
     }
 }
 
-/// The level of what comes neither of another rate nor of another pace; what a line does is not its group's either.
-fn not_shared(parts: &[Part]) -> MicroBits {
+/// The level of what the agent does not share: another rate and pace where `by_rate`, and of what it calls and by what where `by_acts`
+/// says so; what a line does is not its group's either.
+fn not_shared(parts: &[Part], by_rate: bool, by_acts: Shares) -> MicroBits {
     let is_own = |p: &&Part| match p.signal {
-        Signal::Volume => p.is_of_line(),
+        Signal::Volume => !by_rate || p.is_of_line(),
         Signal::LookElsewhere => false,
-        Signal::Timing => !follows(p.pattern),
-        Signal::Endpoint | Signal::Context => true,
+        Signal::Timing => !by_rate || !follows(p.pattern),
+        Signal::Endpoint => !by_acts.endpoint,
+        Signal::Context => !by_acts.client,
     };
     parts.iter().filter(is_own).map(|p| p.level).max().unwrap_or(MicroBits::ZERO)
 }

@@ -116,6 +116,8 @@ pub(crate) struct Score {
     pub(crate) added: MicroBits,
     pub(crate) parts: ArrayVec<Part, PARTS_MAX>,
     pub(crate) families: u8,
+    /// By how much the call made each family's own level higher.
+    pub(crate) rose: [MicroBits; FAMILIES],
     /// The family that tells the story,
     pub(crate) winner: usize,
     /// and the part of the level, negative as a rule, that its looking costs.
@@ -141,11 +143,14 @@ pub(crate) fn combine(
     watch: MicroBits,
     score: &mut Score,
 ) {
-    let winner = |strength: fn(&Evidence) -> Strength| {
-        let levels: [f64; FAMILIES] = std::array::from_fn(|f| level(f, strength(&evidence[f])));
+    let levels = |strength: fn(&Evidence) -> Strength| -> [f64; FAMILIES] {
+        std::array::from_fn(|f| level(f, strength(&evidence[f])))
+    };
+    let winner = |levels: &[f64; FAMILIES]| {
         (1..FAMILIES).fold(0, |best, f| if levels[f] > levels[best] { f } else { best })
     };
-    let (now, before) = (winner(|e| e.now), winner(|e| e.before));
+    let (levels_now, levels_before) = (levels(|e| e.now), levels(|e| e.before));
+    let (now, before) = (winner(&levels_now), winner(&levels_before));
     let price = |family: usize, strength: Strength| {
         MicroBits::from_bits(level(family, Strength { bits: 0.0, ..strength }))
     };
@@ -153,8 +158,7 @@ pub(crate) fn combine(
         if is_winner { MicroBits::from_bits(bits) } else { MicroBits::ZERO }
     };
 
-    let alone: [MicroBits; FAMILIES] =
-        std::array::from_fn(|f| MicroBits::from_bits(level(f, evidence[f].now)));
+    let alone = levels_now.map(MicroBits::from_bits);
     // What the line of an agent does is no witness of what the agent did, and where it is the level there is no second one.
     let is_of_line = evidence[VOLUME].story.pattern.is_of_line();
     let over = |f: usize| alone[f] >= watch && !(f == VOLUME && is_of_line);
@@ -196,6 +200,7 @@ pub(crate) fn combine(
     });
     score.level = parts.iter().map(|p| p.bits).sum();
     score.added = parts.iter().map(|p| p.added).sum();
+    score.rose = std::array::from_fn(|f| MicroBits::from_bits(levels_now[f] - levels_before[f]));
     (score.families, score.winner, score.price) = (families, now, price_now);
 }
 

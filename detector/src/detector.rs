@@ -8,7 +8,7 @@ use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::baseline::Baseline;
-use crate::cohort::{CohortIncident, Cohorts};
+use crate::cohort::{Act, CohortIncident, Cohorts};
 use crate::combine::{self, Thresholds};
 use crate::fleet::Fleet;
 use crate::hash::hash128;
@@ -106,8 +106,8 @@ impl Ears<'_> {
     pub(crate) fn tell(&mut self, p: &mut Profile, admitted: &Admitted<'_, '_>, told: &mut Told) -> Verdict {
         let Self { monitor, cohorts, lineage, shared } = self;
         let Shared { published, thresholds, .. } = *shared;
-        let Admitted { call, presence, .. } = admitted;
-        let Told { ts, since_last, score, caller, jump, rule } = told;
+        let Admitted { call, presence, endpoint, .. } = admitted;
+        let Told { ts, since_last, score, is_first, caller, jump, rule } = told;
         let (ts, jump) = (*ts, *jump);
         monitor.live(*since_last);
         cohorts.see(&mut p.kin, presence);
@@ -121,7 +121,8 @@ impl Ears<'_> {
         let is_of_line = score.winner == combine::VOLUME && score.parts[combine::VOLUME].is_of_line();
         p.tells_of_line(is_of_line && is_over);
         let line = if is_of_line { lineage.heard(p.place) } else { None };
-        let cohort = p.tell((ts, presence), score, jump, (monitor, cohorts), line, thresholds);
+        let act = Act { call, endpoint: *endpoint, is_first: *is_first, routes: &published.routes };
+        let cohort = p.tell((ts, presence, act), score, jump, (monitor, cohorts), line, thresholds);
         let who = (&*caller, call.attestation);
         let (layers, actor) = layers::judge(score, who, presence.is_established(), thresholds);
         Verdict {

@@ -132,6 +132,7 @@ impl Fleet {
             self.tally.take_up_sights(&mut lane.tally);
         }
         self.tally.rename(&news, &self.published.routes);
+        self.cohorts.rename(&self.published.routes);
     }
 
     /// Publishes the next version if event time has reached its boundary. What the lanes' agents have taught is taken up in the

@@ -95,6 +95,8 @@ pub(crate) struct Told {
     /// Since its call before.
     pub(crate) since_last: Duration,
     pub(crate) score: Score,
+    /// Whether the agent has not called the endpoint before.
+    pub(crate) is_first: bool,
     /// What context says of who called.
     pub(crate) caller: Caller,
     pub(crate) jump: f32,
@@ -197,7 +199,8 @@ impl Lane {
                 part.quiet_at = p.quiet_at(part, (at, ts), (published, thresholds));
             }
         }
-        if p.endpoints.learn(name, p.suspect) && !p.suspect {
+        told.is_first = p.endpoints.learn(name, p.suspect);
+        if told.is_first && !p.suspect {
             self.tally.sight(name);
         }
         told.jump = p.volume.jump(at, p.declared.volume(published, thresholds)) as f32;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::Told;
-use crate::cohort::{Cohort, Cohorts, Kin, Speaker};
+use crate::cohort::{Act, Cohort, Cohorts, Kin, Speaker};
 use crate::combine::{self, Score, Thresholds};
 use crate::fleet::Published;
 use crate::hash::hash128;
@@ -301,7 +301,7 @@ impl Profile {
     /// of how often an agent's levels are wrong. What is its line's is heard as that line's, `line`.
     pub(crate) fn tell(
         &mut self,
-        (ts, presence): (Timestamp, &Presence),
+        (ts, presence, act): (Timestamp, &Presence, Act<'_>),
         score: &Score,
         jump: f32,
         (monitor, cohorts): (&mut Monitor, &mut Cohorts),
@@ -311,7 +311,8 @@ impl Profile {
         if score.level < thresholds.watch {
             return None;
         }
-        let who = Speaker::new(presence, self.issuer.as_deref(), &self.agent_id, jump);
+        let (key, issuer, agent_id) = (self.key.hash(), self.issuer.as_deref(), &*self.agent_id);
+        let who = Speaker { presence, key, issuer, agent_id, jump, act };
         let cohort = cohorts.hear(&mut self.kin, &who, score, thresholds.watch);
         if cohort.is_none_or(|cohort| cohort.own >= thresholds.watch) {
             monitor.hear(line.unwrap_or(&mut self.heard), ts, score, thresholds);

@@ -85,8 +85,9 @@ impl Detector {
             }
             Ruling::Deploy => self.adopt(i),
             Ruling::CohortDeploy => {
-                let (cohorts, kin) = (&self.state.fleet.cohorts, self.state.profiles[i].kin);
-                let shares = |other: &usize| cohorts.are_together(&kin, &self.state.profiles[*other].kin);
+                let (cohorts, profiles) = (&self.state.fleet.cohorts, &self.state.profiles);
+                let kin = |of: usize| (profiles[of].key.hash(), &profiles[of].kin);
+                let shares = |other: &usize| cohorts.are_together(kin(i), kin(*other));
                 let others: Vec<usize> =
                     (0..self.state.profiles.len()).filter(|other| *other != i).filter(shares).collect();
                 for other in others {

@@ -12,7 +12,7 @@ use crate::{MicroBits, Pattern, Timestamp};
 pub struct Cohort {
     /// The incident's number; the fleet's first is 1.
     pub incident: u32,
-    /// What they have in common: more calls, fewer, or another pace.
+    /// What they have in common: more calls, fewer, another pace, an endpoint, a client or a model.
     pub pattern: Pattern,
     /// When the first of them began, to five minutes.
     pub since: Timestamp,
@@ -22,8 +22,8 @@ pub struct Cohort {
     pub exposed: u32,
     /// How many times the expected calls the typical one makes.
     pub factor: f32,
-    /// The level of what this agent does that the others do not: of its endpoints, of a person's or too regular a pace, and
-    /// where it goes much further than they do, all of it.
+    /// The level of what this agent does that the others do not: of other endpoints, another client, a person's or too regular a pace,
+    /// and where it goes much further than they do, all of it.
     pub own: MicroBits,
     /// Whether it goes much further.
     pub is_beyond: bool,
@@ -43,7 +43,7 @@ pub struct Member {
 pub struct CohortIncident {
     /// Its number; the fleet's first is 1.
     pub incident: u32,
-    /// What they have in common: more calls, fewer, or another pace.
+    /// What they have in common: more calls, fewer, another pace, an endpoint, a client or a model.
     pub pattern: Pattern,
     /// When the first of them began, and when they were enough; to five minutes.
     pub since: Timestamp,
@@ -63,6 +63,9 @@ pub struct CohortIncident {
     pub factor: f32,
     /// The first 32 of them.
     pub members: Vec<Member>,
+    /// The names of endpoints, clients or models that they begin to call or to call with.
+    #[serde(default)]
+    pub of: Vec<Box<str>>,
 }
 
 impl From<&Speaker<'_>> for Member {
@@ -72,16 +75,27 @@ impl From<&Speaker<'_>> for Member {
 }
 
 impl CohortIncident {
-    pub(super) fn join(&mut self, who: &Speaker<'_>) {
+    pub(super) fn join(&mut self, who: Member) {
         self.agents = self.agents.saturating_add(1);
         if self.members.len() < NAMED_MAX {
-            self.members.push(who.into());
+            self.members.push(who);
         }
     }
 
-    pub(super) fn cohort(&self, own: MicroBits, is_beyond: bool) -> Cohort {
+    /// So many more do it too, and these are among those that do.
+    pub(super) fn take_in(&mut self, more: u32, members: impl Iterator<Item = Member>) {
+        self.agents = self.agents.saturating_add(more);
+        for member in members {
+            if self.members.len() < NAMED_MAX && !self.members.contains(&member) {
+                self.members.push(member);
+            }
+        }
+    }
+
+    /// What a verdict says of it; how much is its agent's own is not known yet.
+    pub(super) fn cohort(&self, is_beyond: bool) -> Cohort {
         let &Self { incident, pattern, since, agents, exposed, factor, .. } = self;
-        Cohort { incident, pattern, since, agents, exposed, factor, own, is_beyond }
+        Cohort { incident, pattern, since, agents, exposed, factor, own: MicroBits::ZERO, is_beyond }
     }
 }
 
@@ -90,6 +104,9 @@ fn shared(pattern: Pattern) -> &'static str {
     match pattern {
         Pattern::MoreCalls => "make more calls than they would",
         Pattern::FewerCalls => "make fewer calls than they would",
+        Pattern::Foreign => "begin to call the same endpoint",
+        Pattern::NewUserAgent => "begin to call with the same client",
+        Pattern::NewModel => "begin to call with the same model",
         _ => "call at another pace than their own",
     }
 }
@@ -98,7 +115,11 @@ impl fmt::Display for CohortIncident {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { incident, agents, exposed, since, chance, .. } = self;
         let shared = shared(self.pattern);
-        write!(f, "cohort incident {incident}: {agents} of {exposed} agents {shared}, since {since}")?;
+        write!(f, "cohort incident {incident}: {agents} of {exposed} agents {shared}")?;
+        for (i, name) in self.of.iter().enumerate() {
+            write!(f, "{}`{name}`", if i == 0 { " " } else { ", " })?;
+        }
+        write!(f, ", since {since}")?;
         if self.pattern == Pattern::MoreCalls {
             write!(f, ", typically {:.1} times as many", self.factor)?;
         }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::combine::ENDPOINT;
 use crate::random::Random;
 use crate::{Budgets, History};
 
@@ -27,7 +28,8 @@ fn score(bits: f64, pattern: Pattern) -> Score {
         part(Signal::Endpoint, -4.0, Pattern::AsUsual),
     ];
     let (level, added, price) = (MicroBits::from_bits(bits), MicroBits::ZERO, MicroBits::ZERO);
-    Score { level, added, parts: parts.into_iter().collect(), families: 1, winner: 0, price }
+    let parts = parts.into_iter().collect();
+    Score { level, added, parts, families: 1, winner: 0, price, ..Score::default() }
 }
 
 /// A week old, or not.
@@ -66,32 +68,52 @@ impl Group {
     }
 
     fn deviate(&mut self, agent: usize, pattern: Pattern) -> Option<Cohort> {
+        self.hear(agent, &score(5.0, pattern), 1)
+    }
+
+    /// It begins to call this.
+    fn call(&mut self, agent: usize, endpoint: u64) -> Option<Cohort> {
+        let mut score = score(-3.0, Pattern::AsUsual);
+        (score.parts[ENDPOINT].level, score.parts[ENDPOINT].pattern) =
+            (MicroBits::from_bits(5.0), Pattern::Foreign);
+        score.rose[ENDPOINT] = MicroBits::from_bits(9.0);
+        self.hear(agent, &score, endpoint)
+    }
+
+    fn hear(&mut self, agent: usize, score: &Score, endpoint: u64) -> Option<Cohort> {
         let name = format!("agent-{agent}");
-        let who = Speaker::new(&self.presence, None, &name, 1.0);
-        self.cohorts.hear(&mut self.kin[agent], &who, &score(5.0, pattern), Budgets::default().watch())
+        let (call, routes) = (Call::new("c", self.now, &*name, "usual"), Routes::default());
+        let act = Act { call: &call, endpoint, is_first: false, routes: &routes };
+        let (presence, key) = (&self.presence, agent as u64);
+        let who = Speaker { presence, key, issuer: None, agent_id: &name, jump: 1.0, act };
+        self.cohorts.hear(&mut self.kin[agent], &who, score, Budgets::default().watch())
     }
 }
 
 /// Each agent begins to deviate once in seven days, which is what the watch budget allows, at any time.
 #[test]
 fn chance_makes_less_than_one_in_a_hundred_fleet_years() {
-    let mut incidents = 0;
+    let mut incidents = [0, 0];
     for (fleet, agents) in [5, 8, 13, 24].into_iter().enumerate() {
         let mut dice = Random::new(fleet as u64);
-        let mut group = Group::new(agents, true);
+        let (mut group, mut alike) = (Group::new(agents, true), Group::new(agents, true));
         let per_slot = agents as f64 * SLOT.as_secs_f64() / (7.0 * 86_400.0);
         let mut due = dice.exponential();
         for _ in 0..25 * 365 * 24 * WINDOW {
             group.pass(SLOT);
+            alike.pass(SLOT);
             due -= per_slot;
             while due <= 0.0 {
-                group.deviate((dice.unit() * agents as f64) as usize, Pattern::MoreCalls);
+                let agent = (dice.unit() * agents as f64) as usize;
+                group.deviate(agent, Pattern::MoreCalls);
+                // At worst all are for one endpoint.
+                alike.call(agent, 7);
                 due += dice.exponential();
             }
         }
-        incidents += group.cohorts.incidents;
+        incidents = [incidents[0] + group.cohorts.incidents, incidents[1] + alike.cohorts.incidents];
     }
-    assert!(incidents <= 1, "{incidents} in 100 fleet-years");
+    assert!(incidents.iter().all(|n| *n <= 1), "{incidents:?} in 100 fleet-years");
 }
 
 #[test]
@@ -148,4 +170,48 @@ fn however_many_do_it_memory_is_bounded_and_the_count_exact() {
     assert!(told.len() <= TOLD_MAX + KINDS && group.cohorts.incidents == 40, "{}", told.len());
     assert!(told.iter().all(|incident| incident.agents == 20_000 && incident.members.len() == NAMED_MAX));
     assert!(postcard::to_stdvec(&group.cohorts).unwrap().len() < 32_768);
+}
+
+#[test]
+fn it_takes_five_of_a_fifth_that_begin_with_the_same_value_whatever_others_begin_with() {
+    let incidents = |of: usize, do_it: usize, endpoint: fn(usize) -> u64| {
+        let mut group = Group::new(of, true);
+        group.pass(HOUR);
+        for agent in 0..do_it {
+            group.pass(Duration::from_mins(1));
+            group.call(agent, endpoint(agent));
+        }
+        group.cohorts.incidents
+    };
+    assert_eq!(incidents(100, 20, |_| 7), 1);
+    assert_eq!(incidents(100, 19, |_| 7), 0);
+    assert_eq!(incidents(5, 4, |_| 7), 0);
+    assert_eq!(incidents(40, 16, |agent| agent as u64), 0);
+    // Two halves of a fleet that each begin with something are two, though they do it at once.
+    assert_eq!(incidents(40, 40, |agent| agent as u64 % 2), 2);
+    // One agent that tries much takes no place from a deploy and makes none.
+    let mut group = Group::new(40, true);
+    group.pass(HOUR);
+    for n in 0..10_000 {
+        assert_eq!(group.call(39, 1_000 + n), None);
+    }
+    let of_deploy: Vec<_> = (0..16).filter_map(|agent| group.call(agent, 7)).collect();
+    assert_eq!((group.cohorts.incidents, of_deploy.len()), (1, 9));
+    assert!(of_deploy.iter().all(|cohort| cohort.pattern == Pattern::Foreign));
+}
+
+#[test]
+fn however_many_values_agents_begin_with_what_is_kept_of_them_is_bounded() {
+    let mut group = Group::new(20_000, true);
+    let size = |group: &Group| postcard::to_stdvec(&group.cohorts).unwrap().len();
+    group.pass(HOUR);
+    for n in 0..20 {
+        for agent in 0..20_000 {
+            group.call(agent, agent as u64 / 3 * 100 + n);
+        }
+    }
+    assert_eq!(group.cohorts.incidents, 0);
+    assert!(size(&group) < 20_000 * 80, "{}", size(&group));
+    group.pass(HOUR * 24 * 8);
+    assert!(size(&group) < 8_192, "{}", size(&group));
 }

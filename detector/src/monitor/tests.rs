@@ -25,6 +25,7 @@ fn score(level: f64, winner: usize, price: f64) -> Score {
         families: 1,
         winner,
         price: MicroBits::from_bits(price),
+        ..Score::default()
     }
 }
 
