@@ -4,6 +4,8 @@
 //! by chance once in a hundred years, that they all do for the same is rarer yet. Agents that each begin to call something else
 //! share nothing.
 
+use std::collections::VecDeque;
+
 use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
@@ -21,6 +23,8 @@ use crate::{MicroBits, Part, Pattern, Signal};
 
 /// Values that are counted at once; the one that fewest began with makes room.
 const COUNTED_MAX: usize = 64;
+/// Agents that began last, of whom those that make an incident are named.
+const RECENT_MAX: usize = 2 * NAMED_MAX;
 /// Incidents that go on at once, and values of one of them.
 const OPEN_MAX: usize = 8;
 const VALUES_MAX: usize = 8;
@@ -178,11 +182,11 @@ impl Shared {
 /// Who begins with which values, and the incidents they make. Bounded whatever happens.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Alike {
-    counts: ArrayVec<Count, COUNTED_MAX>,
-    recent: ArrayVec<Start, { 2 * NAMED_MAX }>,
+    counts: Vec<Count>,
+    recent: VecDeque<Start>,
     #[serde(serialize_with = "in_order")]
     deviants: HashMap<u64, Deviant, FxBuildHasher>,
-    open: ArrayVec<Shared, OPEN_MAX>,
+    open: Vec<Shared>,
     /// How often an agent began alone; faded.
     began: f64,
 }
@@ -204,15 +208,8 @@ impl Alike {
     /// An hour ends with `slot` that went to `last`, and with it the incidents that no longer hold.
     pub(super) fn close_hour(&mut self, slot: u32, last: u32, exposed: u32, fade: f64) -> Vec<Open> {
         self.began *= fade;
-        let mut over = Vec::new();
-        let mut at = 0;
-        while at < self.open.len() {
-            if self.open[at].open.close_hour(slot, last, exposed) {
-                over.push(self.open.remove(at).open);
-            } else {
-                at += 1;
-            }
-        }
+        let is_over = |shared: &mut Shared| shared.open.close_hour(slot, last, exposed);
+        let over = self.open.extract_if(.., is_over).map(|shared| shared.open).collect();
         let open = &self.open;
         self.deviants.retain(|_, deviant| {
             deviant.forget(slot, open);
@@ -250,12 +247,12 @@ impl Alike {
 
     /// One more began with a value; how many did so by slot.
     fn count(&mut self, what: What, slot: u32, who: &Speaker<'_>) -> [u32; WINDOW] {
-        if self.recent.is_full() {
-            self.recent.remove(0);
+        if self.recent.len() >= RECENT_MAX {
+            self.recent.pop_front();
         }
-        self.recent.push(Start { what, slot, member: who.into() });
+        self.recent.push_back(Start { what, slot, member: who.into() });
         let at = self.counts.iter().position(|count| count.what == what).unwrap_or_else(|| {
-            if self.counts.is_full() {
+            if self.counts.len() >= COUNTED_MAX {
                 let began = |count: &Count| count.starts.iter().fold(0_u32, |sum, n| sum.saturating_add(*n));
                 let fewest = (0..COUNTED_MAX).min_by_key(|at| began(&self.counts[*at]));
                 self.counts.remove(fewest.unwrap_or(0));
@@ -385,7 +382,7 @@ impl Cohorts {
             open.told.take_in(more, members);
             return;
         }
-        if self.alike.open.is_full() {
+        if self.alike.open.len() >= OPEN_MAX {
             return;
         }
         self.incidents = told.incident;
