@@ -107,6 +107,8 @@ struct Open {
     /// The last slot in which enough of the group deviated, and how many do in this hour.
     held: u32,
     deviating: u32,
+    /// Whether it is part of another, whose number it has: what the same agents did at once is one.
+    is_part: bool,
 }
 
 impl Open {
@@ -261,7 +263,7 @@ impl Cohorts {
     /// Incidents that go on, and the last that are over.
     pub(crate) fn incidents(&self) -> impl Iterator<Item = &CohortIncident> {
         let open = self.open.iter().flatten().chain(self.alike.open());
-        self.over.iter().chain(open.map(|open| &open.told))
+        self.over.iter().chain(open.filter(|open| !open.is_part).map(|open| &open.told))
     }
 
     /// How many there have been.
@@ -287,11 +289,13 @@ impl Cohorts {
             return;
         }
         let Some(Begun { from, told }) = self.incident(&self.starts[kind], self.began, watch) else { return };
-        self.incidents = told.incident;
+        let same = self.alike.of_rate(kind, slot, told.agents);
+        let incident = same.unwrap_or(told.incident);
+        self.incidents = self.incidents.max(incident);
         let members = self.recent[kind].iter().filter(|start| start.slot >= from);
         let members = members.map(|start| start.member.clone()).collect();
-        let told = CohortIncident { pattern: PATTERNS[kind], factor, members, ..told };
-        self.open[kind] = Some(Open { told, from, held: slot, deviating: 0 });
+        let told = CohortIncident { incident, pattern: PATTERNS[kind], factor, members, ..told };
+        self.open[kind] = Some(Open { told, from, held: slot, deviating: 0, is_part: same.is_some() });
     }
 
     /// The incident that so many are, where they began by slot and would alone as often as some `began`, if they are too many for chance.
@@ -345,7 +349,7 @@ impl Cohorts {
             place.as_mut()?.close_hour(slot, self.slot, exposed).then(|| place.take())?
         });
         let over: Vec<Open> = places.chain(self.alike.close_hour(slot, self.slot, exposed, fade)).collect();
-        for open in over {
+        for open in over.into_iter().filter(|open| !open.is_part) {
             if self.over.is_full() {
                 self.over.remove(0);
             }

@@ -1,6 +1,6 @@
 //! What a deploy brings to many agents at once is one incident: an endpoint, a client, or both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use detector::{
@@ -28,6 +28,8 @@ struct Fleet {
     dice: Xoshiro256PlusPlus,
     now: Timestamp,
     calls: u64,
+    /// How many times as much as usual the many call.
+    times: u32,
 }
 
 /// The verdicts of some time by agent.
@@ -36,7 +38,8 @@ type Told = BTreeMap<u32, Vec<Verdict>>;
 impl Fleet {
     fn settled() -> Self {
         let detector = Detector::new(DetectorConfig::default(), &[]);
-        let mut fleet = Self { detector, dice: Xoshiro256PlusPlus::seed_from_u64(3), now: START, calls: 0 };
+        let mut fleet =
+            Self { detector, dice: Xoshiro256PlusPlus::seed_from_u64(3), now: START, calls: 0, times: 1 };
         fleet.play(USUAL_DAYS, |_, _| {});
         assert_eq!(fleet.incidents(), []);
         fleet
@@ -50,7 +53,9 @@ impl Fleet {
     fn play(&mut self, long: Duration, change: impl Fn(u32, &mut Call<'_>)) -> Told {
         let mut told = Told::new();
         for _ in 0..long.as_secs() / STEP.as_secs() {
-            for agent in 0..AGENTS {
+            let times = [self.times, 1];
+            let calls = |agent: u32| std::iter::repeat_n(agent, times[usize::from(agent >= MANY)] as usize);
+            for agent in (0..AGENTS).flat_map(calls) {
                 if self.dice.random_bool(0.25) {
                     let ts = self.now + Duration::from_millis(self.dice.random_range(0..150) * 1_000);
                     told.entry(agent).or_default().extend(self.call(agent, ts, &change));
@@ -163,6 +168,26 @@ fn a_new_client_is_one_incident_and_what_one_deploy_brings_is_one_with_all_of_it
     assert_eq!(names, ["robot/2.0", "send_signature", "sign_receipt"]);
     assert_eq!(*agents, MANY);
     assert!(asked(&told).len() < MANY as usize, "{:?}", asked(&told));
+}
+
+#[test]
+fn what_comes_with_more_calls_of_the_same_agents_is_one_incident_with_them() {
+    let (signs, hour) = (calls(|_| "sign_receipt".to_owned()), Duration::from_hours(1));
+    let settled = Fleet { times: 8, ..Fleet::settled() };
+    // The endpoint comes with the calls, and stands out first; or it comes after them.
+    let (mut at_once, mut after) = (settled.clone(), settled);
+    let mut told = vec![at_once.play(hour, &signs), after.play(hour / 2, |_, _| {})];
+    assert_eq!(told_of(&after), [(Pattern::MoreCalls, vec![], MANY)]);
+    told.push(after.play(hour, &signs));
+    let numbers: BTreeSet<u32> =
+        told.iter().flat_map(BTreeMap::values).flatten().filter_map(|v| Some(v.cohort?.incident)).collect();
+    assert_eq!(numbers, BTreeSet::from([1]));
+    let names = vec!["sign_receipt".to_owned()];
+    assert_eq!(told_of(&at_once), [(Pattern::Foreign, names.clone(), MANY)]);
+    assert_eq!(told_of(&after), [(Pattern::MoreCalls, names, MANY)]);
+    let said = after.incidents()[0].to_string();
+    assert!(said.contains("make more calls than they would and begin with `sign_receipt`, since"), "{said}");
+    assert_eq!([&at_once, &after].map(|fleet| fleet.detector.cohort_incidents_so_far()), [1, 1]);
 }
 
 #[test]

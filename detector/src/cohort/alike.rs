@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Begun, Cohort, CohortIncident, Cohorts, Member, NAMED_MAX, Open, SLOTS_MAX, Speaker, WINDOW, hour_of,
+    kind_of,
 };
 use crate::combine::{CONTEXT, ENDPOINT, Score};
 use crate::hash::hash64;
@@ -124,6 +125,8 @@ struct Deviant {
     begun: ArrayVec<(What, u32), BEGUN_MAX>,
     /// When it began with more than are kept.
     strayed: Option<u32>,
+    /// In which way it was last over by how much it calls, and when.
+    rate: Option<(usize, u32)>,
     /// The slot in which it was last over, and the levels at which these values left endpoints and the caller.
     over: u32,
     highest: [MicroBits; 2],
@@ -139,6 +142,16 @@ impl Deviant {
 
     fn has(&self, what: What) -> bool {
         self.begun.iter().any(|(begun, _)| *begun == what)
+    }
+
+    /// Whether it was over by its rate in the hour before `slot` too, and in this way.
+    fn is_over_by(&self, kind: usize, slot: u32) -> bool {
+        self.rate.is_some_and(|(over, at)| over == kind && slot.saturating_sub(at) <= WINDOW as u32)
+    }
+
+    /// Whether it began with `what` since `from`.
+    fn began(&self, what: What, from: u32) -> bool {
+        self.begun.iter().any(|begun| begun.0 == what && begun.1 >= from)
     }
 
     fn of(&self, family: usize) -> impl Iterator<Item = &(What, u32)> {
@@ -269,7 +282,7 @@ impl Alike {
     /// from here on. How many agents are new in it.
     fn same(&mut self, what: What, from: u32) -> Option<(&mut Open, u32)> {
         let Self { deviants, open, .. } = self;
-        let began = |d: &&Deviant| d.begun.iter().any(|begun| begun.0 == what && begun.1 >= from);
+        let began = |d: &&Deviant| d.began(what, from);
         open.iter_mut().find_map(|shared| {
             let all = deviants.values().filter(began).count() as u32;
             let both = deviants.values().filter(began).filter(|d| shared.has(d)).count() as u32;
@@ -280,6 +293,15 @@ impl Alike {
             shared.open.from = from.min(shared.open.from);
             Some((&mut shared.open, all - both))
         })
+    }
+
+    /// The number of the incident of most of those `agents` that are over by another rate of this kind.
+    pub(super) fn of_rate(&self, kind: usize, slot: u32, agents: u32) -> Option<u32> {
+        let both = |shared: &Shared| {
+            self.deviants.values().filter(|d| d.is_over_by(kind, slot) && shared.has(d)).count() as u32
+        };
+        let same = self.open.iter().find(|shared| shared.open.is_at_it(slot) && 2 * both(shared) > agents);
+        same.map(|shared| shared.open.told.incident)
     }
 }
 
@@ -304,6 +326,7 @@ impl Cohorts {
             Entry::Vacant(_) => return <_>::default(),
         };
         deviant.forget(slot, open);
+        deviant.rate = kind_of(&score.parts, watch).map(|kind| (kind, slot)).or(deviant.rate);
         let last = std::mem::replace(&mut deviant.over, slot);
         let mut begun = ArrayVec::<What, 2>::new();
         for family in over.clone() {
@@ -385,10 +408,24 @@ impl Cohorts {
         if self.alike.open.len() >= OPEN_MAX {
             return;
         }
-        self.incidents = told.incident;
+        // What most of an incident of rates begin with is of that incident.
+        let began = || self.alike.deviants.values().filter(|d| d.began(what, from));
+        let all = began().count();
+        let of_rate = (0..self.open.len()).find(|kind| {
+            self.open[*kind].as_ref().is_some_and(|open| open.is_at_it(slot))
+                && 2 * began().filter(|d| d.is_over_by(*kind, slot)).count() > all
+        });
+        let same = of_rate.and_then(|kind| self.open[kind].as_mut());
+        let is_part = same.is_some();
+        let incident = same.map_or(told.incident, |open| {
+            open.told.of.push(what.name(who));
+            open.told.incident
+        });
+        self.incidents = self.incidents.max(incident);
         let members = members.take(NAMED_MAX).collect();
-        let told = CohortIncident { pattern: what.pattern(), members, of: vec![what.name(who)], ..told };
-        let open = Open { told, from, held: slot, deviating: 0 };
+        let of = vec![what.name(who)];
+        let told = CohortIncident { incident, pattern: what.pattern(), members, of, ..told };
+        let open = Open { told, from, held: slot, deviating: 0, is_part };
         self.alike.open.push(Shared { values: ArrayVec::from_iter([what]), open });
     }
 }

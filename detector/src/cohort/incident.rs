@@ -116,8 +116,14 @@ impl fmt::Display for CohortIncident {
         let Self { incident, agents, exposed, since, chance, .. } = self;
         let shared = shared(self.pattern);
         write!(f, "cohort incident {incident}: {agents} of {exposed} agents {shared}")?;
+        let is_beside = !matches!(self.pattern, Pattern::Foreign | Pattern::NewUserAgent | Pattern::NewModel);
         for (i, name) in self.of.iter().enumerate() {
-            write!(f, "{}`{name}`", if i == 0 { " " } else { ", " })?;
+            let before = match i {
+                0 if is_beside => " and begin with ",
+                0 => " ",
+                _ => ", ",
+            };
+            write!(f, "{before}`{name}`")?;
         }
         write!(f, ", since {since}")?;
         if self.pattern == Pattern::MoreCalls {
