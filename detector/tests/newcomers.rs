@@ -93,9 +93,9 @@ fn asked_about(declared: f64, factor: f64, rate: impl Fn(f64) -> f64) -> Vec<f64
     for (at, agent) in calls {
         let ts = START + Duration::from_secs_f64(at * 3_600.0);
         detector.tick(ts - Duration::from_secs(10));
-        let verdict =
-            detector.observe(&Call::new(format!("{agent} {at}"), ts, &names[agent], "read")).unwrap();
-        if agent >= PEERS && verdict.part(Signal::Volume).unwrap().level >= Budgets::default().step_up() {
+        let verdict = detector.observe(&Call::new(format!("{agent} {at}"), ts, &names[agent], "read"));
+        let level = verdict.and_then(|v| Some(v.part(Signal::Volume)?.level));
+        if agent >= PEERS && level.is_some_and(|level| level >= Budgets::default().step_up()) {
             asked[agent].get_or_insert(at - arrives(agent) - AGE_HOURS);
         }
     }
