@@ -27,6 +27,10 @@ const DECLARED_HOURS: f64 = 24.0;
 const DECLARED_VARIANCE: f64 = 0.05;
 /// Agent-days at which what is believed of hours of the day counts against peers' hours.
 const HOURS_APART_DAYS: f64 = 7.0;
+/// Most and least that one agent says of that: all of a day's calls in one of its hours, and as much below chance as nothing at all is.
+/// An agent that calls a few times a week, or was declared to, speaks for nobody else.
+const HOURS_APART_MAX: f64 = 23.0;
+const HOURS_APART_MIN: f64 = -1.0;
 
 /// What the fleet says of an agent before it has said anything itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -106,7 +110,7 @@ impl VolumeTally {
     pub(super) fn add_day(&mut self, hours_apart: Option<f64>) {
         if let Some(apart) = hours_apart {
             self.days += 1.0;
-            self.hours_apart += apart;
+            self.hours_apart += apart.clamp(HOURS_APART_MIN, HOURS_APART_MAX);
         }
     }
 }

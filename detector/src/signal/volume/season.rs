@@ -19,6 +19,8 @@ const WEEK_HOUR_WEIGHT: f64 = 1.5;
 const STEP_VARIANCE: f64 = 0.02;
 /// However far hours lie apart, their parent weighs so many hours.
 const WEIGHT_MIN: f64 = 0.1;
+/// However near, their parent weighs no more than all that is ever seen.
+const APART_MIN: f64 = 1e-6;
 /// No rate is estimated from less than this in its own variance.
 const RATE_MIN: f64 = 1e-3;
 
@@ -168,7 +170,7 @@ impl<S: Stored, C: Stored> Season<S, C> {
         ];
         // The less the hours lie apart the more their parent weighs; the study's weight is that of its own variance.
         let step = |estimate: Estimate, seen: Seen, step: usize| {
-            let ((weight, adds), apart) = (studied[step], self.apart[step].get());
+            let ((weight, adds), apart) = (studied[step], self.apart[step].get().max(APART_MIN));
             if apart.is_finite() && apart > adds && adds > 0.0 {
                 return estimate.step(seen, (weight * adds / apart).max(WEIGHT_MIN), apart, scatter);
             }
