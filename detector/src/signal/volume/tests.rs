@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::prior::RATE_VARIANCE;
 use super::ratio::{DOWN, Lines, UP};
 use super::season::{Prior, Season};
-use super::{Context, VolumePrior};
+use super::{Context, VolumePrior, VolumeTally};
 use crate::reference::{Table, Worst, json, numbers};
 use crate::signal::Alarm;
 use crate::signal::tail::PeerTail;
@@ -67,4 +67,33 @@ fn likelihood_ratios_are_the_prototypes() {
         worst.check("llr", got, row.get("llr"));
     }
     worst.say_how_well("volume's likelihood ratios");
+}
+
+#[test]
+fn bursts_are_believed_to_be_as_large_as_peers_where_the_mean_is_declared_and_else_as_the_study_has_them() {
+    let mut peers = peers(60.0);
+    (0..4_000).for_each(|_| peers.scatter[1].learn(60.0, 1.0, 1.0, 1.0));
+    let scatter = |declared_per_hour| {
+        let scale = Context { declared_per_hour, ..context(&peers) }.scale::<f64>(1, 1.0);
+        [scale.scatter.relative(), scale.clumps.fano()]
+    };
+    let (known, unknown) = (scatter(Some(60.0)), scatter(None));
+    assert!((unknown[0] - 3.0).abs() < 1e-9 && (unknown[1] - 4.0).abs() < 1e-9, "{unknown:?}");
+    assert!(known.iter().all(|moment| *moment > 100.0), "{known:?}");
+}
+
+#[test]
+fn hours_lie_as_far_apart_for_a_declared_rate_as_peers_taught_and_one_of_them_says_little() {
+    let mut tally = VolumeTally::default();
+    let of_hour = |tally: &VolumeTally| {
+        let peers = tally.prior();
+        Context { declared_per_hour: Some(60.0), ..context(&peers) }.prior().hour_variance
+    };
+    assert!((of_hour(&tally) - 0.5).abs() < 1e-9);
+    (0..700).for_each(|_| tally.add_day(Some(0.0)));
+    assert!(of_hour(&tally) < 0.01);
+    for odd in [f64::INFINITY, -1e18] {
+        tally.add_day(Some(odd));
+        assert!((0.0..0.05).contains(&of_hour(&tally)), "{}", of_hour(&tally));
+    }
 }
