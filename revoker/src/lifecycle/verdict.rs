@@ -340,11 +340,17 @@ impl Judge<'_> {
         self.alert(AlertAction::Revoke, Would::default());
         let known = from.known();
         let (level, covers) = self.grown(known.level, known.covers);
+        // What the part did is no evidence against the rest, but whoever comes by another part is asked before it does that again.
+        let touched = match from {
+            Standing::Watched(w) => w.touched,
+            Standing::Challenged(c) => c.touched,
+            _ => Touched::default(),
+        };
         Standing::Watched(Watch {
             calm: self.restless(),
             would: Would::default(),
             rule_told: false,
-            touched: Touched::default(),
+            touched: self.touched(touched),
             blame: Blame::default(),
             after_part: Some(Answered { level, covers, left: level, ..Answered::default() }),
         })

@@ -86,6 +86,7 @@ fn record() -> VerdictRecord {
         beside: detector::Beside::default(),
         route: None,
         line: None,
+        misfit: None,
         key_thumbprint: None,
         verdict: Verdict {
             id: VerdictId(0x5a),

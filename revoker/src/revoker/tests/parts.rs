@@ -117,6 +117,24 @@ async fn of_one_key_in_many_sessions_the_key_is_ended() {
 }
 
 #[test]
+fn what_an_ended_session_did_is_no_safe_act_of_another_while_a_human_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let revoker = open(folder.path());
+    handle(&revoker, &normal(1, 0, "session-2"));
+    let call =
+        |record: VerdictRecord, endpoint: &str| VerdictRecord { endpoint: endpoint.to_owned(), ..record };
+    handle(&revoker, &call(damning(2, at(10), "mailer"), "list_users"));
+    assert!(ended(&revoker, "session-1"));
+    handle(&revoker, &call(of_session(record(3, at(20), "mailer", 50.0), "session-2"), "send_email"));
+    assert_eq!(standing(&revoker, "mailer"), "challenged");
+    let read = |n: u32, endpoint: &str| {
+        let record = of_session(request(n, at(20 + i64::from(n)), "mailer", 0.0), "session-2");
+        handle(&revoker, &call(record, endpoint)).let_through.is_some()
+    };
+    assert!(read(4, "list_rooms") && !read(5, "list_users"));
+}
+
+#[test]
 fn who_has_no_other_session_is_ended_whole() {
     let folder = tempfile::tempdir().unwrap();
     let revoker = open(folder.path());
