@@ -11,7 +11,7 @@ use crate::detector::{Detector, State};
 use crate::lane::{Admitted, LANES, Lane, Read, Shared, lane_of};
 use crate::profile::{Key, Profile};
 use crate::profiles::Profiles;
-use crate::{Call, Kind, Oddness, Verdict, VerdictRecord, source};
+use crate::{Call, Kind, Names, Oddness, Verdict, VerdictRecord, source};
 
 /// Records that one hand takes up before it reads them: so many profiles fit the nearer caches, and while they are on their way from
 /// memory none is waited for.
@@ -55,10 +55,8 @@ pub struct Observed {
     pub amended: Option<Box<VerdictRecord>>,
     /// The verdict; none for a record that is no call.
     pub verdict: Option<Verdict>,
-    /// What the call calls, for people: [`Detector::route`].
-    pub route: Option<String>,
-    /// Who heads the line that the verdict speaks of: [`Detector::line_of`].
-    pub line: Option<String>,
+    /// What the verdict's words call what it speaks of: [`Detector::route`], [`Detector::line_of`], [`Detector::misfit_of`].
+    pub names: Names,
     /// Whether it is a ruling on an agent that is not known, which changed nothing.
     pub is_moot: bool,
     /// How odd its session is, were it over with it, where the configuration asks.
@@ -93,7 +91,7 @@ impl Detector {
             let is_moot = call.kind == Kind::Feedback && self.find(Key::of(call)).is_none();
             batch.observed.resize_with(at + 1, Observed::default);
             batch.observed[at].is_moot = is_moot;
-            let Some(admitted) = self.admit(call) else { continue };
+            let Some(mut admitted) = self.admit(call) else { continue };
             let its = |(_, other): &(usize, Admitted<'_, '_>)| other.profile == admitted.profile;
             if self.state.fleet.published.routes.has_news()
                 || self.is_baseline_due(&admitted) && batch.waiting.iter().any(its)
@@ -102,7 +100,7 @@ impl Detector {
             }
             self.take_news_of(&admitted);
             if call.kind.is_call() {
-                batch.observed[at].route = self.route(call);
+                admitted.route = self.route(call);
             }
             if is_in_line {
                 let mut read = Read::default();
@@ -110,8 +108,8 @@ impl Detector {
                 let verdict = self.tell(&admitted, &mut read);
                 let line = verdict.as_ref().and_then(|said| self.line_of(call, said));
                 let of_it = &mut batch.observed[at];
-                (of_it.amended, of_it.verdict, of_it.line, of_it.odd) =
-                    (read.amended, verdict, line, read.odd);
+                (of_it.amended, of_it.verdict, of_it.odd) = (read.amended, verdict, read.odd);
+                of_it.names = Names { route: admitted.route, line, misfit: read.told.misfit };
             } else {
                 batch.waiting.push((at, admitted));
             }
@@ -191,7 +189,7 @@ impl Detector {
             let p = &mut profiles[profile];
             let endpoint = fleet.published.routes.resolve(call, p.presence.is_established());
             memory.see(&mut p.presence, call.ts);
-            return Some(Admitted { call, profile, presence: p.presence, source, endpoint });
+            return Some(Admitted { call, profile, presence: p.presence, source, endpoint, route: None });
         }
         if !matches!(call.kind, Kind::Outcome | Kind::TaskEnd) {
             return None;
@@ -207,7 +205,7 @@ impl Detector {
             return None;
         };
         let presence = self.state.profiles[profile].presence;
-        Some(Admitted { call, profile, presence, source: 0, endpoint: 0 })
+        Some(Admitted { call, profile, presence, source: 0, endpoint: 0, route: None })
     }
 
     /// Takes up that a record has shown paths to vary, or is the first of a day of its agent. What came before, or at least of the same
@@ -225,16 +223,18 @@ impl Detector {
     fn read(&mut self, batch: &mut Batch<'_, '_, '_>) {
         let Batch { waiting, observed, hands } = batch;
         let (shared, profiles, lanes, mut told) = self.state.split();
-        let mut take = |at: usize, p: &mut Profile, admitted: &Admitted<'_, '_>, read: &mut Read| {
+        let mut take = |at: usize, p: &mut Profile, admitted: Admitted<'_, '_>, read: &mut Read| {
             (observed[at].amended, observed[at].odd) = (read.amended.take(), read.odd.take());
             if read.is_call {
-                observed[at].verdict = Some(told.tell(p, admitted, &mut read.told));
+                observed[at].verdict = Some(told.tell(p, &admitted, &mut read.told));
+                observed[at].names.misfit = read.told.misfit.take();
             }
+            observed[at].names.route = admitted.route;
         };
         if hands.number().get() > 1 && waiting.len() >= SHARED_FROM {
             let reads = read_shared(waiting, profiles, lanes, shared, *hands);
             for ((at, admitted), mut read) in waiting.drain(..).zip(reads) {
-                take(at, &mut profiles[admitted.profile], &admitted, &mut read);
+                take(at, &mut profiles[admitted.profile], admitted, &mut read);
             }
             return;
         }
@@ -242,7 +242,7 @@ impl Detector {
         for (at, admitted) in waiting.drain(..) {
             let p = &mut profiles[admitted.profile];
             lanes[lane_of(p.key)].read(p, &admitted, shared, &mut read);
-            take(at, p, &admitted, &mut read);
+            take(at, p, admitted, &mut read);
         }
     }
 }

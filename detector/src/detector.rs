@@ -25,7 +25,9 @@ use crate::signal::timing::Timing;
 use crate::signal::volume::Volume;
 use crate::silence::Vigil;
 use crate::source::Sources;
-use crate::{Call, DetectorConfig, Manifest, SourceLate, Timestamp, Verdict, VerdictId, VerdictRecord};
+use crate::{
+    Call, DetectorConfig, Manifest, Misfit, SourceLate, Timestamp, Verdict, VerdictId, VerdictRecord,
+};
 
 /// The version of a verdict that no late call has amended.
 const FIRST_VERSION: u16 = 1;
@@ -107,7 +109,7 @@ impl Ears<'_> {
         let Self { monitor, cohorts, lineage, shared } = self;
         let Shared { published, thresholds, .. } = *shared;
         let Admitted { call, presence, endpoint, .. } = admitted;
-        let Told { ts, since_last, score, is_first, caller, jump, rule } = told;
+        let Told { ts, since_last, score, is_first, caller, jump, rule, .. } = told;
         let (ts, jump) = (*ts, *jump);
         monitor.live(*since_last);
         cohorts.see(&mut p.kin, presence);
@@ -270,6 +272,14 @@ impl Detector {
     /// name alone. Teaches nothing.
     pub fn route(&self, call: &Call<'_>) -> Option<String> {
         self.state.fleet.published.routes.shown(call)
+    }
+
+    /// Which call of its session a verdict on this call, its agent's last, speaks of; none where it speaks of none.
+    pub fn misfit_of(&self, call: &Call<'_>, verdict: &Verdict) -> Option<Misfit> {
+        let agent = Key::of(call);
+        let is_told = verdict.level >= self.state.thresholds.watch;
+        let sessions = &self.state.lanes[lane_of(agent)].sessions;
+        is_told.then(|| sessions.misfit(agent, call, &verdict.parts)).flatten()
     }
 
     /// Version of the fleet's model that scores now; 0 while nothing is known of peers.

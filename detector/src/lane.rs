@@ -19,7 +19,7 @@ use crate::signal::context::{Caller, Reading};
 use crate::signal::session::{Closing, Ended, Oddness, Sessions};
 use crate::signal::{Evidence, volume};
 use crate::source::Sources;
-use crate::{BrokenRule, Call, DetectorConfig, Kind, Timestamp, VerdictRecord};
+use crate::{BrokenRule, Call, DetectorConfig, Kind, Misfit, Timestamp, VerdictRecord};
 
 /// How many lanes there are. What agents teach is added up a lane at a time, so the number is part of every verdict.
 pub(crate) const LANES: usize = 8;
@@ -62,6 +62,8 @@ pub(crate) struct Admitted<'c, 'a> {
     pub(crate) presence: Presence,
     pub(crate) source: u64,
     pub(crate) endpoint: u64,
+    /// What it calls, for people, as paths were known then; None also where it is read at once and nobody has asked yet.
+    pub(crate) route: Option<String>,
 }
 
 /// What the lane made of a record. Of a KiB, so that it is written where it is and not handed on.
@@ -101,6 +103,7 @@ pub(crate) struct Told {
     pub(crate) caller: Caller,
     pub(crate) jump: f32,
     pub(crate) rule: Option<BrokenRule>,
+    pub(crate) misfit: Option<Misfit>,
 }
 
 impl Lane {
@@ -159,7 +162,8 @@ impl Lane {
         let endpoint_ctx = p.declared.endpoint(published, thresholds, &p.timing);
         let endpoint = p.endpoints.score(ts, name, endpoint_ctx, &mut tally.endpoint_tail);
         let session_ctx = p.session_ctx(published, thresholds, is_established, endpoint.story.expected);
-        let of_session = sessions.call((p.key, session), (call, name), session_ctx);
+        let called = (call, name, record.route.as_deref());
+        let of_session = sessions.call((p.key, session), called, session_ctx);
         let fleets = &published.sessions.fleet;
         let ranks = shared.config.ranks_sessions;
         let odd = ranks.then(|| shared.closing.odd(sessions, session, fleets, session_ctx)).flatten();
@@ -194,7 +198,9 @@ impl Lane {
         let score = &mut told.score;
         combine::combine(evidence, &context.stories, call.ts, watch, score);
         p.suspect = score.level >= watch;
+        told.misfit = None;
         if p.suspect {
+            told.misfit = self.sessions.misfit(p.key, call, &score.parts);
             for part in &mut score.parts {
                 part.quiet_at = p.quiet_at(part, (at, ts), (published, thresholds));
             }

@@ -60,5 +60,7 @@ pub use signal::session::Oddness;
 pub use silence::Silence;
 pub use source::SourceLate;
 pub use time::{Timestamp, TimestampError};
-pub use verdict::{Beside, History, PARTS_MAX, Part, Pattern, Signal, Verdict, VerdictId, VerdictRecord};
+pub use verdict::{
+    Beside, History, Misfit, Names, PARTS_MAX, Part, Pattern, Signal, Verdict, VerdictId, VerdictRecord,
+};
 pub use visible::{is_hidden, visible, visible_to};

@@ -296,6 +296,26 @@ impl Verdict {
     }
 }
 
+/// A call that does not go with what its session called before, as [`VerdictRecord::called`] shows endpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Misfit {
+    /// What it calls.
+    pub call: String,
+    /// What it goes with least; None where nothing of the session says so, or the name is not known.
+    pub after: Option<String>,
+}
+
+/// What the calls and agents are called that a verdict speaks of beside its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// See [`VerdictRecord::route`].
+    pub route: Option<String>,
+    /// See [`VerdictRecord::line`].
+    pub line: Option<String>,
+    /// See [`VerdictRecord::misfit`].
+    pub misfit: Option<Misfit>,
+}
+
 /// A verdict together with whom and what it speaks of: what travels on the bus and is stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the fields are the call's, documented there")]
@@ -323,6 +343,9 @@ pub struct VerdictRecord {
     pub line: Option<String>,
     #[serde(default)]
     pub key_thumbprint: Option<String>,
+    /// Which call of the session the verdict speaks of, where it says that its session is unlike others ([`Pattern::Unfitting`]).
+    #[serde(default)]
+    pub misfit: Option<Misfit>,
     /// What else the call says, for whoever judges it at once.
     #[serde(skip)]
     pub beside: Beside,
@@ -368,6 +391,7 @@ impl VerdictRecord {
             operation: own(&call.operation),
             route: None,
             line: None,
+            misfit: None,
             key_thumbprint: own(&call.identity.key_thumbprint),
             beside: Beside {
                 source_ip: call.source_ip,
@@ -378,6 +402,12 @@ impl VerdictRecord {
                 args: call.args.iter().map(|(name, value)| (name.to_string(), value.to_bits())).collect(),
             },
         }
+    }
+
+    /// The same with the names that its words use.
+    #[must_use]
+    pub fn named(self, Names { route, line, misfit }: Names) -> Self {
+        Self { route, line, misfit, ..self }
     }
 
     /// The endpoint as the signals tell it apart.

@@ -72,9 +72,9 @@ impl Town {
         let observed = self.detector.observe_all([&call], &OneHand).pop()?;
         let part = observed.verdict.as_ref()?.part(Signal::Volume);
         if part.is_some_and(detector::Part::is_of_line) {
-            self.heads.insert(observed.line);
+            self.heads.insert(observed.names.line);
         } else {
-            assert_eq!(observed.line, None);
+            assert_eq!(observed.names.line, None);
         }
         observed.verdict
     }

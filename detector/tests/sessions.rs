@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use detector::{
     Budgets, Call, Detector, DetectorConfig, Kind, Oddness, OneHand, Part, Pattern, Signal, Timestamp,
+    VerdictRecord,
 };
 
 /// A full hour.
@@ -158,6 +159,39 @@ fn two_sessions(fleet: &Fleet, sessions: [&[&'static str]; 2], by_turns: bool) -
         told[which].extend(fleet.call(0, ts, ["one", "other"][which], endpoint));
     }
     told
+}
+
+#[test]
+fn what_does_not_fit_is_named_with_what_it_goes_with_least() {
+    let mut fleet = Fleet::settled();
+    let at = fleet.begins(0);
+    let mut told = |i: u32, endpoint: &str| {
+        let call = fleet.record(0, at + Duration::from_secs(10) * i, "one", endpoint);
+        let observed = fleet.detector.observe_all([&call], &OneHand).pop().unwrap();
+        VerdictRecord::new(&call, observed.verdict.unwrap()).named(observed.names)
+    };
+    assert_eq!(["list", "pay"].map(|endpoint| told(0, endpoint).misfit), [None, None]);
+    // Two in three of 2,880 sessions held `list`, none of them that, and the verdict on the next call still speaks of it.
+    let odd = told(1, "DELETE /docs/17");
+    let said = "`DELETE /docs/{int}` after `list`: ";
+    assert!(
+        odd.sentence().starts_with(said) && odd.sentence().contains(", none of them both;"),
+        "{}",
+        odd.sentence()
+    );
+    let next = told(2, "list");
+    assert_eq!(next.misfit, odd.misfit);
+    assert!(next.sentence().starts_with(said), "{}", next.sentence());
+    let part = next.verdict.part(Signal::Endpoint).unwrap();
+    let said = format!(
+        "`DELETE /docs/{{int}}` of its session at {} does not go with what its session called before",
+        part.since
+    );
+    assert!(
+        next.reason(part).contains(&said) && next.reason(part).contains("that held `list` 0 held both"),
+        "{}",
+        next.reason(part)
+    );
 }
 
 #[test]

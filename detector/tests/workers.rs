@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use detector::{
-    Baseline, Call, Detector, DetectorConfig, Hands, Kind, Manifest, Observed, Ruling, Timestamp,
+    Baseline, Call, Detector, DetectorConfig, Hands, Kind, Manifest, Names, Observed, Ruling, Timestamp,
     VersionCause, Work,
 };
 use rand::rngs::Xoshiro256PlusPlus;
@@ -100,7 +100,9 @@ fn alone(log: &[(Vec<Call<'_>>, Timestamp)], mut detector: Detector) -> Outcome 
             let amended = detector.said().pop().map(Box::new);
             let route = if call.kind.is_call() { detector.route(call) } else { None };
             let line = verdict.as_ref().and_then(|verdict| detector.line_of(call, verdict));
-            observed.push(Observed { amended, verdict, route, line, is_moot, ..Observed::default() });
+            let misfit = verdict.as_ref().and_then(|verdict| detector.misfit_of(call, verdict));
+            let names = Names { route, line, misfit };
+            observed.push(Observed { amended, verdict, names, is_moot, ..Observed::default() });
         }
         detector.tick(*tick);
         detector.said();
@@ -150,8 +152,9 @@ fn verdicts_do_not_depend_on_how_many_score() {
         let expected = alone(&log, detector(agents_max));
         let expected_state = postcard::to_stdvec(&expected.detector).unwrap();
         let templates =
-            expected.observed.iter().filter(|o| o.route.as_ref().is_some_and(|r| r.contains("{var}")));
+            expected.observed.iter().filter(|o| o.names.route.as_ref().is_some_and(|r| r.contains("{var}")));
         assert!(templates.count() > 50, "paths that vary were learned");
+        assert!(expected.observed.iter().any(|o| o.names.misfit.is_some()), "a session stood out");
         let highest = expected.observed.iter().filter_map(|o| o.verdict.as_ref()).map(|v| v.level).max();
         assert!(highest.is_some_and(|level| level.as_bits() > 5.0), "{highest:?}");
         for cause in [VersionCause::Moved, VersionCause::Ruling] {

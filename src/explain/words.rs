@@ -116,7 +116,7 @@ fn head(f: &mut fmt::Formatter<'_>, record: &VerdictRecord) -> fmt::Result {
 
 /// What a signal saw and what it expected.
 fn sentence(part: &Part, record: &VerdictRecord) -> String {
-    let (endpoint, ts) = (record.called(), record.verdict.ts);
+    let endpoint = record.called();
     let since = format!("since {}", part.since);
     match (part.signal, part.pattern) {
         (Signal::Volume, Pattern::Ramp) => format!(
@@ -141,7 +141,7 @@ fn sentence(part: &Part, record: &VerdictRecord) -> String {
             let seen = format!("{} between calls where {} is usual", gap(part.observed), gap(part.expected));
             if pattern == Pattern::AsUsual { seen } else { format!("{seen}, {since}") }
         }
-        (Signal::Endpoint, Pattern::Unfitting) => part.unfitting(&visible(endpoint), ts),
+        (Signal::Endpoint, Pattern::Unfitting) => part.unfitting(record, visible),
         (Signal::Endpoint, _) if let Some(drift) = part.drift() => drift,
         (Signal::Context, Pattern::AsUsual) => part.context(),
         (Signal::Context, _) => format!("{}, {since}", part.context()),

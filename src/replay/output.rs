@@ -185,10 +185,7 @@ impl<'a> Output<'a> {
         self.sessions.advance(call.ts)?;
         self.sessions.call(agent, call, (verdict.level, step.odd))?;
         self.call_row(call, &verdict)?;
-        self.judge(
-            agent,
-            &VerdictRecord { route: step.route, line: step.line, ..VerdictRecord::new(call, verdict) },
-        )
+        self.judge(agent, &VerdictRecord::new(call, verdict).named(step.names))
     }
 
     /// One record that did not decode.

@@ -10,6 +10,7 @@ mod close;
 mod drift;
 mod group;
 mod model;
+mod names;
 mod open;
 mod order;
 mod ruled;
@@ -31,6 +32,7 @@ pub(crate) use self::drift::Drift;
 pub(crate) use self::group::GroupModel;
 use self::model::Pair;
 pub(crate) use self::model::SessionModel;
+use self::names::Names;
 use self::open::{COUNT_MAX, Open};
 pub(crate) use self::tally::SessionTally;
 use super::endpoint::Endpoints;
@@ -159,8 +161,9 @@ struct Live {
     called: u32,
     /// Where event time stood at its last call: a false date far ahead keeps no session open.
     seen: Timestamp,
-    /// The call that last made it more unusual, and what that kept least company with.
+    /// The call that last made it more unusual, what that called, and what it kept least company with.
     rose: Timestamp,
+    raised_by: u64,
     pair: Option<Pair>,
     /// The largest surprise of a call among what its agent calls, bits by harm.
     role: f64,
@@ -224,6 +227,7 @@ pub(crate) struct Sessions {
     /// Where event time stands, before the first tick the first call's date; and where it stood when idle ones were looked for.
     now: Option<Timestamp>,
     swept: Timestamp,
+    names: Names,
     /// Whose sessions have ended, and with how much evidence, nats; for whoever keeps the agents' tails.
     #[serde(skip)]
     pub(crate) ended: Vec<Ended>,
@@ -289,7 +293,7 @@ impl Sessions {
     pub(crate) fn call(
         &mut self,
         (agent, key): (Key, u64),
-        (call, endpoint): (&Call<'_>, u64),
+        (call, endpoint, route): (&Call<'_>, u64, Option<&str>),
         ctx: Context<'_>,
     ) -> Option<Evidence> {
         let version = (ctx.version, ctx.routes.version());
@@ -308,6 +312,7 @@ impl Sessions {
                 called: 0,
                 seen: ts,
                 rose: ts,
+                raised_by: endpoint,
                 pair: None,
                 role: 0.0,
                 model,
@@ -335,6 +340,9 @@ impl Sessions {
         let pair = live.open.call(ctx.model, endpoint, harm, ctx.declared, None);
         (live.last, live.seen) = (live.last.max(call.ts), seen);
         live.called = live.called.saturating_add(1);
+        if pair.is_some() {
+            self.names.hear(endpoint, (call, route), ctx.routes);
+        }
         live.standing = match ctx.is_established {
             false => Standing::Newcomer,
             true if ctx.endpoints.is_drifting(ctx.drift_days) => Standing::Drifting,
@@ -351,7 +359,7 @@ impl Sessions {
         }
         let now = live.chance;
         if now < before {
-            (live.rose, live.pair) = (call.ts, pair);
+            (live.rose, live.raised_by, live.pair) = (call.ts, endpoint, pair);
         }
         let evidence = live.evidence([before, now], ctx);
         if live.ruling == Ruling::None && evidence.now.level() >= ctx.alarm.level {
@@ -378,6 +386,7 @@ impl Sessions {
             return;
         }
         self.swept = watermark;
+        self.names.make_room(&peers.fleet);
         let idle = |s: &Live| watermark.since(s.seen) > IDLE;
         let mut over: Vec<(Timestamp, u64)> =
             self.live.iter().filter(|(_, s)| idle(s)).map(|(key, s)| (s.last, *key)).collect();

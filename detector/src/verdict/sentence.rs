@@ -95,10 +95,11 @@ impl VerdictRecord {
     }
 
     fn unfitting_in_short(&self, part: &Part) -> String {
-        let what = if part.since == self.verdict.ts {
-            format!("`{}`", name(self.called()))
-        } else {
-            format!("a call before `{}`", name(self.called()))
+        let misfit = self.misfit.as_ref();
+        let what = match misfit {
+            Some(misfit) => format!("`{}`", name(&misfit.call)),
+            None if part.since == self.verdict.ts => format!("`{}`", name(self.called())),
+            None => format!("a call before `{}`", name(self.called())),
         };
         let few = if part.is_of_few() {
             format!(" (only {} sessions to compare with)", part.history.n)
@@ -113,7 +114,12 @@ impl VerdictRecord {
             n if n < 0.5 => "none of them both".to_owned(),
             n => format!("{} of them both", number(n)),
         };
-        format!("{what} after a call it does not go with: {with} sessions had that call, {both}{few}")
+        match misfit.and_then(|misfit| misfit.after.as_deref()).map(name) {
+            Some(after) => format!("{what} after `{after}`: {with} sessions had `{after}`, {both}{few}"),
+            None => {
+                format!("{what} after a call it does not go with: {with} sessions had that call, {both}{few}")
+            }
+        }
     }
 }
 
@@ -138,7 +144,7 @@ mod tests {
     use arrayvec::ArrayVec;
 
     use super::*;
-    use crate::{Call, History, Verdict, VerdictId};
+    use crate::{Call, History, Misfit, Names, Verdict, VerdictId};
 
     fn part(
         signal: Signal,
@@ -194,9 +200,15 @@ mod tests {
         let burst = part(Signal::Volume, Pattern::MoreCalls, 6.5, (512.0, 12.0, 20.0));
         let mut few = unfitting;
         few.history.n = 40;
+        let named = |call: &str, after: Option<&str>, part| {
+            let misfit = Misfit { call: call.to_owned(), after: after.map(str::to_owned) };
+            record("search", &[part]).named(Names { misfit: Some(misfit), ..Names::default() })
+        };
         let said = [
             record("send_money", &[pace, network, unfitting, price]),
             record("send_money", &[few]),
+            named("send_money", Some("read_\u{202e}file"), unfitting),
+            named("send_money", None, Part { high: 0.0, ..few }),
             record("search", &[burst]),
             record("search", &[price]),
             record(
@@ -211,6 +223,10 @@ mod tests {
                  new network, its first such news in 412 hours of calls; 11.3 bits, about once in 7 years for this agent",
                 "`send_money` after a call it does not go with: 412 sessions had that call, none of them both \
                  (only 40 sessions to compare with); 9.0 bits, about once in 17 months for this agent",
+                "`send_money` after `read_\\u{202e}file`: 412 sessions had `read_\\u{202e}file`, none of them both; 9.0 bits, \
+                 about once in 17 months for this agent",
+                "`send_money` in a session of a kind not seen (only 40 sessions to compare with); 9.0 bits, about once in 17 months \
+                 for this agent",
                 "512 calls in 10 minutes where about 12 are expected; 6.5 bits, about once in 3 months for this agent",
                 "nothing unusual; -3.2 bits, about once a day or more often for this agent",
                 r"`send\u{1b}[2J\u{a}\u{202e}money` is under 0.01 % of what it calls by its own past and its peers'; 3.0 bits, about once in 8 days for this agent",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::sentence::name;
 use super::{Part, Pattern, Signal, Verdict, VerdictRecord};
-use crate::{ActorKind, Kind, Layers, MicroBits, Timestamp};
+use crate::{ActorKind, Kind, Layers, MicroBits};
 
 impl Pattern {
     /// What is new about a caller, as a thing and as it was met; none where the pattern is another.
@@ -111,12 +111,15 @@ impl Part {
         ))
     }
 
-    /// An unfitting session in words: the last call that made it more unusual, which is `endpoint` if it is the one at `ts`.
-    pub fn unfitting(&self, endpoint: &str, ts: Timestamp) -> String {
-        let what = if self.since == ts {
-            format!("`{endpoint}`")
-        } else {
-            format!("a call of its session at {}", self.since)
+    /// An unfitting session in words: the last call that made it more unusual, which is that of `record` if it is the one at that time.
+    /// `shown` makes names from outside fit to be read.
+    pub fn unfitting(&self, record: &VerdictRecord, shown: impl Fn(&str) -> String) -> String {
+        let misfit = record.misfit.as_ref();
+        let at = || format!("its session at {}", self.since);
+        let what = match (self.since == record.verdict.ts, misfit) {
+            (true, _) => format!("`{}`", shown(record.called())),
+            (false, Some(misfit)) => format!("`{}` of {}", shown(&misfit.call), at()),
+            (false, None) => format!("a call of {}", at()),
         };
         let n = self.history.n;
         let compared = if self.is_of_few() {
@@ -131,9 +134,13 @@ impl Part {
             return format!("{what} makes a session of a kind not seen {compared}");
         }
         let [with, both, usual] = [self.high.round(), self.observed.round(), self.expected].map(number);
+        let least = match misfit.and_then(|misfit| misfit.after.as_deref()) {
+            Some(after) => format!("`{}`", shown(after)),
+            None => "the least fitting of it".to_owned(),
+        };
         format!(
-            "{what} does not go with what its session called before: of {with} sessions that held the least fitting of it {both} \
-             held both, where {usual} would be usual {compared}"
+            "{what} does not go with what its session called before: of {with} sessions that held {least} {both} held both, where \
+             {usual} would be usual {compared}"
         )
     }
 }
@@ -214,7 +221,7 @@ impl VerdictRecord {
                 p.since,
             ),
             Signal::Endpoint if p.pattern == Pattern::Unfitting => {
-                format!("{bits}: {}", p.unfitting(&name(self.called()), self.verdict.ts))
+                format!("{bits}: {}", p.unfitting(self, name))
             }
             Signal::Context => format!("{bits}: {}, since {} ({basis})", p.context(), p.since),
             Signal::Endpoint if let Some(drift) = p.drift() => format!("{bits}: {drift} ({basis})"),

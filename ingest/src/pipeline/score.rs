@@ -245,11 +245,7 @@ impl Pipeline {
             step.said.into_iter().map(Said::verdict).try_for_each(&mut hand_on)?;
             hand_on(match step.verdict {
                 Some(verdict) => {
-                    let mut record = VerdictRecord {
-                        route: step.route,
-                        line: step.line,
-                        ..VerdictRecord::new(call, verdict)
-                    };
+                    let mut record = VerdictRecord::new(call, verdict).named(step.names);
                     record.beside.taken_in = Some(call.received_at).max(delivery.not_before);
                     Said::verdict(record)
                 }

@@ -3,8 +3,8 @@
 use std::num::NonZeroUsize;
 
 use detector::{
-    Baseline, Call, Detector, GroupMove, Hands, Kind, Manifest, Oddness, RevertError, SourceLate, Timestamp,
-    Verdict, VerdictRecord, Work,
+    Baseline, Call, Detector, GroupMove, Hands, Kind, Manifest, Names, Oddness, RevertError, SourceLate,
+    Timestamp, Verdict, VerdictRecord, Work,
 };
 
 use super::watermark::{Ticks, Watermark};
@@ -53,10 +53,8 @@ pub struct Step {
     pub late: Vec<SourceLate>,
     /// The verdict; none for a record that is no call.
     pub verdict: Option<Verdict>,
-    /// What the call calls, for people ([`Detector::route`]).
-    pub route: Option<String>,
-    /// Who heads the line that the verdict speaks of, where it does.
-    pub line: Option<String>,
+    /// What its words call the calls and agents it speaks of.
+    pub names: Names,
     /// How odd its session is, were it over with it, where the detector's configuration asks.
     pub odd: Option<Oddness>,
     /// Whether the record's `ts` is too far past its receipt to be true.
@@ -121,8 +119,7 @@ impl Scorer {
         let observed = self.detector.observe_all(stretch.drain(..), &self.hands);
         for (step, observed) in steps[begin..].iter_mut().zip(observed) {
             step.said.extend(observed.amended.map(|record| *record));
-            (step.verdict, step.route) = (observed.verdict, observed.route);
-            (step.line, step.odd) = (observed.line, observed.odd);
+            (step.verdict, step.names, step.odd) = (observed.verdict, observed.names, observed.odd);
             if observed.is_moot {
                 step.undone = Some(RevertError::Unknown.to_string());
             }

@@ -13,7 +13,7 @@ use crate::store::AlertRow;
 
 /// The first byte of every entry; raise it when a type below changes, and keep reading the old ones: an update finds
 /// in the log what a database that was down has not taken yet.
-pub(super) const VERSION: u8 = 7;
+pub(super) const VERSION: u8 = 8;
 
 /// An alert as the executable writes it down, for the table `alerts`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,9 +99,8 @@ impl Written for VerdictRecord {
             2 => fourth(&[body, &[0; 4]].concat()),
             3 => fourth(&[body, &[0; 3]].concat()),
             4 => fourth(body),
-            // Version 5 ended where the head of the line stands now, version 6 where the key does.
-            5 => Ok(postcard::from_bytes(&[body, &[0; 2]].concat())?),
-            6 => Ok(postcard::from_bytes(&[body, &[0]].concat())?),
+            // Version 5 ended where the head of the line stands now, version 6 where the key does, version 7 where what does not fit does.
+            5..=7 => Ok(postcard::from_bytes(&[body, &[0; 3][usize::from(version) - 5..]].concat())?),
             VERSION => Ok(postcard::from_bytes(body)?),
             other => Err(DecodeError::Version(other)),
         }
@@ -145,8 +144,8 @@ pub(super) fn entry(key: Key, digest: Digest, payload: Vec<u8>) -> NewEntry {
 mod tests {
     use super::*;
     use detector::{
-        Actor, ActorKind, Attestation, BrokenRule, Call, Cohort, EffectiveAttestation, History, Layers, Part,
-        Pattern, RuleKind, Signal, Trust, Verdict, VerdictId,
+        Actor, ActorKind, Attestation, BrokenRule, Call, Cohort, EffectiveAttestation, History, Layers,
+        Misfit, Part, Pattern, RuleKind, Signal, Trust, Verdict, VerdictId,
     };
 
     fn record(rule: Option<BrokenRule>) -> VerdictRecord {
@@ -218,7 +217,9 @@ mod tests {
         anothers.verdict.actor = Actor { is: ActorKind::Impostor, because };
         let of_line = VerdictRecord { line: Some("planner".to_owned()), ..record(None) };
         let of_key = VerdictRecord { key_thumbprint: Some("0ZcO".to_owned()), ..record(None) };
-        for record in [record(None), record(Some(rule)), routed, shared, anothers, of_line, of_key] {
+        let misfit = Misfit { call: "send_money".to_owned(), after: Some("read_file".to_owned()) };
+        let unfit = VerdictRecord { misfit: Some(misfit), ..record(None) };
+        for record in [record(None), record(Some(rule)), routed, shared, anothers, of_line, of_key, unfit] {
             let entry = entry_of(&record).unwrap();
             assert_eq!(decode::<VerdictRecord>(&entry.payload).unwrap(), record);
             assert_eq!(entry.key, (u128::MAX - 7).to_be_bytes());
@@ -236,7 +237,7 @@ mod tests {
         ffffffffffffef7f01e0d4030364c801bc050000000000001440010000807f0209";
 
     #[test]
-    fn a_verdict_of_versions_2_to_6_is_still_read_without_what_they_did_not_know() {
+    fn a_verdict_of_versions_2_to_7_is_still_read_without_what_they_did_not_know() {
         assert_eq!(decode::<VerdictRecord>(&bytes(SECOND)).unwrap(), record(None));
         // The same of the last version that wrote version 3: it ended with the rule.
         let third = [&[3], &bytes(SECOND)[1..], &[0]].concat();
@@ -248,10 +249,10 @@ mod tests {
             decode::<VerdictRecord>(&fourth).unwrap(),
             VerdictRecord { operation, route, ..record(None) }
         );
-        // And of version 5, which knew no lines, and of version 6, which knew no keys.
-        let seventh = encode(&record(None)).unwrap();
-        for (version, ended) in [(5, 2), (6, 1)] {
-            let older = [&[version], &seventh[1..seventh.len() - ended]].concat();
+        // And of version 5, which knew no lines, of version 6, which knew no keys, and of version 7, which knew no misfits.
+        let eighth = encode(&record(None)).unwrap();
+        for (version, ended) in [(5, 3), (6, 2), (7, 1)] {
+            let older = [&[version], &eighth[1..eighth.len() - ended]].concat();
             assert_eq!(decode::<VerdictRecord>(&older).unwrap(), record(None));
         }
     }

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use clickhouse::Row;
 use detector::{
     ACTOR_REASONS_MAX, Actor, ActorKind, Attestation, Beside, BrokenRule, Cohort, EffectiveAttestation,
-    History, Kind, Layers, MicroBits, Part, Pattern, RuleKind, Signal, Timestamp, Trust, Verdict, VerdictId,
-    VerdictRecord,
+    History, Kind, Layers, MicroBits, Misfit, Part, Pattern, RuleKind, Signal, Timestamp, Trust, Verdict,
+    VerdictId, VerdictRecord,
 };
 use serde::de::{DeserializeOwned, Error as _, IntoDeserializer};
 use serde::{Deserialize, Deserializer};
@@ -153,6 +153,9 @@ struct Said {
     actor_because: Vec<Name<Pattern>>,
     /// Empty where it speaks of no line.
     line: String,
+    /// Empty where it speaks of no call that does not fit.
+    misfit: String,
+    misfit_after: String,
 }
 
 /// The columns of `calls` that a verdict speaks of and `verdicts` lacks.
@@ -224,6 +227,10 @@ impl Said {
             route: Some(self.route).filter(|route| !route.is_empty()),
             key_thumbprint: call.key_thumbprint,
             line: Some(self.line).filter(|line| !line.is_empty()),
+            misfit: (!self.misfit.is_empty()).then(|| Misfit {
+                call: self.misfit,
+                after: Some(self.misfit_after).filter(|after| !after.is_empty()),
+            }),
             beside: Beside {
                 source_ip: call.source_ip.map(|address| IpAddr::V6(address).to_canonical()),
                 bytes_out: call.bytes_out,

@@ -27,7 +27,7 @@ macro_rules! migrations {
     };
 }
 
-const MIGRATIONS: [Migration; 13] = migrations![
+const MIGRATIONS: [Migration; 14] = migrations![
     1 "0001_calls",
     2 "0002_verdicts",
     3 "0003_alerts",
@@ -41,6 +41,7 @@ const MIGRATIONS: [Migration; 13] = migrations![
     11 "0011_audit",
     12 "0012_verdict_line",
     13 "0013_call_key",
+    14 "0014_verdict_misfit",
 ];
 
 /// Where it is written down what was applied. Two processes that migrate at once write the same rows.

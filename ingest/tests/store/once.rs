@@ -21,7 +21,7 @@ async fn migrations_run_once_and_a_changed_one_is_refused() {
     let journal = "SELECT version, name, checksum, applied_at FROM migrations ORDER BY version";
     let store = engine.store("migrated").await;
     let first = store.query_json(journal).await.unwrap();
-    assert_eq!(first.len(), 13);
+    assert_eq!(first.len(), 14);
     assert_eq!(engine.store("migrated").await.query_json(journal).await.unwrap(), first);
 
     let forge = "INSERT INTO migrations (version, name, checksum) SELECT 2, name, 'forged' FROM migrations WHERE version = 2";

@@ -2,8 +2,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use detector::{
     Actor, ActorKind, Attestation, BrokenRule, Call, Cohort, Credential, CredentialKind,
-    EffectiveAttestation, History, Identity, Kind, Layers, MicroBits, Part, Pattern, RuleKind, Signal,
-    Timestamp, Trust, Verdict, VerdictId, VerdictRecord,
+    EffectiveAttestation, History, Identity, Kind, Layers, MicroBits, Misfit, Part, Pattern, RuleKind,
+    Signal, Timestamp, Trust, Verdict, VerdictId, VerdictRecord,
 };
 use ingest::decode::{Invalid, Reject};
 use ingest::store::{AlertRow, AuditRow, CallRow, Place, RejectRow, Store, VerdictRow};
@@ -183,7 +183,8 @@ async fn every_field_of_a_verdict() {
         },
     };
     let line = Some("planner".to_owned());
-    let record = VerdictRecord { line, ..VerdictRecord::new(&full(), verdict) };
+    let misfit = Some(Misfit { call: "send_money".to_owned(), after: Some("read_file".to_owned()) });
+    let record = VerdictRecord { line, misfit, ..VerdictRecord::new(&full(), verdict) };
     store.insert_verdicts(&[VerdictRow::from(&record)]).await.unwrap();
     assert_eq!(
         last(&store, &record).await,

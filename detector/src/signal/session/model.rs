@@ -121,6 +121,8 @@ pub(super) struct LeftOut<'a> {
 /// How often two endpoints are called in one session.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Pair {
+    /// The endpoint that was called before; 0 where there was none.
+    pub(super) first: u64,
     /// Sessions with the first, with both, and with both as the second alone lets expect.
     pub(crate) with: f64,
     pub(crate) both: f64,
@@ -147,6 +149,11 @@ impl SessionModel {
     /// Whether enough sessions held `endpoint` to know what goes with it.
     pub(crate) fn knows(&self, endpoint: u64) -> bool {
         self.with.get(&endpoint).is_some_and(|sessions| *sessions >= KNOWN_FROM)
+    }
+
+    /// Whether any session held `endpoint`.
+    pub(super) fn counts(&self, endpoint: u64) -> bool {
+        self.with.contains_key(&endpoint)
     }
 
     /// Whether there is anything that it can no longer count.
@@ -252,7 +259,7 @@ impl SessionModel {
         let with = (self.with.get(&first).copied().unwrap_or(0.0) - less).max(0.0);
         let both = (self.both.get(&pair_key(first, second)).copied().unwrap_or(0.0) - less).max(0.0);
         let bits = -libm::log2((both + PAIR_PRIOR * share) / (with + PAIR_PRIOR));
-        Pair { with, both, expected: with * share, bits: bits.max(0.0) }
+        Pair { first, with, both, expected: with * share, bits: bits.max(0.0) }
     }
 
     /// The chance that a normal session ends with statistics as high; 1 while there is nothing to compare with.

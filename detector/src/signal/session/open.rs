@@ -134,7 +134,7 @@ impl Open {
         without: Option<LeftOut<'_>>,
     ) -> Pair {
         let share = asked.share;
-        let alone = Pair { with: 0.0, both: 0.0, expected: 0.0, bits: asked.bits() };
+        let alone = Pair { first: 0, with: 0.0, both: 0.0, expected: 0.0, bits: asked.bits() };
         let pairs = self.calls.iter().map(|first| model.pair(first.endpoint, endpoint, share, without));
         let most = pairs.max_by(|a, b| a.bits.total_cmp(&b.bits)).unwrap_or(alone);
         self.pair = self.pair.max(harm * most.bits);

@@ -77,6 +77,7 @@ impl<V: Into<Verdict>> From<VerdictRecord<V>> for detector::VerdictRecord {
             operation: None,
             route: None,
             line: None,
+            misfit: None,
             key_thumbprint: None,
             beside: Beside::default(),
         }

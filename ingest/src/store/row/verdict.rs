@@ -77,6 +77,8 @@ pub struct VerdictRow<'a> {
     actor: &'static str,
     actor_because: Vec<&'static str>,
     line: &'a str,
+    misfit: &'a str,
+    misfit_after: &'a str,
 }
 
 impl<'a> From<&'a VerdictRecord> for VerdictRow<'a> {
@@ -136,6 +138,8 @@ impl<'a> From<&'a VerdictRecord> for VerdictRow<'a> {
             actor: verdict.actor.is.as_str(),
             actor_because: verdict.actor.because.iter().map(|pattern| pattern.as_str()).collect(),
             line: record.line.as_deref().unwrap_or(""),
+            misfit: record.misfit.as_ref().map_or("", |misfit| &misfit.call),
+            misfit_after: record.misfit.as_ref().and_then(|misfit| misfit.after.as_deref()).unwrap_or(""),
         }
     }
 }
