@@ -112,7 +112,8 @@ impl Ears<'_> {
         let Told { ts, since_last, score, is_first, caller, jump, rule, .. } = told;
         let (ts, jump) = (*ts, *jump);
         monitor.live(*since_last);
-        cohorts.see(&mut p.kin, presence);
+        let group = Profile::group(p, &published.sessions);
+        cohorts.see(&mut p.kin, presence, || group);
         let is_over = score.level >= thresholds.watch;
         if is_over {
             for part in &mut score.parts {
@@ -124,7 +125,14 @@ impl Ears<'_> {
         p.tells_of_line(is_of_line && is_over);
         let line = if is_of_line { lineage.heard(p.place) } else { None };
         let act = Act { call, endpoint: *endpoint, is_first: *is_first, routes: &published.routes };
-        let cohort = p.tell((ts, presence, act), score, jump, (monitor, cohorts), line, thresholds);
+        let cohort = p.tell(
+            (ts, presence, act, &published.sessions),
+            score,
+            jump,
+            (monitor, cohorts),
+            line,
+            thresholds,
+        );
         let who = (&*caller, call.attestation);
         let (layers, actor) = layers::judge(score, who, presence.is_established(), thresholds);
         Verdict {

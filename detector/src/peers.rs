@@ -118,6 +118,12 @@ impl Peers {
         its.unwrap_or((None, &self.fleet))
     }
 
+    /// What a group is called: by manifests, else by its number.
+    pub(crate) fn name_of(&self, id: GroupId) -> String {
+        let name = self.group(id).and_then(|group| group.name.as_deref());
+        name.map_or_else(|| id.to_string(), str::to_owned)
+    }
+
     /// All groups' models, to learn.
     pub(crate) fn models_mut(&mut self) -> impl Iterator<Item = (GroupId, &mut GroupModel)> {
         self.groups.iter_mut().map(|group| (group.id, &mut group.model))

@@ -13,7 +13,7 @@ use crate::hash::hash128;
 use crate::lineage::Place;
 use crate::memory::Presence;
 use crate::monitor::{Heard, Monitor};
-use crate::peers::Membership;
+use crate::peers::{Membership, Peers};
 use crate::route;
 use crate::rules::{Handed, Limits, Purpose, Rules};
 use crate::signal::context::Circumstances;
@@ -301,7 +301,7 @@ impl Profile {
     /// of how often an agent's levels are wrong. What is its line's is heard as that line's, `line`.
     pub(crate) fn tell(
         &mut self,
-        (ts, presence, act): (Timestamp, &Presence, Act<'_>),
+        (ts, presence, act, peers): (Timestamp, &Presence, Act<'_>, &Peers),
         score: &Score,
         jump: f32,
         (monitor, cohorts): (&mut Monitor, &mut Cohorts),
@@ -312,7 +312,9 @@ impl Profile {
             return None;
         }
         let (key, issuer, agent_id) = (self.key.hash(), self.issuer.as_deref(), &*self.agent_id);
-        let who = Speaker { presence, key, issuer, agent_id, jump, act };
+        let group = self.group(peers).map(|id| (id, peers.name_of(id)));
+        let group = group.as_ref().map(|(id, name)| (*id, &**name));
+        let who = Speaker { presence, key, issuer, agent_id, group, jump, act };
         let cohort = cohorts.hear(&mut self.kin, &who, score, thresholds.watch);
         if cohort.is_none_or(|cohort| cohort.own >= thresholds.watch) {
             monitor.hear(line.unwrap_or(&mut self.heard), ts, score, thresholds);

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use detector::{
-    Budgets, Call, CohortIncident, Detector, DetectorConfig, Kind, Pattern, Ruling, Timestamp, Verdict,
+    Budgets, Call, CohortIncident, Detector, DetectorConfig, Kind, Manifest, Pattern, Ruling, Timestamp,
+    Verdict,
 };
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
@@ -37,7 +38,11 @@ type Told = BTreeMap<u32, Vec<Verdict>>;
 
 impl Fleet {
     fn settled() -> Self {
-        let detector = Detector::new(DetectorConfig::default(), &[]);
+        Self::settled_with(&[])
+    }
+
+    fn settled_with(manifests: &[Manifest]) -> Self {
+        let detector = Detector::new(DetectorConfig::default(), manifests);
         let mut fleet =
             Self { detector, dice: Xoshiro256PlusPlus::seed_from_u64(3), now: START, calls: 0, times: 1 };
         fleet.play(USUAL_DAYS, |_, _| {});
@@ -125,6 +130,38 @@ fn what_two_in_five_begin_to_call_within_minutes_is_one_incident_and_asks_about_
         assert!(shared.is_empty() == (agent >= MANY), "{agent}");
         assert!(verdicts.iter().all(Verdict::is_exact));
     }
+}
+
+#[test]
+fn what_a_peer_group_begins_to_call_is_its_incident_however_little_that_is_of_the_fleet() {
+    // Under a fifth of the fleet, and all of the group.
+    const FEW: u32 = 6;
+    let of_few = |agent: u32, call: &mut Call<'_>| {
+        if agent < FEW {
+            calls(|_| "sign_receipt".to_owned())(agent, call);
+        }
+    };
+    let mut without = Fleet::settled();
+    assert_eq!(asked(&without.play(HOURS, of_few)), (0..FEW).collect::<Vec<_>>());
+    assert_eq!(without.incidents(), []);
+    let named = (0..FEW).map(|agent| Manifest {
+        agent_id: format!("agent-{agent}"),
+        group: Some("couriers".to_owned()),
+        ..Manifest::default()
+    });
+    let mut fleet = Fleet::settled_with(&named.collect::<Vec<_>>());
+    // One agent of another trade begins with the same, and is alone with it.
+    let told = fleet.play(HOURS, |agent, call| {
+        of_few(agent, call);
+        if agent == FEW + 1 {
+            call.endpoint = "sign_receipt".into();
+        }
+    });
+    let incidents = fleet.incidents();
+    let [incident] = incidents.as_slice() else { panic!("one incident: {incidents:?}") };
+    assert_eq!((incident.agents, incident.exposed, incident.group.as_deref()), (FEW, FEW, Some("couriers")));
+    let asked = asked(&told);
+    assert!(asked.len() <= 5 && asked.contains(&(FEW + 1)), "{asked:?}");
 }
 
 #[test]

@@ -406,8 +406,9 @@ mod tests {
             factor: 4.96,
             members: (0..3).map(member).collect(),
             of: Vec::new(),
+            group: Some("billing".into()),
         };
-        insta::assert_snapshot!(Finding::from(&incident), @"cohort incident 3: 34 of 40 agents make more calls than they would, since 1970-01-01T00:00:00Z, typically 5.0 times as many (by chance in under 0.001 % of hours): `a0`, `a1`, `a2` and 31 more; unless that is a change you know of, take it for an attack on all of them: none is asked about for this alone");
+        insta::assert_snapshot!(Finding::from(&incident), @"cohort incident 3: 34 of 40 agents of peer group `billing` make more calls than they would, since 1970-01-01T00:00:00Z, typically 5.0 times as many (by chance in under 0.001 % of hours): `a0`, `a1`, `a2` and 31 more; unless that is a change you know of, take it for an attack on all of them: none is asked about for this alone");
     }
 
     #[test]

@@ -12,10 +12,8 @@ use hashbrown::hash_map::Entry;
 use rustc_hash::FxBuildHasher;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Begun, Cohort, CohortIncident, Cohorts, Member, NAMED_MAX, Open, SLOTS_MAX, Speaker, WINDOW, hour_of,
-    kind_of,
-};
+use super::crowd::{Begun, Crowd, Moment, Open};
+use super::{Cohort, CohortIncident, Member, NAMED_MAX, SLOTS_MAX, Speaker, WINDOW, hour_of, kind_of};
 use crate::combine::{CONTEXT, ENDPOINT, Score};
 use crate::hash::hash64;
 use crate::route::Routes;
@@ -232,6 +230,20 @@ impl Alike {
         over
     }
 
+    /// The incident that goes on of this value.
+    fn incident_of(&self, what: What) -> Option<&Open> {
+        let shared = self.open.iter().find(|shared| shared.values.contains(&what))?;
+        Some(&shared.open)
+    }
+
+    /// See [`Crowd::yield_to`].
+    pub(super) fn yield_to(&mut self, fleet: &Self) {
+        for shared in &mut self.open {
+            let mut theirs = shared.values.iter().filter_map(|what| fleet.incident_of(*what));
+            shared.open.is_part |= theirs.any(|open| shared.open.from >= open.from);
+        }
+    }
+
     /// Incidents that go on.
     pub(super) fn open(&self) -> impl Iterator<Item = &Open> {
         self.open.iter().map(|shared| &shared.open)
@@ -305,15 +317,16 @@ impl Alike {
     }
 }
 
-impl Cohorts {
+impl Crowd {
     /// What an agent that is over the watch budget shares of what it calls and by what, and of which families that is all.
     pub(super) fn hear_acts(
         &mut self,
         who: &Speaker<'_>,
         score: &Score,
-        watch: MicroBits,
+        now: &mut Moment<'_>,
+        fleet: Option<&Self>,
     ) -> (Option<Cohort>, Shares) {
-        let slot = self.slot;
+        let (slot, watch) = (now.slot, now.watch);
         let level = |family: usize| score.parts.get(family).map_or(MicroBits::ZERO, |part| part.level);
         let over = [ENDPOINT, CONTEXT].into_iter().filter(|family| level(*family) >= watch);
         let Alike { deviants, open, .. } = &mut self.alike;
@@ -342,7 +355,7 @@ impl Cohorts {
             }
         }
         for (i, what) in begun.iter().enumerate().filter(|(_, what)| **what != What::Else) {
-            self.begins_with(*what, &begun[i + 1..], who, watch);
+            self.begins_with(*what, &begun[i + 1..], who, now, fleet);
         }
         self.shared(who, score, over, hour_of(last) != hour_of(slot))
     }
@@ -383,8 +396,15 @@ impl Cohorts {
     }
 
     /// One more begins with `what`, and with `more` by the same call. Are they too many for chance?
-    fn begins_with(&mut self, what: What, more: &[What], who: &Speaker<'_>, watch: MicroBits) {
-        let slot = self.slot;
+    fn begins_with(
+        &mut self,
+        what: What,
+        more: &[What],
+        who: &Speaker<'_>,
+        now: &mut Moment<'_>,
+        fleet: Option<&Self>,
+    ) {
+        let slot = now.slot;
         let starts = self.alike.count(what, slot, who);
         let Alike { deviants, open, recent, .. } = &mut self.alike;
         if let Some(shared) = open.iter_mut().find(|shared| shared.values.contains(&what)) {
@@ -396,9 +416,12 @@ impl Cohorts {
             }
             return;
         }
+        if fleet.and_then(|fleet| fleet.alike.incident_of(what)).is_some_and(|open| open.is_at_it(slot)) {
+            return;
+        }
         let members = recent.iter().filter(|start| start.what == what);
         let members: Vec<_> = members.map(|start| (start.slot, start.member.clone())).collect();
-        let Some(Begun { from, told }) = self.incident(&starts, self.alike.began, watch) else { return };
+        let Some(Begun { from, told }) = self.incident(&starts, self.alike.began, now) else { return };
         let members = members.into_iter().filter(|(slot, _)| *slot >= from).map(|(_, member)| member);
         if let Some((open, more)) = self.alike.same(what, from) {
             open.told.of.push(what.name(who));
@@ -421,10 +444,11 @@ impl Cohorts {
             open.told.of.push(what.name(who));
             open.told.incident
         });
-        self.incidents = self.incidents.max(incident);
+        *now.incidents = incident.max(*now.incidents);
         let members = members.take(NAMED_MAX).collect();
         let of = vec![what.name(who)];
-        let told = CohortIncident { incident, pattern: what.pattern(), members, of, ..told };
+        let group = fleet.and(who.group).map(|(_, name)| name.into());
+        let told = CohortIncident { incident, pattern: what.pattern(), members, of, group, ..told };
         let open = Open { told, from, held: slot, deviating: 0, is_part };
         self.alike.open.push(Shared { values: ArrayVec::from_iter([what]), open });
     }

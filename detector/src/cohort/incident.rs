@@ -66,6 +66,9 @@ pub struct CohortIncident {
     /// The names of endpoints, clients or models that they begin to call or to call with.
     #[serde(default)]
     pub of: Vec<Box<str>>,
+    /// The peer group whose agents they are, by name or, where it was found, by number; None of the fleet.
+    #[serde(default)]
+    pub group: Option<Box<str>>,
 }
 
 impl From<&Speaker<'_>> for Member {
@@ -115,7 +118,11 @@ impl fmt::Display for CohortIncident {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { incident, agents, exposed, since, chance, .. } = self;
         let shared = shared(self.pattern);
-        write!(f, "cohort incident {incident}: {agents} of {exposed} agents {shared}")?;
+        write!(f, "cohort incident {incident}: {agents} of {exposed} agents ")?;
+        if let Some(group) = &self.group {
+            write!(f, "of peer group `{group}` ")?;
+        }
+        f.write_str(shared)?;
         let is_beside = !matches!(self.pattern, Pattern::Foreign | Pattern::NewUserAgent | Pattern::NewModel);
         for (i, name) in self.of.iter().enumerate() {
             let before = match i {

@@ -49,21 +49,34 @@ struct Group {
     kin: Vec<Kin>,
     presence: Presence,
     now: Timestamp,
+    /// Agents of each peer group, one after the other; 0 where there are none.
+    peers: usize,
 }
 
 impl Group {
     fn new(agents: usize, settled: bool) -> Self {
         let now = Timestamp::from_millis(1_740_000_000_000);
         let (cohorts, kin) = (Cohorts::default(), vec![Kin::default(); agents]);
-        Self { cohorts, kin, presence: presence(settled), now }
+        Self { cohorts, kin, presence: presence(settled), now, peers: 0 }
+    }
+
+    /// One of peer groups of so many.
+    fn of_groups(agents: usize, peers: usize) -> Self {
+        Self { peers, ..Self::new(agents, true) }
+    }
+
+    fn group_of(&self, agent: usize) -> Option<GroupId> {
+        let number = agent.checked_div(self.peers)?.min(15) as u8 + 1;
+        postcard::from_bytes(&[number]).ok()
     }
 
     /// So long passes; all call.
     fn pass(&mut self, long: Duration) {
         self.now = self.now + long;
         self.cohorts.tick(self.now);
-        for kin in &mut self.kin {
-            self.cohorts.see(kin, &self.presence);
+        for agent in 0..self.kin.len() {
+            let group = self.group_of(agent);
+            self.cohorts.see(&mut self.kin[agent], &self.presence, || group);
         }
     }
 
@@ -85,7 +98,8 @@ impl Group {
         let (call, routes) = (Call::new("c", self.now, &*name, "usual"), Routes::default());
         let act = Act { call: &call, endpoint, is_first: false, routes: &routes };
         let (presence, key) = (&self.presence, agent as u64);
-        let who = Speaker { presence, key, issuer: None, agent_id: &name, jump: 1.0, act };
+        let group = self.group_of(agent).map(|group| (group, "billing"));
+        let who = Speaker { presence, key, issuer: None, agent_id: &name, group, jump: 1.0, act };
         self.cohorts.hear(&mut self.kin[agent], &who, score, Budgets::default().watch())
     }
 }
@@ -96,7 +110,9 @@ fn chance_makes_less_than_one_in_a_hundred_fleet_years() {
     let mut incidents = [0, 0];
     for (fleet, agents) in [5, 8, 13, 24].into_iter().enumerate() {
         let mut dice = Random::new(fleet as u64);
-        let (mut group, mut alike) = (Group::new(agents, true), Group::new(agents, true));
+        // In peer groups of eight, where there are so many.
+        let fleet = || Group::of_groups(agents, 8);
+        let (mut group, mut alike) = (fleet(), fleet());
         let per_slot = agents as f64 * SLOT.as_secs_f64() / (7.0 * 86_400.0);
         let mut due = dice.exponential();
         for _ in 0..25 * 365 * 24 * WINDOW {
@@ -136,6 +152,46 @@ fn it_takes_five_of_a_fifth_that_do_the_same_in_one_hour() {
     assert_eq!(incidents(20, 20, HOUR, more), 0);
     let both_ways = |agent| [Pattern::MoreCalls, Pattern::FewerCalls][agent % 2];
     assert_eq!(incidents(40, 14, minute, both_ways), 0);
+}
+
+#[test]
+fn a_fifth_of_a_peer_group_is_enough_however_large_the_fleet() {
+    // Agents of the group from 60 to 79, of 320; of 16 groups chance is asked for less than of one, which takes a sixth.
+    for endpoint in [None, Some(7)] {
+        let mut fleet = Group::of_groups(320, 20);
+        fleet.pass(HOUR);
+        let begin = |fleet: &mut Group, agent: usize| {
+            fleet.pass(Duration::from_secs(30));
+            match endpoint {
+                Some(endpoint) => fleet.call(agent, endpoint),
+                None => fleet.deviate(agent, Pattern::MoreCalls),
+            }
+        };
+        let told: Vec<_> = (60..68).map(|agent| begin(&mut fleet, agent)).collect();
+        assert!(told[..5].iter().all(Option::is_none) && told[5..].iter().all(Option::is_some), "{told:?}");
+        let incidents: Vec<_> = fleet.cohorts.incidents().cloned().collect();
+        let [incident] = incidents.as_slice() else { panic!("{incidents:?}") };
+        assert_eq!((incident.agents, incident.exposed, incident.group.as_deref()), (8, 20, Some("billing")));
+        assert!(
+            incident.to_string().starts_with("cohort incident 1: 8 of 20 agents of peer group `billing` "),
+            "{incident}"
+        );
+        assert!(told[7].is_some_and(|cohort| (cohort.incident, cohort.exposed) == (1, 20)));
+        // Who is in another group, and the only one of it, is alone.
+        assert_eq!(begin(&mut fleet, 100), None);
+        let kin = |fleet: &Group, agent: usize| (agent as u64, fleet.kin[agent]);
+        let together = |fleet: &Group, one: usize, other: usize| {
+            let (one, other) = (kin(fleet, one), kin(fleet, other));
+            fleet.cohorts.are_together((one.0, &one.1), (other.0, &other.1))
+        };
+        assert!(together(&fleet, 66, 67) && !together(&fleet, 66, 100));
+        // When a fifth of the fleet does it, it is the fleet's, and that is all that is told.
+        let others = (0..55).chain(80..100).map(|agent| begin(&mut fleet, agent)).last().flatten();
+        assert!(others.is_some_and(|cohort| cohort.exposed == 320), "{others:?}");
+        let told: Vec<_> =
+            fleet.cohorts.incidents().map(|told| (told.exposed, told.group.is_none())).collect();
+        assert_eq!(told, [(320, true)]);
+    }
 }
 
 #[test]
