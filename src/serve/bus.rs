@@ -65,6 +65,8 @@ fn group() -> String {
 impl BusConfig {
     fn client(&self) -> ClientConfig {
         let mut client = ClientConfig::new();
+        // Who died is noticed in ten seconds, and then no partitions move but its own.
+        client.set("session.timeout.ms", "10000").set("partition.assignment.strategy", "cooperative-sticky");
         for (key, value) in &self.client {
             client.set(key, value);
         }

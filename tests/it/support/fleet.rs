@@ -29,19 +29,18 @@ pub(crate) struct Truth {
 }
 
 impl Fleet {
-    /// `agents` agents for `days` days, two attacks among them.
+    /// `agents` agents for `days` days, two attacks of each kind among them.
     pub(crate) fn simulate(folder: &Path, agents: u32, days: u32, seed: u64) -> Self {
+        Self::attacked(folder, agents, days, seed, 2)
+    }
+
+    /// The same with so many attacks of each kind.
+    pub(crate) fn attacked(folder: &Path, agents: u32, days: u32, seed: u64, attacks: u32) -> Self {
         let out = folder.join("fleet");
+        let [seed, agents, days, attacks] =
+            [seed, u64::from(agents), u64::from(days), u64::from(attacks)].map(|n| n.to_string());
         run(
-            &[
-                "simulate",
-                "--seed",
-                &seed.to_string(),
-                "--agents",
-                &agents.to_string(),
-                "--days",
-                &days.to_string(),
-            ],
+            &["simulate", "--seed", &seed, "--agents", &agents, "--days", &days, "--attacks", &attacks],
             &out,
         );
         let path = out.join("calls.ndjson");
@@ -56,11 +55,7 @@ impl Fleet {
 
     /// Scores the same lines without any disturbance, under the settings [`TIMELESS`].
     pub(crate) fn replay(&self, folder: &Path) -> Truth {
-        let (out, config) = (folder.join("replayed"), folder.join("replay.toml"));
-        std::fs::write(&config, TIMELESS).expect("to write the replay's configuration");
-        let config = config.to_str().expect("UTF-8");
-        let path = self.path.to_str().expect("UTF-8");
-        run(&["replay", path, "--attestation", "token", "--issuer", ISSUER, "--config", config], &out);
+        let out = self.replay_into(folder);
         let levels = read(&out.join("calls.ndjson"))
             .into_iter()
             .map(|row| (text(&row, "event_id"), micros(&row["bits"])));
@@ -70,6 +65,16 @@ impl Fleet {
             // Whether a call came after access had ended is a matter of the clock: the log's in a replay, ours here.
             .filter(|(_, (_, action))| action != "still_acting");
         Truth { levels: levels.collect(), actions: actions.collect() }
+    }
+
+    /// The folder with what a replay under the settings [`TIMELESS`] writes.
+    pub(crate) fn replay_into(&self, folder: &Path) -> PathBuf {
+        let (out, config) = (folder.join("replayed"), folder.join("replay.toml"));
+        std::fs::write(&config, TIMELESS).expect("to write the replay's configuration");
+        let config = config.to_str().expect("UTF-8");
+        let path = self.path.to_str().expect("UTF-8");
+        run(&["replay", path, "--attestation", "token", "--issuer", ISSUER, "--config", config], &out);
+        out
     }
 }
 
@@ -88,7 +93,8 @@ fn micros(bits: &Value) -> i64 {
     (bits.as_f64().expect("bits are a number") * 1e6).round() as i64
 }
 
-fn read(path: &Path) -> Vec<Value> {
+/// The rows of a file of JSON lines.
+pub(crate) fn read(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).expect("a file of the replay");
     text.lines().map(|line| serde_json::from_str(line).expect("JSON a line")).collect()
 }

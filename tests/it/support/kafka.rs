@@ -7,7 +7,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -192,6 +192,23 @@ impl Kafka {
             .iter()
             .map(|e| if let Offset::Offset(o) = e.offset() { Some(o) } else { None })
             .collect()
+    }
+
+    /// How many are in a group that has settled who reads what; none while it has not.
+    pub(crate) fn members(&self, group: &str) -> Option<usize> {
+        let groups =
+            self.admin().inner().fetch_group_list(Some(group), REQUEST_LIMIT).expect("the broker answers");
+        groups.groups().iter().find(|found| found.state() == "Stable").map(|found| found.members().len())
+    }
+
+    /// Has a group, of which nobody runs, read a topic from its first offset again.
+    pub(crate) fn rewind(&self, group: &str, topic: &str) {
+        let consumer: BaseConsumer = self.client().set("group.id", group).create().expect("a consumer");
+        let mut begin = TopicPartitionList::new();
+        for (partition, (low, _)) in self.watermarks(topic) {
+            begin.add_partition_offset(topic, partition, Offset::Offset(low)).expect("a valid offset");
+        }
+        consumer.commit(&begin, CommitMode::Sync).expect("the group's offsets set");
     }
 
     /// Joins a group under the name of its one member, so that the broker shuts the rightful one out, and leaves again.

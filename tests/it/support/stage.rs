@@ -99,9 +99,10 @@ impl Stage {
             "a fleet with nothing to revoke proves little"
         );
         self.count_when(SETTLE_LIMIT, "alerts_once", |alerts| alerts >= truth.actions.len() as u64);
-        let alerts = self
-            .engine
-            .rows("SELECT alert_id, agent_id, action FROM tocsin.alerts_once WHERE action != 'still_acting'");
+        // What the fleet's monitor finds is of no agent.
+        let alerts = self.engine.rows(
+            "SELECT alert_id, agent_id, action FROM tocsin.alerts_once WHERE action != 'still_acting' AND agent_id != ''",
+        );
         let seen: BTreeMap<_, _> = alerts
             .iter()
             .map(|row| (text(row, "alert_id"), (text(row, "agent_id"), text(row, "action"))))
