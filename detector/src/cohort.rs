@@ -178,8 +178,13 @@ impl Cohorts {
         } else {
             not_shared(&score.parts, said.by_rate.is_some(), said.shares)
         };
-        // Who does anything else that is over the budget has that to answer for, and is not one of many.
-        (said.by_rate.is_some() || own < watch).then_some(Cohort { own, ..cohort })
+        // Who does anything else that is over the budget has that to answer for, and is not one of many. Only in the first hour, when it
+        // is not known yet whether the others' rates change too, another rate or pace is judged by itself, and what is shared is no
+        // second witness of it.
+        let is_early = self.slot.saturating_sub(slot_of(cohort.since)) <= WINDOW as u32;
+        let is_one =
+            said.by_rate.is_some() || own < watch || (is_early && !said.shares.leaves_more(score, watch));
+        is_one.then_some(Cohort { own, ..cohort })
     }
 
     /// The fleet and its groups.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use detector::{
-    Actor, BrokenRule, Call, Detector, DetectorConfig, Kind, Layers, MicroBits, Signal, VerdictRecord,
+    Actor, BrokenRule, Call, Cohort, Detector, DetectorConfig, Kind, Layers, MicroBits, Signal, VerdictRecord,
 };
 use ingest::decode::{Reject, Tally};
 use ingest::pipeline::score::{Scorer, Step};
@@ -44,6 +44,9 @@ struct CallRow<'a> {
     /// The rule that the call broke, where it broke one.
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<BrokenRule>,
+    /// What it shares with others of that hour, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cohort: Option<Cohort>,
 }
 
 #[derive(Serialize)]
@@ -239,6 +242,7 @@ impl<'a> Output<'a> {
             model: verdict.model,
             parts: parts.map(|p| PartRow { signal: p.signal, bits: p.bits, added: p.added }).collect(),
             rule: verdict.rule,
+            cohort: verdict.cohort,
         };
         row(&mut self.calls, &line)
     }

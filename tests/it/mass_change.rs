@@ -1,7 +1,7 @@
 //! Two fifths of a group change what they do within ten minutes, on evidence that revokes one of them alone: as a deploy, which
 //! a person calls one, and as a mass injection, which two persons end.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::cohort::cohorts;
-use crate::support::fleet::Fleet;
+use crate::support::fleet::{Fleet, read, text};
 use crate::support::gate::ask;
 use crate::support::http;
 use crate::support::prove;
@@ -27,11 +27,12 @@ const CHANGED: Duration = Duration::from_mins(10);
 const GAP: Duration = Duration::from_mins(10);
 const BUSY_GAP: Duration = Duration::from_secs(20);
 
-/// How much of what an agent does are reports and payments; the rest it reads.
-type Habit = (f64, f64);
-const BEFORE: Habit = (0.25, 0.04);
-const DEPLOY: Habit = (0.4, 0.02);
-const INJECTION: Habit = (0.0, 0.5);
+/// How much of what an agent does are reports and payments, and by what it pays; the rest it reads.
+type Habit = (f64, f64, &'static str);
+const BEFORE: Habit = (0.25, 0.04, "pay_out");
+const DEPLOY: Habit = (0.4, 0.02, "pay_out");
+const INJECTION: Habit = (0.0, 0.5, "pay_out");
+const NEW_TOOL: Habit = (0.0, 0.5, "wire_out");
 
 fn start() -> Timestamp {
     Timestamp::from_millis(1_740_000_000_000)
@@ -46,7 +47,7 @@ fn calls(busy: u64, after: Habit) -> Vec<String> {
 fn drawn(seed: u64, busy: u64, after: Habit) -> Vec<String> {
     let mut chance = StdRng::seed_from_u64(seed);
     let mut calls = Vec::new();
-    let mut during = |agent: u64, from: Duration, to: Duration, gap: Duration, (send, pay): Habit| {
+    let mut during = |agent: u64, from: Duration, to: Duration, gap: Duration, (send, pay, by): Habit| {
         let mut at = from;
         loop {
             at += gap.mul_f64(-f64::ln(chance.random_range(f64::MIN_POSITIVE..1.0)));
@@ -56,7 +57,7 @@ fn drawn(seed: u64, busy: u64, after: Habit) -> Vec<String> {
             let part = chance.random_range(0.0..1.0);
             let endpoint = match part {
                 part if part < send => "send_report",
-                part if part < send + pay => "pay_out",
+                part if part < send + pay => by,
                 _ => "read_orders",
             };
             calls.push((start() + at, agent, endpoint));
@@ -171,36 +172,48 @@ fn of_a_mass_injection_no_more_are_revoked_than_the_governor_lets_and_two_person
     row("a mass injection", ended, "of_a_mass_injection");
 }
 
-/// How many of them a plain replay, which has no caps, revokes in this draw.
-fn evident(folder: &Path, seed: u64, busy: u64, after: Habit) -> usize {
+/// How many of them a plain replay, which has no caps, revokes in this draw, and how many of those once they were an incident.
+fn evident(folder: &Path, seed: u64, busy: u64, after: Habit) -> (usize, usize) {
     let lines = drawn(seed, busy, after);
     let path = folder.join("calls.ndjson");
     std::fs::write(&path, lines.join("\n")).expect("to write the calls");
-    let truth = Fleet { path, lines }.replay(folder);
-    let revoked = truth.actions.into_values().filter(|(_, action)| action == "revoke");
-    revoked.map(|(agent, _)| agent).collect::<BTreeSet<_>>().len()
+    let replayed = Fleet { path, lines }.replay_into(folder);
+    let scored = read(&replayed.join("calls.ndjson"));
+    let opened = scored.iter().position(|row| row["cohort"].is_object()).unwrap_or(scored.len());
+    let before: HashSet<String> = scored[..opened].iter().map(|row| text(row, "event_id")).collect();
+    let revokes = read(&replayed.join("alerts.ndjson")).into_iter().filter(|row| row["action"] == "revoke");
+    let (early, late): (Vec<Value>, Vec<Value>) =
+        revokes.partition(|row| before.contains(&text(row, "event_id")));
+    (early.len() + late.len(), late.len())
 }
 
 #[test]
-fn in_every_draw_one_alone_is_revoked_and_of_many_never_all() {
+fn in_every_draw_one_alone_is_revoked_and_of_many_hardly_one_once_they_are_an_incident() {
     let draws = prove::scaled(1, 20);
     let folder = tempfile::tempdir().expect("a scratch folder");
-    for (what, busy, after) in
-        [("an injection", 1, INJECTION), ("a mass injection", BUSY, INJECTION), ("a deploy", BUSY, DEPLOY)]
-    {
-        let each: Vec<usize> = (1..=draws).map(|seed| evident(folder.path(), seed, busy, after)).collect();
+    // Who began to call something else that day answers for that too, whatever it shares with the others.
+    for (what, busy, after, late_max) in [
+        ("an injection", 1, INJECTION, 0),
+        ("a mass injection", BUSY, INJECTION, 0),
+        ("a mass injection by a new tool", BUSY, NEW_TOOL, 1),
+        ("a deploy", BUSY, DEPLOY, 0),
+    ] {
+        let counts: Vec<(usize, usize)> =
+            (1..=draws).map(|seed| evident(folder.path(), seed, busy, after)).collect();
         let expected = if busy == 1 { 1..2 } else { 0..BUSY as usize };
-        assert!(each.iter().all(|n| expected.contains(n)), "{what}: {each:?}");
-        let range = [each.iter().min(), each.iter().max()].map(|n| *n.expect("a draw") as f64);
-        prove::row(
-            &format!(
-                "{what} on {busy} of 20, {draws} draws: revoked without a person, were there no caps, mean"
-            ),
-            each.iter().sum::<usize>() as f64 / each.len() as f64,
-            range,
-            if busy == 1 { "1" } else { "" },
-            true,
-            "in_every_draw",
-        );
+        let holds = |(all, late): &(usize, usize)| expected.contains(all) && *late <= late_max;
+        assert!(counts.iter().all(holds), "{what}: {counts:?}");
+        let told = |of: &str, each: Vec<usize>, goal: &str| {
+            let range = [each.iter().min(), each.iter().max()].map(|n| *n.expect("a draw") as f64);
+            let mean = each.iter().sum::<usize>() as f64 / each.len() as f64;
+            let name =
+                format!("{what} on {busy} of 20, {draws} draws: revoked {of}, were there no caps, mean");
+            prove::row(&name, mean, range, goal, true, "in_every_draw");
+        };
+        let (all, late) = counts.into_iter().unzip();
+        told("without a person", all, if busy == 1 { "1" } else { "" });
+        if busy > 1 {
+            told("once it is an incident", late, "");
+        }
     }
 }

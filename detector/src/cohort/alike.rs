@@ -102,6 +102,15 @@ pub(super) struct Shares {
     pub(super) client: bool,
 }
 
+impl Shares {
+    /// Whether what the agent calls, or by what, is over the watch budget beside this.
+    pub(super) fn leaves_more(self, score: &Score, watch: MicroBits) -> bool {
+        let families = [(ENDPOINT, self.endpoint), (CONTEXT, self.client)];
+        let is_over = |family: usize| score.parts.get(family).is_some_and(|part| part.level >= watch);
+        families.into_iter().any(|(family, is_shared)| !is_shared && is_over(family))
+    }
+}
+
 /// How many began with a value, by slot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Count {

@@ -86,7 +86,11 @@ impl Group {
 
     /// It begins to call this.
     fn call(&mut self, agent: usize, endpoint: u64) -> Option<Cohort> {
-        let mut score = score(-3.0, Pattern::AsUsual);
+        self.call_beside(score(-3.0, Pattern::AsUsual), agent, endpoint)
+    }
+
+    /// The same beside what this score says.
+    fn call_beside(&mut self, mut score: Score, agent: usize, endpoint: u64) -> Option<Cohort> {
         (score.parts[ENDPOINT].level, score.parts[ENDPOINT].pattern) =
             (MicroBits::from_bits(5.0), Pattern::Foreign);
         score.rose[ENDPOINT] = MicroBits::from_bits(9.0);
@@ -254,6 +258,23 @@ fn it_takes_five_of_a_fifth_that_begin_with_the_same_value_whatever_others_begin
     let of_deploy: Vec<_> = (0..16).filter_map(|agent| group.call(agent, 7)).collect();
     assert_eq!((group.cohorts.incidents, of_deploy.len()), (1, 9));
     assert!(of_deploy.iter().all(|cohort| cohort.pattern == Pattern::Foreign));
+}
+
+#[test]
+fn in_the_first_hour_who_shares_an_endpoint_answers_for_another_rate_by_itself_and_later_for_all() {
+    let mut group = Group::new(40, true);
+    group.pass(HOUR);
+    for agent in 0..16 {
+        group.call(agent, 7);
+    }
+    let mut rushes = |agent: usize, endpoint: u64, after: Duration| {
+        group.pass(after);
+        group.call_beside(score(12.0, Pattern::MoreCalls), agent, endpoint)
+    };
+    let shared = rushes(16, 7, Duration::ZERO).expect("it calls what the others call");
+    assert_eq!((shared.incident, shared.own), (1, MicroBits::from_bits(12.0)));
+    assert_eq!(rushes(17, 8, Duration::ZERO), None, "what it calls is its own");
+    assert_eq!(rushes(18, 7, 2 * HOUR), None, "a hijack during a deploy");
 }
 
 #[test]
