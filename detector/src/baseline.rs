@@ -182,8 +182,8 @@ impl Detector {
             return;
         }
         let baseline = Baseline {
-            issuer: p.issuer.as_deref().map(str::to_owned),
-            agent_id: p.agent_id.to_string(),
+            issuer: p.name.issuer().map(str::to_owned),
+            agent_id: p.name.agent_id().to_owned(),
             ts: p.last,
             cause,
             event_id: record.event_id.to_string(),

@@ -161,7 +161,7 @@ impl From<State> for Detector {
         let mut vigil = Vigil::default();
         for (i, p) in state.profiles.iter().enumerate() {
             index.insert_unique(p.key.hash(), i as u32, |_| 0);
-            vigil.add(p);
+            vigil.add(i, p);
         }
         Self { state, index, vigil, said: Vec::new(), baselines: Vec::new() }
     }
@@ -228,7 +228,7 @@ impl Detector {
         fleet.published.routes.set_templates(config.templates.iter().chain(declared_too).map(String::as_str));
         self.state.manifests = Manifests::new(&manifests);
         for p in self.state.profiles.iter_mut() {
-            p.declared = Arc::clone(self.state.manifests.of(p.issuer.as_deref(), &p.agent_id));
+            p.declared = Arc::clone(self.state.manifests.of(p.name.issuer(), p.name.agent_id()));
             p.redeclare();
         }
         self.refresh_closing();
@@ -358,7 +358,7 @@ impl Detector {
         profile.place = lineage.headed_by(key);
         profiles.push(profile);
         let i = profiles.len() - 1;
-        self.vigil.add(&profiles[i]);
+        self.vigil.add(i, &profiles[i]);
         self.index.insert_unique(key.hash(), i as u32, |&i| profiles[i as usize].key.hash());
         i
     }

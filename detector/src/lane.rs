@@ -176,7 +176,7 @@ impl Lane {
                 story: p.volume.story(volume.at, ts, volume_ctx),
             },
             Evidence { before: timing.before, now: timing.now, story: p.timing.story(&timing, timing_ctx) },
-            Evidence::of_endpoint(endpoint, of_session, p.endpoints.drift(ts)),
+            Evidence::of_endpoint(endpoint, of_session, p.endpoints.drift(p.timing.born(), ts)),
             context.evidence,
         ];
         Weighed { from, ts, evidence, context, odd, at: volume.at }
@@ -256,7 +256,7 @@ impl Lane {
 
     pub(crate) fn session_ended(&mut self, p: &mut Profile, ended: &Ended, shared: Shared<'_>) {
         let (alarm_days, tail) = (shared.thresholds.session.days, &mut self.tally.sessions.tail);
-        p.endpoints.session_ended(ended, alarm_days, p.last, tail);
+        p.endpoints.session_ended(ended, alarm_days, (p.timing.born(), p.last), tail);
         if let Some(moved) = p.belong(ended, &shared.published.sessions)
             && self.moves.len() < MOVES_MAX
         {

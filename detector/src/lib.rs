@@ -18,6 +18,7 @@ mod ln;
 mod manifest;
 mod memory;
 mod monitor;
+mod name;
 mod peers;
 mod profile;
 mod profiles;

@@ -141,9 +141,10 @@ impl Detector {
         verdict.part(Signal::Volume).filter(|part| part.is_of_line())?;
         let p = &self.state.profiles[self.find(Key::of(call))?];
         let named =
-            [p.declared.head.as_deref(), call.identity.parent_agent_id.as_deref(), Some(&*p.agent_id)];
-        let is_head = |name: &&str| p.place.is_head(Key::new(p.issuer.as_deref(), name));
-        let known = || p.place.head_hashes().find_map(|hash| self.hashed(hash)).map(|head| &*head.agent_id);
+            [p.declared.head.as_deref(), call.identity.parent_agent_id.as_deref(), Some(p.name.agent_id())];
+        let is_head = |name: &&str| p.place.is_head(Key::new(p.name.issuer(), name));
+        let known =
+            || p.place.head_hashes().find_map(|hash| self.hashed(hash)).map(|head| head.name.agent_id());
         named.into_iter().flatten().find(is_head).or_else(known).map(str::to_owned)
     }
 
@@ -191,7 +192,7 @@ impl Detector {
             // A line that exists has told its head.
             (Some(_), _) if is_there(p.place) && p.place.is_declared_child(key) => (p.place, None),
             (Some(head), _) => {
-                let head = Key::new(p.issuer.as_deref(), head);
+                let head = Key::new(p.name.issuer(), head);
                 (Place::declared(head), Some(head))
             }
             (None, Some(parent)) => self.claimed(p, parent).unwrap_or((was, None)),
@@ -216,7 +217,7 @@ impl Detector {
     /// Where an agent stands that names such a parent, and that parent if it heads the line; none where the parent is a stranger, or
     /// the agent itself stands above it. A parent is no stranger if it is declared, or established under the same issuer.
     fn claimed(&self, p: &Profile, parent: &str) -> Option<(Place, Option<Key>)> {
-        let issuer = p.issuer.as_deref();
+        let issuer = p.name.issuer();
         let key = Key::new(issuer, parent);
         let above = self.find(key).map(|i| &self.state.profiles[i]);
         let declared = above.map_or_else(|| self.state.manifests.of(issuer, parent), |above| &above.declared);
@@ -311,7 +312,7 @@ impl State {
 impl Profile {
     /// Its manifest may be another now.
     pub(crate) fn redeclare(&mut self) {
-        let head = self.declared.head.as_ref().map(|head| Key::new(self.issuer.as_deref(), head));
+        let head = self.declared.head.as_ref().map(|head| Key::new(self.name.issuer(), head));
         let place = head.map_or_else(|| self.place.without_manifest(self.key), Place::declared);
         if place.line() != self.place.line() {
             self.place = place;

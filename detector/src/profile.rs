@@ -13,6 +13,7 @@ use crate::hash::hash128;
 use crate::lineage::Place;
 use crate::memory::Presence;
 use crate::monitor::{Heard, Monitor};
+use crate::name::Name;
 use crate::peers::{Membership, Peers};
 use crate::route;
 use crate::rules::{Handed, Limits, Purpose, Rules};
@@ -24,7 +25,7 @@ use crate::signal::{Evidence, context, endpoint, session, timing, volume};
 use crate::silence::{self, Said};
 use crate::{Call, DetectorConfig, Manifest, Part, Pattern, Signal, Timestamp};
 
-/// One agent under one issuer: its name, its past, and where its evidence stands. About 3.5 KiB plus the name.
+/// One agent under one issuer: its name, its past, and where its evidence stands. About 3.4 KiB, its name in it where that is short.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Profile {
     pub(crate) key: Key,
@@ -35,7 +36,7 @@ pub(crate) struct Profile {
     /// When its silence is looked at next.
     pub(crate) due: Timestamp,
     /// The silence that was said of it, until a call ends it.
-    pub(crate) silence: Option<Said>,
+    pub(crate) silence: Option<Box<Said>>,
     pub(crate) volume: Volume,
     pub(crate) timing: Timing,
     pub(crate) endpoints: Endpoints,
@@ -57,15 +58,16 @@ pub(crate) struct Profile {
     #[serde(skip)]
     pub(crate) declared: Arc<Declared>,
     // Read where manifests change.
-    pub(crate) issuer: Option<Box<str>>,
-    pub(crate) agent_id: Box<str>,
+    pub(crate) name: Name,
 }
 
-/// All signals of an agent have 3.5 KiB.
-const _: () = assert!(size_of::<Profile>() <= 3_584);
+/// An agent has 3.5 KiB, with what holds it: places in lists, in the index and among open sessions.
+const _: () = assert!(size_of::<Profile>() <= 3_464);
 
 /// By what an agent under an issuer is known: to give two of them one takes 2^64 tries, and then they share a past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+// As it is, a profile and a session would be a multiple of sixteen bytes.
+#[repr(Rust, packed(8))]
 pub(crate) struct Key(#[serde(with = "hex")] u128);
 
 impl Key {
@@ -183,6 +185,7 @@ impl Declared {
             model: &fleet.endpoints,
             tail: &fleet.endpoint_tail,
             declared: &self.endpoints,
+            born: timing.born(),
             calls_per_day: timing.calls_per_day(),
             has_peers: fleet.has_peers(),
             alarm: thresholds.calls,
@@ -224,9 +227,10 @@ impl Profile {
             version: fleet.version,
             routes: &fleet.routes,
             declared: &self.declared.endpoints,
-            rule: self.endpoints.session_rule(self.last, &fleet.session_tail),
+            rule: self.endpoints.session_rule((self.timing.born(), self.last), &fleet.session_tail),
             alarm: thresholds.session,
             drift_days: thresholds.drift_days,
+            born: self.timing.born(),
             endpoints: &self.endpoints,
             own_share,
             is_established,
@@ -245,6 +249,7 @@ impl Profile {
             model: &fleet.context,
             has_peers: fleet.has_peers(),
             widening: fleet.widening.of(combine::CONTEXT),
+            born: self.timing.born(),
             calls_per_day: self.timing.calls_per_day(),
             is_suspect: self.suspect,
             is_established,
@@ -283,7 +288,7 @@ impl Profile {
         if self.place.carries(self.key) { own.at_share(combine::OWN_SHARE) } else { own }
     }
 
-    /// Brings what a call reads on its way from memory, all of it at once: a profile spans 56 cache lines, and waiting for one
+    /// Brings what a call reads on its way from memory, all of it at once: a profile spans 55 cache lines, and waiting for one
     /// after the other is most of what a call costs.
     pub(crate) fn fetch(&self) {
         std::hint::black_box((
@@ -311,7 +316,7 @@ impl Profile {
         if score.level < thresholds.watch {
             return None;
         }
-        let (key, issuer, agent_id) = (self.key.hash(), self.issuer.as_deref(), &*self.agent_id);
+        let (key, issuer, agent_id) = (self.key.hash(), self.name.issuer(), self.name.agent_id());
         let group = self.group(peers).map(|id| (id, peers.name_of(id)));
         let group = group.as_ref().map(|(id, name)| (*id, &**name));
         let who = Speaker { presence, key, issuer, agent_id, group, jump, act };
@@ -348,8 +353,7 @@ impl Profile {
             membership: Membership::default(),
             place: Place::default(),
             declared,
-            issuer: issuer.map(Into::into),
-            agent_id: agent_id.into(),
+            name: Name::new(issuer, agent_id),
         }
     }
 }

@@ -52,16 +52,16 @@ pub(crate) struct Said {
     until: Timestamp,
 }
 
-/// When agents' silences are looked at, soonest first. An entry whose time the profile does not confirm is out of date.
+/// When agents' silences are looked at, soonest first; by the agents' places among the profiles, and made anew where these change.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Vigil(BinaryHeap<Reverse<(Timestamp, Key)>>);
+pub(crate) struct Vigil(BinaryHeap<Reverse<(Timestamp, u32)>>);
 
 impl Vigil {
-    pub(crate) fn add(&mut self, profile: &Profile) {
-        self.0.push(Reverse((profile.due, profile.key)));
+    pub(crate) fn add(&mut self, place: usize, profile: &Profile) {
+        self.0.push(Reverse((profile.due, place as u32)));
     }
 
-    fn next(&mut self, now: Timestamp) -> Option<(Timestamp, Key)> {
+    fn next(&mut self, now: Timestamp) -> Option<(Timestamp, u32)> {
         let due = self.0.peek().is_some_and(|Reverse((due, _))| *due <= now);
         due.then(|| self.0.pop()).flatten().map(|Reverse(entry)| entry)
     }
@@ -96,9 +96,9 @@ impl Detector {
 
     /// Looks at the silences that are due by `now`.
     pub(crate) fn look_at_silences(&mut self, now: Timestamp) {
-        while let Some((due, key)) = self.vigil.next(now) {
-            let Some(i) = self.find(key).filter(|&i| self.state.profiles[i].due == due) else { continue };
-            let p = &self.state.profiles[i];
+        while let Some((_, place)) = self.vigil.next(now) {
+            let i = place as usize;
+            let Some(p) = self.state.profiles.get(i) else { continue };
             let silent_for = now.since(p.last);
             let shared = self.state.shared();
             let patience = shared.patience(p);
@@ -107,7 +107,7 @@ impl Detector {
             let is_news = p.silence.is_none() && p.presence.is_established();
             if silent_for >= patience && is_news {
                 let until = shared.known_until(p, now);
-                let sessions = &self.state.lanes[lane_of(key)].sessions;
+                let sessions = &self.state.lanes[lane_of(p.key)].sessions;
                 let score = shared.is_silent(p, sessions, until);
                 next = now + (silent_for / 4).clamp(PATIENCE_MIN, PATIENCE_MAX);
                 if let Some(score) = score {
@@ -115,7 +115,7 @@ impl Detector {
                     // silent at once a log has stopped.
                     let silence = Said { since: p.last, until };
                     self.said.push(shared.record(p, silence, SAID, score));
-                    self.state.profiles[i].silence = Some(silence);
+                    self.state.profiles[i].silence = Some(Box::new(silence));
                 }
             } else if silent_for >= patience {
                 // Said once; the next call ends it.
@@ -123,7 +123,7 @@ impl Detector {
             }
             let p = &mut self.state.profiles[i];
             p.due = next;
-            self.vigil.add(p);
+            self.vigil.add(i, p);
         }
     }
 }
@@ -136,7 +136,7 @@ impl Lane {
         call: &Call<'_>,
         shared: Shared<'_>,
     ) -> Option<Box<VerdictRecord>> {
-        let said = p.silence?;
+        let said = **p.silence.as_ref()?;
         if call.ts >= said.until {
             p.silence = None;
             return None;
@@ -224,7 +224,7 @@ impl Shared<'_> {
                     ts,
                     p.session_ctx(published, thresholds, is_established, 1.0),
                 ),
-                p.endpoints.drift(ts),
+                p.endpoints.drift(p.timing.born(), ts),
             ),
             context.evidence,
         ];
@@ -252,7 +252,7 @@ impl Shared<'_> {
 
     fn record(&self, p: &Profile, said: Said, version: u16, score: Score) -> VerdictRecord {
         let (since, until) = (said.since.as_micros().to_string(), said.until);
-        let silence = hash128(&[p.issuer.as_deref().unwrap_or_default(), &p.agent_id, &since]);
+        let silence = hash128(&[p.name.issuer().unwrap_or_default(), p.name.agent_id(), &since]);
         let event_id = format!("silence-{silence:032x}");
         let nobody = (&Caller::default(), EffectiveAttestation::default());
         let (layers, actor) = layers::judge(&score, nobody, p.presence.is_established(), self.thresholds);
@@ -272,9 +272,9 @@ impl Shared<'_> {
             layers,
             actor,
         };
-        let mut call = Call::new(event_id, until, &*p.agent_id, "");
+        let mut call = Call::new(event_id, until, p.name.agent_id(), "");
         call.kind = Kind::Silence;
-        call.identity.issuer = p.issuer.as_deref().map(Into::into);
+        call.identity.issuer = p.name.issuer().map(Into::into);
         VerdictRecord::new(&call, verdict)
     }
 }

@@ -130,7 +130,7 @@ impl Profile {
         let moved = membership.look(day, self, peers);
         self.membership = membership;
         let (from, chance) = moved?;
-        let (issuer, agent_id) = (self.issuer.as_deref().map(Into::into), (*self.agent_id).into());
+        let (issuer, agent_id) = (self.name.issuer().map(Into::into), self.name.agent_id().into());
         Some(GroupMove { issuer, agent_id, from, to: membership.group?, chance })
     }
 }

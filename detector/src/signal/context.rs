@@ -51,10 +51,9 @@ const DENIED: usize = 2;
 const FAILING: usize = 3;
 const SIZES: usize = 4;
 
-/// One agent's context. About 620 bytes.
+/// One agent's context. About 610 bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Circumstances {
-    born: Timestamp,
     /// Up to when the sums have faded.
     at: Timestamp,
     gauges: [Gauge; GROUPS],
@@ -126,6 +125,8 @@ pub(crate) struct Context<'a> {
     pub(crate) has_peers: bool,
     /// How much wider than its own excursions say the agent's tails are read.
     pub(crate) widening: f64,
+    /// When the agent was first seen.
+    pub(crate) born: Timestamp,
     pub(crate) calls_per_day: f64,
     /// Whether the agent's level was over the watch budget after its last call: what it does then is learned at
     /// [`SUSPECT_WEIGHT`].
@@ -153,7 +154,6 @@ impl Circumstances {
     pub(crate) fn new(ts: Timestamp) -> Self {
         let gauge = Gauge { sum: 0.0, since: seconds(ts), tail: Tail::default() };
         Self {
-            born: ts,
             at: ts,
             gauges: [gauge; GROUPS],
             news: News::default(),
@@ -331,10 +331,6 @@ impl Circumstances {
         gauge.sum = sum.clamp(0.0, SUM_MAX) as f32;
     }
 
-    fn age_days(&self, ts: Timestamp) -> f64 {
-        ts.since(self.born).as_secs_f64() / 86_400.0
-    }
-
     /// How strong a group's evidence is. The tail is read from sums; news comes whole, and so do the denials and failures of an agent
     /// that has none as a rule. Who never had any shows nothing of how high they may come: of these no more is said than their
     /// chance says.
@@ -346,7 +342,7 @@ impl Circumstances {
     }
 
     fn rule(&self, group: usize, ts: Timestamp, ctx: Context<'_>) -> Rule {
-        let days = self.age_days(ts);
+        let days = ts.since(ctx.born).as_secs_f64() / 86_400.0;
         let spec = Group { never_days: libm::exp(THRESHOLD) / looks(group, ctx), ..group_of(group) };
         let young = libm::exp(-days / SETTLES_DAYS);
         self.gauges[group].tail.rule(spec, days, young, &ctx.model.tails[group]).widened(ctx.widening)

@@ -21,11 +21,11 @@ use self::slots::{SLOTS, Slots};
 use super::session::{self, Drift, Ended, SessionModel};
 use super::tail::{Group, PeerTail, Rule, Tail};
 use super::{Alarm, Evidence, Story, Strength, history};
-use crate::Timestamp;
 use crate::route::{Renamed, Routes};
 use crate::ruling::Reach;
 use crate::stored::{Half, in_order};
 use crate::verdict::Pattern;
+use crate::{History, Timestamp};
 
 /// Discount and strength of the agent's Pitman-Yor level (study §1 "A role"), and of the fleet's ("Y order").
 const DISCOUNT: f64 = 0.5;
@@ -87,19 +87,18 @@ impl EndpointModel {
     }
 }
 
-/// One agent's endpoints and the evidence of its latest calls. About 590 bytes.
+/// One agent's endpoints and the evidence of its latest calls. About 580 bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Endpoints {
     slots: Slots,
     /// The names of paths by which the slots are kept, see [`Routes::version`].
     routes: u32,
-    calls: f64,
+    learned: u32,
     /// The CUSUM after the last call, in bits, ≥ 0.
     sum: f64,
     last: Timestamp,
     /// When the CUSUM last left zero: where the deviation began.
     since: Timestamp,
-    born: Timestamp,
     /// Sessions begun, the latest of them, and how unusual they were.
     sessions: u32,
     session: u64,
@@ -121,6 +120,8 @@ pub(crate) struct Context<'a> {
     pub(crate) tail: &'a PeerTail,
     /// Endpoints that the agent's manifest declares.
     pub(crate) declared: &'a [u64],
+    /// When the agent was first seen.
+    pub(crate) born: Timestamp,
     pub(crate) calls_per_day: f64,
     pub(crate) has_peers: bool,
     /// Where a person is asked.
@@ -133,11 +134,10 @@ impl Endpoints {
         Self {
             slots: Slots::default(),
             routes: 0,
-            calls: 0.0,
+            learned: 0,
             sum: 0.0,
             last: ts,
             since: ts,
-            born: ts,
             sessions: 0,
             odd: 0,
             apart: 0,
@@ -151,7 +151,7 @@ impl Endpoints {
     /// A number of every cache line that a call may read; see [`crate::profile::Profile::fetch`].
     pub(crate) fn fetch(&self) -> u64 {
         let endpoints =
-            self.slots.endpoints.iter().step_by(8).fold(self.session, |all, endpoint| all ^ endpoint);
+            self.slots.endpoints().iter().step_by(8).fold(self.session, |all, endpoint| all ^ endpoint);
         self.slots.calls.iter().step_by(16).fold(endpoints, |all, calls| all ^ u64::from(calls.to_bits()))
             ^ self.drift.fetch()
     }
@@ -195,7 +195,12 @@ impl Endpoints {
     /// Chance under an intruder: every endpoint the fleet knows alike, and one that nobody has called. Until a first
     /// version of the fleet is published, what the agent itself has called is all that is known.
     fn intruder(&self, model: &EndpointModel) -> f64 {
-        1.0 / (model.known().max(self.slots.endpoints.len() as f64) + 1.0)
+        1.0 / (model.known().max(self.slots.endpoints().len() as f64) + 1.0)
+    }
+
+    fn history(&self, ctx: Context<'_>) -> History {
+        let calls = f64::from(self.learned);
+        history(calls, calls / (calls + STRENGTH), ctx.has_peers)
     }
 
     fn faded(&self, ts: Timestamp) -> f64 {
@@ -236,7 +241,7 @@ impl Endpoints {
                 high: 1.0,
                 window_ms: ts.since(self.since).as_millis() as u64,
                 since: self.since,
-                history: history(self.calls, self.calls / (self.calls + STRENGTH), ctx.has_peers),
+                history: self.history(ctx),
             },
         }
     }
@@ -247,14 +252,14 @@ impl Endpoints {
     }
 
     fn foreign_rule(&self, ts: Timestamp, ctx: Context<'_>) -> Rule {
-        let days = ts.since(self.born).as_secs_f64() / 86_400.0;
+        let days = days(ctx.born, ts);
         let group = Group { never_days: libm::exp(FOREIGN.threshold) / ctx.calls_per_day, ..FOREIGN };
         self.foreign.rule(group, days, libm::exp(-days / SETTLES_DAYS), ctx.tail)
     }
 
-    /// How evidence of a session of this agent translates at `ts`, among such peers.
-    pub(crate) fn session_rule(&self, ts: Timestamp, peers: &PeerTail) -> Rule {
-        let (days, group) = self.session_group(ts);
+    /// How evidence of a session of this agent, first seen when it was `born`, translates at `ts`, among such peers.
+    pub(crate) fn session_rule(&self, (born, ts): (Timestamp, Timestamp), peers: &PeerTail) -> Rule {
+        let (days, group) = self.session_group(born, ts);
         self.unfitting.rule(group, days, 0.0, peers)
     }
 
@@ -263,7 +268,7 @@ impl Endpoints {
         &mut self,
         ended: &Ended,
         alarm_days: f64,
-        ts: Timestamp,
+        (born, ts): (Timestamp, Timestamp),
         peers: &mut PeerTail,
     ) {
         if let Some(chances) = ended.chances {
@@ -271,15 +276,15 @@ impl Endpoints {
         }
         self.odd = self.odd.saturating_add(u32::from(ended.is_odd));
         let Some(evidence) = ended.evidence else { return };
-        let (_, group) = self.session_group(ts);
-        let alarm = self.session_rule(ts, peers).evidence_once_in(alarm_days);
+        let (_, group) = self.session_group(born, ts);
+        let alarm = self.session_rule((born, ts), peers).evidence_once_in(alarm_days);
         self.unfitting.raise(evidence, group);
         self.unfitting.end_among(peers, group, alarm);
     }
 
     /// Whether the agent's present session is one that teaches others: as a fixed share of all of them.
-    pub(crate) fn samples_session(&self, ts: Timestamp) -> bool {
-        let days = ts.since(self.born).as_secs_f64() / 86_400.0 + 1.0;
+    pub(crate) fn samples_session(&self, born: Timestamp, ts: Timestamp) -> bool {
+        let days = days(born, ts) + 1.0;
         let one_in = libm::ceil(f64::from(self.sessions) / days / session::TEACHES_PER_DAY).max(1.0);
         self.sessions.is_multiple_of(one_in as u32)
     }
@@ -289,23 +294,22 @@ impl Endpoints {
         f64::from(self.odd) + 1.0 <= f64::from(self.sessions) * session::ODD_SHARE
     }
 
-    fn session_group(&self, ts: Timestamp) -> (f64, Group) {
-        let days = ts.since(self.born).as_secs_f64() / 86_400.0;
-        (days, session::group(self.sessions_per_day(ts)))
+    fn session_group(&self, born: Timestamp, ts: Timestamp) -> (f64, Group) {
+        (days(born, ts), session::group(self.sessions_per_day(born, ts)))
     }
 
-    fn sessions_per_day(&self, ts: Timestamp) -> f64 {
-        (f64::from(self.sessions) + 1.0) / (ts.since(self.born).as_secs_f64() / 86_400.0 + 1.0)
+    fn sessions_per_day(&self, born: Timestamp, ts: Timestamp) -> f64 {
+        (f64::from(self.sessions) + 1.0) / (days(born, ts) + 1.0)
     }
 
     /// What a drift of this agent's sessions has to say at `ts`.
-    pub(crate) fn drift(&self, ts: Timestamp) -> Option<Evidence> {
-        self.drift.stand(ts, self.sessions_per_day(ts))
+    pub(crate) fn drift(&self, born: Timestamp, ts: Timestamp) -> Option<Evidence> {
+        self.drift.stand(ts, self.sessions_per_day(born, ts))
     }
 
     /// Whether its sessions are drifting so far that they are no example to others; see [`Drift::is_under_way`].
-    pub(crate) fn is_drifting(&self, alarm_days: f64) -> bool {
-        self.drift.is_under_way(alarm_days, self.sessions_per_day(self.last))
+    pub(crate) fn is_drifting(&self, born: Timestamp, alarm_days: f64) -> bool {
+        self.drift.is_under_way(alarm_days, self.sessions_per_day(born, self.last))
     }
 
     /// A session of this agent, one of those that say what it is, has called these.
@@ -317,8 +321,9 @@ impl Endpoints {
 
     /// The last sessions that were counted, and in how many of them each endpoint was called.
     pub(crate) fn counted_sessions(&self) -> (u8, impl Iterator<Item = (u64, u8)>) {
-        let Slots { endpoints, sessions, .. } = &self.slots;
-        let counts = endpoints.iter().enumerate().map(|(at, endpoint)| (*endpoint, sessions.of(at)));
+        let Slots { sessions, .. } = &self.slots;
+        let counts =
+            self.slots.endpoints().iter().enumerate().map(|(at, endpoint)| (*endpoint, sessions.of(at)));
         (sessions.all(), counts.filter(|(_, sessions)| *sessions > 0))
     }
 
@@ -373,7 +378,7 @@ impl Endpoints {
                 high: 1.0,
                 window_ms: ts.since(since).as_millis() as u64,
                 since,
-                history: history(self.calls, self.calls / (self.calls + STRENGTH), ctx.has_peers),
+                history: self.history(ctx),
             },
         }
     }
@@ -389,7 +394,7 @@ impl Endpoints {
     /// Learns one call; a suspect one at a tenth of its weight. True if the agent has not called the endpoint before.
     pub(crate) fn learn(&mut self, endpoint: u64, suspect: bool) -> bool {
         let weight = if suspect { SUSPECT_WEIGHT } else { 1.0 };
-        self.calls += 1.0;
+        self.learned = self.learned.saturating_add(1);
         self.slots.age(self.last);
         self.slots.add(endpoint, weight)
     }
@@ -442,4 +447,9 @@ impl Endpoints {
         self.slots.forget(reach);
         self.slots.settle();
     }
+}
+
+/// For how long an agent has been known.
+fn days(born: Timestamp, ts: Timestamp) -> f64 {
+    ts.since(born).as_secs_f64() / 86_400.0
 }

@@ -34,6 +34,7 @@ use self::model::Pair;
 pub(crate) use self::model::SessionModel;
 use self::names::Names;
 use self::open::{COUNT_MAX, Open};
+use self::ruled::{Ruling, Standing};
 pub(crate) use self::tally::SessionTally;
 use super::endpoint::Endpoints;
 use super::tail::{Group, Rule};
@@ -183,26 +184,6 @@ struct Live {
     ruling: Ruling,
 }
 
-/// What an agent is to others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Standing {
-    Newcomer,
-    Established,
-    /// Established, and about to become another.
-    Drifting,
-}
-
-/// What a person has to say of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Ruling {
-    /// Nothing: nobody is asked.
-    None,
-    /// It stood so high that one is asked, and the answer is out.
-    Awaited,
-    /// That it is normal.
-    Benign,
-}
-
 /// A session has ended, or what it was has been ruled.
 #[derive(Clone, Debug)]
 pub(crate) struct Ended {
@@ -223,7 +204,7 @@ pub(crate) struct Ended {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sessions {
     #[serde(serialize_with = "in_order")]
-    live: HashMap<u64, Live, FxBuildHasher>,
+    live: HashMap<u64, Box<Live>, FxBuildHasher>,
     /// Where event time stands, before the first tick the first call's date; and where it stood when idle ones were looked for.
     now: Option<Timestamp>,
     swept: Timestamp,
@@ -233,7 +214,8 @@ pub(crate) struct Sessions {
     pub(crate) ended: Vec<Ended>,
     /// Places of sessions that are over, for the next ones.
     #[serde(skip)]
-    spare: Vec<Open>,
+    #[expect(clippy::vec_box, reason = "they go into the map as they are, half of whose places are empty")]
+    spare: Vec<Box<Live>>,
 }
 
 /// What a call is read against.
@@ -252,6 +234,8 @@ pub(crate) struct Context<'a> {
     /// Where a person is asked about it.
     pub(crate) alarm: Alarm,
     pub(crate) drift_days: f64,
+    /// When the agent was first seen.
+    pub(crate) born: Timestamp,
     /// What the agent called before, and the share of this call in it.
     pub(crate) endpoints: &'a Endpoints,
     pub(crate) own_share: f64,
@@ -301,11 +285,9 @@ impl Sessions {
             if self.live.len() >= OPEN_MAX {
                 return None;
             }
-            let mut open = self.spare.pop().unwrap_or_default();
-            open.reset();
             let (ts, model) = (call.ts, version);
             let live = Live {
-                open,
+                open: Open::default(),
                 agent,
                 began: ts,
                 last: ts,
@@ -322,10 +304,10 @@ impl Sessions {
                 has_peers: ctx.endpoints.has_peers(ctx.model),
                 standing: Standing::Newcomer,
                 may_be_odd: false,
-                is_sampled: ctx.endpoints.samples_session(ts),
+                is_sampled: ctx.endpoints.samples_session(ctx.born, ts),
                 ruling: Ruling::None,
             };
-            self.live.insert(key, live);
+            self.live.insert(key, live.in_place_of(self.spare.pop()));
         }
         let seen = *self.now.get_or_insert(call.ts);
         let live = self.live.get_mut(&key)?;
@@ -345,7 +327,7 @@ impl Sessions {
         }
         live.standing = match ctx.is_established {
             false => Standing::Newcomer,
-            true if ctx.endpoints.is_drifting(ctx.drift_days) => Standing::Drifting,
+            true if ctx.endpoints.is_drifting(ctx.born, ctx.drift_days) => Standing::Drifting,
             true => Standing::Established,
         };
         live.may_be_odd = ctx.endpoints.may_have_odd_sessions();
@@ -401,18 +383,30 @@ impl Sessions {
         let (by, model) = peers.model_of(live.group);
         // Where another model has come to speak since its last call, it is not what the session was read by.
         let chances = (by == live.by).then(|| live.compare(model)).and_then(|()| live.chances(model));
-        let Live { open, chance, agent, standing, may_be_odd, ruling, group, .. } = live;
+        let Live {
+            ref open,
+            chance,
+            agent,
+            began,
+            role,
+            standing,
+            may_be_odd,
+            is_sampled,
+            ruling,
+            group,
+            ..
+        } = *live;
         let (calls, path) = (open.calls().into(), open.path().into());
-        let session = Closed { calls, path, role: live.role as f32, chance, may_be_odd, group, left: 1.0 };
-        self.spare.push(open);
-        let mut ended = Ended::of(agent, live.began, chances);
+        let session = Closed { calls, path, role: role as f32, chance, may_be_odd, group, left: 1.0 };
+        self.spare.push(live);
+        let mut ended = Ended::of(agent, began, chances);
         ended.called = session.called(ruling, standing);
         // Names cost nothing: once there is enough to compare with, whoever sends sessions of many new ones teaches nobody, and
         // takes nobody's place among those that do. Nor does whoever becomes another.
         let may_teach = standing == Standing::Established || model.compared() < COMPARES_FROM;
         match ruling {
             Ruling::None if may_teach => {
-                let teaches = live.is_sampled || model.compared() < COMPARES_FROM;
+                let teaches = is_sampled || model.compared() < COMPARES_FROM;
                 let is_odd = teaches && may_be_odd && chance <= CALIBRATES_FROM;
                 self.end_normally(Ended { is_odd, ..ended }, chance);
                 if teaches {
@@ -448,6 +442,15 @@ impl Ended {
 }
 
 impl Live {
+    /// The same in the place of a session that is over, if there is one.
+    fn in_place_of(self, spare: Option<Box<Self>>) -> Box<Self> {
+        let Some(mut place) = spare else { return Box::new(self) };
+        let mut open = std::mem::take(&mut place.open);
+        open.reset();
+        *place = Self { open, ..self };
+        place
+    }
+
     /// Compares it as it stands with where normal sessions end.
     fn compare(&mut self, model: &SessionModel) {
         self.chance = if self.has_peers { model.chance(self.open.statistics()) } else { 1.0 };

@@ -166,6 +166,11 @@ impl<S: Stored, B: Stored> Timing<S, B> {
         }
     }
 
+    /// When the agent was first seen.
+    pub(crate) fn born(&self) -> Timestamp {
+        self.born
+    }
+
     /// A number of every cache line that a call may read; see [`crate::profile::Profile::fetch`].
     pub(crate) fn fetch(&self) -> u64 {
         u64::from(self.events) ^ (self.phase.period_s() + self.gaps.fetch() + self.pace.fetch()).to_bits()

@@ -34,7 +34,7 @@ pub(crate) use self::prior::{Context, VolumePrior, VolumeTally};
 use self::ramp::Ramp;
 pub(crate) use self::read::{Place, Reading};
 pub(crate) use self::recall::Week;
-use self::scale::{Expected, Idle, Scale};
+use self::scale::{Expected, Idle, Scale, Sums};
 use self::season::{Prior, Season};
 use super::tail::{Group, Tail};
 use crate::Timestamp;
@@ -77,8 +77,9 @@ const IDLE_CELLS_MAX: i64 = 35 * CELLS_PER_DAY;
 /// Excursions begin at this evidence, nats (study: u).
 const THRESHOLD: f64 = 2.0;
 const E_THRESHOLD: f64 = 7.389_056_098_930_65;
-/// One tail a scale and direction; the shortest scale's second place stays empty.
+/// One tail a scale and direction, by the scale and its direction; the shortest scale has none downward.
 const TAILS: usize = 2 * SCALES;
+const NO_TAIL: usize = 1;
 /// Groups that share the family's budget: four look upward, three downward.
 const GROUPS: f64 = 7.0;
 /// Without a verdict learning rests this long after an alarm, and then takes what it sees for the new normal (study:
@@ -161,7 +162,9 @@ pub(crate) struct Volume<S = f32, C = Half> {
     hour_calls: u32,
     hour: Hour<S>,
     scales: [Scale<S>; SCALES],
-    tails: [Tail<S>; TAILS],
+    /// Of all scales but the shortest, which carries nothing over from window to window.
+    sums: [Sums<S>; SCALES - 1],
+    tails: [Tail<S>; TAILS - 1],
     // Read once an hour.
     level: Level<S>,
     ramp: Ramp<S>,
@@ -192,7 +195,8 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             hour_calls: 0,
             hour: Hour::default(),
             scales,
-            tails: [Tail::default(); TAILS],
+            sums: Default::default(),
+            tails: [Tail::default(); TAILS - 1],
             level: Level::default(),
             ramp: Ramp::default(),
             pending: Pending::default(),
@@ -204,8 +208,13 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 
     /// A number of every cache line that a call may read; see [`crate::profile::Profile::fetch`].
     pub(crate) fn fetch(&self) -> u32 {
-        let scales = self.scales.iter().map(Scale::fetch);
+        let scales = self.scales.iter().map(Scale::fetch).chain(self.sums.iter().map(Sums::fetch));
         scales.fold(self.fresh ^ self.hour_calls, |all, n| all ^ n)
+    }
+
+    /// The CUSUMs of scale `k`; the shortest has none.
+    fn sums(&self, k: usize) -> Sums<S> {
+        k.checked_sub(1).map_or(Sums::default(), |of_scale| self.sums[of_scale])
     }
 
     fn learn_hour(&mut self, hour: i64, calls: f64, prior: Prior) {
@@ -319,6 +328,11 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     pub(crate) fn rate_octaves(&self) -> f64 {
         f64::from(self.rate_octaves)
     }
+}
+
+/// Where an agent keeps the tail `g`.
+fn kept_at(g: usize) -> usize {
+    g - usize::from(g > NO_TAIL)
 }
 
 fn group(g: usize) -> Group {

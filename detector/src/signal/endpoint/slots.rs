@@ -10,10 +10,12 @@ use crate::ruling::{Period, Reach};
 /// Endpoints an agent's past remembers; the least used makes room (endpoint study §7: 32 slots).
 pub(super) const SLOTS: usize = 32;
 
-/// What an agent has called, how often, and in how many of its last sessions: rows, as a pair of these pads four bytes.
+/// What an agent has called, how often, and in how many of its last sessions: rows, as a pair of these pads four bytes, and one length
+/// for both, that of `calls`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Slots {
-    pub(super) endpoints: ArrayVec<u64, SLOTS>,
+    /// Zero where nothing is.
+    endpoints: [u64; SLOTS],
     pub(super) calls: ArrayVec<f32, SLOTS>,
     pub(super) sessions: SessionCounts,
     /// Bit i: slot i was first called in the period, or in the one before.
@@ -23,8 +25,12 @@ pub(super) struct Slots {
 }
 
 impl Slots {
+    pub(super) fn endpoints(&self) -> &[u64] {
+        &self.endpoints[..self.calls.len()]
+    }
+
     pub(super) fn at(&self, endpoint: u64) -> Option<usize> {
-        self.endpoints.iter().position(|e| *e == endpoint)
+        self.endpoints().iter().position(|e| *e == endpoint)
     }
 
     /// How often it has called `endpoint`.
@@ -38,20 +44,22 @@ impl Slots {
             self.calls[at] += calls;
             return false;
         }
-        if self.endpoints.is_full() {
+        if self.calls.is_full() {
             let least = (0..SLOTS).min_by(|&a, &b| self.calls[a].total_cmp(&self.calls[b])).unwrap_or(0);
             self.remove(least);
         }
-        self.recent |= 1 << self.endpoints.len();
-        self.endpoints.push(endpoint);
+        let at = self.calls.len();
+        self.recent |= 1 << at;
+        self.endpoints[at] = endpoint;
         self.calls.push(calls);
         true
     }
 
     /// The last slot takes the place of one that goes.
     pub(super) fn remove(&mut self, at: usize) {
-        let last = self.endpoints.len() - 1;
-        self.endpoints.swap_remove(at);
+        let last = self.calls.len() - 1;
+        self.endpoints.swap(at, last);
+        self.endpoints[last] = 0;
         self.calls.swap_remove(at);
         self.sessions.swap_remove(at, last);
         for marks in [&mut self.recent, &mut self.before] {
@@ -73,7 +81,7 @@ impl Slots {
 
     /// Forgets what was first called within `reach`.
     pub(super) fn forget(&mut self, reach: Reach) {
-        for at in (0..self.endpoints.len()).rev() {
+        for at in (0..self.calls.len()).rev() {
             let marks = if reach == Reach::Recent { self.recent } else { self.recent | self.before };
             if marks & (1 << at) != 0 {
                 self.remove(at);
@@ -96,7 +104,7 @@ impl Slots {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, f32)> {
-        self.endpoints.iter().copied().zip(self.calls.iter().copied())
+        self.endpoints().iter().copied().zip(self.calls.iter().copied())
     }
 
     /// The same by other names: what several were is one, and new if one of them is. What is called often stays a name of its own

@@ -5,14 +5,16 @@ use proptest::prelude::*;
 use super::*;
 use crate::hash::hash64;
 
+const START: Timestamp = Timestamp::from_millis(1_740_000_000_000);
+
 fn ctx<'a>(model: &'a EndpointModel, declared: &'a [u64]) -> Context<'a> {
     const NOBODY: &PeerTail = &PeerTail::NONE;
     let alarm = Alarm::once_in(450.0);
-    Context { model, tail: NOBODY, declared, calls_per_day: 288.0, has_peers: true, alarm }
+    Context { model, tail: NOBODY, declared, born: START, calls_per_day: 288.0, has_peers: true, alarm }
 }
 
 fn settled(endpoints: &[&str], calls: usize) -> (Endpoints, EndpointModel, Timestamp) {
-    let mut ts = Timestamp::from_millis(1_740_000_000_000);
+    let mut ts = START;
     let (mut agent, mut model) = (Endpoints::new(ts), EndpointModel::default());
     for e in ["list", "read", "write", "send", "delete", "grant"] {
         for _ in 0..5 {
@@ -72,9 +74,10 @@ fn an_agent_that_has_often_turned_to_foreign_calls_is_believed_to_do_so() {
             ts = ts + std::time::Duration::from_hours(48);
             agent.score(ts, hash64(&["list"]), ctx(&model, &[]), &mut peers);
         }
-        agent.born = ts - std::time::Duration::from_hours(24 * 60);
+        let born = ts - std::time::Duration::from_hours(24 * 60);
+        let ctx = Context { born, ..ctx(&model, &[]) };
         let said: Vec<f64> = ["grant", "pay", "drop"]
-            .map(|e| agent.score(ts, hash64(&[e]), ctx(&model, &[]), &mut peers).now.level())
+            .map(|e| agent.score(ts, hash64(&[e]), ctx, &mut peers).now.level())
             .into();
         said[2]
     };
@@ -109,13 +112,12 @@ fn the_share_that_would_have_been_quiet_is() {
 #[test]
 fn of_a_busy_agents_sessions_few_teach_and_of_a_slow_ones_all() {
     let taught = |per_day: u32| {
-        let start = Timestamp::from_millis(1_740_000_000_000);
-        let mut agent = Endpoints::new(start);
+        let mut agent = Endpoints::new(START);
         let minutes = 1_440 / per_day;
         let sampled = (0..10 * per_day).filter(|n| {
-            let ts = start + std::time::Duration::from_mins(u64::from(n * minutes));
+            let ts = START + std::time::Duration::from_mins(u64::from(n * minutes));
             agent.is_in(u64::from(*n), true);
-            agent.samples_session(ts)
+            agent.samples_session(START, ts)
         });
         sampled.count()
     };
@@ -138,7 +140,7 @@ fn a_declared_endpoint_is_no_news_to_a_new_agent() {
 #[test]
 fn what_was_first_called_in_an_incident_is_forgotten_and_nothing_else() {
     let day = |n: u64| Timestamp::from_millis(1_767_571_200_000) + std::time::Duration::from_hours(24 * n);
-    let called = |slots: &Slots| slots.endpoints.iter().copied().collect::<Vec<_>>();
+    let called = |slots: &Slots| slots.endpoints().to_vec();
     let mut slots = Slots::default();
     for (n, endpoint) in [(0, 1), (40, 2), (43, 3), (43, 1), (46, 4)] {
         slots.age(day(n));

@@ -42,7 +42,7 @@ struct Arm {
     waiting: [u8; BINS],
 }
 
-/// Where an agent's drift stands. 80 bytes.
+/// Where an agent's drift stands. 76 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Drift {
     arms: [Arm; ARMS],

@@ -1,9 +1,31 @@
-//! What becomes of an agent's sessions once a person has ruled on its evidence.
+//! What becomes of an agent's sessions once a person has ruled on its evidence; by that and by what the agent is they teach others.
 
-use super::{Closed, Ended, Ruling, SessionTally, Sessions, Standing};
+use serde::{Deserialize, Serialize};
+
+use super::{Closed, Ended, SessionTally, Sessions};
 use crate::Timestamp;
 use crate::peers::Peers;
 use crate::profile::Key;
+
+/// What an agent is to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Standing {
+    Newcomer,
+    Established,
+    /// Established, and about to become another.
+    Drifting,
+}
+
+/// What a person has to say of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Ruling {
+    /// Nothing: nobody is asked.
+    None,
+    /// It stood so high that one is asked, and the answer is out.
+    Awaited,
+    /// That it is normal.
+    Benign,
+}
 
 impl Sessions {
     /// A person ruled the agent's present evidence benign: its sessions that waited for that teach in full.

@@ -111,9 +111,8 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             }
             let windows = cells / length;
             scale.expose(minute.over(minutes(length)));
-            if k > 0 {
-                let shape = scale.shape();
-                scale.close(windows, shape);
+            if let Some(of_scale) = k.checked_sub(1) {
+                self.sums[of_scale].close(windows, scale, scale.shape());
             }
             if teaches && self.out & (1 << (2 * k)) == 0 {
                 scale.teach(0.0, windows as f64, &mut tally.scatter[k]);
@@ -189,9 +188,8 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         }
         let fading = self.fading();
         let scale = &mut self.scales[k];
-        let shape = scale.shape();
-        if k > 0 {
-            scale.close(1, shape);
+        if let Some(of_scale) = k.checked_sub(1) {
+            self.sums[of_scale].close(1, scale, scale.shape());
         }
         if !resting {
             scale.learn(fading.once[k], excursion, withheld);

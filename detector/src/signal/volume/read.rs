@@ -10,7 +10,7 @@ use super::scale::Expected;
 use super::scatter::Shape;
 use super::{
     CELL, CELLS, CELLS_PER_DAY, CELLS_PER_HOUR, CELLS_PER_MINUTE, Context, SCALES, SETTLING_DAYS, THRESHOLD,
-    Volume, VolumeTally, group, into_cell, into_hour, ramp,
+    Volume, VolumeTally, group, into_cell, into_hour, kept_at, ramp,
 };
 use crate::ln::ln;
 use crate::signal::tail::Rule;
@@ -138,7 +138,8 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     fn quiet(&self, k: usize, more: Expected) -> u32 {
         let scale = &self.scales[k];
         let now = scale.expected(more);
-        let highest = scale.up.iter().map(|s| s.get()).fold(0.0, f64::max);
+        let sums = self.sums(k);
+        let highest = sums.up.iter().map(|s| s.get()).fold(0.0, f64::max);
         let shape = scale.shape_at_most().at(now.high);
         let least = (THRESHOLD + LN_5 - highest) / ratio::most_per_event(now.high, shape);
         if least >= f64::from(scale.n) + 2.0 {
@@ -152,7 +153,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             widest.fano = widest.fano.max(shorter.scatter.fano()).max(LN_FANO_MIN);
         }
         let shapes = (widest.at(now.mean), shape);
-        Lines::up_between(now.high, shapes).least_count(|i| scale.up[i].get(), THRESHOLD + LN_5)
+        Lines::up_between(now.high, shapes).least_count(|i| sums.up[i].get(), THRESHOLD + LN_5)
     }
 
     /// The mean of the whole window of scale `k` that is open now, and what its lower edge is nowhere above.
@@ -172,8 +173,8 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     ) -> u32 {
         let n = self.scales[k].n;
         let after = n.saturating_add(1);
-        let scale = self.scales[k];
-        let sums = |i: usize| scale.up[i].get();
+        let (scale, of_scale) = (self.scales[k], self.sums(k));
+        let sums = |i: usize| of_scale.up[i].get();
         let (expected, at_end) = (scale.expected(more), scale.expected(self.expected_in_cell(1.0)));
         let shape = self.shape(k);
         let (r, r_end) = (shape.at(expected.mean), shape.at(at_end.mean));
@@ -203,13 +204,13 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 
     /// One call more on scale `k`, downward: it can only calm.
     fn count_down(&mut self, k: usize, more: Expected, ctx: Context<'_>, strongest: &mut Strongest) {
-        let scale = self.scales[k];
+        let (scale, sums) = (self.scales[k], self.sums(k));
         let expected = scale.expected(more);
         let r = self.shape(k).at(expected.mean);
         let n = f64::from(scale.n);
         let lines = Lines::down(expected.low, r);
-        let (before, _) = lines.best(|i| scale.down[i].get(), n);
-        let (sum, i) = lines.best(|i| scale.down[i].get(), n + 1.0);
+        let (before, _) = lines.best(|i| sums.down[i].get(), n);
+        let (sum, i) = lines.best(|i| sums.down[i].get(), n + 1.0);
         strongest.before(self.strength(2 * k + 1, before - LN_3, ctx));
         strongest.now(self.strength(2 * k + 1, sum - LN_3, ctx), Place::Down(k, i));
     }
@@ -223,11 +224,11 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             if is_quiet && !self.is_out(2 * k) {
                 continue;
             }
-            let scale = self.scales[k];
+            let (scale, sums) = (self.scales[k], self.sums(k));
             let (expected, n) = (scale.expected(Expected::default()), f64::from(scale.n));
             if self.is_out(2 * k) {
                 let lines = Lines::up(expected.high, self.shape(k).at(expected.mean));
-                let (sum, i) = lines.best(|i| scale.up[i].get(), n);
+                let (sum, i) = lines.best(|i| sums.up[i].get(), n);
                 self.look(2 * k, sum - LN_5, ctx, tally);
                 strongest.now(self.strength_if_out(2 * k, sum - LN_5, ctx), Place::Up(k, i));
             }
@@ -238,15 +239,15 @@ impl<S: Stored, C: Stored> Volume<S, C> {
                 self.still |= 1 << k;
                 continue;
             }
-            let highest = scale.down.iter().map(|s| s.get()).fold(0.0, f64::max);
+            let highest = sums.down.iter().map(|s| s.get()).fold(0.0, f64::max);
             // With as many calls as the lower edge expects, and of a window that has not begun, no downward ratio is above zero.
             if !self.is_out(2 * k + 1) && n >= expected.low && highest <= THRESHOLD + LN_3 {
                 continue;
             }
             let (m, r) = (expected.low, self.shape(k).at(expected.mean));
-            let reach = Lines::down_bound(m, r).best(|i| scale.down[i].get(), n).0;
+            let reach = Lines::down_bound(m, r).best(|i| sums.down[i].get(), n).0;
             if self.is_out(2 * k + 1) || reach > THRESHOLD + LN_3 {
-                let (sum, i) = Lines::down(m, r).best(|i| scale.down[i].get(), n);
+                let (sum, i) = Lines::down(m, r).best(|i| sums.down[i].get(), n);
                 self.look(2 * k + 1, sum - LN_3, ctx, tally);
                 strongest.now(self.strength_if_out(2 * k + 1, sum - LN_3, ctx), Place::Down(k, i));
             }
@@ -256,28 +257,28 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 
     /// Whether scale `k` has nothing to say downward if not a call more comes in its window.
     fn is_still(&self, k: usize) -> bool {
-        let (scale, at_end) = (&self.scales[k], self.expected_at_end(k));
-        let highest = scale.down.iter().map(|s| s.get()).fold(0.0, f64::max);
+        let (scale, sums, at_end) = (&self.scales[k], self.sums(k), self.expected_at_end(k));
+        let highest = sums.down.iter().map(|s| s.get()).fold(0.0, f64::max);
         // Of a Poisson process without a call the rarest rate says nine tenths of what was expected, and no other law more.
         if highest + at_end.low <= THRESHOLD + LN_3 {
             return true;
         }
         let lines = Lines::down_at_most(at_end.low, scale.shape_at_most().at(at_end.mean));
-        lines.best(|i| scale.down[i].get(), 0.0).0 <= THRESHOLD + LN_3
+        lines.best(|i| sums.down[i].get(), 0.0).0 <= THRESHOLD + LN_3
     }
 
     /// Shows group `g` its evidence.
     fn look(&mut self, g: usize, evidence: f64, ctx: Context<'_>, tally: &mut VolumeTally) {
-        self.tails[g].raise(evidence, group(g));
-        if self.tails[g].ends(evidence, group(g)) {
+        self.tails[kept_at(g)].raise(evidence, group(g));
+        if self.tails[kept_at(g)].ends(evidence, group(g)) {
             // Under suspicion excursions teach nothing; the one that raised the alarm is kept for the verdict.
             if self.is_resting() {
-                self.tails[g].forget();
+                self.tails[kept_at(g)].forget();
             } else {
                 self.end_excursion(g, ctx, tally);
             }
         }
-        self.out = self.out & !(1 << g) | u8::from(self.tails[g].is_out()) << g;
+        self.out = self.out & !(1 << g) | u8::from(self.tails[kept_at(g)].is_out()) << g;
     }
 
     pub(super) fn is_out(&self, g: usize) -> bool {
@@ -286,7 +287,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 
     pub(super) fn rule(&self, g: usize, ctx: Context<'_>) -> Rule {
         let (days, peers) = (self.age_days(), &ctx.peers.tails[g]);
-        self.tails[g].rule(group(g), days, exp(-days / SETTLING_DAYS), peers).widened(ctx.widening)
+        self.tails[kept_at(g)].rule(group(g), days, exp(-days / SETTLING_DAYS), peers).widened(ctx.widening)
     }
 
     fn strength(&self, g: usize, evidence: f64, ctx: Context<'_>) -> Strength {
@@ -324,8 +325,8 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     pub(super) fn deviation_cells(&self, at: Place) -> i64 {
         let open = |k: usize| self.cell.rem_euclid(CELLS[k]) + 1;
         match at {
-            Place::Up(k, i) => i64::from(self.scales[k].up_age[i]) * CELLS[k] + open(k),
-            Place::Down(k, i) => i64::from(self.scales[k].down_age[i]) * CELLS[k] + open(k),
+            Place::Up(k, i) => i64::from(self.sums(k).up_age[i]) * CELLS[k] + open(k),
+            Place::Down(k, i) => i64::from(self.sums(k).down_age[i]) * CELLS[k] + open(k),
             Place::Ramp => i64::from(self.ramp.evidence().1) * CELLS_PER_DAY,
         }
     }
@@ -338,15 +339,15 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         }
         let more = self.expected_in_cell(into_cell(ts));
         for k in 0..SCALES {
-            let scale = self.scales[k];
+            let (scale, sums) = (self.scales[k], self.sums(k));
             let (expected, n) = (scale.expected(more), f64::from(scale.n) + f64::from(self.fresh));
             let r = self.shape(k).at(expected.mean);
             if self.is_out(2 * k) {
-                let (sum, i) = Lines::up(expected.high, r).best(|i| scale.up[i].get(), n);
+                let (sum, i) = Lines::up(expected.high, r).best(|i| sums.up[i].get(), n);
                 strongest.now(self.strength(2 * k, sum - LN_5, ctx), Place::Up(k, i));
             }
             if self.is_out(2 * k + 1) {
-                let (sum, i) = Lines::down(expected.low, r).best(|i| scale.down[i].get(), n);
+                let (sum, i) = Lines::down(expected.low, r).best(|i| sums.down[i].get(), n);
                 strongest.now(self.strength(2 * k + 1, sum - LN_3, ctx), Place::Down(k, i));
             }
         }
@@ -410,13 +411,13 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         let more = self.expected_in_cell(into_cell(ts));
         let out = |way: usize| (0..SCALES).filter(move |k| self.is_out(2 * k + way));
         let is_quiet = |g: usize, n: u32| {
-            let scale = &self.scales[g / 2];
+            let (scale, sums) = (&self.scales[g / 2], self.sums(g / 2));
             let (expected, n) = (scale.expected(more), f64::from(n));
             let r = self.shape(g / 2).at(expected.mean);
             let evidence = if g.is_multiple_of(2) {
-                Lines::up(expected.high, r).best(|i| scale.up[i].get(), n).0 - LN_5
+                Lines::up(expected.high, r).best(|i| sums.up[i].get(), n).0 - LN_5
             } else {
-                Lines::down(expected.low, r).best(|i| scale.down[i].get(), n).0 - LN_3
+                Lines::down(expected.low, r).best(|i| sums.down[i].get(), n).0 - LN_3
             };
             evidence <= THRESHOLD || self.strength(g, evidence, ctx).level() < level
         };

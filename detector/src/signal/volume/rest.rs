@@ -2,8 +2,8 @@
 
 use super::read::Place;
 use super::{
-    ADOPTED_SHARE, CELL, CELLS_PER_HOUR, Context, RESEED_MAX, RESEED_MIN, REST, Rest, TAILS, Tail, Volume,
-    VolumeTally, cell_of, group, in_windows, into_cell,
+    ADOPTED_SHARE, CELL, CELLS_PER_HOUR, Context, NO_TAIL, RESEED_MAX, RESEED_MIN, REST, Rest, TAILS, Tail,
+    Volume, VolumeTally, cell_of, group, in_windows, into_cell, kept_at,
 };
 use crate::Timestamp;
 use crate::stored::Stored;
@@ -15,16 +15,15 @@ impl<S: Stored, C: Stored> Volume<S, C> {
     }
 
     /// The family has raised an alarm: what began it teaches nothing, and learning rests.
-    pub(super) fn begin_rest(&mut self, at: Place) {
+    pub(super) fn begin_rest(&mut self, place: Place) {
         if self.is_resting() {
             return;
         }
-        self.pending.strike((self.deviation_cells(at) / CELLS_PER_HOUR) as usize + 1);
-        let tail = at.tail().unwrap_or(TAILS);
+        self.pending.strike((self.deviation_cells(place) / CELLS_PER_HOUR) as usize + 1);
         self.rest = Rest {
             cells: (REST.as_secs() / CELL.as_secs()) as u16,
-            tail: tail as u8,
-            peak: self.tails.get(tail).map_or(S::default(), |t| S::put(t.peak())),
+            tail: place.tail().unwrap_or(TAILS) as u8,
+            peak: place.tail().map_or(S::default(), |g| S::put(self.tails[kept_at(g)].peak())),
             ..Rest::default()
         };
     }
@@ -35,15 +34,15 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         if self.is_resting() {
             self.reseed();
         }
-        for g in 0..TAILS {
+        for g in (0..TAILS).filter(|g| *g != NO_TAIL) {
             let raised = self.is_resting() && usize::from(self.rest.tail) == g;
             if raised {
-                self.tails[g].raise(self.rest.peak.get(), group(g));
+                self.tails[kept_at(g)].raise(self.rest.peak.get(), group(g));
             }
-            if self.tails[g].is_out() && (raised || !self.is_resting()) {
+            if self.tails[kept_at(g)].is_out() && (raised || !self.is_resting()) {
                 self.end_excursion(g, ctx, tally);
             } else {
-                self.tails[g].forget();
+                self.tails[kept_at(g)].forget();
             }
         }
         self.begin_anew(ctx);
@@ -54,10 +53,10 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         self.tails.iter_mut().for_each(Tail::forget);
         (self.rest, self.out, self.still) = (Rest::default(), 0, 0);
         for scale in &mut self.scales {
-            scale.rest();
             // Half of an open window at the old level would be news at the new one.
             scale.begin();
         }
+        self.sums = Default::default();
         self.ramp.rest();
         self.begin_hour(ctx);
         self.room = 0;
@@ -139,6 +138,6 @@ impl<S: Stored, C: Stored> Volume<S, C> {
 
     pub(super) fn end_excursion(&mut self, g: usize, ctx: Context<'_>, tally: &mut VolumeTally) {
         let alarm = self.rule(g, ctx).evidence_once_in(ctx.alarm.days);
-        self.tails[g].end_among(&mut tally.tails[g], group(g), alarm);
+        self.tails[kept_at(g)].end_among(&mut tally.tails[g], group(g), alarm);
     }
 }

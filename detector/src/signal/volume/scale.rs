@@ -65,11 +65,37 @@ pub(super) struct Scale<S> {
     pub(super) echo: Echo<S>,
     pub(super) scatter: Scatter<S>,
     pub(super) clumps: Clumps<S>,
-    /// CUSUMs at the start of the window, and how many windows ago each was last zero, 255 at most.
+}
+
+/// A scale's CUSUMs at the start of the open window, and how many windows ago each was last zero, 255 at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Sums<S> {
     pub(super) up: [S; 5],
     pub(super) up_age: [u8; 5],
     pub(super) down: [S; 3],
     pub(super) down_age: [u8; 3],
+}
+
+impl<S: Stored> Sums<S> {
+    /// Takes the finished window of a scale in, or as many alike.
+    pub(super) fn close(&mut self, windows: i64, scale: &Scale<S>, shape: Shape) {
+        let (n, expected) = (f64::from(scale.n), scale.expected(Expected::default()));
+        let r = shape.at(expected.mean);
+        let resting = |sums: &[S]| sums.iter().all(|s| s.get() <= 0.0);
+        // Without a call no upward ratio is above zero, and seldom with as many as are expected.
+        let rises = || Lines::up_bound(expected.high, r).best(|_| 0.0, n).0 > -UNSURE * (1.0 + n);
+        if !resting(&self.up) || scale.n > 0 && rises() {
+            add(&mut self.up, &mut self.up_age, &Lines::up(expected.high, r), n, windows);
+        }
+        if !resting(&self.down) || Lines::down_bound(expected.low, r).best(|_| 0.0, n).0 > 0.0 {
+            add(&mut self.down, &mut self.down_age, &Lines::down(expected.low, r), n, windows);
+        }
+    }
+
+    /// See [`super::Volume::fetch`].
+    pub(super) fn fetch(&self) -> u32 {
+        u32::from(self.up_age[0])
+    }
 }
 
 impl<S: Stored> Scale<S> {
@@ -96,7 +122,7 @@ impl<S: Stored> Scale<S> {
 
     /// See [`super::Volume::fetch`].
     pub(super) fn fetch(&self) -> u32 {
-        self.n ^ u32::from(self.up_age[0])
+        self.n ^ self.quiet
     }
 
     /// The shape of whole windows.
@@ -140,21 +166,6 @@ impl<S: Stored> Scale<S> {
         self.low.update(|m| m + cell.low);
     }
 
-    /// Takes the finished window into the CUSUMs, or as many alike.
-    pub(super) fn close(&mut self, windows: i64, shape: Shape) {
-        let (n, expected) = (f64::from(self.n), self.expected(Expected::default()));
-        let r = shape.at(expected.mean);
-        let resting = |sums: &[S]| sums.iter().all(|s| s.get() <= 0.0);
-        // Without a call no upward ratio is above zero, and seldom with as many as are expected.
-        let rises = || Lines::up_bound(expected.high, r).best(|_| 0.0, n).0 > -UNSURE * (1.0 + n);
-        if !resting(&self.up) || self.n > 0 && rises() {
-            add(&mut self.up, &mut self.up_age, &Lines::up(expected.high, r), n, windows);
-        }
-        if !resting(&self.down) || Lines::down_bound(expected.low, r).best(|_| 0.0, n).0 > 0.0 {
-            add(&mut self.down, &mut self.down_age, &Lines::down(expected.low, r), n, windows);
-        }
-    }
-
     /// Teaches newcomers how so many windows of `n` calls scattered.
     pub(super) fn teach(&self, n: f64, windows: f64, peers: &mut PeerScatter) {
         let m = self.expected(Expected::default()).mean;
@@ -193,13 +204,6 @@ impl<S: Stored> Scale<S> {
         (self.n, self.quiet) = (0, 0);
         [self.mean, self.high, self.low] = [S::default(); 3];
         is_wider
-    }
-
-    /// Drops all evidence.
-    pub(super) fn rest(&mut self) {
-        self.up = [S::default(); 5];
-        self.down = [S::default(); 3];
-        (self.up_age, self.down_age, self.quiet) = ([0; 5], [0; 3], 0);
     }
 }
 

@@ -104,6 +104,7 @@ mod tests {
                 model: &self.model,
                 has_peers: true,
                 widening: 1.0,
+                born: Timestamp::default(),
                 calls_per_day: 24.0,
                 is_suspect: false,
                 is_established,

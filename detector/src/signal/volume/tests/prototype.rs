@@ -14,7 +14,7 @@ use super::super::ratio::Lines;
 use super::super::scale::Expected;
 use super::super::scatter::{Clumps, Shape};
 use super::super::season::WEEK;
-use super::super::{CELLS_PER_DAY, CELLS_PER_HOUR, CELLS_PER_MINUTE, FADING, Rest, Volume};
+use super::super::{CELLS_PER_DAY, CELLS_PER_HOUR, CELLS_PER_MINUTE, FADING, Rest, Volume, kept_at};
 use super::{context, peers, reference};
 use crate::Timestamp;
 use crate::reference::{Row, Table, Worst, numbers};
@@ -95,7 +95,8 @@ impl Prototype {
         let days = f64::from(self.t) / 1_440.0;
         for k in 0..SCALES {
             for d in 0..2 {
-                let (tail, prior) = (self.volume.tails[2 * (k + 1) + d], 1.0 + 2.0 * exp(-days / 14.0));
+                let (tail, prior) =
+                    (self.volume.tails[kept_at(2 * (k + 1) + d)], 1.0 + 2.0 * exp(-days / 14.0));
                 // It has no peers whose scale would be a limit.
                 let rule = tail.rule_with(Self::group(k), days, prior, Some(f64::INFINITY));
                 self.threshold[k][d] = rule.evidence_once_in(ALARM_DAYS);
@@ -142,15 +143,15 @@ impl Prototype {
         let minute = studied(&self.volume.hour, self.t % 60);
         let so_far = self.volume.scales[k + 1].expected(Expected::default()).mean;
         let r = self.volume.shape(k + 1).at((so_far + minute.mean).max(FLOOR)).max(FLOOR);
-        let scale = &mut self.volume.scales[k + 1];
+        let (scale, sums) = (&mut self.volume.scales[k + 1], &self.volume.sums[k]);
         let (moments, echo, factor) = (scale.scatter.moments(), scale.echo.numbers(), scale.echo.factor());
         scale.n += calls;
         scale.expose(minute);
         let (n, expected) = (f64::from(scale.n), scale.expected(Expected::default()));
         let (up, down) = (Lines::up(expected.high, r), Lines::down(expected.low, r));
         let evidence = [
-            up.best(|i| scale.up[i], n).0 - log(scale.up.len() as f64),
-            down.best(|i| scale.down[i], n).0 - log(scale.down.len() as f64),
+            up.best(|i| sums.up[i], n).0 - log(sums.up.len() as f64),
+            down.best(|i| sums.down[i], n).0 - log(sums.down.len() as f64),
         ];
         let (up, down) = (std::array::from_fn(|i| up.at(i, n)), std::array::from_fn(|i| down.at(i, n)));
         Read { moments, echo, factor, r, n, expected, up, down, evidence }
@@ -159,7 +160,7 @@ impl Prototype {
     /// Shows both tails their evidence; whether one of them alarms.
     fn look(&mut self, k: usize, evidence: [f64; 2]) -> bool {
         for (d, evidence) in evidence.into_iter().enumerate() {
-            let tail = &mut self.volume.tails[2 * (k + 1) + d];
+            let tail = &mut self.volume.tails[kept_at(2 * (k + 1) + d)];
             tail.raise(evidence, Self::group(k));
             if tail.ends(evidence, Self::group(k)) {
                 tail.end(Self::group(k), self.threshold[k][d]);
@@ -170,7 +171,7 @@ impl Prototype {
 
     fn close_window(&mut self, k: usize, read: Read, locked: bool) {
         let (scale, fade) = (&mut self.volume.scales[k + 1], FADING[0].once[k + 1]);
-        scale.close(1, Shape { relative: 1.0 / read.r, fano: 0.0 });
+        self.volume.sums[k].close(1, scale, Shape { relative: 1.0 / read.r, fano: 0.0 });
         if !locked {
             scale.scatter.take(read.n, read.expected.mean, read.r, fade, 1.0);
             scale.echo.learn(read.n, scale.profile(), fade, false, || 0.0);
@@ -184,7 +185,7 @@ impl Prototype {
         self.volume.rest = Rest::default();
         for k in 0..SCALES {
             for d in 0..2 {
-                let tail = &mut self.volume.tails[2 * (k + 1) + d];
+                let tail = &mut self.volume.tails[kept_at(2 * (k + 1) + d)];
                 if tail.is_out() {
                     tail.end(Self::group(k), self.threshold[k][d]);
                 }
@@ -195,7 +196,7 @@ impl Prototype {
 
     fn rule_benign(&mut self) {
         self.volume.reseed();
-        self.volume.scales.iter_mut().for_each(super::super::Scale::rest);
+        self.volume.sums = Default::default();
     }
 
     fn close_hour(&mut self, locked: bool) {
@@ -244,15 +245,13 @@ impl Prototype {
     /// What the whole minute has left behind.
     fn check_state(&self, row: Row<'_>, worst: &mut Worst) {
         for k in 0..SCALES {
-            for (name, sums) in
-                [("Su", &self.volume.scales[k + 1].up[..]), ("Sd", &self.volume.scales[k + 1].down)]
-            {
+            for (name, sums) in [("Su", &self.volume.sums[k].up[..]), ("Sd", &self.volume.sums[k].down)] {
                 for (i, sum) in sums.iter().enumerate() {
                     worst.check(name, *sum, row.get(&format!("{name}[{k}][{i}]")));
                 }
             }
             for d in 0..2 {
-                let tail = &self.volume.tails[2 * (k + 1) + d];
+                let tail = &self.volume.tails[kept_at(2 * (k + 1) + d)];
                 let [n, excess, excess2] = tail.sums();
                 let (peak, threshold) = (tail.peak(), self.threshold[k][d]);
                 let pairs = [("EX", n), ("SX", excess), ("SXX", excess2), ("cyc", peak), ("thr", threshold)];
