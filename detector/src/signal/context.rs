@@ -220,9 +220,11 @@ impl Circumstances {
             _ => (&mut self.failing, &models.failing, &mut peers.failing),
         };
         let teaches = ctx.is_established && !ctx.is_suspect;
-        let nats = rate.see(hit, ts, model, ctx.weight(), teaches.then_some(peers));
-        let sum = f64::from(self.gauges[group].sum) + nats;
-        self.set(group, sum, ts);
+        let times = rate.see(hit, ts, model, ctx.weight(), teaches.then_some(peers));
+        let sum = f64::from(self.gauges[group].sum);
+        // Where nothing stands, what speaks against it need not be known to the digit.
+        let is_nothing = sum <= 0.0 && times <= 1.0;
+        self.set(group, if is_nothing { 0.0 } else { sum + libm::log(times) }, ts);
     }
 
     fn went(&mut self, ts: Timestamp, call: &Call<'_>, ctx: Context<'_>, tally: &mut ContextTally) {

@@ -55,8 +55,8 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// A call to which it did or did not happen, and what that adds to the evidence, nats. An hour that is over is learned
-    /// at `weight`, and by `peers` from who may teach them.
+    /// A call to which it did or did not happen, and how many times as likely the alternative made that: the logarithm adds to the
+    /// evidence, in nats. An hour that is over is learned at `weight`, and by `peers` from who may teach them.
     pub(super) fn see(
         &mut self,
         hit: bool,
@@ -79,7 +79,7 @@ impl Rate {
         }
         self.hour_hits += u16::from(hit);
         self.hour_trials += 1;
-        if hit { libm::log(attack / clumped) } else { libm::log((1.0 - attack) / (1.0 - clumped)) }
+        if hit { attack / clumped } else { (1.0 - attack) / (1.0 - clumped) }
     }
 
     /// Whether enough calls have shown how often it happens to this agent.

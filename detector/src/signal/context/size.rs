@@ -26,6 +26,7 @@ const MEMORY: f64 = 1_000.0;
 
 /// What is measured of a call, in this order: bytes that come back, bytes that go out, and time.
 const ASPECTS: usize = 3;
+const LN_ASPECTS: f64 = 1.098_612_288_668_109_8;
 
 /// The sizes of one agent's calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -58,7 +59,7 @@ impl Sizes {
             }
         }
         // The best of three is one of three.
-        Some((self.strongest().1 - libm::log(ASPECTS as f64)).max(0.0))
+        Some((self.strongest().1 - LN_ASPECTS).max(0.0))
     }
 
     fn strongest(&self) -> (usize, f64) {
@@ -111,10 +112,14 @@ impl Aspect {
         let share = |bin: usize| (self.bins.0[bin].get() + PRIOR / BINS as f64) / whole;
         let shifted = at.checked_sub(SHIFT).map_or(0.0, share);
         let attack = 0.5 * shifted + 0.5 / BINS as f64;
-        let more = libm::log(attack / share(at)).clamp(-STEP_MAX, STEP_MAX);
-        // Below its own median nobody carries anything away.
-        if more < 0.0 || size > self.median() {
-            self.sum.update(|sum| (sum + more).max(0.0));
+        let times = attack / share(at);
+        // Where nothing stands, what speaks against it need not be known to the digit.
+        if self.sum > 0.0 || times > 1.0 {
+            let more = libm::log(times).clamp(-STEP_MAX, STEP_MAX);
+            // Below its own median nobody carries anything away.
+            if more < 0.0 || size > self.median() {
+                self.sum.update(|sum| (sum + more).max(0.0));
+            }
         }
         self.learn(at, weight);
     }
@@ -149,4 +154,14 @@ impl Aspect {
 
 fn bin(size: f64) -> usize {
     ((libm::log2(size.max(0.0) + 1.0) / OCTAVES) as usize).min(BINS - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_logarithm_is_that_of_how_many_are_measured() {
+        assert_eq!(LN_ASPECTS.to_bits(), libm::log(ASPECTS as f64).to_bits());
+    }
 }
