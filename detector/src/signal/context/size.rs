@@ -26,7 +26,7 @@ const MEMORY: f64 = 1_000.0;
 
 /// What is measured of a call, in this order: bytes that come back, bytes that go out, and time.
 const ASPECTS: usize = 3;
-const LN_ASPECTS: f64 = 1.098_612_288_668_109_8;
+const LN_ASPECTS: f64 = 1.098_612_288_668_109_6;
 
 /// The sizes of one agent's calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
