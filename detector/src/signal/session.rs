@@ -464,30 +464,26 @@ impl Live {
     }
 
     fn evidence(&self, [before, now]: [f64; 2], ctx: Context<'_>) -> Evidence {
-        let strength = |chance: f64| {
-            if chance < UNUSUAL {
-                ctx.rule.strength(-libm::log(chance))
-            } else {
-                ctx.rule.under_threshold(chance / UNUSUAL)
-            }
+        let strength = |chance: f64| match chance {
+            c if c < UNUSUAL => ctx.rule.strength(-libm::log(c)),
+            c => ctx.rule.under_threshold(c / UNUSUAL),
         };
         let was = strength(before);
         // Most calls move nothing, and a recurrence takes a logarithm.
         let is = if now.to_bits() == before.to_bits() { was } else { strength(now) };
-        let pair = self.pair;
-        let n = ctx.model.compared() as f64;
+        let compared = ctx.model.compared() as f64;
         Evidence {
             before: was,
             now: is,
             story: Story {
                 pattern: if now < UNUSUAL { Pattern::Unfitting } else { Pattern::AsUsual },
-                observed: pair.map_or(0.0, |p| p.both),
-                expected: pair.map_or(0.0, |p| p.expected),
+                observed: self.pair.map_or(0.0, |p| p.both),
+                expected: self.pair.map_or(0.0, |p| p.expected),
                 low: 0.0,
-                high: pair.map_or(0.0, |p| p.with),
+                high: self.pair.map_or(0.0, |p| p.with),
                 window_ms: self.last.since(self.rose).as_millis() as u64,
                 since: self.rose,
-                history: history(n, 0.0, ctx.has_peers),
+                history: history(compared, 0.0, ctx.has_peers),
             },
         }
     }

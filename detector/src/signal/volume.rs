@@ -76,6 +76,10 @@ static FADING: LazyLock<[Fading; HALVINGS[0] + 1]> = LazyLock::new(|| {
 const IDLE_CELLS_MAX: i64 = 35 * CELLS_PER_DAY;
 /// Excursions begin at this evidence, nats (study: u).
 const THRESHOLD: f64 = 2.0;
+/// The scales in whose windows an agent seldom has more than a call, and how many are few there: of so few no more is said than the
+/// chance of as many says.
+const BRIEF: usize = 2;
+const FEW: f64 = 3.0;
 const E_THRESHOLD: f64 = 7.389_056_098_930_65;
 /// One tail a scale and direction, by the scale and its direction; the shortest scale has none downward.
 const TAILS: usize = 2 * SCALES;

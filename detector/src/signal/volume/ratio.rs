@@ -30,6 +30,16 @@ pub(super) fn most_per_event(m: f64, r: f64) -> f64 {
     LN_UP[4] - least_turn(UP[4], m / (r + m))
 }
 
+/// What the factor that explains them best says of `n` events where `m` were expected, nats: by Markov's inequality such an agent makes
+/// as many in no more than one of e to that windows. Zero for no more than were expected.
+pub(super) fn most_of_any(n: f64, m: f64, r: f64) -> f64 {
+    if n <= m {
+        return 0.0;
+    }
+    let [times, turn] = ln([n / m.max(f64::MIN_POSITIVE), (r + n) / (r + m)]);
+    n * times - (r + n) * turn
+}
+
 /// Nowhere above ln(1 + x), x = (factor − 1)·`share` ≥ 0, by less than 3e-5: the octaves of 1 + x, and of what is left, y from 0
 /// to 1, the Padé approximant of order 3/3, y(60 + y(60 + 11y))/(60 + y(90 + y(36 + 3y))).
 fn least_turn(factor: f64, share: f64) -> f64 {

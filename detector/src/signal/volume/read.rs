@@ -9,8 +9,8 @@ use super::ratio::{self, Lines};
 use super::scale::Expected;
 use super::scatter::Shape;
 use super::{
-    CELL, CELLS, CELLS_PER_DAY, CELLS_PER_HOUR, CELLS_PER_MINUTE, Context, SCALES, SETTLING_DAYS, THRESHOLD,
-    Volume, VolumeTally, group, into_cell, into_hour, kept_at, ramp,
+    BRIEF, CELL, CELLS, CELLS_PER_DAY, CELLS_PER_HOUR, CELLS_PER_MINUTE, Context, FEW, GROUPS, SCALES,
+    SETTLING_DAYS, THRESHOLD, Volume, VolumeTally, group, into_cell, into_hour, kept_at, ramp,
 };
 use crate::ln::ln;
 use crate::signal::tail::Rule;
@@ -192,11 +192,12 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         let (sum_before, _) = lines.best(sums, f64::from(n));
         let (sum, i) = lines.best(sums, f64::from(after));
         if self.is_out(2 * k) {
-            strongest.before(self.strength(2 * k, sum_before - LN_5, ctx));
+            strongest.before(self.strength_up(k, sum_before, (f64::from(n), expected.high, r), ctx));
         }
         self.look(2 * k, sum - LN_5, ctx, tally);
         if self.is_out(2 * k) {
-            strongest.now(self.strength(2 * k, sum - LN_5, ctx), Place::Up(k, i));
+            let strength = self.strength_up(k, sum, (f64::from(after), expected.high, r), ctx);
+            strongest.now(strength, Place::Up(k, i));
             return 0;
         }
         room(lines).unwrap_or(0)
@@ -227,10 +228,12 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             let (scale, sums) = (self.scales[k], self.sums(k));
             let (expected, n) = (scale.expected(Expected::default()), f64::from(scale.n));
             if self.is_out(2 * k) {
-                let lines = Lines::up(expected.high, self.shape(k).at(expected.mean));
-                let (sum, i) = lines.best(|i| sums.up[i].get(), n);
+                let r = self.shape(k).at(expected.mean);
+                let (sum, i) = Lines::up(expected.high, r).best(|i| sums.up[i].get(), n);
                 self.look(2 * k, sum - LN_5, ctx, tally);
-                strongest.now(self.strength_if_out(2 * k, sum - LN_5, ctx), Place::Up(k, i));
+                if self.is_out(2 * k) {
+                    strongest.now(self.strength_up(k, sum, (n, expected.high, r), ctx), Place::Up(k, i));
+                }
             }
             if is_quiet {
                 continue;
@@ -249,7 +252,9 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             if self.is_out(2 * k + 1) || reach > THRESHOLD + LN_3 {
                 let (sum, i) = Lines::down(m, r).best(|i| sums.down[i].get(), n);
                 self.look(2 * k + 1, sum - LN_3, ctx, tally);
-                strongest.now(self.strength_if_out(2 * k + 1, sum - LN_3, ctx), Place::Down(k, i));
+                if self.is_out(2 * k + 1) {
+                    strongest.now(self.strength(2 * k + 1, sum - LN_3, ctx), Place::Down(k, i));
+                }
             }
         }
         self.answer(&strongest, ctx);
@@ -290,7 +295,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         self.tails[kept_at(g)].rule(group(g), days, exp(-days / SETTLING_DAYS), peers).widened(ctx.widening)
     }
 
-    fn strength(&self, g: usize, evidence: f64, ctx: Context<'_>) -> Strength {
+    pub(super) fn strength(&self, g: usize, evidence: f64, ctx: Context<'_>) -> Strength {
         let rule = self.rule(g, ctx);
         let strength = rule.strength(evidence);
         // Silence is at most a watch (design: detection, "absence"), however long it lasts.
@@ -298,8 +303,26 @@ impl<S: Stored, C: Stored> Volume<S, C> {
         Strength { bits: strength.bits.min((most + strength.looks).max(0.0)), ..strength }
     }
 
-    fn strength_if_out(&self, g: usize, evidence: f64, ctx: Context<'_>) -> Strength {
-        if self.is_out(g) { self.strength(g, evidence, ctx) } else { Strength::CALM }
+    /// How strong the upward evidence of scale `k` is whose best sum is `sum`, with `n` calls where `m` were expected at most.
+    ///
+    /// What a tail has learned of excursions by day says nothing of two calls in ten seconds of the night: the same two stand as much
+    /// higher as less was expected, and come as often as chance brings them.
+    pub(super) fn strength_up(
+        &self,
+        k: usize,
+        sum: f64,
+        (n, m, r): (f64, f64, f64),
+        ctx: Context<'_>,
+    ) -> Strength {
+        let strength = self.strength(2 * k, sum - LN_5, ctx);
+        if k >= BRIEF || n > FEW {
+            return strength;
+        }
+        let before = self.sums(k).up.iter().map(|s| s.get()).fold(0.0, f64::max);
+        let windows_per_day = CELLS_PER_DAY as f64 / CELLS[k] as f64;
+        let bits = (before + ratio::most_of_any(n, m, r)) / LN_2;
+        let by_chance = Strength::new(bits, GROUPS * windows_per_day);
+        if by_chance.level() < strength.level() { by_chance } else { strength }
     }
 
     /// What the anchored test has to say; it moves once a day.
@@ -344,7 +367,7 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             let r = self.shape(k).at(expected.mean);
             if self.is_out(2 * k) {
                 let (sum, i) = Lines::up(expected.high, r).best(|i| sums.up[i].get(), n);
-                strongest.now(self.strength(2 * k, sum - LN_5, ctx), Place::Up(k, i));
+                strongest.now(self.strength_up(k, sum, (n, expected.high, r), ctx), Place::Up(k, i));
             }
             if self.is_out(2 * k + 1) {
                 let (sum, i) = Lines::down(expected.low, r).best(|i| sums.down[i].get(), n);
@@ -414,12 +437,14 @@ impl<S: Stored, C: Stored> Volume<S, C> {
             let (scale, sums) = (&self.scales[g / 2], self.sums(g / 2));
             let (expected, n) = (scale.expected(more), f64::from(n));
             let r = self.shape(g / 2).at(expected.mean);
-            let evidence = if g.is_multiple_of(2) {
-                Lines::up(expected.high, r).best(|i| sums.up[i].get(), n).0 - LN_5
+            if g.is_multiple_of(2) {
+                let sum = Lines::up(expected.high, r).best(|i| sums.up[i].get(), n).0;
+                let strength = || self.strength_up(g / 2, sum, (n, expected.high, r), ctx);
+                sum - LN_5 <= THRESHOLD || strength().level() < level
             } else {
-                Lines::down(expected.low, r).best(|i| sums.down[i].get(), n).0 - LN_3
-            };
-            evidence <= THRESHOLD || self.strength(g, evidence, ctx).level() < level
+                let evidence = Lines::down(expected.low, r).best(|i| sums.down[i].get(), n).0 - LN_3;
+                evidence <= THRESHOLD || self.strength(g, evidence, ctx).level() < level
+            }
         };
         match at {
             Some(Place::Up(k, _)) => {

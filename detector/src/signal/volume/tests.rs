@@ -5,12 +5,15 @@ mod laws;
 mod packing;
 mod prototype;
 
+use std::time::Duration;
+
 use serde_json::Value;
 
+use self::laws::START;
 use super::prior::RATE_VARIANCE;
 use super::ratio::{DOWN, Lines, UP};
 use super::season::{Prior, Season};
-use super::{Context, VolumePrior, VolumeTally};
+use super::{BRIEF, CELLS, CELLS_PER_DAY, CELLS_PER_HOUR, Context, GROUPS, Volume, VolumePrior, VolumeTally};
 use crate::reference::{Table, Worst, json, numbers};
 use crate::signal::Alarm;
 use crate::signal::tail::PeerTail;
@@ -95,5 +98,34 @@ fn hours_lie_as_far_apart_for_a_declared_rate_as_peers_taught_and_one_of_them_sa
     for odd in [f64::INFINITY, -1e18] {
         tally.add_day(Some(odd));
         assert!((0.0..0.05).contains(&of_hour(&tally)), "{}", of_hour(&tally));
+    }
+}
+
+/// Peers' pairs, of which more were expected, stood out a little and often. Of an agent at rest the same two calls in ten seconds would
+/// then come once in years; chance brings them every few weeks.
+#[test]
+fn of_a_few_calls_in_a_short_window_no_more_is_said_than_the_chance_of_as_many() {
+    let mut peers = peers(1.0);
+    for brief in 0..BRIEF {
+        (0..1_000).for_each(|_| peers.tails[2 * brief].learn(0.3));
+    }
+    let (ctx, mut tally) = (context(&peers), VolumeTally::default());
+    let mut volume = Volume::<f32>::new(START, ctx);
+    volume.advance(START + Duration::from_hours(24 * 28), ctx, &mut tally);
+    for (k, cells) in CELLS.iter().map(|cells| *cells as f64).enumerate().take(BRIEF) {
+        // A call an hour, and up to twice as many for all that is known; counts that scatter as Poisson's do.
+        let (m, r) = (cells * 2.0 / CELLS_PER_HOUR as f64, 1e6);
+        let level = |n: f64| {
+            let (sum, _) = Lines::up(m, r).best(|_| 0.0, n);
+            let by_tail = volume.strength(2 * k, sum - 5.0_f64.ln(), ctx).level();
+            [by_tail, volume.strength_up(k, sum, (n, m, r), ctx).level()]
+        };
+        let [by_tail, said] = level(2.0);
+        assert!(by_tail > ctx.alarm.level && said < 0.0, "{by_tail} {said}");
+        let windows = CELLS_PER_DAY as f64 / cells * GROUPS;
+        let chance = m * m / 2.0;
+        assert!(said <= -(windows * chance).log2() && said > -(windows * chance).log2() - 3.0, "{said}");
+        let [by_tail, said] = level(4.0);
+        assert!(said > ctx.alarm.level && said <= by_tail, "{by_tail} {said}");
     }
 }
