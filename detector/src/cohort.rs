@@ -128,20 +128,17 @@ impl Cohorts {
         self.groups.retain(|_, group| !group.is_gone(slot));
     }
 
-    /// An agent calls, which is in this group.
-    pub(crate) fn see(
-        &mut self,
-        kin: &mut Kin,
-        presence: &Presence,
-        group: impl FnOnce() -> Option<GroupId>,
-    ) {
-        let hour = hour_of(self.slot);
-        if kin.active != hour && presence.is_settled() {
-            kin.active = hour;
-            self.fleet.see(self.slot);
-            if let Some(group) = group() {
-                self.groups.entry(group).or_default().see(self.slot);
-            }
+    /// Whether an agent that calls is to be counted as there in this hour.
+    pub(crate) fn misses(&self, kin: &Kin, presence: &Presence) -> bool {
+        kin.active != hour_of(self.slot) && presence.is_settled()
+    }
+
+    /// It is counted, in the fleet and in its peer group.
+    pub(crate) fn see(&mut self, kin: &mut Kin, group: Option<GroupId>) {
+        kin.active = hour_of(self.slot);
+        self.fleet.see(self.slot);
+        if let Some(group) = group {
+            self.groups.entry(group).or_default().see(self.slot);
         }
     }
 
@@ -160,13 +157,10 @@ impl Cohorts {
         }
         let rate = kin.rate(self.slot, &score.parts, watch);
         let Self { slot, fleet, groups, incidents, .. } = self;
-        let before = *incidents;
         let mut now = Moment { slot: *slot, chance_max: CHANCE_MAX, watch, incidents };
         let of_fleet = fleet.hear((&mut *kin, rate), who, score, &mut now, None);
-        if *now.incidents > before {
-            for group in groups.values_mut() {
-                group.yield_to(fleet);
-            }
+        for group in groups.values_mut() {
+            group.yield_to(fleet);
         }
         now.chance_max /= groups.len().max(1) as f64;
         let its = who.group.and_then(|(id, _)| groups.get_mut(&id));

@@ -112,8 +112,10 @@ impl Ears<'_> {
         let Told { ts, since_last, score, is_first, caller, jump, rule, .. } = told;
         let (ts, jump) = (*ts, *jump);
         monitor.live(*since_last);
-        let group = Profile::group(p, &published.sessions);
-        cohorts.see(&mut p.kin, presence, || group);
+        if cohorts.misses(&p.kin, presence) {
+            let group = Profile::group(p, &published.sessions);
+            cohorts.see(&mut p.kin, group);
+        }
         let is_over = score.level >= thresholds.watch;
         if is_over {
             for part in &mut score.parts {

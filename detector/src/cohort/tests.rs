@@ -76,7 +76,9 @@ impl Group {
         self.cohorts.tick(self.now);
         for agent in 0..self.kin.len() {
             let group = self.group_of(agent);
-            self.cohorts.see(&mut self.kin[agent], &self.presence, || group);
+            if self.cohorts.misses(&self.kin[agent], &self.presence) {
+                self.cohorts.see(&mut self.kin[agent], group);
+            }
         }
     }
 
