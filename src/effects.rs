@@ -130,11 +130,16 @@ fn redeliver(args: &Redeliver) -> Result<()> {
         deliveries = dead(args)?;
     }
     deliveries.sort_unstable();
+    let mut sent = 0;
     for delivery in &deliveries {
         let body = json!({ "delivery": delivery, "person": args.target.person() });
-        ask(&args.target, Method::POST, "/v1/effects/redeliver", &[], Some(body))?;
+        let answer = ask(&args.target, Method::POST, "/v1/effects/redeliver", &[], Some(body))?;
+        match answer["why"].as_str() {
+            None => sent += 1,
+            Some(why) => say!("delivery {delivery} is not sent: {why}"),
+        }
     }
-    say!("{} deliveries are sent again", deliveries.len());
+    say!("{sent} deliveries are sent again");
     Ok(())
 }
 

@@ -60,7 +60,7 @@ pub use self::handle::Heard;
 use self::journal::Journal;
 pub use self::lists::Story;
 use self::memory::{Limits, Memory};
-pub use self::operate::RedeliverError;
+pub use self::operate::{RedeliverError, Redelivered};
 pub use self::push::{PushError, PushedBy};
 pub(crate) use self::settled::Settled;
 pub use self::write::Write;

@@ -11,7 +11,7 @@ use super::caller::{AsAnalyst, AsOperator};
 use super::input::{Asked, Body, Part, Rows};
 use super::person::person;
 use super::problem::Problem;
-use crate::revoker::RedeliverError;
+use crate::revoker::{RedeliverError, Redelivered};
 use crate::store::outbox::{DeliveryRow, DeliveryState};
 use crate::store::receipts::{DisabledTarget, Receipt};
 
@@ -66,10 +66,13 @@ struct Redeliver {
 #[derive(Serialize)]
 struct Accepted {
     accepted: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 /// `POST /v1/effects/redeliver`: role `operator`. Body `{delivery, person}`. Sends a delivery again with the same id and
-/// bytes; a receiver that knows the id drops it.
+/// bytes; a receiver that knows the id drops it. What would undo what the target was told since is not sent, and 200 says why.
 async fn redeliver(
     State(api): State<Api>,
     AsOperator(caller): AsOperator,
@@ -77,7 +80,11 @@ async fn redeliver(
 ) -> Result<(StatusCode, Json<Accepted>), Problem> {
     let by = person(&body.person, &caller)?;
     match api.revoker.redeliver(body.delivery, by, api.now()).await {
-        Ok(()) => Ok((StatusCode::ACCEPTED, Json(Accepted { accepted: true }))),
+        Ok(Redelivered::Sent) => Ok((StatusCode::ACCEPTED, Json(Accepted { accepted: true, why: None }))),
+        Ok(Redelivered::Outdated { target, since }) => {
+            let why = format!("{target} was told `{since}` of the agent since, which this would undo");
+            Ok((StatusCode::OK, Json(Accepted { accepted: false, why: Some(why) })))
+        }
         Err(RedeliverError::Store(e)) => Err(e.into()),
         Err(e @ RedeliverError::NotFound(_)) => {
             Err(Problem::new(StatusCode::NOT_FOUND, "delivery_unknown", "There is no such delivery")
@@ -108,7 +115,7 @@ async fn enable(
 ) -> Result<(StatusCode, Json<Accepted>), Problem> {
     let by = person(&body.person, &caller)?;
     if api.revoker.enable_target(body.target, by, api.now()).await? {
-        return Ok((StatusCode::ACCEPTED, Json(Accepted { accepted: true })));
+        return Ok((StatusCode::ACCEPTED, Json(Accepted { accepted: true, why: None })));
     }
     Err(Problem::new(StatusCode::NOT_FOUND, "target_unknown", "No such target is disabled")
         .detail("`GET /v1/targets/disabled` lists those that are."))

@@ -8,7 +8,8 @@ use super::apply::{ApplyError, REASON_CHARS_MAX};
 use crate::agent::AgentKey;
 use crate::lifecycle::Input;
 use crate::standing::Standing;
-use crate::store::{StoreError, receipts};
+use crate::store::StoreError;
+use crate::store::receipts::{self, Newer};
 
 /// Why a delivery cannot be sent again.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,20 @@ pub enum RedeliverError {
     /// The record.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What became of a delivery that was to go again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Redelivered {
+    /// It is on its way.
+    Sent,
+    /// It would undo what its target was told since, and is not sent; where it had been given up it is withdrawn.
+    Outdated {
+        /// Whom it would tell.
+        target: String,
+        /// The type of the later event.
+        since: String,
+    },
 }
 
 impl Revoker {
@@ -78,13 +93,27 @@ impl Revoker {
         self.write(move |w| Ok(w.apply(&agent, input, now)?.standing)).await
     }
 
-    /// Sends a delivery again, with the same id and bytes.
-    pub async fn redeliver(&self, delivery: i64, by: String, now: Timestamp) -> Result<(), RedeliverError> {
+    /// Sends a delivery again, with the same id and bytes; of an agent's access no old news to who acts on it and has newer.
+    pub async fn redeliver(
+        &self,
+        delivery: i64,
+        by: String,
+        now: Timestamp,
+    ) -> Result<Redelivered, RedeliverError> {
         self.write(move |w| {
+            let newer = receipts::said_since(w.tx(), delivery)?.filter(|newer| w.enforces(&newer.target));
+            if let Some(Newer { agent, txn, target, kind: since }) = newer {
+                if receipts::withdraw_dead(w.tx(), delivery, now)? {
+                    let body = json!({ "delivery": delivery, "by": by, "since": since });
+                    w.audit_in(&txn, Some(&agent), "delivery.withdrawn", &body, now)?;
+                }
+                return Ok(Redelivered::Outdated { target, since });
+            }
             let about = receipts::redeliver(w.tx(), delivery, now)?;
             let (agent, txn) = about.ok_or(RedeliverError::NotFound(delivery))?;
             let body = json!({ "delivery": delivery, "by": by });
-            Ok(w.audit_in(&txn, Some(&agent), "delivery.redelivered", &body, now).map(drop)?)
+            w.audit_in(&txn, Some(&agent), "delivery.redelivered", &body, now)?;
+            Ok(Redelivered::Sent)
         })
         .await
     }

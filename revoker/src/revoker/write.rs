@@ -219,6 +219,11 @@ impl Write<'_> {
         Ok(self.inner.purposes().people.of(agent, recorded.unwrap_or_default()))
     }
 
+    /// Whether the target may act on what it is told: one that is configured for people only does not.
+    pub(super) fn enforces(&self, target: &str) -> bool {
+        self.inner.routes.iter().all(|route| route.name != target || route.enforces)
+    }
+
     /// Whether the target is in the escalation list.
     pub(crate) fn is_ranked(&self, target: &str) -> bool {
         self.inner.routes.iter().any(|route| route.name == target && route.rank.is_some())

@@ -19,11 +19,15 @@ pub(crate) fn escalate(
     now: Timestamp,
 ) -> Result<Option<String>, StoreError> {
     let mut statement = tx.prepare_cached(
-        "UPDATE deliveries SET state = 'pending', next_at = ?2 WHERE id = (
+        "UPDATE deliveries SET state = 'pending' WHERE id = (
              SELECT id FROM deliveries WHERE event_seq = ?1 AND state = 'standby' ORDER BY id LIMIT 1)
-         RETURNING target",
+         RETURNING id, target",
     )?;
-    Ok(statement.query_row(params![event_seq, now.as_micros()], |row| row.get(0)).optional()?)
+    let next = statement.query_row([event_seq], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let Some((delivery, target)) = next else { return Ok(None) };
+    // An older reinstatement may be under way there, and must not arrive behind this.
+    outbox::line_up(tx, delivery, now)?;
+    Ok(Some(target))
 }
 
 /// Whether a target that stands by knows that access of the agent has ended and not that it was given back. Where it does

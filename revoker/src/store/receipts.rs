@@ -149,6 +149,41 @@ pub(crate) fn of_delivery(db: &Connection, delivery: i64) -> Result<Vec<Receipt>
     Ok(rows.collect::<db::Result<_>>()?)
 }
 
+/// Later news of the access of the subject that a delivery speaks of, which its target has.
+pub(crate) struct Newer {
+    pub(crate) agent: AgentKey,
+    /// The story of the older news.
+    pub(crate) txn: Txn,
+    pub(crate) target: String,
+    /// The type of the later event.
+    pub(crate) kind: String,
+}
+
+/// The newest of them; none where the delivery speaks of nobody's access.
+pub(crate) fn said_since(db: &Connection, delivery: i64) -> Result<Option<Newer>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT e.issuer, e.agent_id, e.txn, n.target, ne.kind FROM deliveries d JOIN events e ON e.seq = d.event_seq
+             JOIN deliveries n INDEXED BY deliveries_subject ON n.agent_id = d.agent_id AND n.issuer = d.issuer
+                 AND n.event_seq > d.event_seq AND n.target = d.target
+             JOIN events ne ON ne.seq = n.event_seq AND ne.part = e.part
+         WHERE d.id = ?1 AND n.state IN ('acknowledged', 'verified', 'refuted')
+             AND e.kind IN ('agent.access.revoked', 'agent.access.suspended', 'agent.retired', 'agent.reinstated')
+             AND ne.kind IN ('agent.access.revoked', 'agent.access.suspended', 'agent.retired', 'agent.reinstated')
+         ORDER BY n.event_seq DESC LIMIT 1",
+    )?;
+    let newer = statement.query_row([delivery], |row| {
+        let agent = agent_of(&row.get::<_, String>(0)?, &row.get::<_, String>(1)?);
+        Ok(Newer { agent, txn: Txn::from_stored(row.get(2)?), target: row.get(3)?, kind: row.get(4)? })
+    });
+    Ok(newer.optional()?)
+}
+
+/// What was given up is not needed any more.
+pub(crate) fn withdraw_dead(tx: &Transaction<'_>, delivery: i64, now: Timestamp) -> Result<bool, StoreError> {
+    let sql = "UPDATE deliveries SET state = 'withdrawn', settled_at = ?2 WHERE id = ?1 AND state = 'dead'";
+    Ok(tx.execute(sql, params![delivery, now.as_micros()])? == 1)
+}
+
 /// Puts a settled delivery on the way again, from the first retry on; whom it speaks of, and in which story. None if there is none of
 /// this name.
 pub(crate) fn redeliver(
@@ -157,13 +192,13 @@ pub(crate) fn redeliver(
     now: Timestamp,
 ) -> Result<Option<(AgentKey, Txn)>, StoreError> {
     let changed = tx.execute(
-        "UPDATE deliveries SET state = 'pending', attempts = 0, next_at = ?2, settled_at = NULL, check_at = NULL
-         WHERE id = ?1",
-        params![delivery, now.as_micros()],
+        "UPDATE deliveries SET state = 'pending', attempts = 0, settled_at = NULL, check_at = NULL WHERE id = ?1",
+        [delivery],
     )?;
     if changed == 0 {
         return Ok(None);
     }
+    outbox::line_up(tx, delivery, now)?;
     let mut statement = tx.prepare_cached(
         "SELECT e.issuer, e.agent_id, e.txn FROM deliveries d JOIN events e ON e.seq = d.event_seq WHERE d.id = ?1",
     )?;

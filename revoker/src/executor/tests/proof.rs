@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::connector::{Attempt, Check, Outcome, Proof};
 use crate::message::Message;
+use crate::revoker::Redelivered;
 use crate::store::cases::Progress;
 
 /// Answers and shows what it was given to, in this order; then that all is well.
@@ -49,6 +50,10 @@ impl Connector for Liar {
 
 /// Targets in the order of the escalation list.
 fn listed(folder: &Path, targets: &[&Arc<Liar>]) -> Running {
+    listed_with(folder, targets, quick(9))
+}
+
+fn listed_with(folder: &Path, targets: &[&Arc<Liar>], ladder: Ladder) -> Running {
     let names: Vec<&str> = targets.iter().map(|target| target.name).collect();
     let mut setup = setup(&names);
     for (rank, route) in setup.routes.iter_mut().enumerate() {
@@ -57,7 +62,7 @@ fn listed(folder: &Path, targets: &[&Arc<Liar>]) -> Running {
     let revoker = crate::testing::open_as(folder, setup);
     let connectors = targets.iter().map(|target| Arc::clone(target) as Arc<dyn Connector>).collect();
     let executor =
-        Executor::new(revoker.clone(), connectors).with(Arc::new(system_time), Arc::new(|| 0.5), quick(9));
+        Executor::new(revoker.clone(), connectors).with(Arc::new(system_time), Arc::new(|| 0.5), ladder);
     let shutdown = CancellationToken::new();
     let task = tokio::spawn(executor.run(shutdown.clone()));
     Running { revoker, shutdown, task }
@@ -186,6 +191,82 @@ async fn disproved_after(ending: &str) {
     let story = running.revoker.story(rows[0].txn.to_string()).await.unwrap().unwrap();
     assert_eq!(story.exposure.unwrap().calls, 1);
     running.stop().await;
+}
+
+async fn by_hand(running: &Running, verb: &str) {
+    let agent = AgentKey::new(Some("https://idp.example"), "mailer");
+    let (by, why, now) = ("ann".to_owned(), "a test".to_owned(), system_time());
+    match verb {
+        "revoke" => running.revoker.revoke(agent, by, why, now).await.unwrap(),
+        _ => running.revoker.reinstate(agent, by, why, now).await.unwrap(),
+    };
+}
+
+/// Whether the target was seen to have ended access so many times.
+fn verified(rows: &[DeliveryRow], target: &str, times: usize) -> bool {
+    let is_so = |row: &&DeliveryRow| row.target == target && Progress::of(row) == Progress::Verified;
+    rows.iter().filter(is_so).count() == times
+}
+
+#[tokio::test]
+async fn whose_turn_has_come_hears_first_what_it_was_to_hear_before() {
+    let blind =
+        Liar::new("blind", &[], &vec![Proof::Unprovable { detail: "no token is held".to_owned() }; 2]);
+    let (ok, wait) = (Outcome::Acknowledged { status: 204 }, Some(Duration::from_secs(2)));
+    let busy = Outcome::Failed { status: Some(503), detail: "busy".to_owned(), wait };
+    let next = Liar::new("next", &[ok.clone(), ok, busy], &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let running = listed(folder.path(), &[&blind, &next]);
+    let ends_in_vain = async |n: u32| {
+        by_hand(&running, "revoke").await;
+        running.until(|rows| progress(rows, "blind") == Some(Progress::Acknowledged)).await;
+        let call = system_time() + Duration::from_secs(30);
+        running.revoker.handle(&record(n, call, "mailer", 0.0), system_time()).unwrap();
+    };
+    ends_in_vain(1).await;
+    running.until(|rows| verified(rows, "next", 1)).await;
+    by_hand(&running, "reinstate").await;
+    running.until(|_| next.told.lock().unwrap().len() == 3).await;
+
+    // Its turn comes while it has yet to hear that the end before is over.
+    ends_in_vain(2).await;
+    running.until(|rows| verified(rows, "next", 2)).await;
+    let told = next.told.lock().unwrap().clone();
+    let of_access: Vec<_> = told.iter().filter(|kind| *kind != "agent.still_acting").collect();
+    let (ended, given_back) = ("agent.access.revoked", "agent.reinstated");
+    assert_eq!(of_access, [ended, given_back, given_back, ended]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn old_news_of_access_is_not_sent_again_to_who_has_newer() {
+    let answers = [&[Outcome::Acknowledged { status: 204 }][..], &vec![failed(); 2]].concat();
+    let target = Liar::new("idp", &answers, &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let running = listed_with(folder.path(), &[&target], quick(1));
+    by_hand(&running, "revoke").await;
+    running.until(|rows| verified(rows, "idp", 1)).await;
+    by_hand(&running, "reinstate").await;
+    let dead = |rows: &[DeliveryRow]| rows.iter().find(|row| row.state == DeliveryState::Dead).cloned();
+    let rows = running.until(|rows| dead(rows).is_some()).await;
+    let given_up = dead(&rows).unwrap().cursor;
+    by_hand(&running, "revoke").await;
+    let rows = running.until(|rows| verified(rows, "idp", 2)).await;
+
+    let told = target.told.lock().unwrap().len();
+    let again = async |delivery: i64| {
+        running.revoker.redeliver(delivery, "ann".to_owned(), system_time()).await.unwrap()
+    };
+    let since = "agent.access.revoked".to_owned();
+    assert_eq!(again(given_up).await, Redelivered::Outdated { target: "idp".to_owned(), since });
+    let left = running.deliveries().await;
+    assert_eq!(left.iter().find(|row| row.cursor == given_up).unwrap().state, DeliveryState::Withdrawn);
+    // The newest there is may go again.
+    let newest = rows.iter().map(|row| row.cursor).max().unwrap();
+    assert_eq!(again(newest).await, Redelivered::Sent);
+    running.until(|rows| verified(rows, "idp", 2)).await;
+    assert_eq!(target.told.lock().unwrap()[told..], ["agent.access.revoked"]);
+    running.stop().await.verify_audit(Vec::new()).await.unwrap();
 }
 
 #[tokio::test]
