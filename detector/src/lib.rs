@@ -62,6 +62,7 @@ pub use silence::Silence;
 pub use source::SourceLate;
 pub use time::{Timestamp, TimestampError};
 pub use verdict::{
-    Beside, History, Misfit, Names, PARTS_MAX, Part, Pattern, Signal, Verdict, VerdictId, VerdictRecord,
+    Beside, History, Misfit, Names, PARTS_MAX, Part, Pattern, Position, Signal, Verdict, VerdictId,
+    VerdictRecord,
 };
 pub use visible::{is_hidden, visible, visible_to};

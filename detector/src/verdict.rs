@@ -363,11 +363,25 @@ pub struct Beside {
     pub parent_agent_id: Option<String>,
     /// When the token was issued.
     pub token_iat: Option<Timestamp>,
-    /// When the record was taken in, where that is known by another clock than the logger's.
-    pub taken_in: Option<Timestamp>,
+    /// Where the record lies in the log, where it is of one.
+    pub position: Option<Position>,
     /// The call's argument values by name, each as the bits of its double: an act is bound to them, and no text between two
     /// processes may round them.
     pub args: Vec<(String, u64)>,
+}
+
+/// Where a record lies in the log of calls, and since when. A partition's records are scored in the order in which they lie there,
+/// which is the same however often they are read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The partition of a topic, or the local log.
+    pub partition: String,
+    /// Where in it,
+    pub offset: i64,
+    /// and which record of those that lie there, from 1.
+    pub line: u64,
+    /// When the record was taken in, by another clock than the logger's.
+    pub taken_in: Timestamp,
 }
 
 impl VerdictRecord {
@@ -398,7 +412,7 @@ impl VerdictRecord {
                 bytes_out: call.bytes_out,
                 parent_agent_id: own(&call.identity.parent_agent_id),
                 token_iat: call.credential.issued_at,
-                taken_in: None,
+                position: None,
                 args: call.args.iter().map(|(name, value)| (name.to_string(), value.to_bits())).collect(),
             },
         }

@@ -32,6 +32,7 @@ pub mod part;
 pub mod people;
 pub mod policy;
 pub mod purpose;
+mod reach;
 pub mod restraint;
 pub mod revoker;
 pub mod signatures;

@@ -77,7 +77,8 @@ use crate::store::db::Connection;
 use crate::store::open::OpenError;
 use crate::store::settings::Pause;
 use crate::store::{
-    Place, Store, StoreError, agents, changes, handled, manifests as recorded, revocations, sealed, settings,
+    Place, Store, StoreError, agents, changes, handled, manifests as recorded, reach, revocations, sealed,
+    settings,
 };
 
 /// What a revoker is made of.
@@ -348,6 +349,7 @@ fn remember(store: &Store, policy: Policy) -> Result<(Memory, i64), StoreError> 
     let recent = handled::newest(&db, memory::RECENT_MAX)?;
     let (agents, pauses, spent) = (agents::all(&db)?, settings::pauses(&db)?, settings::spent(&db)?);
     let mut memory = Memory::new(agents, recent, policy, pauses, spent);
+    memory.replace_reach(reach::newest(&db, memory::REACH_MAX)?);
     memory.replace_ended(revocations::ended_parts(&db)?);
     memory.replace_lifted(revocations::lifted(&db)?);
     Ok((memory, seen))

@@ -25,6 +25,7 @@ pub(crate) mod open;
 pub(crate) mod outbox;
 pub(crate) mod passkeys;
 pub mod pushes;
+pub(crate) mod reach;
 pub(crate) mod receipts;
 pub mod register;
 pub(crate) mod retention;

@@ -3,8 +3,8 @@
 //! the end of tasks.
 //!
 //! A verdict may come twice (a scorer that was killed says again what it had not marked as done) and late. What changed
-//! something is known by its id in the record; what changed nothing is known by its id for a while in memory, so that no call
-//! is counted twice towards the end of a watch.
+//! something is known by its id in the record, what changed nothing by its call's position. An agent that falls silent makes no call:
+//! what is said of that is known by its id, for a while and in memory.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::error::Error;
@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use detector::{Beside, Call, EffectiveAttestation, Kind, Timestamp, VerdictRecord};
+use detector::{Beside, Call, EffectiveAttestation, Kind, Position, Timestamp, VerdictRecord};
 use ingest::pipeline::score::VerdictOutlet;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -39,7 +39,7 @@ const POLL: Duration = Duration::from_millis(200);
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// After an error.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Verdicts remembered by their ids: more than a scorer says again after its end.
+/// What is remembered by its id: more than a scorer says again after its end.
 const SEEN_MAX: usize = 262_144;
 
 /// The section `[bus]`.
@@ -94,10 +94,11 @@ struct Unjudged {
     issuer: Option<String>,
     attestation: EffectiveAttestation,
     bytes_out: Option<u64>,
+    position: Position,
 }
 
 impl Unjudged {
-    fn of(call: &Call<'_>) -> Self {
+    fn of(call: &Call<'_>, position: &Position) -> Self {
         Self {
             event_id: call.event_id.to_string(),
             kind: call.kind,
@@ -106,6 +107,7 @@ impl Unjudged {
             issuer: call.identity.issuer.as_ref().map(ToString::to_string),
             attestation: call.attestation,
             bytes_out: call.bytes_out,
+            position: position.clone(),
         }
     }
 
@@ -155,7 +157,7 @@ impl Said {
     ) -> std::result::Result<(), Box<dyn Error + Send + Sync>> {
         match self {
             Self::Verdict(record) => outlet.verdict(record),
-            Self::Record(record) => outlet.record(&record.call()),
+            Self::Record(record) => outlet.record(&record.call(), &record.position),
         }
     }
 }
@@ -218,11 +220,15 @@ impl VerdictOutlet for ToBus {
         self.put((record.issuer.as_deref(), &record.agent_id), payload)
     }
 
-    fn record(&mut self, call: &Call<'_>) -> std::result::Result<(), Box<dyn Error + Send + Sync>> {
+    fn record(
+        &mut self,
+        call: &Call<'_>,
+        at: &Position,
+    ) -> std::result::Result<(), Box<dyn Error + Send + Sync>> {
         if !matches!(call.kind, Kind::Outcome | Kind::TaskEnd) {
             return Ok(());
         }
-        let payload = serde_json::to_vec(&serde_json::json!({ "record": Unjudged::of(call) }))?;
+        let payload = serde_json::to_vec(&serde_json::json!({ "record": Unjudged::of(call, at) }))?;
         self.put((call.identity.issuer.as_deref(), &call.identity.agent_id), payload)
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::sync::Arc;
 
-use detector::{Call, Kind, VerdictRecord};
+use detector::{Call, Kind, Position, VerdictRecord};
 use ingest::log::Log;
 use ingest::pipeline::AlertRecord;
 use ingest::pipeline::score::{Appender, VerdictOutlet};
@@ -37,10 +37,10 @@ impl VerdictOutlet for ToRevoker {
         Ok(())
     }
 
-    fn record(&mut self, call: &Call<'_>) -> Result<(), Box<dyn Error + Send + Sync>> {
+    fn record(&mut self, call: &Call<'_>, at: &Position) -> Result<(), Box<dyn Error + Send + Sync>> {
         let agent = || AgentKey::new(call.identity.issuer.as_deref(), &call.identity.agent_id);
         self.heard.extend(match (call.kind, call.bytes_out) {
-            (Kind::Outcome, Some(bytes)) => Some(Heard::Got(agent(), bytes)),
+            (Kind::Outcome, Some(bytes)) => Some(Heard::Got(agent(), bytes, at.clone())),
             (Kind::TaskEnd, _) => Some(Heard::TaskEnded {
                 agent: agent(),
                 event_id: call.event_id.to_string(),

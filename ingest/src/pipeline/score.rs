@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use detector::{Call, Detector, DetectorConfig, GroupMove, Kind, Manifest, VerdictRecord};
+use detector::{Call, Detector, DetectorConfig, GroupMove, Kind, Manifest, Position, VerdictRecord};
 use metrics::{counter, gauge};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -59,7 +59,7 @@ pub trait VerdictOutlet: Send {
     fn verdict(&mut self, record: &Arc<VerdictRecord>) -> Result<(), Box<dyn Error + Send + Sync>>;
 
     /// Takes a record that no verdict speaks of, such as how a call ended and the end of a task: in the same order, and as often.
-    fn record(&mut self, _call: &Call<'_>) -> Result<(), Box<dyn Error + Send + Sync>> {
+    fn record(&mut self, _call: &Call<'_>, _at: &Position) -> Result<(), Box<dyn Error + Send + Sync>> {
         Ok(())
     }
 
@@ -221,7 +221,10 @@ impl Pipeline {
                     patience.until_done("handing a verdict on", || outlet.verdict(&record))?;
                     records.push(record);
                 }
-                Said::Record(call) => patience.until_done("handing a record on", || outlet.record(call))?,
+                Said::Record(call, delivery) => {
+                    let at = position(delivery, call);
+                    patience.until_done("handing a record on", || outlet.record(call, &at))?;
+                }
             }
             Ok(())
         };
@@ -246,10 +249,10 @@ impl Pipeline {
             hand_on(match step.verdict {
                 Some(verdict) => {
                     let mut record = VerdictRecord::new(call, verdict).named(step.names);
-                    record.beside.taken_in = Some(call.received_at).max(delivery.not_before);
+                    record.beside.position = Some(position(delivery, call));
                     Said::verdict(record)
                 }
-                None => Said::Record(call),
+                None => Said::Record(call, delivery),
             })?;
         }
         for partition in ended {
@@ -307,8 +310,8 @@ impl Pipeline {
 enum Said<'r, 'c> {
     /// A verdict.
     Verdict(Arc<VerdictRecord>),
-    /// A record that none speaks of.
-    Record(&'r Call<'c>),
+    /// A record that none speaks of, and how it came.
+    Record(&'r Call<'c>, &'r Delivery),
 }
 
 impl Said<'_, '_> {
@@ -334,6 +337,12 @@ fn moved(agent: &GroupMove) {
             tracing::info!(?issuer, agent_id, %from, %to, chance, "an agent has moved to another peer group");
         }
     }
+}
+
+fn position(delivery: &Delivery, call: &Call<'_>) -> Position {
+    let taken_in = delivery.not_before.map_or(call.received_at, |known| known.max(call.received_at));
+    let Delivery { partition, offset, line, .. } = delivery;
+    Position { partition: partition.to_string(), offset: *offset, line: *line, taken_in }
 }
 
 /// What is wrong with how the record was sent.

@@ -236,7 +236,7 @@ impl Said {
                 bytes_out: call.bytes_out,
                 parent_agent_id: call.parent_agent_id,
                 token_iat: call.token_iat,
-                taken_in: None,
+                position: None,
                 args: call.args.into_iter().map(|(name, value)| (name, value.to_bits())).collect(),
             },
         })

@@ -108,7 +108,7 @@ impl Evidence {
     pub fn of(record: &VerdictRecord) -> Self {
         Self {
             place: Place::of(record.called()),
-            taken_in: record.beside.taken_in,
+            taken_in: record.beside.position.as_ref().map(|position| position.taken_in),
             bytes: record.beside.bytes_out.unwrap_or(0),
             parts: marks_of(record),
             ..Self::new(record.kind, &record.verdict)

@@ -205,7 +205,7 @@ impl Write<'_> {
         let may_take_two = !case.policy.config().approval.two_for.is_empty();
         self.evidence_grew((&from, &to), may_take_two, case.now)?;
         if effects.is_empty() && from.name() == to.name() {
-            self.note(case.agent, held, to)?;
+            self.note((case.agent, case.now), held, to)?;
             return Ok(Ran::default());
         }
         let txn = match (case.txn, held, case.record) {
@@ -248,11 +248,17 @@ impl Write<'_> {
         stepped
     }
 
-    fn note(&mut self, agent: &AgentKey, held: Option<Held>, live: Standing) -> Result<(), StoreError> {
+    fn note(
+        &mut self,
+        (agent, now): (&AgentKey, Timestamp),
+        held: Option<Held>,
+        live: Standing,
+    ) -> Result<(), StoreError> {
         let Some(held) = held.filter(|held| held.live != live) else { return Ok(()) };
         let keep = worth_keeping(&held.kept, &live);
         if keep {
             agents::note(&self.tx, agent, &live)?;
+            self.keep_reach(agent, now)?;
         }
         let kept = if keep { live } else { held.kept };
         self.changed.insert(agent.clone(), Some(Held { live, kept, ..held }));
@@ -270,6 +276,7 @@ impl Write<'_> {
         let body = Changed { from: from.name(), to, input: case.input, effects, policy };
         let seq = self.audit_in(txn, Some(case.agent), "standing.changed", &body, case.now)?;
         agents::put(&self.tx, case.agent, to, txn, (case.now, seq))?;
+        self.keep_reach(case.agent, case.now)?;
         let mut approval_url = None;
         let entry = || Entry { seq, agent: case.agent.clone(), now: Now::Stands(Box::new(*to)) };
         for effect in effects {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use detector::{EffectiveAttestation, Kind, MicroBits, Timestamp, VerdictRecord};
+use detector::{EffectiveAttestation, Kind, MicroBits, Position, Timestamp, VerdictRecord};
 
 use super::Inner;
 use super::apply::{Case, Ran};
@@ -25,8 +25,8 @@ const TOGETHER_MAX: usize = 256;
 pub enum Heard {
     /// A verdict.
     Verdict(Arc<VerdictRecord>),
-    /// A log says how a call ended: the agent got so many bytes more.
-    Got(AgentKey, u64),
+    /// A log says at this position how a call ended: the agent got so many bytes more.
+    Got(AgentKey, u64, Position),
     /// A task of an agent has ended.
     TaskEnded {
         /// Whose.
@@ -82,7 +82,7 @@ impl Inner {
     fn concerns(&self, heard: &Heard) -> bool {
         match heard {
             Heard::Verdict(_) => true,
-            Heard::Got(agent, bytes) => {
+            Heard::Got(agent, bytes, _) => {
                 let memory = self.memory();
                 let held = memory.get(agent.issuer.as_deref(), &agent.agent_id);
                 *bytes > 0 && held.is_some_and(|held| matches!(held.live, Standing::Challenged(_)))
@@ -112,6 +112,11 @@ impl Inner {
         if asks || memory.is_recent(evidence.verdict) || held.live.due().is_some_and(|due| due <= now) {
             return None;
         }
+        let (agent, at) = (agent_of(record), record.beside.position.as_ref());
+        let mut reach = memory.reach(&agent).cloned().unwrap_or_default();
+        if at.is_some_and(|at| reach.covers(at)) {
+            return Some(decision(record, &held.live));
+        }
         let input = Input::Verdict { evidence: *evidence, fresh: CaseId::random() };
         let (issuer, agent_id) = (record.issuer.as_deref(), record.agent_id.as_str());
         let purposes = self.purposes();
@@ -121,9 +126,13 @@ impl Inner {
             return None;
         }
         if held.live.acting() != live.acting() {
-            self.exposures.changed(&agent_of(record), (&held.live, &live), Some(record.verdict.ts), now);
+            self.exposures.changed(&agent, (&held.live, &live), Some(record.verdict.ts), now);
         }
         memory.recall(record.issuer.as_deref(), &record.agent_id, live);
+        if let Some(at) = at {
+            reach.extend(at);
+            memory.set_reach(agent, reach);
+        }
         Some(decision(record, &live))
     }
 }
@@ -139,7 +148,7 @@ impl Write<'_> {
                     None => self.handle(record, evidence, now).map(Some),
                 }
             }
-            Heard::Got(agent, bytes) => self.got(agent, *bytes, now).map(|()| None),
+            Heard::Got(agent, bytes, at) => self.got(agent, (*bytes, at), now).map(|()| None),
             Heard::TaskEnded { agent, event_id, .. } if self.inner.concerns(heard) => {
                 self.task_ended(agent, event_id, now).map(|()| None)
             }
@@ -155,15 +164,21 @@ impl Write<'_> {
         }
         let agent = match heard {
             Heard::Verdict(record) => &agent_of(record),
-            Heard::Got(agent, _) | Heard::TaskEnded { agent, .. } => agent,
+            Heard::Got(agent, ..) | Heard::TaskEnded { agent, .. } => agent,
         };
         let mut ended =
             self.ended.iter().map(|(agent, ..)| agent).chain(self.lifted.iter().map(|(agent, _)| agent));
         ended.any(|ended| ended == agent)
     }
 
-    fn got(&mut self, agent: &AgentKey, bytes: u64, now: Timestamp) -> Result<(), StoreError> {
-        if bytes == 0 || !matches!(self.standing(agent), Standing::Challenged(_)) {
+    fn got(
+        &mut self,
+        agent: &AgentKey,
+        (bytes, at): (u64, &Position),
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let is_asked = matches!(self.standing(agent), Standing::Challenged(_));
+        if bytes == 0 || !is_asked || self.counts(agent, Some(at)) {
             return Ok(());
         }
         let policy = self.policy_for(agent, now);
@@ -183,6 +198,9 @@ impl Write<'_> {
         let agent = agent_of(record);
         let policy = self.policy_for(&agent, now).ending(self.ends(&agent)?);
         self.settle(&agent, &policy, now)?;
+        if self.counts(&agent, record.beside.position.as_ref()) {
+            return Ok(decision(record, &self.standing(&agent)));
+        }
         // Approved in answer to evidence, or asked for before there was any.
         if matches!(self.standing(&agent), Standing::Probation(_)) || record.kind == Kind::Request {
             evidence.admitted = approvals::admitted(&self.tx, &record.event_id)?.is_some();
@@ -199,6 +217,9 @@ impl Write<'_> {
             handled::put(&self.tx, &decision, now)?;
             self.handled.push(evidence.verdict);
             self.make_room(now)?;
+        } else if self.standing(&agent) == Standing::Trusted && !self.changed.contains_key(&agent) {
+            // Nothing is held against it, so there is nothing to count.
+            self.reached.remove(&agent);
         }
         Ok(decision)
     }

@@ -5,6 +5,7 @@
 //! transaction now and then and not one a call. A crash loses at most that much, and each loss errs on the safe side or
 //! within its bound: normal calls are counted again; a calm that was broken is at most [`CALM_LAG`] too old; a human's
 //! answer covers at most [`BITS_LAG`] more or less than it did; of what a challenged agent was sent at most [`BYTES_LAG`] is forgotten.
+//! What is read again counts where it was lost, and nowhere twice: see [`Reach`].
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use detector::{MicroBits, Timestamp, VerdictId};
 use crate::agent::{AgentKey, Txn};
 use crate::part::{Names, Part};
 use crate::policy::Policy;
+use crate::reach::Reach;
 use crate::standing::{Calm, Standing, Watch};
 use crate::store::agents::StandingRow;
 use crate::store::revocations::Lifted;
@@ -22,6 +24,9 @@ use crate::whom::Named;
 
 /// Verdicts that changed something, remembered so that one said again is noticed without asking the store.
 pub(super) const RECENT_MAX: u32 = 65_536;
+
+/// Agents of which is remembered how far their calls count, beyond those that are held.
+pub(super) const REACH_MAX: u32 = 262_144;
 
 /// How many agents may be in a standing that anybody who can forge a name can bring about.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +65,8 @@ pub(super) struct Held {
 pub(super) struct Memory {
     /// By name first, so that a look-up borrows the call's text; few names exist under several issuers.
     agents: HashMap<String, Vec<(Option<String>, Held)>>,
+    /// How far calls count, of agents that are held and of those that were.
+    reach: HashMap<AgentKey, Reach>,
     /// Parts of agents whose access has ended, and when.
     ended: HashMap<AgentKey, Vec<(Part, Timestamp)>>,
     /// Agents whose access was given back, and whose older tokens are void.
@@ -85,6 +92,7 @@ impl Memory {
     ) -> Self {
         let mut memory = Self {
             agents: HashMap::new(),
+            reach: HashMap::new(),
             ended: HashMap::new(),
             lifted: HashMap::new(),
             lapsed: HashSet::new(),
@@ -232,6 +240,23 @@ impl Memory {
         if let Some((_, held)) = agents.and_then(|a| a.iter_mut().find(|(i, _)| i.as_deref() == issuer)) {
             held.live = live;
         }
+    }
+
+    /// How far the agent's calls count; none where nothing is or was held against it.
+    pub(super) fn reach(&self, agent: &AgentKey) -> Option<&Reach> {
+        self.reach.get(agent)
+    }
+
+    pub(super) fn set_reach(&mut self, agent: AgentKey, reach: Reach) {
+        if self.reach.len() >= REACH_MAX as usize && !self.reach.contains_key(&agent) {
+            let Self { reach, agents, .. } = self;
+            reach.retain(|agent, _| agents.contains_key(&agent.agent_id));
+        }
+        self.reach.insert(agent, reach);
+    }
+
+    pub(super) fn replace_reach(&mut self, reach: Vec<(AgentKey, Reach)>) {
+        self.reach = reach.into_iter().collect();
     }
 
     pub(super) fn remember(&mut self, verdict: VerdictId) {

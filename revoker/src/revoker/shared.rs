@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::memory::Held;
+use super::memory::{Held, REACH_MAX};
 use super::{Inner, Revoker, Settled};
 use crate::agent::AgentKey;
 use crate::store::changes::{self, Change};
 use crate::store::db::{Connection, Transaction};
-use crate::store::{StoreError, agents, revocations, settings};
+use crate::store::{StoreError, agents, reach, revocations, settings};
 
 /// Changes read at once.
 const BATCH: u32 = 1_000;
@@ -61,6 +61,7 @@ impl Inner {
                 let row = agents::of(db, agent)?;
                 let held = row.map(|row| Held { live: row.standing, kept: row.standing, txn: row.txn });
                 let lifted = revocations::of(db, agent, None)?.and_then(|row| row.lifted());
+                let reach = reach::of(db, agent)?;
                 let mut memory = self.memory_mut();
                 memory.set_lifted(agent, lifted);
                 // What this process remembers beyond what is written stays where that is the same.
@@ -69,6 +70,9 @@ impl Inner {
                     (None, None) => true,
                     _ => false,
                 };
+                if let Some(reach) = reach.filter(|_| !same || memory.reach(agent).is_none()) {
+                    memory.set_reach(agent.clone(), reach);
+                }
                 if !same {
                     memory.set(agent, held);
                 }
@@ -88,9 +92,11 @@ impl Inner {
         let newest = changes::newest(db)?;
         let (parts, lifted) = (revocations::ended_parts(db)?, revocations::lifted(db)?);
         let (rows, pauses, spent) = (agents::all(db)?, settings::pauses(db)?, settings::spent(db)?);
+        let reach = reach::newest(db, REACH_MAX)?;
         self.set_purposes(self.purposes_by(db)?);
         let mut memory = self.memory_mut();
         memory.replace(rows);
+        memory.replace_reach(reach);
         memory.replace_ended(parts);
         memory.replace_lifted(lifted);
         memory.set_pauses(pauses);

@@ -1,5 +1,6 @@
 //! The record: what is decided is whole, once, and outlives the process.
 
+mod again;
 mod cascade;
 mod fleetwide;
 mod governor;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
 
-use detector::{Timestamp, VerdictId};
+use detector::{Position, Timestamp, VerdictId};
 use serde::Serialize;
 
 use super::journal::Entry;
@@ -15,19 +15,22 @@ use crate::approval::webauthn::RelyingParty;
 use crate::audit::{self, NewEntry};
 use crate::connector::Route;
 use crate::part::Part;
+use crate::reach::Reach;
 use crate::standing::Standing;
 use crate::store::changes::Change;
 use crate::store::db::Transaction;
 use crate::store::register::{self, Accountable};
 use crate::store::revocations::Lifted;
 use crate::store::settings::{self, Pause, Spent};
-use crate::store::{StoreError, escalation, ssf, to_json};
+use crate::store::{StoreError, escalation, reach, ssf, to_json};
 
 /// A transaction under way. What is done with it happens whole or not at all.
 pub struct Write<'c> {
     pub(super) tx: Transaction<'c>,
     pub(super) inner: &'c Inner,
     pub(super) changed: HashMap<AgentKey, Option<Held>>,
+    /// How far calls count, of agents that were heard of.
+    pub(super) reached: HashMap<AgentKey, Reach>,
     /// Verdicts that changed something.
     pub(super) handled: Vec<VerdictId>,
     /// How many agents are challenged now that were not.
@@ -63,6 +66,7 @@ impl Inner {
             tx,
             inner: self,
             changed: HashMap::new(),
+            reached: HashMap::new(),
             handled: Vec::new(),
             challenged: 0,
             ended: Vec::new(),
@@ -78,6 +82,7 @@ impl Inner {
         let Write {
             tx,
             changed,
+            reached,
             handled,
             ended,
             lifted,
@@ -111,7 +116,7 @@ impl Inner {
         if let Some(purposes) = purposes {
             self.set_purposes(purposes);
         }
-        self.follow(changed, handled, pauses, spent);
+        self.follow(changed, reached, handled, pauses, spent);
         self.memory_mut().set_lapsed(lapsed);
         for (agent, part, not_before) in ended {
             self.memory_mut().set_ended(&agent, part, not_before);
@@ -134,6 +139,7 @@ impl Inner {
     fn follow(
         &self,
         changed: HashMap<AgentKey, Option<Held>>,
+        reached: HashMap<AgentKey, Reach>,
         handled: Vec<VerdictId>,
         pauses: Option<Vec<Pause>>,
         spent: Option<Spent>,
@@ -141,6 +147,9 @@ impl Inner {
         let mut memory = self.memory_mut();
         for (agent, held) in changed {
             memory.set(&agent, held);
+        }
+        for (agent, reach) in reached {
+            memory.set_reach(agent, reach);
         }
         for verdict in handled {
             memory.remember(verdict);
@@ -180,6 +189,28 @@ impl Write<'_> {
             Some(held) => held.clone(),
             None => self.inner.memory().get(agent.issuer.as_deref(), &agent.agent_id).cloned(),
         }
+    }
+
+    /// How far the agent's calls count, as this transaction sees it.
+    fn reach(&self, agent: &AgentKey) -> Option<Reach> {
+        self.reached.get(agent).cloned().or_else(|| self.inner.memory().reach(agent).cloned())
+    }
+
+    /// Whether the agent's call at this position counts already. Counts it, if it does not.
+    pub(super) fn counts(&mut self, agent: &AgentKey, at: Option<&Position>) -> bool {
+        let Some(at) = at else { return false };
+        let mut reach = self.reach(agent).unwrap_or_default();
+        if reach.covers(at) {
+            return true;
+        }
+        reach.extend(at);
+        self.reached.insert(agent.clone(), reach);
+        false
+    }
+
+    /// What is written down of the agent holds its calls as far as this.
+    pub(super) fn keep_reach(&self, agent: &AgentKey, now: Timestamp) -> Result<(), StoreError> {
+        self.reach(agent).map_or(Ok(()), |reach| reach::put(&self.tx, agent, &reach, now))
     }
 
     /// Writes an entry into the audit, in the story the agent is in or one of its own.

@@ -11,7 +11,7 @@ use super::db::{self, Address, Connection};
 use super::{Store, StoreError, approvals};
 
 /// In order, each once. The record's version counts how many have run.
-const MIGRATIONS: [&str; 16] = [
+const MIGRATIONS: [&str; 17] = [
     include_str!("../../migrations/0001_record.sql"),
     include_str!("../../migrations/0002_register.sql"),
     include_str!("../../migrations/0003_proof.sql"),
@@ -28,6 +28,7 @@ const MIGRATIONS: [&str; 16] = [
     include_str!("../../migrations/0015_stream_subjects.sql"),
     include_str!("../../migrations/0016_arguments.sql"),
     include_str!("../../migrations/0017_lifted.sql"),
+    include_str!("../../migrations/0018_reach.sql"),
 ];
 
 /// What PostgreSQL needs beside them.

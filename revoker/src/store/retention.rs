@@ -44,6 +44,11 @@ pub(crate) fn sweep(tx: &Transaction<'_>, keys: &Keys, now: Timestamp) -> Result
         "DELETE FROM handled WHERE verdict IN (SELECT verdict FROM handled WHERE at < ?1 LIMIT ?2)",
         now - HANDLED,
     )?;
+    remove(
+        "DELETE FROM reach WHERE (issuer, agent_id) IN (SELECT r.issuer, r.agent_id FROM reach r WHERE r.at < ?1
+             AND NOT EXISTS (SELECT 1 FROM agents a WHERE a.issuer = r.issuer AND a.agent_id = r.agent_id) LIMIT ?2)",
+        now - HANDLED,
+    )?;
     remove("DELETE FROM alerts WHERE seq IN (SELECT seq FROM alerts WHERE at < ?1 LIMIT ?2)", now - ALERTS)?;
     remove(
         "DELETE FROM revocations WHERE (issuer, agent_id, part) IN

@@ -123,9 +123,9 @@ proptest! {
         prop_assert!(published(&bench) == expected);
         let by_id: BTreeMap<_, _> = expected.iter().map(|r| (r.verdict.id, r)).collect();
         let taken = taken.lock().unwrap();
-        // Beside what is published the outlet gets when each was taken in, which the log alone knows.
+        // Beside what is published the outlet gets where each call lies in the log and since when.
         let first: BTreeMap<_, _> = taken.iter().rev().map(|r| (r.verdict.id, r)).collect();
-        prop_assert!(taken.iter().all(|r| r.beside.taken_in.is_some() && first[&r.verdict.id] == r));
+        prop_assert!(taken.iter().all(|r| r.beside.position.is_some() && first[&r.verdict.id] == r));
         let bare = |r: &VerdictRecord| VerdictRecord { beside: Beside::default(), ..r.clone() };
         prop_assert!(taken.iter().all(|r| by_id.get(&r.verdict.id) == Some(&&bare(r))));
         let mut ids: Vec<_> = taken.iter().map(|r| r.verdict.id).collect();
