@@ -5,37 +5,54 @@
 //! position of the last call that counts is written with it, in the same transaction: what lies before counts no second time, and what
 //! was lost with the memory counts when it is said again.
 
-use detector::Position;
+use detector::{Position, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Partitions in which an agent's calls are followed; past it the one that was silent for longest is let go.
 const PARTITIONS_MAX: usize = 64;
 
-/// Of each partition, up to where.
+/// How far calls count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Reach(Vec<Position>);
+pub(crate) struct Reach {
+    /// Of each partition, up to where.
+    marks: Vec<Position>,
+    /// When the call was taken in with which something began to be held against the agent. What was heard before, in any partition, was
+    /// heard of an agent that is trusted.
+    since: Option<Timestamp>,
+}
 
 impl Reach {
+    /// Begins with the call at this position.
+    pub(crate) fn begin(&mut self, at: &Position) {
+        self.since = Some(at.taken_in);
+    }
+
+    /// Whether the call at this position is from before anything was held against the agent. One that comes late and says nothing against
+    /// it says nothing for what it has done since either.
+    pub(crate) fn is_before(&self, at: &Position) -> bool {
+        self.since.is_some_and(|since| at.taken_in <= since)
+    }
+
     /// Whether the call at this position counts already. A log that was made anew begins with low positions again, at a later time.
     pub(crate) fn covers(&self, at: &Position) -> bool {
         let place = |position: &Position| (position.offset, position.line);
         let is_before = |mark: &Position| {
             mark.partition == at.partition && place(at) <= place(mark) && at.taken_in <= mark.taken_in
         };
-        self.0.iter().any(is_before)
+        self.marks.iter().any(is_before)
     }
 
     /// The call at this position counts.
     pub(crate) fn extend(&mut self, at: &Position) {
-        if let Some(mark) = self.0.iter_mut().find(|mark| mark.partition == at.partition) {
+        if let Some(mark) = self.marks.iter_mut().find(|mark| mark.partition == at.partition) {
             *mark = Position { taken_in: mark.taken_in.max(at.taken_in), ..at.clone() };
             return;
         }
-        let oldest = self.0.iter().enumerate().min_by_key(|(_, mark)| mark.taken_in).map(|(i, _)| i);
-        if let Some(oldest) = oldest.filter(|_| self.0.len() >= PARTITIONS_MAX) {
-            self.0.swap_remove(oldest);
+        let oldest = self.marks.iter().enumerate().min_by_key(|(_, mark)| mark.taken_in).map(|(i, _)| i);
+        if let Some(oldest) = oldest.filter(|_| self.marks.len() >= PARTITIONS_MAX) {
+            self.marks.swap_remove(oldest);
         }
-        self.0.push(at.clone());
+        self.marks.push(at.clone());
     }
 }
 
@@ -71,7 +88,7 @@ mod tests {
         for n in 0..200 {
             reach.extend(&position(&format!("calls/{n}"), 1, 1, n));
         }
-        assert_eq!(reach.0.len(), PARTITIONS_MAX);
+        assert_eq!(reach.marks.len(), PARTITIONS_MAX);
         assert!(
             reach.covers(&position("calls/199", 1, 1, 199)) && !reach.covers(&position("calls/0", 1, 1, 0))
         );

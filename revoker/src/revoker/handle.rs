@@ -114,14 +114,16 @@ impl Inner {
         }
         let (agent, at) = (agent_of(record), record.beside.position.as_ref());
         let mut reach = memory.reach(&agent).cloned().unwrap_or_default();
-        if at.is_some_and(|at| reach.covers(at)) {
-            return Some(decision(record, &held.live));
-        }
         let input = Input::Verdict { evidence: *evidence, fresh: CaseId::random() };
         let (issuer, agent_id) = (record.issuer.as_deref(), record.agent_id.as_str());
         let purposes = self.purposes();
         let who = Named { issuer, agent_id, group: purposes.groups.of(issuer, agent_id) };
-        let (live, effects) = step(&held.live, &input, now, &memory.policy_for(&who, now));
+        let policy = memory.policy_for(&who, now);
+        let counts_not = |at| reach.covers(at) || (reach.is_before(at) && says_nothing(&policy, evidence));
+        if at.is_some_and(counts_not) {
+            return Some(decision(record, &held.live));
+        }
+        let (live, effects) = step(&held.live, &input, now, &policy);
         if !effects.is_empty() || live.name() != held.live.name() || worth_keeping(&held.kept, &live) {
             return None;
         }
@@ -178,7 +180,7 @@ impl Write<'_> {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let is_asked = matches!(self.standing(agent), Standing::Challenged(_));
-        if bytes == 0 || !is_asked || self.counts(agent, Some(at)) {
+        if bytes == 0 || !is_asked || self.is_counted(agent, Some(at), true) {
             return Ok(());
         }
         let policy = self.policy_for(agent, now);
@@ -198,7 +200,8 @@ impl Write<'_> {
         let agent = agent_of(record);
         let policy = self.policy_for(&agent, now).ending(self.ends(&agent)?);
         self.settle(&agent, &policy, now)?;
-        if self.counts(&agent, record.beside.position.as_ref()) {
+        let says_nothing = says_nothing(&policy, &evidence);
+        if self.is_counted(&agent, record.beside.position.as_ref(), says_nothing) {
             return Ok(decision(record, &self.standing(&agent)));
         }
         // Approved in answer to evidence, or asked for before there was any.
@@ -250,6 +253,13 @@ impl Write<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether it is a call that is nothing to anybody.
+fn says_nothing(policy: &Policy, evidence: &Evidence) -> bool {
+    evidence.gone.is_none()
+        && evidence.kind == Kind::Call
+        && policy.demand(evidence, MicroBits::ZERO) == Demand::None
 }
 
 fn agent_of(record: &VerdictRecord) -> AgentKey {

@@ -70,7 +70,8 @@ impl Inner {
                     (None, None) => true,
                     _ => false,
                 };
-                if let Some(reach) = reach.filter(|_| !same || memory.reach(agent).is_none()) {
+                // And how far that counts; of an agent that is trusted nothing more is remembered than is written.
+                if let Some(reach) = reach.filter(|_| !same || held.is_none()) {
                     memory.set_reach(agent.clone(), reach);
                 }
                 if !same {

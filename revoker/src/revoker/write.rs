@@ -196,10 +196,16 @@ impl Write<'_> {
         self.reached.get(agent).cloned().or_else(|| self.inner.memory().reach(agent).cloned())
     }
 
-    /// Whether the agent's call at this position counts already. Counts it, if it does not.
-    pub(super) fn counts(&mut self, agent: &AgentKey, at: Option<&Position>) -> bool {
+    /// Whether the agent's call at this position, which may say nothing against it, is not to count: where it does already, or comes
+    /// too late to. Counts it else.
+    pub(super) fn is_counted(&mut self, agent: &AgentKey, at: Option<&Position>, says_nothing: bool) -> bool {
         let Some(at) = at else { return false };
         let mut reach = self.reach(agent).unwrap_or_default();
+        if self.standing(agent) == Standing::Trusted {
+            reach.begin(at);
+        } else if says_nothing && reach.is_before(at) {
+            return true;
+        }
         if reach.covers(at) {
             return true;
         }

@@ -1,5 +1,7 @@
 //! Two revokers on one record, as two processes are. Where the record is a file there is only one, and nothing to see.
 
+use detector::Position;
+
 use super::*;
 use crate::lifecycle::Input;
 use crate::testing::{at, damning, record};
@@ -50,6 +52,29 @@ async fn what_one_decides_the_other_goes_on_from() {
     stop.cancel();
     following.await.unwrap();
     first.verify_audit(Vec::new()).await.unwrap();
+}
+
+#[test]
+fn what_one_has_counted_counts_no_more_at_the_other() {
+    let Some((folder, [first, second])) = pair() else { return };
+    let said = |n: u32| {
+        let mut verdict = record(n, at(n.into()), "mailer", if n.is_multiple_of(3) { 4.0 } else { -3.0 });
+        let (partition, taken_in) = ("calls/0".to_owned(), verdict.verdict.ts);
+        verdict.beside.position = Some(Position { partition, offset: n.into(), line: 1, taken_in });
+        verdict
+    };
+    let look = |revoker: &Revoker| revoker.inner.catch_up(&revoker.inner.store.writer()).unwrap();
+    let whole = |revoker: &Revoker| revoker.standing(Some("https://idp.example"), "mailer");
+    // The partition changes hands three times, and each time some of it is read again.
+    let hands = [(&first, 1..20), (&second, 10..40), (&first, 5..70), (&second, 1..71)];
+    for (revoker, calls) in hands {
+        look(revoker);
+        calls.for_each(|n| drop(handle(revoker, &said(n))));
+    }
+    let alone_in = tempfile::tempdir().unwrap();
+    let alone = open(alone_in.path());
+    (1..71).for_each(|n| drop(handle(&alone, &said(n))));
+    assert_eq!((whole(&second), counts(folder.path())), (whole(&alone), counts(alone_in.path())));
 }
 
 #[tokio::test]
