@@ -65,30 +65,35 @@ fn what_was_given_up_goes_again_by_hand_under_the_same_id() {
     let mut stage = Stage::new();
     let mut tocsin = Tocsin::start(stage.path(), &stage.settings(""));
     stage.receiver.kill();
-    for agent in ["first", "second"] {
+    for agent in ["first", "second", "third"] {
         operate(&tocsin, "revoke", agent);
     }
     tocsin.kill();
     // Three days go by: the last attempt fails.
     let record = rusqlite::Connection::open(stage.path().join("data/revoker.db")).expect("it opens");
     let died = "UPDATE deliveries SET state = 'dead', next_at = 0 WHERE target = 'idp'";
-    assert_eq!(record.execute(died, []).expect("it is done"), 2);
+    assert_eq!(record.execute(died, []).expect("it is done"), 3);
     drop(record);
     stage.receiver.restart();
     tocsin.restart();
     let dead = command(&tocsin, &["effects", "list", "--state", "dead"]);
-    assert!(dead.lines().filter(|line| line.contains("agent.access.revoked")).count() == 2, "{dead}");
+    assert!(dead.lines().filter(|line| line.contains("agent.access.revoked")).count() == 3, "{dead}");
     assert_eq!(
         command(&tocsin, &["effects", "redeliver", "--dead", "--to", "other"]),
         "0 deliveries are sent again\n"
     );
     assert!(stage.receiver.recorded().is_empty(), "nothing goes by itself");
-    assert_eq!(
-        command(&tocsin, &["effects", "redeliver", "--dead", "--to", "idp"]),
-        "2 deliveries are sent again\n"
-    );
+    // Of the third it hears meanwhile that it has its access back, which an old revocation would take away again.
+    operate(&tocsin, "reinstate", "third");
+    stage.wait("the reinstatement", || (!stage.receiver.recorded().is_empty()).then_some(()));
+    let said = command(&tocsin, &["effects", "redeliver", "--dead", "--to", "idp"]);
+    let lines: Vec<&str> = said.lines().collect();
+    let old = "is not sent: idp was told `agent.reinstated` of the agent since, which this would undo";
+    assert!(lines.len() == 2 && lines[0].ends_with(old), "{said}");
+    assert_eq!(lines[1], "2 deliveries are sent again");
     let revoked: &[&str] = &["agent.access.revoked"];
-    stage.check_effects(&tocsin, &[("first", revoked), ("second", revoked)]);
+    stage
+        .check_effects(&tocsin, &[("first", revoked), ("second", revoked), ("third", &["agent.reinstated"])]);
     assert_eq!(command(&tocsin, &["effects", "list", "--state", "dead"]), "none\n");
 }
 
