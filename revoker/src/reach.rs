@@ -5,7 +5,7 @@
 //! position of the last call that counts is written with it, in the same transaction: what lies before counts no second time, and what
 //! was lost with the memory counts when it is said again.
 
-use detector::{Position, Timestamp};
+use detector::Position;
 use serde::{Deserialize, Serialize};
 
 /// Partitions in which an agent's calls are followed; past it the one that was silent for longest is let go.
@@ -16,21 +16,21 @@ const PARTITIONS_MAX: usize = 64;
 pub(crate) struct Reach {
     /// Of each partition, up to where.
     marks: Vec<Position>,
-    /// When the call was taken in with which something began to be held against the agent. What was heard before, in any partition, was
-    /// heard of an agent that is trusted.
-    since: Option<Timestamp>,
+    /// The call with which something began to be held against the agent.
+    since: Option<Position>,
 }
 
 impl Reach {
     /// Begins with the call at this position.
     pub(crate) fn begin(&mut self, at: &Position) {
-        self.since = Some(at.taken_in);
+        self.since = Some(at.clone());
     }
 
-    /// Whether the call at this position is from before anything was held against the agent. One that comes late and says nothing against
-    /// it says nothing for what it has done since either.
+    /// Whether the call at this position of another partition was taken in before anything was held against the agent: it was heard of
+    /// an agent that was trusted, or is late.
     pub(crate) fn is_before(&self, at: &Position) -> bool {
-        self.since.is_some_and(|since| at.taken_in <= since)
+        let is_earlier = |since: &Position| since.partition != at.partition && at.taken_in < since.taken_in;
+        self.since.as_ref().is_some_and(is_earlier)
     }
 
     /// Whether the call at this position counts already. A log that was made anew begins with low positions again, at a later time.

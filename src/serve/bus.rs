@@ -22,7 +22,6 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -140,14 +139,11 @@ impl Said {
         Ok(Self::Verdict(Arc::new(record)))
     }
 
-    /// A verdict's own id is a digest too; a record has none, and event ids are their issuers' alone.
-    fn id(&self, payload: &[u8]) -> u128 {
+    /// What it is known by, where no call's position and no event's id are.
+    fn id(&self) -> Option<u128> {
         match self {
-            Self::Verdict(record) => record.verdict.id.0,
-            Self::Record(_) => {
-                let digest: [u8; 32] = Sha256::digest(payload).into();
-                u128::from_be_bytes(*digest.first_chunk().unwrap_or(&[0; 16]))
-            }
+            Self::Verdict(record) if record.beside.position.is_none() => Some(record.verdict.id.0),
+            Self::Verdict(_) | Self::Record(_) => None,
         }
     }
 
@@ -361,8 +357,8 @@ fn take(
             return true;
         }
     };
-    let id = said.id(payload);
-    if seen.ids.contains(&id) {
+    let id = said.id();
+    if id.is_some_and(|id| seen.ids.contains(&id)) {
         return true;
     }
     // An outlet that acts takes what it is handed, and holds it until that is done.
@@ -375,6 +371,8 @@ fn take(
         std::thread::sleep(AGAIN);
         acted = outlet.act();
     }
-    seen.note(id);
+    if let Some(id) = id {
+        seen.note(id);
+    }
     true
 }

@@ -72,7 +72,7 @@ struct Accepted {
 }
 
 /// `POST /v1/effects/redeliver`: role `operator`. Body `{delivery, person}`. Sends a delivery again with the same id and
-/// bytes; a receiver that knows the id drops it. What would undo what the target was told since is not sent, and 200 says why.
+/// bytes; a receiver that knows the id drops it. Of an agent's access no old news is sent to who has newer, and 200 says so.
 async fn redeliver(
     State(api): State<Api>,
     AsOperator(caller): AsOperator,
@@ -82,7 +82,7 @@ async fn redeliver(
     match api.revoker.redeliver(body.delivery, by, api.now()).await {
         Ok(Redelivered::Sent) => Ok((StatusCode::ACCEPTED, Json(Accepted { accepted: true, why: None }))),
         Ok(Redelivered::Outdated { target, since }) => {
-            let why = format!("{target} was told `{since}` of the agent since, which this would undo");
+            let why = format!("for {target} there is newer news of the agent's access, `{since}`");
             Ok((StatusCode::OK, Json(Accepted { accepted: false, why: Some(why) })))
         }
         Err(RedeliverError::Store(e)) => Err(e.into()),

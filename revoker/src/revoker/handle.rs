@@ -8,10 +8,11 @@ use super::Inner;
 use super::apply::{Case, Ran};
 use super::decision::{Admission, Decision};
 use super::memory::worth_keeping;
-use super::write::Write;
+use super::write::{Write, is_calmed};
 use crate::agent::{AgentKey, CaseId};
 use crate::lifecycle::{Input, step};
 use crate::policy::{Demand, Evidence, Policy};
+use crate::reach::Reach;
 use crate::restraint::Restraint;
 use crate::standing::Standing;
 use crate::store::{StoreError, agents, approvals, handled};
@@ -113,14 +114,18 @@ impl Inner {
             return None;
         }
         let (agent, at) = (agent_of(record), record.beside.position.as_ref());
-        let mut reach = memory.reach(&agent).cloned().unwrap_or_default();
+        let reach = memory.reach(&agent);
+        if reach.is_none() && at.is_some() {
+            return None;
+        }
         let input = Input::Verdict { evidence: *evidence, fresh: CaseId::random() };
         let (issuer, agent_id) = (record.issuer.as_deref(), record.agent_id.as_str());
         let purposes = self.purposes();
         let who = Named { issuer, agent_id, group: purposes.groups.of(issuer, agent_id) };
         let policy = memory.policy_for(&who, now);
-        let counts_not = |at| reach.covers(at) || (reach.is_before(at) && says_nothing(&policy, evidence));
-        if at.is_some_and(counts_not) {
+        let is_late = is_calmed(&held.live) && says_nothing(&policy, evidence);
+        let counts_not = |(at, reach): (_, &Reach)| reach.covers(at) || (is_late && reach.is_before(at));
+        if at.zip(reach).is_some_and(counts_not) {
             return Some(decision(record, &held.live));
         }
         let (live, effects) = step(&held.live, &input, now, &policy);
@@ -132,8 +137,7 @@ impl Inner {
         }
         memory.recall(record.issuer.as_deref(), &record.agent_id, live);
         if let Some(at) = at {
-            reach.extend(at);
-            memory.set_reach(agent, reach);
+            memory.extend_reach(&agent, at);
         }
         Some(decision(record, &live))
     }
@@ -180,7 +184,7 @@ impl Write<'_> {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let is_asked = matches!(self.standing(agent), Standing::Challenged(_));
-        if bytes == 0 || !is_asked || self.is_counted(agent, Some(at), true) {
+        if bytes == 0 || !is_asked || !self.count(agent, Some(at), false)? {
             return Ok(());
         }
         let policy = self.policy_for(agent, now);
@@ -201,7 +205,7 @@ impl Write<'_> {
         let policy = self.policy_for(&agent, now).ending(self.ends(&agent)?);
         self.settle(&agent, &policy, now)?;
         let says_nothing = says_nothing(&policy, &evidence);
-        if self.is_counted(&agent, record.beside.position.as_ref(), says_nothing) {
+        if !self.count(&agent, record.beside.position.as_ref(), says_nothing)? {
             return Ok(decision(record, &self.standing(&agent)));
         }
         // Approved in answer to evidence, or asked for before there was any.

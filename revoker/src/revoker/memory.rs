@@ -10,7 +10,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use detector::{MicroBits, Timestamp, VerdictId};
+use detector::{MicroBits, Position, Timestamp, VerdictId};
 
 use crate::agent::{AgentKey, Txn};
 use crate::part::{Names, Part};
@@ -25,7 +25,7 @@ use crate::whom::Named;
 /// Verdicts that changed something, remembered so that one said again is noticed without asking the store.
 pub(super) const RECENT_MAX: u32 = 65_536;
 
-/// Agents of which is remembered how far their calls count, beyond those that are held.
+/// Agents of which is remembered how far their calls count: past it of those that are held; the record knows of the others.
 pub(super) const REACH_MAX: u32 = 262_144;
 
 /// How many agents may be in a standing that anybody who can forge a name can bring about.
@@ -249,10 +249,21 @@ impl Memory {
 
     pub(super) fn set_reach(&mut self, agent: AgentKey, reach: Reach) {
         if self.reach.len() >= REACH_MAX as usize && !self.reach.contains_key(&agent) {
-            let Self { reach, agents, .. } = self;
-            reach.retain(|agent, _| agents.contains_key(&agent.agent_id));
+            let mut all = std::mem::take(&mut self.reach);
+            all.retain(|agent, _| self.get(agent.issuer.as_deref(), &agent.agent_id).is_some());
+            self.reach = all;
         }
         self.reach.insert(agent, reach);
+    }
+
+    pub(super) fn extend_reach(&mut self, agent: &AgentKey, at: &Position) {
+        if let Some(reach) = self.reach.get_mut(agent) {
+            reach.extend(at);
+        }
+    }
+
+    pub(super) fn forget_reach(&mut self, agent: &AgentKey) {
+        self.reach.remove(agent);
     }
 
     pub(super) fn replace_reach(&mut self, reach: Vec<(AgentKey, Reach)>) {

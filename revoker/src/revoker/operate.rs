@@ -27,7 +27,7 @@ pub enum RedeliverError {
 pub enum Redelivered {
     /// It is on its way.
     Sent,
-    /// It would undo what its target was told since, and is not sent; where it had been given up it is withdrawn.
+    /// Its target has newer news of the agent's access, or is to have it, so it is not sent; where it had been given up it is withdrawn.
     Outdated {
         /// Whom it would tell.
         target: String,

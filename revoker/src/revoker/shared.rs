@@ -71,8 +71,10 @@ impl Inner {
                     _ => false,
                 };
                 // And how far that counts; of an agent that is trusted nothing more is remembered than is written.
-                if let Some(reach) = reach.filter(|_| !same || held.is_none()) {
-                    memory.set_reach(agent.clone(), reach);
+                match reach {
+                    Some(reach) if !same || held.is_none() => memory.set_reach(agent.clone(), reach),
+                    None if !same => memory.forget_reach(agent),
+                    _ => {}
                 }
                 if !same {
                     memory.set(agent, held);

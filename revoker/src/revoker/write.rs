@@ -192,31 +192,34 @@ impl Write<'_> {
     }
 
     /// How far the agent's calls count, as this transaction sees it.
-    fn reach(&self, agent: &AgentKey) -> Option<Reach> {
-        self.reached.get(agent).cloned().or_else(|| self.inner.memory().reach(agent).cloned())
+    fn reach(&self, agent: &AgentKey) -> Result<Option<Reach>, StoreError> {
+        let known = self.reached.get(agent).cloned().or_else(|| self.inner.memory().reach(agent).cloned());
+        known.map_or_else(|| reach::of(&self.tx, agent), |reach| Ok(Some(reach)))
     }
 
-    /// Whether the agent's call at this position, which may say nothing against it, is not to count: where it does already, or comes
-    /// too late to. Counts it else.
-    pub(super) fn is_counted(&mut self, agent: &AgentKey, at: Option<&Position>, says_nothing: bool) -> bool {
-        let Some(at) = at else { return false };
-        let mut reach = self.reach(agent).unwrap_or_default();
-        if self.standing(agent) == Standing::Trusted {
-            reach.begin(at);
-        } else if says_nothing && reach.is_before(at) {
-            return true;
+    /// Counts the agent's call at this position, which may say nothing against it. False where it counts already, or comes too late to.
+    pub(super) fn count(
+        &mut self,
+        agent: &AgentKey,
+        at: Option<&Position>,
+        says_nothing: bool,
+    ) -> Result<bool, StoreError> {
+        let Some(at) = at else { return Ok(true) };
+        let (mut reach, standing) = (self.reach(agent)?.unwrap_or_default(), self.standing(agent));
+        if reach.covers(at) || (says_nothing && is_calmed(&standing) && reach.is_before(at)) {
+            return Ok(false);
         }
-        if reach.covers(at) {
-            return true;
+        if standing == Standing::Trusted {
+            reach.begin(at);
         }
         reach.extend(at);
         self.reached.insert(agent.clone(), reach);
-        false
+        Ok(true)
     }
 
     /// What is written down of the agent holds its calls as far as this.
     pub(super) fn keep_reach(&self, agent: &AgentKey, now: Timestamp) -> Result<(), StoreError> {
-        self.reach(agent).map_or(Ok(()), |reach| reach::put(&self.tx, agent, &reach, now))
+        self.reach(agent)?.map_or(Ok(()), |reach| reach::put(&self.tx, agent, &reach, now))
     }
 
     /// Writes an entry into the audit, in the story the agent is in or one of its own.
@@ -331,4 +334,9 @@ impl Write<'_> {
         self.pauses = Some(pauses);
         Ok(())
     }
+}
+
+/// Whether it ends by calls that say nothing.
+pub(super) fn is_calmed(standing: &Standing) -> bool {
+    matches!(standing, Standing::Watched(_) | Standing::Probation(_))
 }

@@ -161,14 +161,14 @@ fn deliver(
 }
 
 /// A settled delivery, or one that stood by, is on the way again: what was said of its subject before goes first, what was said since
-/// comes after it.
+/// comes after it. The first may have waited behind what stands by.
 pub(crate) fn line_up(tx: &Transaction<'_>, delivery: i64, now: Timestamp) -> Result<(), StoreError> {
     tx.prepare_cached(
         "UPDATE deliveries SET next_at = CASE
              WHEN EXISTS (SELECT 1 FROM deliveries o INDEXED BY deliveries_head WHERE o.target = deliveries.target
                  AND o.issuer = deliveries.issuer AND o.agent_id = deliveries.agent_id AND o.state = 'pending'
                  AND o.event_seq < deliveries.event_seq) THEN CAST(?3 AS BIGINT)
-             WHEN id = ?1 THEN CAST(?2 AS BIGINT) ELSE next_at END
+             WHEN id = ?1 OR next_at = ?3 THEN CAST(?2 AS BIGINT) ELSE next_at END
          WHERE state = 'pending' AND (target, issuer, agent_id) = (SELECT target, issuer, agent_id FROM deliveries WHERE id = ?1)",
     )?
     .execute(params![delivery, now.as_micros(), WAITS])?;

@@ -149,7 +149,7 @@ pub(crate) fn of_delivery(db: &Connection, delivery: i64) -> Result<Vec<Receipt>
     Ok(rows.collect::<db::Result<_>>()?)
 }
 
-/// Later news of the access of the subject that a delivery speaks of, which its target has.
+/// Later news of the access of the subject that a delivery speaks of, which its target has or is to have.
 pub(crate) struct Newer {
     pub(crate) agent: AgentKey,
     /// The story of the older news.
@@ -165,8 +165,9 @@ pub(crate) fn said_since(db: &Connection, delivery: i64) -> Result<Option<Newer>
         "SELECT e.issuer, e.agent_id, e.txn, n.target, ne.kind FROM deliveries d JOIN events e ON e.seq = d.event_seq
              JOIN deliveries n INDEXED BY deliveries_subject ON n.agent_id = d.agent_id AND n.issuer = d.issuer
                  AND n.event_seq > d.event_seq AND n.target = d.target
-             JOIN events ne ON ne.seq = n.event_seq AND ne.part = e.part
-         WHERE d.id = ?1 AND n.state IN ('acknowledged', 'verified', 'refuted')
+             JOIN events ne ON ne.seq = n.event_seq AND (ne.part = e.part
+                 OR ne.part = '' AND e.kind = 'agent.reinstated' AND ne.kind <> 'agent.reinstated')
+         WHERE d.id = ?1 AND n.state <> 'withdrawn'
              AND e.kind IN ('agent.access.revoked', 'agent.access.suspended', 'agent.retired', 'agent.reinstated')
              AND ne.kind IN ('agent.access.revoked', 'agent.access.suspended', 'agent.retired', 'agent.reinstated')
          ORDER BY n.event_seq DESC LIMIT 1",

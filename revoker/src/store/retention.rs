@@ -11,7 +11,7 @@ use crate::store::db::{Transaction, params};
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// A verdict is said again only from what a pipeline had not yet marked as done when it stopped.
+/// A verdict is said again from what a pipeline had not yet marked as done when it stopped, or where a topic is wound back.
 const HANDLED: Duration = DAY.saturating_mul(90);
 /// They are in ClickHouse too, where they stay longer.
 const ALERTS: Duration = DAY.saturating_mul(90);

@@ -154,16 +154,13 @@ impl Stage {
     }
 }
 
-/// The `webhook-id` of every effect that the program decided, but for old news that was withdrawn.
+/// The `webhook-id` of every effect that the program decided.
 fn decided(tocsin: &Tocsin) -> BTreeSet<String> {
     let mut ids = BTreeSet::new();
     let mut path = "/v1/effects?limit=1000".to_owned();
     loop {
         let part = tocsin.look(&path);
         for row in part["rows"].as_array().expect("rows").iter().filter(|row| row["target"] == "idp") {
-            if row["state"] == "withdrawn" {
-                continue;
-            }
             assert_eq!(row["state"], "acknowledged", "{row}");
             assert!(ids.insert(text(row, "event_id")), "one effect, two deliveries to one target: {row}");
         }

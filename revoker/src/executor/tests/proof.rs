@@ -8,6 +8,7 @@ use crate::connector::{Attempt, Check, Outcome, Proof};
 use crate::message::Message;
 use crate::revoker::Redelivered;
 use crate::store::cases::Progress;
+use crate::store::outbox;
 
 /// Answers and shows what it was given to, in this order; then that all is well.
 struct Liar {
@@ -212,7 +213,7 @@ fn verified(rows: &[DeliveryRow], target: &str, times: usize) -> bool {
 async fn whose_turn_has_come_hears_first_what_it_was_to_hear_before() {
     let blind =
         Liar::new("blind", &[], &vec![Proof::Unprovable { detail: "no token is held".to_owned() }; 2]);
-    let (ok, wait) = (Outcome::Acknowledged { status: 204 }, Some(Duration::from_secs(2)));
+    let (ok, wait) = (Outcome::Acknowledged { status: 204 }, Some(Duration::from_secs(5)));
     let busy = Outcome::Failed { status: Some(503), detail: "busy".to_owned(), wait };
     let next = Liar::new("next", &[ok.clone(), ok, busy], &[]);
     let folder = tempfile::tempdir().unwrap();
@@ -239,6 +240,29 @@ async fn whose_turn_has_come_hears_first_what_it_was_to_hear_before() {
 }
 
 #[tokio::test]
+async fn whose_turn_has_come_is_told_though_other_news_waits_behind_what_stands_by() {
+    let answers = [&[Outcome::Acknowledged { status: 204 }][..], &vec![failed(); 20]].concat();
+    let (first, next) = (Liar::new("first", &answers, &[]), Liar::new("next", &[], &[]));
+    let folder = tempfile::tempdir().unwrap();
+    let running = listed(folder.path(), &[&first, &next]);
+    by_hand(&running, "revoke").await;
+    running.until(|rows| verified(rows, "first", 1)).await;
+    let agent = AgentKey::new(Some("https://idp.example"), "mailer");
+    let other = agent.clone();
+    let news = running.revoker.write(move |w| {
+        let txn = crate::agent::Txn::random();
+        outbox::notify(w.tx(), "next", "agent.feedback", &other, (&txn, b"{}"), system_time())
+    });
+    news.await.unwrap();
+    assert!(next.told.lock().unwrap().is_empty(), "it waits behind what stands by");
+    let (by, why) = ("ann".to_owned(), "a test".to_owned());
+    running.revoker.retire(agent, by, why, system_time()).await.unwrap();
+    running.until(|rows| verified(rows, "next", 1)).await;
+    assert_eq!(*next.told.lock().unwrap(), ["agent.feedback", "agent.retired"]);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn old_news_of_access_is_not_sent_again_to_who_has_newer() {
     let answers = [&[Outcome::Acknowledged { status: 204 }][..], &vec![failed(); 2]].concat();
     let target = Liar::new("idp", &answers, &[]);
@@ -251,14 +275,17 @@ async fn old_news_of_access_is_not_sent_again_to_who_has_newer() {
     let rows = running.until(|rows| dead(rows).is_some()).await;
     let given_up = dead(&rows).unwrap().cursor;
     by_hand(&running, "revoke").await;
-    let rows = running.until(|rows| verified(rows, "idp", 2)).await;
-
-    let told = target.told.lock().unwrap().len();
+    // Though the newer is still on its way there.
+    let since = "agent.access.revoked".to_owned();
+    let outdated = Redelivered::Outdated { target: "idp".to_owned(), since };
     let again = async |delivery: i64| {
         running.revoker.redeliver(delivery, "ann".to_owned(), system_time()).await.unwrap()
     };
-    let since = "agent.access.revoked".to_owned();
-    assert_eq!(again(given_up).await, Redelivered::Outdated { target: "idp".to_owned(), since });
+    assert_eq!(again(given_up).await, outdated);
+    let rows = running.until(|rows| verified(rows, "idp", 2)).await;
+    assert_eq!(again(given_up).await, outdated);
+
+    let told = target.told.lock().unwrap().len();
     let left = running.deliveries().await;
     assert_eq!(left.iter().find(|row| row.cursor == given_up).unwrap().state, DeliveryState::Withdrawn);
     // The newest there is may go again.

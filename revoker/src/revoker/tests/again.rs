@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use detector::Position;
 use proptest::prelude::*;
@@ -15,23 +14,25 @@ use crate::standing::{Challenge, Standing};
 use crate::testing::{at, damning, open_ungoverned, record};
 
 const CALLS: u32 = 160;
-/// More than ten calls of each agent.
+/// More than ten calls of each agent, whose memory may be so far ahead of the record; what it gets is written down each time.
 const LAG: usize = 40;
 const AGENTS: [&str; 3] = ["watched", "reinstated", "asked"];
 
 /// The `n`th call as it lies in one of two partitions, several to a message.
 fn said(n: u32, kind: u8, step_s: u32) -> Heard {
     let (ts, agent) = (at((n * step_s).into()), AGENTS[n as usize % 3]);
+    // Messages of six calls, which have one time.
+    let message = n / 6;
     let position = Position {
-        partition: format!("calls/{}", n % 2),
-        offset: (n / 6).into(),
+        partition: format!("calls/{}", message % 2),
+        offset: (message / 2).into(),
         line: (n % 6 + 1).into(),
-        taken_in: ts + Duration::from_millis(5),
+        taken_in: at((message * 6 * step_s).into()),
     };
     // One is a little strange now and then, and calm at last; one is asked about early on, and what it gets is counted.
     let mut verdict = match (agent, kind) {
         ("asked", _) if n < 4 => record(n + 1, ts, agent, 9.0),
-        ("asked", 0..8) => return Heard::Got(super::agent(agent), 40_000, position),
+        ("asked", 0..8) => return Heard::Got(super::agent(agent), 70_000, position),
         ("watched", 0) if n < CALLS / 2 => record(n + 1, ts, agent, 4.0),
         ("watched", 1) if n < CALLS / 2 => record(n + 1, ts, agent, 3.5),
         _ => record(n + 1, ts, agent, -3.0),
